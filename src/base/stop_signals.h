@@ -1,0 +1,37 @@
+#pragma once
+
+#include <atomic>
+#include <csignal>
+#include <stop_token>
+#include <thread>
+
+#include "base/wait.h"
+
+namespace weir {
+
+/// Turns SIGINT and SIGTERM into a stop request while it lives; a second signal ends the process at once with 130.
+/// Made once, by main, before any other thread, because threads inherit the mask that keeps the signals for it.
+/// While it lives SIGPIPE is ignored as well: a closed pipe is an error of write, not the end of the process.
+class StopSignals {
+ public:
+  StopSignals();
+  ~StopSignals();
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+
+  [[nodiscard]] std::stop_token token() const noexcept { return source_.get_token(); }
+  /// The signal that asked for the stop; 0 as long as none did.
+  [[nodiscard]] int received() const noexcept { return received_; }
+
+ private:
+  void watch(const std::stop_token& done);
+
+  std::stop_source source_;
+  std::atomic<int> received_{0};
+  sigset_t mask_before_{};
+  struct sigaction pipe_before_ {};
+  UniqueFd signals_;
+  std::jthread thread_;
+};
+
+}  // namespace weir

@@ -1,0 +1,82 @@
+#include "base/thread_service.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "base/log.h"
+
+namespace weir {
+
+ThreadService::~ThreadService() {
+  if (!thread_.joinable()) return;
+  // The derived part is gone already, while its thread still runs on it.
+  std::fputs("weir: a ThreadService was destroyed before it was stopped\n", stderr);
+  std::abort();
+}
+
+void ThreadService::start() {
+  const MutexLock lifecycle(lifecycle_);
+  if (thread_.joinable()) {
+    const MutexLock lock(mutex_);
+    if (state_ == State::ready) return;
+  }
+  if (thread_.joinable()) thread_.join();  // it ended by itself
+  settle(State::starting, nullptr);
+  thread_ = std::jthread([this](const std::stop_token& stop) { thread_main(stop); });
+
+  std::exception_ptr failed;
+  {
+    MutexLock lock(mutex_);
+    while (state_ == State::starting) changed_.wait(lock);
+    if (state_ == State::ended) failed = failure_;
+  }
+  if (failed) {
+    thread_.join();
+    settle(State::idle, nullptr);
+    std::rethrow_exception(failed);
+  }
+}
+
+void ThreadService::stop() noexcept {
+  const MutexLock lifecycle(lifecycle_);
+  if (!thread_.joinable()) return;
+  thread_.request_stop();
+  thread_.join();
+  const MutexLock lock(mutex_);
+  state_ = State::idle;
+}
+
+std::exception_ptr ThreadService::failure() const {
+  const MutexLock lock(mutex_);
+  return failure_;
+}
+
+void ThreadService::thread_main(const std::stop_token& stop) noexcept {
+  bool was_ready = false;
+  std::exception_ptr failure;
+  try {
+    run(stop, [&] {
+      was_ready = true;
+      settle(State::ready, nullptr);
+    });
+  } catch (const std::exception& error) {
+    failure = std::current_exception();
+    if (was_ready) log::error("service ended", {{"service", name()}, {"error", error.what()}});
+  } catch (...) {
+    failure = std::current_exception();
+    if (was_ready) log::error("service ended", {{"service", name()}, {"error", "not a std::exception"}});
+  }
+  settle(State::ended, failure);
+}
+
+void ThreadService::settle(State state, std::exception_ptr failure) noexcept {
+  {
+    const MutexLock lock(mutex_);
+    state_ = state;
+    failure_ = std::move(failure);
+  }
+  changed_.notify_all();
+}
+
+}  // namespace weir
