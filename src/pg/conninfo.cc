@@ -1,0 +1,98 @@
+#include "pg/conninfo.h"
+
+#include <algorithm>
+#include <regex>
+
+#include "base/error.h"
+#include "pg/wire.h"
+
+namespace weir::pg {
+namespace {
+
+std::string percent_encode(std::string_view text) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  constexpr std::string_view kPlain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+  std::string out;
+  for (const char c : text) {
+    if (kPlain.find(c) != std::string_view::npos) {
+      out.push_back(c);
+      continue;
+    }
+    const auto byte = static_cast<unsigned char>(c);
+    out.push_back('%');
+    out.push_back(kHex[byte >> 4U]);
+    out.push_back(kHex[byte & 0x0FU]);
+  }
+  return out;
+}
+
+}  // namespace
+
+Conninfo Conninfo::parse(std::string_view text) {
+  Conninfo conninfo;
+  conninfo.options_ = parse_conninfo(std::string(text));
+  return conninfo;
+}
+
+std::optional<std::string_view> Conninfo::get(std::string_view key) const noexcept {
+  const auto found =
+      std::find_if(options_.begin(), options_.end(), [&](const auto& pair) { return pair.first == key; });
+  if (found == options_.end()) return std::nullopt;
+  return found->second;
+}
+
+Conninfo& Conninfo::set(std::string_view key, std::string_view value) {
+  const auto found =
+      std::find_if(options_.begin(), options_.end(), [&](const auto& pair) { return pair.first == key; });
+  if (found == options_.end()) {
+    options_.emplace_back(key, value);
+  } else {
+    found->second = value;
+  }
+  return *this;
+}
+
+Conninfo& Conninfo::set_default(std::string_view key, std::string_view value) {
+  return get(key) ? *this : set(key, value);
+}
+
+std::string Conninfo::url() const { return to_url(true); }
+std::string Conninfo::display() const { return to_url(false); }
+
+std::string Conninfo::to_url(bool with_password) const {
+  std::string url = "postgresql://";
+  if (const auto user = get("user")) {
+    url += percent_encode(*user);
+    const auto password = get("password");
+    if (password && with_password) url += ":" + percent_encode(*password);
+    url += "@";
+  }
+  // A socket folder and a list of hosts have no place before the path: they go among the options.
+  const auto host = get("host");
+  const bool plain_host = host && !host->empty() && host->find_first_of("/,@:") == std::string_view::npos;
+  const auto port = get("port");
+  const bool plain_port = plain_host && port && port->find(',') == std::string_view::npos;
+  if (plain_host) url += percent_encode(*host);
+  if (plain_port) url += ":" + std::string(*port);
+  url += "/" + percent_encode(get("dbname").value_or(""));
+  char separator = '?';
+  for (const auto& [key, value] : options_) {
+    const bool in_front =
+        key == "user" || key == "dbname" || (key == "host" && plain_host) || (key == "port" && plain_port);
+    const bool secret = key == "password" || key == "sslpassword";
+    const bool hidden = secret && (!with_password || (key == "password" && get("user")));
+    if (in_front || hidden) continue;
+    url += separator + key + "=" + percent_encode(value);
+    separator = '&';
+  }
+  return url;
+}
+
+std::string redact_password(std::string_view text) {
+  static const std::regex in_url(R"((://[^:/?#@\s]*):[^/?#\s]*@)");
+  static const std::regex in_words(R"re((password\s*=\s*)('[^']*'|[^\s'&]+))re", std::regex::icase);
+  const std::string once = std::regex_replace(std::string(text), in_url, "$1:***@");
+  return std::regex_replace(once, in_words, "$1***");
+}
+
+}  // namespace weir::pg

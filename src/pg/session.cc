@@ -1,0 +1,116 @@
+#include "pg/session.h"
+
+#include <optional>
+
+namespace weir::pg {
+namespace {
+
+constexpr std::string_view kAdHoc = "ad hoc";
+/// Raised where a prepared statement is gone (DISCARD ALL, DEALLOCATE by the user) or its result type changed
+/// with DDL. The statement itself has not run.
+constexpr std::string_view kNoSuchStatement = "26000";
+constexpr std::string_view kPlanChanged = "0A000";
+
+}  // namespace
+
+Session::Session(Wire wire, Options options) : wire_(std::move(wire)), options_(std::move(options)) {}
+
+void Session::begin(std::string_view query) {
+  owner_.check("a PostgreSQL session");
+  if (!busy_with_.empty()) {
+    raise({.kind = ErrorKind::misuse,
+           .message = "the session is in the middle of " + std::string(busy_with_),
+           .query = std::string(query)});
+  }
+  wire_.set_query(query);
+}
+
+Result Session::finish() {
+  const Limit within = limit();
+  std::optional<Result> last;
+  std::optional<ErrorInfo> failure;
+  while (std::optional<Result> result = wire_.next_result(within)) {
+    const Result::Status status = result->status();
+    if (status == Result::Status::copy_in || status == Result::Status::copy_out) {
+      // libpq would answer the same for ever.
+      wire_.close();
+      raise({.kind = ErrorKind::misuse,
+             .message =
+                 "COPY .. FROM STDIN or TO STDOUT was run as an ordinary statement; the session was closed",
+             .hint = "Use CopyIn or CopyOut."});
+    }
+    if (status == Result::Status::error && !failure) failure = result->error();
+    last = std::move(result);
+  }
+  if (failure) raise(std::move(*failure));
+  if (!last) raise({.kind = ErrorKind::misuse, .message = "the server was asked nothing"});
+  return std::move(*last);
+}
+
+void Session::prepare(const Query& query) {
+  if (!options_.prepare || prepared_.contains(query.name)) return;
+  begin(query.name);
+  wire_.send_prepare(query.name.data(), query.text, query.parameters);
+  finish();
+  prepared_.insert(query.name);
+}
+
+bool Session::is_prepared(const Query& query) const { return prepared_.contains(query.name); }
+
+Result Session::run(const Query& query, Params& params) {
+  const auto once = [&] {
+    prepare(query);
+    begin(query.name);
+    if (options_.prepare) {
+      wire_.send_prepared(query.name.data(), params.view());
+    } else {
+      wire_.send(query.text, params.view());
+    }
+    return finish();
+  };
+  const bool was_prepared = is_prepared(query);
+  try {
+    return once();
+  } catch (const Error& error) {
+    const bool stale = error.sqlstate() == kNoSuchStatement || error.sqlstate() == kPlanChanged;
+    if (!was_prepared || !stale || !is_open() || in_transaction()) throw;
+  }
+  if (is_prepared(query)) {
+    // It may be gone already: that is no failure.
+    try {
+      execute("DEALLOCATE " + std::string(query.name));
+    } catch (const Error& error) {
+      if (error.sqlstate() != kNoSuchStatement) throw;
+    }
+    prepared_.erase(query.name);
+  }
+  return once();
+}
+
+Result Session::execute_with(const std::string& sql, Params& params) {
+  begin(kAdHoc);
+  wire_.send(sql.c_str(), params.view());
+  return finish();
+}
+
+Result Session::execute_script(const std::string& sql) {
+  begin(kAdHoc);
+  wire_.send_script(sql.c_str());
+  return finish();
+}
+
+void Session::set(std::string_view name, std::string_view value) {
+  execute("SELECT set_config($1, $2, false)", name, value);
+}
+
+bool Session::still_alive() {
+  owner_.check("a PostgreSQL session");
+  return wire_.still_alive();
+}
+
+bool Session::in_transaction() const noexcept {
+  const Wire::Transaction state = wire_.transaction();
+  return state == Wire::Transaction::open || state == Wire::Transaction::failed;
+}
+
+}  // namespace weir::pg
