@@ -11,7 +11,8 @@ struct BackoffPolicy {
   double jitter = 0.2;  ///< the share of the delay that is left to chance, 0 to 1
 };
 
-/// The pause after `attempt` (1 = the first one failed). `random` in [0, 1) spreads those who failed together.
+/// The pause after `attempt` (1 = the first one failed). `random` in [0, 1) spreads those who failed
+/// together.
 Duration backoff_delay(const BackoffPolicy& policy, int attempt, double random) noexcept;
 
 /// A number in [0, 1) from a generator of the calling thread.

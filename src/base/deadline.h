@@ -14,7 +14,9 @@ class Deadline {
 
   [[nodiscard]] bool is_never() const noexcept { return at_ == SteadyTime::max(); }
   [[nodiscard]] SteadyTime at() const noexcept { return at_; }
-  [[nodiscard]] bool expired(SteadyTime now = std::chrono::steady_clock::now()) const noexcept { return now >= at_; }
+  [[nodiscard]] bool expired(SteadyTime now = std::chrono::steady_clock::now()) const noexcept {
+    return now >= at_;
+  }
   [[nodiscard]] Deadline sooner(Deadline other) const noexcept { return at_ <= other.at_ ? *this : other; }
 
   /// For poll(2): -1 for never, else milliseconds rounded up, so that poll never returns early and spins.

@@ -26,7 +26,8 @@ std::uint64_t Histogram::count() const noexcept {
 Duration Histogram::quantile(double share) const noexcept {
   const std::uint64_t all = count();
   if (all == 0) return Duration::zero();
-  const auto rank = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::ceil(share * static_cast<double>(all))));
+  const auto rank =
+      std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::ceil(share * static_cast<double>(all))));
   std::uint64_t sum = 0;
   for (std::size_t index = 0; index < kBuckets; ++index) {
     sum += bucket(index);

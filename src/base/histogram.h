@@ -8,8 +8,8 @@
 
 namespace weir {
 
-/// Counts durations in buckets that double, from 1 µs to over an hour. Any thread may record; reading is not a snapshot
-/// of one instant, which no user of it needs.
+/// Counts durations in buckets that double, from 1 µs to over an hour. Any thread may record; reading is not
+/// a snapshot of one instant, which no user of it needs.
 class Histogram {
  public:
   void record(Duration span) noexcept;

@@ -5,8 +5,8 @@
 
 namespace weir {
 
-/// Appends `text` as a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD, one for each byte, so that
-/// the result is valid JSON whatever comes in.
+/// Appends `text` as a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD, one for each
+/// byte, so that the result is valid JSON whatever comes in.
 void append_json_string(std::string& out, std::string_view text);
 
 }  // namespace weir

@@ -1,14 +1,15 @@
 #include "base/log.h"
 
-#include <fmt/chrono.h>
-#include <fmt/format.h>
-#include <unistd.h>
-
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <cmath>
 #include <iterator>
+
+#include <unistd.h>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
 
 #include "base/clock.h"
 #include "base/json_text.h"
@@ -30,7 +31,8 @@ constexpr std::array<std::string_view, 4> kColors{"\x1b[2m", "", "\x1b[33m", "\x
 
 void append_value(std::string& line, const Field::Value& value, Format format) {
   if (const auto* text = std::get_if<std::string_view>(&value)) {
-    const bool bare = format == Format::human && !text->empty() && text->find_first_of(" \t\r\n\"=") == text->npos;
+    const bool bare =
+        format == Format::human && !text->empty() && text->find_first_of(" \t\r\n\"=") == text->npos;
     if (bare) {
       line.append(printable(*text));
     } else {
@@ -49,7 +51,8 @@ void append_value(std::string& line, const Field::Value& value, Format format) {
 void append_human(std::string& line, Level level, std::string_view message, Fields fields, WallTime now) {
   const auto index = static_cast<std::size_t>(level);
   const bool color = settings.color.load(std::memory_order_relaxed) && !kColors.at(index).empty();
-  const auto millis = std::chrono::floor<std::chrono::milliseconds>(now).time_since_epoch() % std::chrono::seconds(1);
+  const auto millis =
+      std::chrono::floor<std::chrono::milliseconds>(now).time_since_epoch() % std::chrono::seconds(1);
   if (color) line.append(kColors.at(index));
   fmt::format_to(std::back_inserter(line), "{:%H:%M:%S}.{:03} {:<5} {}",
                  fmt::localtime(std::chrono::system_clock::to_time_t(now)), millis.count(), kNames.at(index),

@@ -15,7 +15,8 @@ enum class Format {
   json,   ///< one object a line: ts, level, msg, and each field
 };
 
-/// A value that is known under a name: {"query", name}, {"rows", 3}. It views its strings; they live in the caller.
+/// A value that is known under a name: {"query", name}, {"rows", 3}. It views its strings; they live in the
+/// caller.
 struct Field {
   using Value = std::variant<std::string_view, std::int64_t, double, bool>;
 

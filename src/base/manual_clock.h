@@ -9,7 +9,8 @@ namespace weir {
 /// A clock that moves when it is told to: for tests and simulations. Safe to read from any thread.
 class ManualClock final : public Clock {
  public:
-  explicit ManualClock(WallTime wall = WallTime(std::chrono::sys_days(std::chrono::year(2026) / 1 / 1))) : start_(wall) {}
+  explicit ManualClock(WallTime wall = WallTime(std::chrono::sys_days(std::chrono::year(2026) / 1 / 1)))
+      : start_(wall) {}
 
   [[nodiscard]] SteadyTime steady() const override { return SteadyTime(Duration(elapsed_.load())); }
   [[nodiscard]] WallTime wall() const override {

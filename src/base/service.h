@@ -10,8 +10,10 @@
 namespace weir {
 
 /// A long-lived part of the process. The contract, which test/support/service_suite.h tries on every service:
-/// - start() returns when the service does its work, or throws and leaves it stopped; on a started one it does nothing;
-/// - stop() returns when every thread of the service has ended; it never throws, tolerates a service that never
+/// - start() returns when the service does its work, or throws and leaves it stopped; on a started one it
+/// does nothing;
+/// - stop() returns when every thread of the service has ended; it never throws, tolerates a service that
+/// never
 ///   started, a second call and a call from several threads at once;
 /// - a stopped service may be started again.
 /// A class that implements it calls stop() in its destructor, because its members must outlive its threads.

@@ -9,9 +9,10 @@
 
 namespace weir {
 
-/// Turns SIGINT and SIGTERM into a stop request while it lives; a second signal ends the process at once with 130.
-/// Made once, by main, before any other thread, because threads inherit the mask that keeps the signals for it.
-/// While it lives SIGPIPE is ignored as well: a closed pipe is an error of write, not the end of the process.
+/// Turns SIGINT and SIGTERM into a stop request while it lives; a second signal ends the process at once with
+/// 130. Made once, by main, before any other thread, because threads inherit the mask that keeps the signals
+/// for it. While it lives SIGPIPE is ignored as well: a closed pipe is an error of write, not the end of the
+/// process.
 class StopSignals {
  public:
   StopSignals();

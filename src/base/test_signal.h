@@ -11,8 +11,8 @@
 
 namespace weir {
 
-/// A point in production code that a test can wait for instead of sleeping. Nothing is kept until a test enables it,
-/// so in production it costs one relaxed load.
+/// A point in production code that a test can wait for instead of sleeping. Nothing is kept until a test
+/// enables it, so in production it costs one relaxed load.
 template <class Value>
 class TestSignal {
  public:
@@ -32,7 +32,8 @@ class TestSignal {
     MutexLock lock(mutex_);
     while (values_.empty()) {
       if (deadline.expired()) return std::nullopt;
-      arrived_.wait_until(lock, std::min(deadline.at(), std::chrono::steady_clock::now() + std::chrono::hours(1)));
+      arrived_.wait_until(lock,
+                          std::min(deadline.at(), std::chrono::steady_clock::now() + std::chrono::hours(1)));
     }
     std::optional<Value> value(std::move(values_.front()));
     values_.pop_front();

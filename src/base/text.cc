@@ -1,12 +1,12 @@
 #include "base/text.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <limits>
 #include <numeric>
 #include <vector>
+
+#include <fmt/format.h>
 
 namespace weir {
 namespace {

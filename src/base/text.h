@@ -13,8 +13,8 @@ namespace weir {
 /// The candidate that `word` was probably meant to be ("did you mean"); nothing when none is near.
 std::optional<std::string_view> closest(std::string_view word, std::span<const std::string_view> candidates);
 
-/// Bytes of the UTF-8 character at the start of `text`, 1 to 4; 0 when it is none (also for an over-long form, a
-/// surrogate, or an end in mid-character). `text` is not empty.
+/// Bytes of the UTF-8 character at the start of `text`, 1 to 4; 0 when it is none (also for an over-long
+/// form, a surrogate, or an end in mid-character). `text` is not empty.
 std::size_t utf8_length(std::string_view text) noexcept;
 
 /// The position of the first byte that is not UTF-8, or nothing.

@@ -4,8 +4,8 @@
 
 namespace weir {
 
-/// Remembers which thread may use an object. In debug builds a use from another thread stops the process at once,
-/// with both threads in the message; in release builds it costs nothing.
+/// Remembers which thread may use an object. In debug builds a use from another thread stops the process at
+/// once, with both threads in the message; in release builds it costs nothing.
 class ThreadOwner {
  public:
 #ifdef WEIR_DEBUG_CHECKS

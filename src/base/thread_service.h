@@ -22,8 +22,8 @@ class ThreadService : public Service {
   [[nodiscard]] std::exception_ptr failure() const;
 
  protected:
-  /// The work. Calls `ready` once, when start() may return; ends soon after `stop` is requested. What it throws before
-  /// `ready` comes out of start(); what it throws later is logged and kept for failure().
+  /// The work. Calls `ready` once, when start() may return; ends soon after `stop` is requested. What it
+  /// throws before `ready` comes out of start(); what it throws later is logged and kept for failure().
   virtual void run(const std::stop_token& stop, const std::function<void()>& ready) = 0;
 
  private:

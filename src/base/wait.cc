@@ -1,11 +1,11 @@
 #include "base/wait.h"
 
-#include <poll.h>
-#include <sys/eventfd.h>
-
 #include <array>
 #include <cerrno>
 #include <cstdint>
+
+#include <poll.h>
+#include <sys/eventfd.h>
 
 #include "base/error.h"
 

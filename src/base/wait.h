@@ -26,9 +26,10 @@ enum class WaitEnd {
   woken,     ///< somebody called Wakeup::notify
 };
 
-/// The one place where Weir's threads block on I/O: until `fd` has one of `events` (POLLIN, POLLOUT), the deadline
-/// passes, or stop is requested. Stop wins over readiness, so that a busy descriptor cannot postpone it.
-/// `wakeup` belongs to the waiting thread; a stop request is delivered through it. An fd of -1 waits for the rest alone.
+/// The one place where Weir's threads block on I/O: until `fd` has one of `events` (POLLIN, POLLOUT), the
+/// deadline passes, or stop is requested. Stop wins over readiness, so that a busy descriptor cannot postpone
+/// it. `wakeup` belongs to the waiting thread; a stop request is delivered through it. An fd of -1 waits for
+/// the rest alone.
 WaitEnd wait_fd(int fd, short events, Deadline deadline, const std::stop_token& stop, Wakeup& wakeup);
 
 }  // namespace weir

@@ -34,7 +34,8 @@ void check_server(const Wire& wire, const Conninfo& conninfo, bool require_prima
   if (require_primary && wire.server_setting("in_hot_standby") == "on") {
     raise({.kind = ErrorKind::connect,
            .message = "the server at " + conninfo.display() + " is a read-only standby",
-           .hint = "Name the primary, or all hosts with target_session_attrs=read-write in the connection string."});
+           .hint = "Name the primary, or all hosts with target_session_attrs=read-write in the connection "
+                   "string."});
   }
 }
 

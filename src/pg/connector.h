@@ -22,7 +22,8 @@ class Connector {
   explicit Connector(Conninfo conninfo) : Connector(std::move(conninfo), Options()) {}
   Connector(Conninfo conninfo, Options options);
 
-  /// Throws ConnectionLost (kind connect) with the remedy: unreachable, wrong password, a server older than 14, ..
+  /// Throws ConnectionLost (kind connect) with the remedy: unreachable, wrong password, a server older than
+  /// 14, ..
   [[nodiscard]] Session connect(Role role, std::string_view id, const Limit& limit = {}) const;
 
   [[nodiscard]] const Conninfo& conninfo() const noexcept { return conninfo_; }

@@ -47,6 +47,26 @@ Result Session::finish() {
   return std::move(*last);
 }
 
+void Session::begin_copy(const std::string& sql, Result::Status wanted) {
+  begin("copy");
+  Params none;
+  wire_.send(sql.c_str(), none.view());
+  std::optional<Result> result = wire_.next_result(limit());
+  if (result && result->status() == wanted) {
+    busy_with_ = "a COPY";
+    return;
+  }
+  const bool other_copy =
+      result && (result->status() == Result::Status::copy_in || result->status() == Result::Status::copy_out);
+  ErrorInfo failure{.kind = ErrorKind::misuse,
+                    .message = "the statement is not a COPY in the direction that was asked for",
+                    .query = "copy"};
+  if (result && result->status() == Result::Status::error) failure = result->error();
+  if (other_copy) wire_.close();
+  while (!other_copy && result) result = wire_.next_result(limit());
+  raise(std::move(failure));
+}
+
 void Session::prepare(const Query& query) {
   if (!options_.prepare || prepared_.contains(query.name)) return;
   begin(query.name);

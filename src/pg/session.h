@@ -89,7 +89,7 @@ class Session {
   friend class Pipeline;
   friend class Listener;
   friend class PinnedSession;
-  friend class Pool;
+  friend class PoolCore;
   friend class Transaction;
 
   template <class Arguments, class Given, std::size_t... I>
@@ -100,6 +100,8 @@ class Session {
   /// Every verb begins with it: right thread, open, and not in the middle of a COPY or a pipeline.
   void begin(std::string_view query);
   Result finish();
+  /// Sends a COPY statement and hands the session to the COPY.
+  void begin_copy(const std::string& sql, Result::Status wanted);
   void forget_prepared() noexcept { prepared_.clear(); }
   void adopt_by_this_thread() noexcept { owner_.rebind(); }
 

@@ -207,6 +207,7 @@ void Wire::send_describe_prepared(const char* name) { check_sent(PQsendDescribeP
 
 void Wire::enter_pipeline() { check_sent(PQenterPipelineMode(handle())); }
 void Wire::exit_pipeline() { check_sent(PQexitPipelineMode(handle())); }
+void Wire::request_flush() { check_sent(PQsendFlushRequest(handle())); }
 void Wire::send_sync() { check_sent(PQpipelineSync(handle())); }
 
 // Waiting
@@ -274,8 +275,8 @@ std::optional<Result> Wire::next_result(const Limit& limit) {
   return result;
 }
 
-WaitEnd Wire::wait_readable(const Limit& limit) {
-  const WaitEnd end = wait_fd(PQsocket(handle()), POLLIN, limit.deadline, limit.stop, wakeup_);
+WaitEnd Wire::wait_readable(const Limit& limit, Wakeup& wakeup) {
+  const WaitEnd end = wait_fd(PQsocket(handle()), POLLIN, limit.deadline, limit.stop, wakeup);
   if (end != WaitEnd::ready) return end;
   if (PQconsumeInput(handle()) == 0) lose(ErrorKind::lost, PQerrorMessage(handle()));
   return end;

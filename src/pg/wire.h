@@ -73,6 +73,7 @@ class Wire {
   void enter_pipeline();
   void exit_pipeline();
   void send_sync();
+  void request_flush();  ///< makes the server send the answers it has, without ending the group
   void flush(const Limit& limit);
 
   /// COPY data in; returns when the socket has taken nearly all, so memory stays bounded (libpq alone queues
@@ -90,9 +91,8 @@ class Wire {
   /// The next row of COPY OUT; nothing at its end, when next_result() has the outcome.
   std::optional<CopyChunk> get_copy_data(const Limit& limit);
 
-  /// Waits for data from the server; woken when somebody notifies wakeup().
-  WaitEnd wait_readable(const Limit& limit);
-  [[nodiscard]] Wakeup& wakeup() noexcept { return wakeup_; }
+  /// Waits for data from the server and takes it in; any thread may end the wait through `wakeup`.
+  WaitEnd wait_readable(const Limit& limit, Wakeup& wakeup);
   std::optional<Notification> next_notification();
 
   enum class Transaction { idle, active, open, failed, unknown };

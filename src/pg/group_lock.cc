@@ -1,0 +1,28 @@
+#include "pg/group_lock.h"
+
+namespace weir::pg {
+
+tl::expected<GroupLock, PinnedSession> GroupLock::try_acquire(PinnedSession session, AdvisoryKey key) {
+  const bool acquired = session.use([&](Session& on) {
+    return on.execute("SELECT pg_try_advisory_lock($1, $2)", key.space, key.key)[0].get<bool>(0);
+  });
+  if (!acquired) return tl::unexpected(std::move(session));
+  return GroupLock(std::move(session), key);
+}
+
+PinnedSession GroupLock::release() && {
+  const bool was_held = session_.use([&](Session& on) {
+    return on.execute("SELECT pg_advisory_unlock($1, $2)", key_.space, key_.key)[0].get<bool>(0);
+  });
+  if (!was_held) {
+    session_.close();
+    raise({.kind = ErrorKind::misuse,
+           .message = "the server did not hold the advisory lock that this session had taken",
+           .hint =
+               "A pooler in transaction mode stands in between. Connect to the server itself, or use lease "
+               "ownership."});
+  }
+  return std::move(session_);
+}
+
+}  // namespace weir::pg

@@ -1,0 +1,117 @@
+#include "pg/listener.h"
+
+#include <utility>
+#include <vector>
+
+#include "base/backoff.h"
+#include "base/log.h"
+#include "pg/identifier.h"
+
+namespace weir::pg {
+namespace {
+
+constexpr BackoffPolicy kReconnect{.base = std::chrono::milliseconds(100), .cap = std::chrono::seconds(10)};
+
+}  // namespace
+
+Listener::Listener(std::shared_ptr<const Connector> connector, std::string id)
+    : connector_(std::move(connector)), id_(std::move(id)) {}
+
+Listener::~Listener() { stop(); }
+
+Listener::Subscription Listener::subscribe(std::string channel, Handler handler) {
+  {
+    const MutexLock lock(mutex_);
+    const auto [place, is_new] = channels_.try_emplace(channel);
+    if (!is_new) {
+      raise({.kind = ErrorKind::misuse, .message = "channel " + channel + " has a subscriber already"});
+    }
+    place->second = std::move(handler);
+  }
+  changed_.notify();
+  return {*this, std::move(channel)};
+}
+
+void Listener::unsubscribe(const std::string& channel) noexcept {
+  const MutexLock no_handler_runs(delivering_);
+  {
+    const MutexLock lock(mutex_);
+    channels_.erase(channel);
+  }
+  changed_.notify();
+}
+
+void Listener::run(const std::stop_token& stop, const std::function<void()>& ready) {
+  Wakeup wakeup;
+  bool was_ready = false;
+  const auto ready_once = [&] {
+    if (!std::exchange(was_ready, true)) ready();
+  };
+  for (int failures = 0; !stop.stop_requested();) {
+    try {
+      Session session = connector_->connect(Role::listen, id_, {.stop = stop});
+      session.set_stop(stop);
+      if (failures > 0) log::info("listening again", {{"failures", failures}});
+      failures = 0;
+      connected.emit(session.backend_pid());
+      serve(session, stop, ready_once);
+    } catch (const Error& error) {
+      if (stop.stop_requested()) return;
+      if (!was_ready) throw;
+      const Duration pause = backoff_delay(kReconnect, ++failures, random_unit());
+      log::warn("not listening",
+                {{"error", error.what()}, {"retry_ms", pause / std::chrono::milliseconds(1)}});
+      wait_fd(-1, 0, Deadline::after(pause), stop, wakeup);
+    }
+  }
+}
+
+void Listener::serve(Session& session, const std::stop_token& stop, const std::function<void()>& ready_once) {
+  std::set<std::string> listening;
+  follow_subscriptions(session, listening);
+  ready_once();
+  while (!stop.stop_requested()) {
+    while (const auto notification = session.wire_.next_notification()) {
+      deliver({.channel = notification->channel, .payload = notification->payload});
+    }
+    const WaitEnd end = session.wire_.wait_readable({.stop = stop}, changed_);
+    if (end == WaitEnd::woken) follow_subscriptions(session, listening);
+  }
+}
+
+void Listener::follow_subscriptions(Session& session, std::set<std::string>& listening) {
+  std::set<std::string> wanted;
+  {
+    const MutexLock lock(mutex_);
+    for (const auto& entry : channels_) wanted.insert(entry.first);
+  }
+  for (const std::string& channel : listening) {
+    if (!wanted.contains(channel)) session.execute("UNLISTEN " + quote_identifier(channel));
+  }
+  std::vector<std::string> added;
+  for (const std::string& channel : wanted) {
+    if (listening.contains(channel)) continue;
+    session.execute("LISTEN " + quote_identifier(channel));
+    added.push_back(channel);
+  }
+  listening = std::move(wanted);
+  for (const std::string& channel : added) deliver({.channel = channel, .payload = {}, .resync = true});
+}
+
+void Listener::deliver(const Event& event) {
+  const MutexLock running(delivering_);
+  Handler handler;
+  {
+    const MutexLock lock(mutex_);
+    const auto found = channels_.find(event.channel);
+    if (found == channels_.end()) return;
+    handler = found->second;
+  }
+  try {
+    handler(event);
+  } catch (const std::exception& error) {
+    log::error("a notification's handler failed", {{"channel", event.channel}, {"error", error.what()}});
+  }
+}
+
+}  // namespace weir::pg

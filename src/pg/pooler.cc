@@ -1,0 +1,50 @@
+#include "pg/pooler.h"
+
+#include "pg/transaction.h"
+
+namespace weir::pg {
+namespace {
+
+int server_process(Session& session) {
+  return session.execute("SELECT pg_backend_pid()")[0].get<std::int32_t>(0);
+}
+
+}  // namespace
+
+Pooling detect_pooling(const Connector& connector, const Limit& limit) {
+  Connector::Options options = connector.options();
+  options.session.prepare = false;
+  options.session.stop = limit.stop;
+  const Connector unprepared(connector.conninfo(), options);
+
+  Session idle = unprepared.connect(Role::api, "pooler-check", limit);
+  const int first = server_process(idle);
+  Session busy = unprepared.connect(Role::api, "pooler-check", limit);
+  bool shared = false;
+  try {
+    const Transaction transaction(busy);
+    shared = server_process(busy) == first || server_process(idle) != first;
+  } catch (const Error& error) {
+    // Statement pooling refuses BEGIN. It keeps even less than transaction pooling does.
+    if (error.kind() != ErrorKind::server && error.kind() != ErrorKind::lost) throw;
+    shared = true;
+  }
+  if (shared) return Pooling::transaction;
+  // A pooler makes up the process number that it tells its clients.
+  return first == idle.backend_pid() ? Pooling::none : Pooling::session;
+}
+
+void require_session_state(Pooling pooling, std::string_view purpose) {
+  if (pooling != Pooling::transaction) return;
+  raise(
+      {.kind = ErrorKind::misuse,
+       .message =
+           std::string(purpose) +
+           " needs a session of its own, but the connection goes through a pooler in transaction mode, where "
+           "two statements may meet two server processes",
+       .hint =
+           "Connect to the server itself or to a pool in session mode; through this one Weir uses leases and "
+           "polling."});
+}
+
+}  // namespace weir::pg
