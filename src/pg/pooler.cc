@@ -36,15 +36,13 @@ Pooling detect_pooling(const Connector& connector, const Limit& limit) {
 
 void require_session_state(Pooling pooling, std::string_view purpose) {
   if (pooling != Pooling::transaction) return;
-  raise(
-      {.kind = ErrorKind::misuse,
-       .message =
-           std::string(purpose) +
-           " needs a session of its own, but the connection goes through a pooler in transaction mode, where "
-           "two statements may meet two server processes",
-       .hint =
-           "Connect to the server itself or to a pool in session mode; through this one Weir uses leases and "
-           "polling."});
+  throw weir::Error(
+      ExitCode::refused,
+      std::string(purpose) +
+          " needs a session of its own, but the connection goes through a pooler in transaction mode, "
+          "where two statements may meet two server processes",
+      "Connect to the server itself or to a pool in session mode; through this one Weir uses leases and "
+      "polling.");
 }
 
 }  // namespace weir::pg
