@@ -1,0 +1,18 @@
+# summary: run the benchmarks
+# usage: ./dev bench [NAME] [--json]
+#
+# Without a name all of them run. --json prints one JSON document, otherwise Markdown.
+
+# shellcheck shell=bash
+source "$WEIR_ROOT/tools/dev/packages.sh"
+source "$WEIR_ROOT/tools/dev/lib/build.sh"
+
+packages build bench
+enable release WEIR_BENCH
+if ! compgen -G "$WEIR_ROOT/bench/*.cc" >/dev/null; then
+  fail "there is no benchmark in bench/ yet"
+fi
+build_release >&2
+build release weir_bench >&2
+export WEIR_BINARY=$WEIR_ROOT/build/release/bin/weir
+exec "$WEIR_ROOT/build/release/bin/weir_bench" "$@"

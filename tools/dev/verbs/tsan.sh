@@ -1,0 +1,20 @@
+# summary: run the tests under the thread sanitizer
+# usage: ./dev tsan [SUITE...] [[--filter] PATTERN]
+#
+# The arguments, the environment and the last line are those of ./dev test.
+
+# shellcheck shell=bash
+source "$WEIR_ROOT/tools/dev/packages.sh"
+source "$WEIR_ROOT/tools/dev/lib/build.sh"
+source "$WEIR_ROOT/tools/dev/lib/suites.sh"
+
+parse_suite_arguments "$@"
+packages build test
+build_tests tsan
+# second_deadlock_stack: a lock order inversion is of no use without the place of the other lock.
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:history_size=4
+# The sanitizer of g++ 12 cannot map its shadow where the kernel randomises addresses widely.
+if setarch -R true 2>/dev/null; then
+  run_under=(setarch -R)
+fi
+run_suites tsan
