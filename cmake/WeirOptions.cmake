@@ -11,8 +11,9 @@ target_compile_options(
             -Wnon-virtual-dtor
             -Wold-style-cast
             -Woverloaded-virtual
-            -Wnull-dereference
             $<$<BOOL:${WEIR_WERROR}>:-Werror>
+            # g++ 12 at -O2 finds null pointers in the standard library's own stream buffers, so this one is clang's.
+            $<$<CXX_COMPILER_ID:Clang>:-Wnull-dereference>
             $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>)
 
 # g++ 12 with a sanitizer sees uninitialised members in the standard library's std::function and std::regex.
