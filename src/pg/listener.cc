@@ -26,7 +26,7 @@ Listener::Subscription Listener::subscribe(std::string channel, Handler handler)
     if (!is_new) {
       raise({.kind = ErrorKind::misuse, .message = "channel " + channel + " has a subscriber already"});
     }
-    place->second = std::move(handler);
+    place->second = {std::move(handler), ++subscriptions_};
   }
   changed_.notify();
   return {*this, std::move(channel)};
@@ -67,7 +67,7 @@ void Listener::run(const std::stop_token& stop, const std::function<void()>& rea
 }
 
 void Listener::serve(Session& session, const std::stop_token& stop, const std::function<void()>& ready_once) {
-  std::set<std::string> listening;
+  Listening listening;
   follow_subscriptions(session, listening);
   ready_once();
   while (!stop.stop_requested()) {
@@ -79,20 +79,20 @@ void Listener::serve(Session& session, const std::stop_token& stop, const std::f
   }
 }
 
-void Listener::follow_subscriptions(Session& session, std::set<std::string>& listening) {
-  std::set<std::string> wanted;
+void Listener::follow_subscriptions(Session& session, Listening& listening) {
+  Listening wanted;
   {
     const MutexLock lock(mutex_);
-    for (const auto& entry : channels_) wanted.insert(entry.first);
+    for (const auto& [channel, subscriber] : channels_) wanted.emplace(channel, subscriber.number);
   }
-  for (const std::string& channel : listening) {
+  for (const auto& [channel, number] : listening) {
     if (!wanted.contains(channel)) session.execute("UNLISTEN " + quote_identifier(channel));
   }
   std::vector<std::string> added;
-  for (const std::string& channel : wanted) {
-    if (listening.contains(channel)) continue;
-    session.execute("LISTEN " + quote_identifier(channel));
-    added.push_back(channel);
+  for (const auto& [channel, number] : wanted) {
+    const auto before = listening.find(channel);
+    if (before == listening.end()) session.execute("LISTEN " + quote_identifier(channel));
+    if (before == listening.end() || before->second != number) added.push_back(channel);
   }
   listening = std::move(wanted);
   for (const std::string& channel : added) deliver({.channel = channel, .payload = {}, .resync = true});
@@ -105,7 +105,7 @@ void Listener::deliver(const Event& event) {
     const MutexLock lock(mutex_);
     const auto found = channels_.find(event.channel);
     if (found == channels_.end()) return;
-    handler = found->second;
+    handler = found->second.handler;
   }
   try {
     handler(event);

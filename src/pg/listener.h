@@ -1,9 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -44,8 +44,15 @@ class Listener final : public ThreadService {
   void run(const std::stop_token& stop, const std::function<void()>& ready) override;
 
  private:
+  struct Subscriber {
+    Handler handler;
+    std::uint64_t number = 0;  ///< tells a new subscription from an older one of the same channel
+  };
+  /// What the present session listens to, and for which subscription.
+  using Listening = std::map<std::string, std::uint64_t>;
+
   void serve(Session& session, const std::stop_token& stop, const std::function<void()>& ready_once);
-  void follow_subscriptions(Session& session, std::set<std::string>& listening);
+  void follow_subscriptions(Session& session, Listening& listening);
   void deliver(const Event& event);
   void unsubscribe(const std::string& channel) noexcept;
 
@@ -54,7 +61,8 @@ class Listener final : public ThreadService {
   Wakeup changed_;  // wakes the thread to follow the subscriptions
 
   Mutex mutex_;
-  std::map<std::string, Handler, std::less<>> channels_ WEIR_GUARDED_BY(mutex_);
+  std::map<std::string, Subscriber, std::less<>> channels_ WEIR_GUARDED_BY(mutex_);
+  std::uint64_t subscriptions_ WEIR_GUARDED_BY(mutex_) = 0;
   /// Held while a handler runs, so that the end of a subscription can wait for it.
   Mutex delivering_;
 };

@@ -59,6 +59,14 @@ PGconn* connect_start(const Conninfo& conninfo) {
   return PQconnectStartParams(keys.data(), values.data(), 0);
 }
 
+/// Notices are in the server's log; libpq's default would write them to our standard error. One kind matters:
+/// what the server says of its own accord when it ends an idle session arrives as a notice, before the socket
+/// is closed.
+void note_farewell(void* farewell, const PGresult* notice) {
+  const std::string severity = field(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+  if (severity == "FATAL" || severity == "PANIC") *static_cast<bool*>(farewell) = true;
+}
+
 /// What the connecting thread and the one that waits for it share; whoever comes last owns the connection.
 struct PendingStart {
   Mutex mutex;
@@ -165,10 +173,9 @@ Wire Wire::connect(const Conninfo& conninfo, const Limit& limit) {
   PQsetErrorVerbosity(connection.get(), PQERRORS_DEFAULT);
   if (PQsetnonblocking(connection.get(), 1) != 0)
     raise(explain_connect_failure(PQerrorMessage(connection.get()), conninfo));
-  // Notices go to the server's log; libpq's default would write them to our standard error.
-  PQsetNoticeReceiver(
-      connection.get(), [](void*, const PGresult*) {}, nullptr);
-  return Wire(std::move(connection));
+  Wire wire(std::move(connection));
+  PQsetNoticeReceiver(wire.handle(), &note_farewell, wire.farewell_.get());
+  return wire;
 }
 
 // Sending
@@ -342,9 +349,12 @@ std::string_view Wire::server_setting(const char* name) const noexcept {
 
 bool Wire::still_alive() noexcept {
   if (!connection_ || PQstatus(connection_.get()) != CONNECTION_OK) return false;
-  pollfd socket{PQsocket(connection_.get()), POLLIN, 0};
+  pollfd socket{PQsocket(connection_.get()), POLLIN | POLLRDHUP, 0};
   if (::poll(&socket, 1, 0) == 0) return true;
-  return PQconsumeInput(connection_.get()) == 1 && PQstatus(connection_.get()) == CONNECTION_OK;
+  if ((socket.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) return false;
+  if (PQconsumeInput(connection_.get()) == 0) return false;
+  PQisBusy(connection_.get());  // looks at what has come: notifications, or the server's last words
+  return !*farewell_ && PQstatus(connection_.get()) == CONNECTION_OK;
 }
 
 Canceller Wire::canceller() const {

@@ -122,6 +122,7 @@ class Wire {
   void read_input();
   [[noreturn]] void lose(ErrorKind kind, std::string message);
 
+  std::unique_ptr<bool> farewell_ = std::make_unique<bool>(false);  // libpq holds its address
   Connection connection_;
   Wakeup wakeup_;
   std::string_view query_;

@@ -1,0 +1,83 @@
+#include <gtest/gtest.h>
+
+#include "pg/pooler.h"
+#include "support/database.h"
+
+namespace weir::pg {
+namespace {
+
+using namespace std::chrono_literals;
+using test::PgTest;
+
+class ConnectorTest : public PgTest {
+ protected:
+  /// What connecting with `change` applied to the TCP connection string reports.
+  template <class Change>
+  Error failure(Change&& change) {
+    Conninfo conninfo = tcp_conninfo();
+    change(conninfo);
+    try {
+      (void)Connector(conninfo).connect(Role::api, "test");
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::connect) << error.what();
+      EXPECT_EQ(error.exit_code(), ExitCode::database);
+      EXPECT_NE(error.remedy(), "") << error.what();
+      EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos)
+          << "not one paragraph: " << error.what();
+      return error;
+    }
+    throw std::runtime_error("it connected");
+  }
+};
+
+TEST_F(ConnectorTest, AWrongPasswordIsSaidWithoutThePassword) {
+  const Error error = failure([](Conninfo& conninfo) { conninfo.set("password", "secret!"); });
+  EXPECT_EQ(error.sqlstate(), "28P01");
+  EXPECT_EQ(std::string(error.what()).find("secret!"), std::string::npos) << error.what();
+  EXPECT_NE(error.remedy().find("password"), std::string::npos);
+}
+
+TEST_F(ConnectorTest, AnUnknownDatabaseIsNamed) {
+  const Error error = failure([](Conninfo& conninfo) { conninfo.set("dbname", "nowhere"); });
+  EXPECT_EQ(error.sqlstate(), "3D000");
+  EXPECT_NE(std::string(error.what()).find("nowhere"), std::string::npos);
+  EXPECT_NE(error.remedy().find("createdb"), std::string::npos);
+}
+
+TEST_F(ConnectorTest, AClosedPortIsRefused) {
+  const Error error =
+      failure([](Conninfo& conninfo) { conninfo.set("port", std::to_string(test::free_port())); });
+  EXPECT_NE(error.remedy().find("No server listens there"), std::string::npos) << error.remedy();
+}
+
+TEST_F(ConnectorTest, AMissingSocketNamesTheWayToStartOne) {
+  const Error error = failure([](Conninfo& conninfo) { conninfo.set("host", "/nonexistent/folder"); });
+  EXPECT_NE(error.remedy().find("weir db start"), std::string::npos) << error.remedy();
+}
+
+TEST_F(ConnectorTest, AnUnknownHostIsSaid) {
+  const Error error = failure([](Conninfo& conninfo) { conninfo.set("host", "no-such-host.invalid"); });
+  EXPECT_NE(error.remedy().find("host name"), std::string::npos) << error.what();
+}
+
+TEST_F(ConnectorTest, AFullServerIsSaid) {
+  session().execute("ALTER DATABASE " + database() + " CONNECTION LIMIT 0");
+  session().execute("CREATE ROLE weir_test_plain LOGIN PASSWORD 'x'");  // superusers pass every limit
+  const Error error =
+      failure([](Conninfo& conninfo) { conninfo.set("user", "weir_test_plain").set("password", "x"); });
+  session().execute("DROP ROLE weir_test_plain");
+  EXPECT_EQ(error.sqlstate(), "53300");
+}
+
+TEST_F(ConnectorTest, ASecondHostServesWhenTheFirstIsDown) {
+  Conninfo conninfo = tcp_conninfo();
+  conninfo.set("host", "127.0.0.1,127.0.0.1")
+      .set("port",
+           std::to_string(test::free_port()) + "," + std::to_string(test::TestServer::shared().port()));
+  EXPECT_TRUE(Connector(conninfo).connect(Role::api, "test").is_open());
+}
+
+TEST_F(ConnectorTest, ThePrivateServerIsNoPooler) { EXPECT_EQ(detect_pooling(connector()), Pooling::none); }
+
+}  // namespace
+}  // namespace weir::pg

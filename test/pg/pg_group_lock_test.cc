@@ -1,0 +1,86 @@
+#include <gtest/gtest.h>
+
+#include "pg/group_lock.h"
+#include "support/database.h"
+#include "support/waiting.h"
+
+namespace weir::pg {
+namespace {
+
+using test::PgTest;
+
+constexpr AdvisoryKey kKey = AdvisoryKey::of(42, "team 1: schema 2");
+
+class GroupLockTest : public PgTest {
+ protected:
+  [[nodiscard]] PinnedSession pinned(PinnedSession::OnLoss on_loss = {}) const {
+    return PinnedSession::open(connector(), Role::group, "test", {}, std::move(on_loss));
+  }
+};
+
+TEST_F(GroupLockTest, ExcludesAcrossConnectionsUntilItIsReleased) {
+  auto mine = GroupLock::try_acquire(pinned(), kKey);
+  ASSERT_TRUE(mine);
+  auto theirs = GroupLock::try_acquire(pinned(), kKey);
+  ASSERT_FALSE(theirs);
+  PinnedSession mine_back = std::move(*mine).release();
+  EXPECT_TRUE(mine_back.is_open());
+  theirs = GroupLock::try_acquire(std::move(theirs.error()), kKey);
+  EXPECT_TRUE(theirs);
+}
+
+TEST_F(GroupLockTest, IsFreeWhenItsOwnerIsDestroyed) {
+  int pid = 0;
+  {
+    auto lock = GroupLock::try_acquire(pinned(), kKey);
+    ASSERT_TRUE(lock);
+    pid = lock->session().backend_pid();
+  }
+  test::wait_until_gone(connector(), pid);
+  EXPECT_TRUE(GroupLock::try_acquire(pinned(), kKey));
+}
+
+TEST_F(GroupLockTest, IsFreeWhenItsSessionEndsAndTheLossIsAnEvent) {
+  std::string reason;
+  auto lock = GroupLock::try_acquire(pinned([&](const Error& error) { reason = error.what(); }), kKey);
+  ASSERT_TRUE(lock);
+  EXPECT_TRUE(lock->session().check());
+  test::terminate_backend(connector(), lock->session().backend_pid());
+  EXPECT_TRUE(GroupLock::try_acquire(pinned(), kKey));
+  EXPECT_FALSE(lock->session().check());
+  EXPECT_NE(reason, "");
+  EXPECT_THROW(std::move(*lock).release(), ConnectionLost);
+}
+
+TEST_F(GroupLockTest, ALossInAVerbIsReportedOnceAndRethrown) {
+  int losses = 0;
+  PinnedSession session = pinned([&](const Error&) { ++losses; });
+  test::terminate_backend(connector(), session.backend_pid());
+  EXPECT_THROW(session.use([](Session& on) { on.execute("SELECT 1"); }), ConnectionLost);
+  EXPECT_THROW(session.use([](Session& on) { on.execute("SELECT 1"); }), ConnectionLost);
+  EXPECT_FALSE(session.check());
+  EXPECT_EQ(losses, 1);
+}
+
+TEST_F(GroupLockTest, AServerThatDoesNotKnowTheLockIsAnErrorThatNamesThePooler) {
+  auto lock = GroupLock::try_acquire(pinned(), kKey);
+  ASSERT_TRUE(lock);
+  lock->session().use([](Session& on) { on.execute("SELECT pg_advisory_unlock_all()"); });
+  try {
+    (void)std::move(*lock).release();
+    FAIL() << "released what was not held";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::misuse);
+    EXPECT_NE(error.remedy().find("pooler"), std::string::npos);
+  }
+}
+
+TEST_F(GroupLockTest, KeysOfTwoNamespacesDoNotMeet) {
+  EXPECT_NE(AdvisoryKey::of(1, "a"), AdvisoryKey::of(2, "a"));
+  auto one = GroupLock::try_acquire(pinned(), AdvisoryKey::of(1, "a"));
+  auto two = GroupLock::try_acquire(pinned(), AdvisoryKey::of(2, "a"));
+  EXPECT_TRUE(one && two);
+}
+
+}  // namespace
+}  // namespace weir::pg
