@@ -1,0 +1,66 @@
+#include "support/database.h"
+
+#include "pg/identifier.h"
+#include "support/waiting.h"
+
+namespace weir::test {
+namespace {
+
+pg::Session administrator() {
+  return pg::Connector(TestServer::shared().conninfo()).connect(pg::Role::api, "test-admin");
+}
+
+/// What the test left behind, a line each; empty when all is clean. Server processes end a moment after their
+/// clients.
+constexpr const char* kLeftBehind =
+    "SELECT concat_ws(' ', 'session', a.pid, a.application_name, a.state, left(a.query, 60))"
+    "  FROM pg_stat_activity a WHERE a.datname = $1 AND a.pid <> pg_backend_pid() AND a.backend_type = "
+    "'client backend' "
+    "UNION ALL "
+    "SELECT concat_ws(' ', 'advisory lock', l.classid, l.objid, 'of', l.pid)"
+    "  FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+    " WHERE d.datname = $1 AND l.locktype = 'advisory' "
+    "UNION ALL "
+    "SELECT concat_ws(' ', 'prepared transaction', gid) FROM pg_prepared_xacts WHERE database = $1";
+
+}  // namespace
+
+void PgTest::SetUp() {
+  static int count = 0;
+  database_ = "test_" + std::to_string(++count);
+  administrator().execute("CREATE DATABASE " + pg::quote_identifier(database_));
+  connector_ = std::make_shared<const pg::Connector>(TestServer::shared().conninfo(database_));
+}
+
+void PgTest::TearDown() {
+  if (database_.empty()) return;
+  pg::Session admin = administrator();
+  // A test that broke off has left its things behind for that reason.
+  if (!HasFatalFailure()) check_for_leaks(admin);
+  admin.execute("DROP DATABASE " + pg::quote_identifier(database_) + " WITH (FORCE)");
+}
+
+void PgTest::check_for_leaks(pg::Session& admin) const {
+  std::string left;
+  const auto is_clean = [&] {
+    left.clear();
+    const pg::Result result = admin.execute(kLeftBehind, database_);
+    for (const pg::Row row : result) left += "\n  " + row.get<std::string>(0);
+    return left.empty();
+  };
+  try {
+    wait_until(is_clean, "the test's sessions to end", std::chrono::seconds(5));
+    pg::Session inside = session();
+    const pg::Result temporary =
+        inside.execute("SELECT relname::text FROM pg_class WHERE relpersistence = 't' AND relkind = 'r'");
+    for (const pg::Row row : temporary) left += "\n  temporary table " + row.get<std::string>(0);
+  } catch (const std::exception& error) {
+    if (left.empty()) left = std::string("\n  ") + error.what();
+  }
+  if (!left.empty()) ADD_FAILURE() << "the test left behind:" << left;
+}
+
+std::string PgTest::url() const { return connector_->conninfo().url(); }
+std::string PgTest::tcp_url() const { return tcp_conninfo().url(); }
+
+}  // namespace weir::test

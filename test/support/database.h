@@ -1,0 +1,37 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "pg/connector.h"
+#include "support/server.h"
+
+namespace weir::test {
+
+/// A test with an empty database of its own on the shared server. After it nothing may be left in there: no
+/// session of Weir's, no lock, no temporary table, no prepared transaction.
+class PgTest : public ::testing::Test {
+ protected:
+  void SetUp() override;
+  void TearDown() override;
+
+  [[nodiscard]] const std::string& database() const noexcept { return database_; }
+  [[nodiscard]] const pg::Connector& connector() const noexcept { return *connector_; }
+  [[nodiscard]] std::shared_ptr<const pg::Connector> shared_connector() const noexcept { return connector_; }
+  /// A session of role api for the test itself.
+  [[nodiscard]] pg::Session session() const { return connector_->connect(pg::Role::api, "test"); }
+  [[nodiscard]] pg::Conninfo tcp_conninfo() const { return TestServer::shared().tcp_conninfo(database_); }
+  /// For other programs: DATABASE_URL, psql.
+  [[nodiscard]] std::string url() const;
+  [[nodiscard]] std::string tcp_url() const;
+
+ private:
+  void check_for_leaks(pg::Session& admin) const;
+
+  std::string database_;
+  std::shared_ptr<const pg::Connector> connector_;
+};
+
+}  // namespace weir::test
