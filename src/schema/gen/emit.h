@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "schema/gen/migration_file.h"
+#include "schema/gen/query_file.h"
+
+namespace weir::sqlgen {
+
+/// The generated files. Each is a function of its input alone, so that equal SQL compiles to equal text.
+std::string emit_queries_header(const std::vector<QueryDefinition>& queries);
+std::string emit_queries_source(const std::vector<QueryDefinition>& queries);
+std::string emit_migrations_source(const std::vector<MigrationFile>& migrations);
+
+/// `text` as C++ string literals, one for each line of it.
+std::string cpp_literal(std::string_view text, std::string_view indent);
+
+}  // namespace weir::sqlgen
