@@ -1,0 +1,48 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "embedded/private_server.h"
+#include "pg/connector.h"
+
+namespace weir::bench {
+
+/// A private PostgreSQL with the settings that `weir up` gives it, for one run of benchmarks, and the tools
+/// that the same work is measured with.
+class Scene {
+ public:
+  Scene();
+  ~Scene();
+  Scene(const Scene&) = delete;
+  Scene& operator=(const Scene&) = delete;
+
+  [[nodiscard]] const pg::Connector& connector() const noexcept { return *connector_; }
+  [[nodiscard]] pg::Session session() const { return connector_->connect(pg::Role::api, "bench"); }
+  [[nodiscard]] std::string url() const { return status_.url; }
+  [[nodiscard]] std::string server_version() const;
+  [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
+
+  /// Runs a tool of PostgreSQL's to its end and answers its standard output; throws when it fails.
+  [[nodiscard]] std::string run_tool(std::vector<std::string> argv) const;
+
+ private:
+  std::filesystem::path folder_;
+  embedded::PrivateServer server_;
+  embedded::ServerStatus status_;
+  std::unique_ptr<pg::Connector> connector_;
+};
+
+double seconds_of(const std::function<void()>& work);
+
+/// Runs `ours` and `theirs` in turn, `rounds` times after one round of warming up, so that both meet the same
+/// machine. Answers the medians.
+struct Pair {
+  double ours;
+  double theirs;
+};
+Pair in_turn(int rounds, const std::function<double()>& ours, const std::function<double()>& theirs);
+
+}  // namespace weir::bench

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <array>
+#include <string_view>
+#include <vector>
+
+#include "report.h"
+#include "scene.h"
+
+namespace weir::bench {
+
+std::vector<Measurement> bench_pg(Scene& scene);
+
+struct Suite {
+  std::string_view name;
+  std::string_view summary;
+  std::vector<Measurement> (*run)(Scene& scene);
+};
+
+inline constexpr std::array kSuites{
+    Suite{"pg", "round trip, pipelined inserts, COPY, beside pgbench and psql", &bench_pg},
+};
+
+}  // namespace weir::bench
