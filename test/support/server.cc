@@ -15,6 +15,8 @@
 
 #include "base/error.h"
 #include "base/unique_fd.h"
+#include "embedded/files.h"
+#include "exec/file_identity.h"
 #include "exec/process.h"
 #include "pg/connector.h"
 #include "pg/identifier.h"
@@ -33,6 +35,16 @@ embedded::ServerOptions options_for(const fs::path& project) {
   options.project = project;
   options.durable = false;
   return options;
+}
+
+/// Into the file that is the user's own. Small buffers, because the end of every database is looked for in
+/// all of them.
+void write_settings(const fs::path& project) {
+  const embedded::Site site = embedded::find_site(project, std::nullopt, options_for(project).system_folder);
+  embedded::make_control_folder(site);
+  embedded::make_home(site);
+  const exec::FileIdentity as_server(site.server_user);
+  embedded::write_file(site.home / "custom.conf", "shared_buffers = 16MB\nmax_connections = 100\n", false);
 }
 
 /// Its data need not be in the project's folder: that may be closed to the server's user.
@@ -101,6 +113,7 @@ ScratchFolder::~ScratchFolder() {
 }
 
 TestServer::TestServer() : folder_("server") {
+  write_settings(folder_.path());
   // Somebody else may take the port between our look and the server's start.
   for (int attempts_left = 3; status_.state != embedded::ServerState::running; --attempts_left) {
     port_ = free_port();
