@@ -1,0 +1,163 @@
+#include <csignal>
+#include <fstream>
+#include <iterator>
+#include <thread>
+
+#include <sched.h>
+#include <sys/mount.h>
+
+#include "pg/embedded_fixture.h"
+
+namespace weir::embedded {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class EmbeddedCrash : public EmbeddedServerTest {};
+
+TEST_F(EmbeddedCrash, AWrongSettingIsQuotedFromTheLog) {
+  make_data();
+  std::ofstream(project_ / ".weir" / "pg" / "custom.conf") << "work_mem = 'plenty'\n";
+  const Error error = error_of([&] { start(); });
+  EXPECT_EQ(error.exit_code(), ExitCode::database);
+  EXPECT_TRUE(has(error.what(), "work_mem") && has(error.what(), "plenty")) << error.what();
+  EXPECT_TRUE(has(error.remedy(), "custom.conf")) << error.remedy();
+}
+
+TEST_F(EmbeddedCrash, RecoversACrashWithoutLosingCommittedRows) {
+  make_data();
+  ServerOptions durable = options();
+  durable.durable = true;
+  const PrivateServer server(durable);
+  const ServerStatus first = server.start(soon(), {});
+  EXPECT_EQ(ask(first.url, "CREATE TABLE t AS SELECT 42 AS answer"), "");
+  ASSERT_EQ(::kill(*first.pid, SIGKILL), 0);
+  ASSERT_TRUE(gone(*first.pid));
+  EXPECT_EQ(server.status().state, ServerState::stopped);
+  const ServerStatus second = server.start(soon(), {});
+  EXPECT_NE(second.pid, first.pid);
+  EXPECT_EQ(ask(second.url, "SELECT answer FROM t"), "42");
+}
+
+TEST_F(EmbeddedCrash, WaitsForTheBackendsOfACrashedServer) {
+  make_data();
+  const ServerStatus first = start();
+  // Busy in its own code, so that it does not notice the end of its parent before the query ends.
+  exec::Command busy;
+  busy.argv = {"psql",    "-XAtq", "-d",
+               first.url, "-c",    "SELECT 'busy'; SELECT count(*) FROM generate_series(1, 15000000)"};
+  exec::Child client(busy);
+  while (ask(first.url,
+             "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%15000000)' AND pid <> "
+             "pg_backend_pid()") != "1") {
+  }
+  ASSERT_EQ(::kill(*first.pid, SIGKILL), 0);
+  EXPECT_EQ(start().state, ServerState::running);
+  client.wait(soon(), {});
+}
+
+TEST_F(EmbeddedCrash, NeverTakesAnotherProcessForTheServer) {
+  make_data();
+  const ServerStatus first = start();
+  ASSERT_EQ(::kill(*first.pid, SIGKILL), 0);
+  ASSERT_TRUE(gone(*first.pid));
+  // The number of the dead server now belongs to this innocent process of the same user.
+  exec::Command innocent;
+  innocent.argv = {"sleep", "1000"};
+  innocent.run_as = exec::find_user(first.user);
+  const exec::Child child(innocent);
+  for (const fs::path& file : {first.data / "postmaster.pid", first.socket_folder / ".s.PGSQL.5432.lock"}) {
+    std::ifstream in(file);
+    std::string text(std::istreambuf_iterator<char>(in), {});
+    in.close();
+    std::ofstream(file) << child.pid() << text.substr(text.find('\n'));
+  }
+  EXPECT_EQ(server().status().state, ServerState::stopped);
+  EXPECT_FALSE(server().stop(soon(), {}));
+  EXPECT_EQ(start().state, ServerState::running);
+  EXPECT_TRUE(server().stop(soon(), {}));
+  EXPECT_TRUE(exec::Process::find(child.pid())) << "the innocent process lives";
+}
+
+TEST_F(EmbeddedCrash, ASuspendedServerIsSeenAndStopped) {
+  make_data();
+  const ServerStatus running = start();
+  ASSERT_EQ(::kill(*running.pid, SIGSTOP), 0);
+  EXPECT_EQ(server().status().state, ServerState::unresponsive);
+  const Error error = error_of([&] { server().start(Deadline::after(milliseconds(300)), {}); });
+  EXPECT_EQ(error.exit_code(), ExitCode::database);
+  EXPECT_TRUE(server().stop(soon(), {}));
+  EXPECT_TRUE(gone(*running.pid));
+}
+
+TEST_F(EmbeddedCrash, AFullDiskLeavesNothingBehind) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to mount a small disk";
+  // In a namespace of its own, so that no mount can be left behind.
+  const pid_t small = in_process([&] {
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount("tmpfs", project_.c_str(), "tmpfs", 0, "size=12m,mode=0755") != 0) {
+      return 77;
+    }
+    const Error error = error_of([&] { start(); });
+    std::cerr << error.what() << "\n";
+    if (error.exit_code() != ExitCode::database || !has(error.what(), "No space left on device")) return 1;
+    if (!has(error.remedy(), "Make room")) return 2;
+    if (server().status().state != ServerState::absent) return 3;
+    for (const auto& entry : fs::directory_iterator(project_ / ".weir" / "pg")) {
+      if (entry.path().filename() != "log") return 4;
+    }
+    return 0;
+  });
+  const int status = status_of(small);
+  if (status == 77) GTEST_SKIP() << "this machine does not let us mount a small disk";
+  EXPECT_EQ(status, 0);
+}
+
+TEST_F(EmbeddedCrash, AnInterruptedInitdbIsNoCluster) {
+  // Killed as soon as its unfinished folder is there; its orphaned initdb may go on for a while.
+  const pid_t starter = in_process([&] { return start().pid ? 0 : 1; });
+  const auto staging = [&] {
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator(project_ / ".weir" / "pg", ignored)) {
+      if (entry.path().filename().string().starts_with("data.new-") &&
+          fs::exists(entry.path() / "base", ignored))
+        return true;
+    }
+    return false;
+  };
+  while (!staging() && ::waitpid(starter, nullptr, WNOHANG) == 0) {
+  }
+  ::kill(starter, SIGKILL);
+  ::waitpid(starter, nullptr, 0);
+  EXPECT_EQ(server().status().state, ServerState::absent);
+  EXPECT_EQ(ask(start().url, "SELECT 1"), "1");
+}
+
+TEST_F(EmbeddedCrash, AStopDuringInitdbLeavesNothing) {
+  std::stop_source source;
+  const std::jthread stopper([&] {
+    while (!fs::exists(project_ / ".weir" / "pg" / "password")) {
+    }
+    source.request_stop();
+  });
+  const auto before = std::chrono::steady_clock::now();
+  const Error error = error_of([&] { server().start(soon(), source.get_token()); });
+  EXPECT_EQ(error.exit_code(), ExitCode::interrupted) << error.what();
+  EXPECT_LT(std::chrono::steady_clock::now() - before, seconds(10));
+  EXPECT_EQ(server().status().state, ServerState::absent);
+  for (const auto& entry : fs::directory_iterator(project_ / ".weir" / "pg"))
+    EXPECT_EQ(entry.path().filename(), "log");
+}
+
+TEST_F(EmbeddedCrash, AStopBeforeReadinessEndsTheServerAgain) {
+  make_data();
+  std::stop_source source;
+  source.request_stop();
+  const Error error = error_of([&] { server().start(soon(), source.get_token()); });
+  EXPECT_EQ(error.exit_code(), ExitCode::interrupted) << error.what();
+  EXPECT_EQ(server().status().state, ServerState::stopped);
+}
+
+}  // namespace
+}  // namespace weir::embedded

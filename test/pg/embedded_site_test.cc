@@ -1,0 +1,147 @@
+#include <fstream>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "pg/embedded_fixture.h"
+
+namespace weir::embedded {
+namespace {
+
+class EmbeddedSites : public EmbeddedServerTest {};
+
+TEST_F(EmbeddedSites, ALongPathGetsAShortSocketFolder) {
+  project_ = base_ / std::string(120, 'x');
+  fs::create_directory(project_);
+  make_data();
+  const ServerStatus status = start();
+  EXPECT_TRUE(status.socket_folder.string().starts_with("/tmp/weir-")) << status.socket_folder;
+  EXPECT_EQ(ask(status.url, "SELECT 1"), "1");
+  EXPECT_TRUE(server().stop(soon(), {}));
+  EXPECT_FALSE(fs::exists(status.socket_folder)) << "nobody would ever clear it away";
+}
+
+TEST_F(EmbeddedSites, ASocketFolderOfAStrangerIsRefused) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to be the stranger";
+  project_ = base_ / std::string(120, 'y');
+  fs::create_directory(project_);
+  make_data();
+  const fs::path folder = server().status().socket_folder;
+  fs::create_directory(folder);
+  ASSERT_EQ(::chown(folder.c_str(), 65534, 65534), 0);
+  const Error error = error_of([&] { start(); });
+  EXPECT_EQ(error.exit_code(), ExitCode::refused);
+  EXPECT_TRUE(has(error.what(), folder.string())) << error.what();
+  fs::remove(folder);
+  fs::create_symlink("/tmp", folder);
+  EXPECT_EQ(error_of([&] { start(); }).exit_code(), ExitCode::database) << "a link is no folder";
+  fs::remove(folder);
+}
+
+TEST_F(EmbeddedSites, OddPathsWork) {
+  project_ = base_ / "it's \"my\" project, 100% \\ done";
+  fs::create_directory(project_);
+  make_data();
+  EXPECT_EQ(ask(start().url, "SELECT 1"), "1");
+}
+
+TEST_F(EmbeddedSites, RootRunsItAsTheOwnerOfTheProject) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  const auto games = exec::find_user("games");
+  if (!games) GTEST_SKIP() << "needs a user who owns nothing here";
+  ASSERT_EQ(::chown(project_.c_str(), games->uid, games->gid), 0);
+  const ServerStatus status = start();
+  EXPECT_EQ(status.user, "games");
+  for (const auto& entry : fs::directory_iterator(project_ / ".weir")) {
+    struct stat info {};
+    ASSERT_EQ(::stat(entry.path().c_str(), &info), 0);
+    EXPECT_EQ(info.st_uid, games->uid) << entry.path();
+  }
+  const pid_t owner = in_process([&] {
+    if (::setgid(games->gid) != 0 || ::setuid(games->uid) != 0) return 1;
+    const PrivateServer mine(options());
+    return mine.status().pid == status.pid && mine.stop(soon(), {}) ? 0 : 2;
+  });
+  EXPECT_EQ(status_of(owner), 0) << "the owner can use what root started";
+}
+
+TEST_F(EmbeddedSites, AProjectTheServersUserCannotEnterGetsASystemFolder) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  fs::permissions(project_, fs::perms(0700));
+  const ServerStatus status = start();
+  EXPECT_TRUE(status.data.string().starts_with((base_ / "system" / "project-").string())) << status.data;
+  ASSERT_EQ(status.notices.size(), 1U);
+  EXPECT_TRUE(has(status.notices.front(), "cannot enter " + project_.string())) << status.notices.front();
+  EXPECT_EQ(ask(status.url, "SELECT 1"), "1");
+  fs::permissions(project_, fs::perms(0755));
+  EXPECT_EQ(server().status().pid, status.pid) << "the data is found again when the project opens";
+}
+
+TEST_F(EmbeddedSites, NobodyElsesServerIsTouched) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  make_data();
+  start();
+  const pid_t stranger = in_process([&] {
+    if (::setgid(65534) != 0 || ::setuid(65534) != 0) return 1;
+    const Error error = error_of([&] { server().stop(soon(), {}); });
+    return error.exit_code() == ExitCode::refused && !error.remedy().empty() ? 0 : 2;
+  });
+  EXPECT_EQ(status_of(stranger), 0);
+}
+
+TEST_F(EmbeddedSites, DataOfAnotherUserIsRefused) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  make_data();
+  const fs::path home = project_ / ".weir" / "pg";
+  ASSERT_EQ(::chown(home.c_str(), 0, 0), 0);
+  ASSERT_EQ(::chown((home / "data").c_str(), 0, 0), 0);
+  const Error error = error_of([&] { start(); });
+  EXPECT_EQ(error.exit_code(), ExitCode::refused);
+  EXPECT_TRUE(has(error.remedy(), "chown -R postgres")) << error.remedy();
+}
+
+TEST_F(EmbeddedSites, DataOfAnotherVersionIsRefused) {
+  make_data();
+  std::ofstream(project_ / ".weir" / "pg" / "data" / "PG_VERSION") << "11\n";
+  const Error error = error_of([&] { start(); });
+  EXPECT_EQ(error.exit_code(), ExitCode::refused);
+  EXPECT_TRUE(has(error.what(), "PostgreSQL 11")) << error.what();
+  EXPECT_TRUE(has(error.remedy(), "WEIR_PG_BIN") && has(error.remedy(), "pg_upgrade")) << error.remedy();
+}
+
+TEST_F(EmbeddedSites, AFolderThatIsNoClusterIsRefused) {
+  make_data();
+  fs::remove(project_ / ".weir" / "pg" / "data" / "PG_VERSION");
+  EXPECT_EQ(error_of([&] { start(); }).exit_code(), ExitCode::refused);
+}
+
+TEST_F(EmbeddedSites, WrongBinariesAreNamed) {
+  ServerOptions wrong = options();
+  wrong.binaries = "/no/such/bin";
+  const Error error = error_of([&] { PrivateServer(wrong).start(soon(), {}); });
+  EXPECT_EQ(error.exit_code(), ExitCode::usage);
+  EXPECT_TRUE(has(error.what(), "WEIR_PG_BIN is /no/such/bin")) << error.what();
+}
+
+TEST_F(EmbeddedSites, OldBinariesAreRefused) {
+  const fs::path bin = base_ / "bin";
+  fs::create_directory(bin);
+  for (const char* name : {"postgres", "initdb"}) {
+    std::ofstream(bin / name) << "#!/bin/sh\necho 'postgres (PostgreSQL) 13.9'\n";
+    fs::permissions(bin / name, fs::perms(0755));
+  }
+  ServerOptions old = options();
+  old.binaries = bin;
+  const Error error = error_of([&] { PrivateServer(old).start(soon(), {}); });
+  EXPECT_EQ(error.exit_code(), ExitCode::refused);
+  EXPECT_TRUE(has(error.what(), "13.9")) << error.what();
+}
+
+TEST_F(EmbeddedSites, AMissingProjectIsAUsageError) {
+  ServerOptions wrong = options();
+  wrong.project = base_ / "missing";
+  EXPECT_EQ(error_of([&] { PrivateServer{wrong}; }).exit_code(), ExitCode::usage);
+}
+
+}  // namespace
+}  // namespace weir::embedded
