@@ -4,7 +4,6 @@ find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(tl-expected REQUIRED)
-find_package(CLI11 REQUIRED)
 
 # pkg-config, because FindPostgreSQL also wants the server's headers.
 find_package(PkgConfig REQUIRED)
