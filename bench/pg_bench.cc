@@ -185,7 +185,8 @@ std::vector<Measurement> bench_pg(Scene& scene) {
   pg::Session session = scene.session();
   session.execute("CREATE TABLE bench_copy (id int8, amount float8, payload text)");
   session.execute(
-      "CREATE VIEW bench_rows AS SELECT n::int8 AS id, n * 0.5::float8 AS amount, 'a payload of thirty characters' "
+      "CREATE VIEW bench_rows AS SELECT n::int8 AS id, n * 0.5::float8 AS amount, 'a payload of thirty "
+      "characters' "
       "AS payload "
       "FROM generate_series(0, " +
       std::to_string(kRows - 1) + ") n");

@@ -34,6 +34,8 @@ class Service {
 class ServiceGroup final : public Service {
  public:
   explicit ServiceGroup(std::string name) : name_(std::move(name)) {}
+  ServiceGroup(const ServiceGroup&) = delete;
+  ServiceGroup& operator=(const ServiceGroup&) = delete;
   ~ServiceGroup() override { stop(); }
 
   /// Only before start(). The group does not own the service.

@@ -13,6 +13,9 @@ namespace weir {
 /// A service that is one thread. The class derived from it writes run(), and calls stop() in its destructor.
 class ThreadService : public Service {
  public:
+  ThreadService() = default;
+  ThreadService(const ThreadService&) = delete;
+  ThreadService& operator=(const ThreadService&) = delete;
   ~ThreadService() override;
 
   void start() final;

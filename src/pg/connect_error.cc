@@ -50,6 +50,10 @@ constexpr std::array kByWords{
            "The server has no TLS: set sslmode=prefer or disable, or switch TLS on there."},
     Remedy{"certificate",
            "TLS verification failed: check sslrootcert and that the host name is the certificate's."},
+    Remedy{"invalid response to SSL negotiation",
+           "What listens there is no PostgreSQL server: check the host and the port."},
+    Remedy{"expected authentication request",
+           "What listens there is no PostgreSQL server: check the host and the port."},
     Remedy{
         "server closed the connection unexpectedly",
         "What listens there is no PostgreSQL server, or it went down: check the port and the server's log."},
@@ -65,7 +69,7 @@ bool is_sqlstate(std::string_view text) {
 /// not. Takes the code out of the text, where it tells a person nothing.
 std::string take_sqlstate(std::string& text) {
   for (std::size_t at = text.find(":  "); at != std::string::npos; at = text.find(":  ", at + 1)) {
-    const std::string code = text.substr(at + 3, 5);
+    std::string code = text.substr(at + 3, 5);
     if (!is_sqlstate(code) || text.compare(at + 8, 2, ": ") != 0) continue;
     text.erase(at + 2, 7);
     return code;

@@ -1,6 +1,7 @@
 #include "pg/conninfo.h"
 
 #include <algorithm>
+#include <array>
 #include <regex>
 
 #include "base/error.h"
@@ -24,6 +25,14 @@ std::string percent_encode(std::string_view text) {
     out.push_back(kHex[byte & 0x0FU]);
   }
   return out;
+}
+
+/// How a client keeps its connection, not which server it means: in a message they only hide the rest.
+bool is_housekeeping(std::string_view key) noexcept {
+  constexpr std::array<std::string_view, 7> kKeys{
+      "application_name",    "client_encoding",  "keepalives",      "keepalives_idle",
+      "keepalives_interval", "keepalives_count", "tcp_user_timeout"};
+  return std::find(kKeys.begin(), kKeys.end(), key) != kKeys.end();
 }
 
 }  // namespace
@@ -59,12 +68,12 @@ Conninfo& Conninfo::set_default(std::string_view key, std::string_view value) {
 std::string Conninfo::url() const { return to_url(true); }
 std::string Conninfo::display() const { return to_url(false); }
 
-std::string Conninfo::to_url(bool with_password) const {
+std::string Conninfo::to_url(bool complete) const {
   std::string url = "postgresql://";
   if (const auto user = get("user")) {
     url += percent_encode(*user);
     const auto password = get("password");
-    if (password && with_password) url += ":" + percent_encode(*password);
+    if (password && complete) url += ":" + percent_encode(*password);
     url += "@";
   }
   // A socket folder and a list of hosts have no place before the path: they go among the options.
@@ -80,8 +89,8 @@ std::string Conninfo::to_url(bool with_password) const {
     const bool in_front =
         key == "user" || key == "dbname" || (key == "host" && plain_host) || (key == "port" && plain_port);
     const bool secret = key == "password" || key == "sslpassword";
-    const bool hidden = secret && (!with_password || (key == "password" && get("user")));
-    if (in_front || hidden) continue;
+    const bool hidden = secret && (!complete || (key == "password" && get("user")));
+    if (in_front || hidden || (!complete && is_housekeeping(key))) continue;
     url += separator + key + "=" + percent_encode(value);
     separator = '&';
   }

@@ -24,11 +24,11 @@ class Conninfo {
 
   /// A URL that psql and every driver understand, password included.
   [[nodiscard]] std::string url() const;
-  /// The same for people and logs: without the password.
+  /// The same for people and logs: without the password, and without settings such as keepalives.
   [[nodiscard]] std::string display() const;
 
  private:
-  [[nodiscard]] std::string to_url(bool with_password) const;
+  [[nodiscard]] std::string to_url(bool complete) const;
 
   std::vector<std::pair<std::string, std::string>> options_;
 };

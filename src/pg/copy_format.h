@@ -31,7 +31,7 @@ class CopyBinary {
   void begin_row();
   template <class T>
   void add(const T& value) {
-    if constexpr (detail::is_optional<T>::value) {
+    if constexpr (detail::IsOptional<T>::value) {
       if (!value) {
         detail::append_null(bytes_);
         return;

@@ -27,6 +27,8 @@ class Listener final : public ThreadService {
   using Handler = std::function<void(const Event&)>;
 
   Listener(std::shared_ptr<const Connector> connector, std::string id);
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
   ~Listener() override;
 
   /// Lasts as long as it lives; after its end the handler is not running and never called again. Not to be

@@ -25,7 +25,7 @@ class Params {
 
   template <class T>
   Params& add(const T& value) {
-    if constexpr (detail::is_optional<T>::value) {
+    if constexpr (detail::IsOptional<T>::value) {
       using Value = typename T::value_type;
       return value ? add(*value) : add_null(Codec<Value>::kOid);
     } else if constexpr (std::is_same_v<T, BytesView>) {

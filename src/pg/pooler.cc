@@ -22,7 +22,7 @@ Pooling detect_pooling(const Connector& connector, const Limit& limit) {
   Session busy = unprepared.connect(Role::api, "pooler-check", limit);
   bool shared = false;
   try {
-    const Transaction transaction(busy);
+    const Transaction transaction(busy, {.read_only = true});  // a standby refuses any other
     shared = server_process(busy) == first || server_process(idle) != first;
   } catch (const Error& error) {
     // Statement pooling refuses BEGIN. It keeps even less than transaction pooling does.

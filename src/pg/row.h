@@ -19,14 +19,14 @@ class Row {
   [[nodiscard]] T get(int column) const {
     check_column(column);
     if (result_->is_null(row_, column)) {
-      if constexpr (detail::is_optional<T>::value) {
+      if constexpr (detail::IsOptional<T>::value) {
         return std::nullopt;
       } else {
         fail(column, "is NULL");
       }
     }
     try {
-      if constexpr (detail::is_optional<T>::value) {
+      if constexpr (detail::IsOptional<T>::value) {
         return Codec<typename T::value_type>::decode(result_->column_type(column),
                                                      result_->bytes(row_, column));
       } else {

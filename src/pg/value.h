@@ -153,16 +153,16 @@ std::size_t begin_element(std::string& out);
 void end_element(std::string& out, std::size_t begin);
 
 template <class T>
-struct is_optional : std::false_type {};
+struct IsOptional : std::false_type {};
 template <class T>
-struct is_optional<std::optional<T>> : std::true_type {};
+struct IsOptional<std::optional<T>> : std::true_type {};
 
 }  // namespace detail
 
 /// One-dimensional arrays. An element type of std::optional allows NULLs in it.
 template <class T>
 struct Codec<std::vector<T>> {
-  static constexpr bool kNullable = detail::is_optional<T>::value;
+  static constexpr bool kNullable = detail::IsOptional<T>::value;
   template <class E>
   struct Inner {
     using type = E;

@@ -219,7 +219,7 @@ void Wire::send_sync() { check_sent(PQpipelineSync(handle())); }
 
 // Waiting
 
-void Wire::lose(ErrorKind kind, std::string message) {
+void Wire::lose(ErrorKind kind, std::string_view message) {
   ErrorInfo info{.kind = kind, .message = std::string(trim(message)), .query = std::string(query_)};
   if (info.message.empty()) info.message = "the connection to the server was lost";
   close();

@@ -120,7 +120,7 @@ class Wire {
   /// is neither in time.
   void await(short events, const Limit& limit);
   void read_input();
-  [[noreturn]] void lose(ErrorKind kind, std::string message);
+  [[noreturn]] void lose(ErrorKind kind, std::string_view message);
 
   std::unique_ptr<bool> farewell_ = std::make_unique<bool>(false);  // libpq holds its address
   Connection connection_;
