@@ -1,0 +1,43 @@
+#include "cli/help.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/text.h"
+#include "cli/commands.h"
+
+namespace weir::cli {
+namespace {
+
+ExitCode run(Context& context) {
+  const Registry registry = all_commands();
+  const std::string path = fmt::format("{}", fmt::join(context.arguments.words, " "));
+  if (path.empty()) {
+    context.out.write(help_overview(registry, context.out.paint()));
+  } else if (const Command* command = registry.find(path)) {
+    context.out.write(help_command(*command, context.out.paint()));
+  } else if (const CommandGroup* group = registry.find_group(path)) {
+    context.out.write(help_group(registry, *group, context.out.paint()));
+  } else {
+    std::vector<std::string_view> known;
+    for (const Command& each : registry.commands) known.push_back(each.path);
+    const auto near = closest(path, known);
+    throw Error(ExitCode::usage, fmt::format("there is no command '{}'", printable(path)),
+                near ? fmt::format("Did you mean 'weir help {}'? All commands: weir help", *near)
+                     : "All commands: weir help");
+  }
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+Command help_words_command() {
+  return {.path = "help",
+          .summary = "show all commands, or the options and examples of one",
+          .description = "The same text as weir COMMAND --help.",
+          .words = "[COMMAND]...",
+          .examples = {{"weir help db migrate", "the options of weir db migrate"}},
+          .run = run};
+}
+
+}  // namespace weir::cli

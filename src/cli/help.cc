@@ -1,0 +1,78 @@
+#include "cli/help.h"
+
+#include <fmt/format.h>
+
+#include "cli/parse.h"
+#include "cli/term/table.h"
+
+namespace weir::cli {
+namespace {
+
+std::string heading(const Paint& paint, std::string_view text) { return paint(Color::bold, text) + "\n"; }
+
+/// Two columns, indented.
+class Listing {
+ public:
+  Listing() : table_({{""}, {""}, {""}}) {}
+  void add(std::string left, std::string_view right) {
+    table_.add({"", Table::Cell(std::move(left), Color::cyan), std::string(right)});
+  }
+  [[nodiscard]] std::string render(const Paint& paint) const { return table_.render(paint); }
+
+ private:
+  Table table_;
+};
+
+std::string commands(const Registry& registry, std::string_view group, const Paint& paint) {
+  Listing listing;
+  for (const Command& command : registry.commands) {
+    const bool wanted = group.empty() || command.path.starts_with(std::string(group) + " ");
+    if (wanted) listing.add(fmt::format("weir {}", command.path), command.summary);
+  }
+  return heading(paint, "Commands") + listing.render(paint);
+}
+
+std::string options(std::span<const OptionSpec> specs, std::string_view title, const Paint& paint) {
+  Listing listing;
+  for (const OptionSpec& spec : specs) {
+    const std::string letter = spec.letter == 0 ? "    " : fmt::format("-{}, ", spec.letter);
+    const std::string value = spec.value.empty() ? "" : fmt::format(" {}", spec.value);
+    listing.add(fmt::format("{}--{}{}", letter, spec.name, value), spec.help);
+  }
+  return heading(paint, title) + listing.render(paint);
+}
+
+std::string examples(const Command& command, const Paint& paint) {
+  Listing listing;
+  for (const Example& example : command.examples) listing.add(std::string(example.command), example.what);
+  return heading(paint, "Examples") + listing.render(paint);
+}
+
+}  // namespace
+
+std::string help_overview(const Registry& registry, const Paint& paint) {
+  return "Weir, a concurrency-safe ELT engine on PostgreSQL\n\nUsage: weir COMMAND [OPTION]...\n\n" +
+         commands(registry, "", paint) + "\n" + options(global_options(), "Options of every command", paint) +
+         "\nMore about one command: weir help COMMAND\n";
+}
+
+std::string help_group(const Registry& registry, const CommandGroup& group, const Paint& paint) {
+  return fmt::format("weir {0}: {1}\n\nUsage: weir {0} COMMAND [OPTION]...\n\n", group.name, group.summary) +
+         commands(registry, group.name, paint) +
+         fmt::format("\nMore about one command: weir help {} COMMAND\n", group.name);
+}
+
+std::string help_command(const Command& command, const Paint& paint) {
+  std::string usage = fmt::format("weir {}", command.path);
+  if (!command.words.empty()) usage += fmt::format(" {}", command.words);
+  usage += " [OPTION]...";
+  if (!command.rest.empty()) usage += fmt::format(" [-- {}]", command.rest);
+  std::string text = fmt::format("weir {}: {}\n\nUsage: {}\n\n{}\n", command.path, command.summary, usage,
+                                 command.description);
+  if (!command.options.empty()) text += "\n" + options(command.options, "Options", paint);
+  text += "\n" + options(global_options(), "Options of every command", paint);
+  if (!command.examples.empty()) text += "\n" + examples(command, paint);
+  return text;
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,96 @@
+#include "cli/program.h"
+
+#include <cerrno>
+#include <cstdlib>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/stop_signals.h"
+#include "cli/commands.h"
+#include "cli/failure.h"
+#include "cli/help.h"
+#include "cli/parse.h"
+
+namespace weir::cli {
+namespace {
+
+/// A descriptor that the caller closed would be given to the next file or socket, which our messages would
+/// then destroy. What stands in for standard output refuses to be written, so that a lost result is noticed.
+void occupy_standard_fds() noexcept {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (::fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+    const int mode = fd == STDERR_FILENO ? O_WRONLY : O_RDONLY;
+    if (::open("/dev/null", mode) != fd) std::_Exit(static_cast<int>(ExitCode::failed));  // NOLINT
+  }
+}
+
+ExitCode tell(const Failure& failure, bool json, ColorChoice color) {
+  if (json) {
+    try {
+      Output(STDOUT_FILENO, false).write(to_json(failure));
+      return failure.code;
+    } catch (const Error&) {
+      // Standard output is of no use: then standard error has to do.
+    }
+  }
+  const Paint paint(look_at_terminal(STDERR_FILENO, color).color);
+  try {
+    Output(STDERR_FILENO, false).write(to_text(failure, paint));
+  } catch (const Error&) {
+    // Nobody is left to tell; the exit status says it.
+  }
+  return failure.code;
+}
+
+ExitCode show_help(const Registry& registry, const Invocation& invocation, Output& out) {
+  const CommandGroup* const group = registry.find_group(invocation.group);
+  if (invocation.command != nullptr) {
+    out.write(help_command(*invocation.command, out.paint()));
+  } else if (group != nullptr) {
+    out.write(help_group(registry, *group, out.paint()));
+  } else {
+    out.write(help_overview(registry, out.paint()));
+  }
+  return ExitCode::ok;
+}
+
+LinePrinter::Mode progress_mode(const GlobalOptions& global, const Terminal& terminal) noexcept {
+  if (global.quiet || global.json || global.log_format == log::Format::json) return LinePrinter::Mode::silent;
+  // A log between the steps would be overwritten by them.
+  const bool calm = global.log_level != log::Level::debug;
+  return terminal.overprint && calm ? LinePrinter::Mode::overprint : LinePrinter::Mode::lines;
+}
+
+ExitCode run_command(const Registry& registry, const Invocation& invocation) {
+  const GlobalOptions& global = invocation.global;
+  Output out(STDOUT_FILENO, look_at_terminal(STDOUT_FILENO, global.color).color);
+  if (invocation.help) return show_help(registry, invocation, out);
+
+  const StopSignals signals;
+  const Terminal terminal = look_at_terminal(STDERR_FILENO, global.color);
+  log::configure({.level = global.log_level, .format = global.log_format, .color = terminal.color});
+  LinePrinter progress(STDERR_FILENO, progress_mode(global, terminal));
+  Context context{global, invocation.arguments, out, progress, signals.token()};
+  return invocation.command->run(context);
+}
+
+}  // namespace
+
+int run_program(int argc, const char* const* argv) noexcept {
+  occupy_standard_fds();
+  bool json = false;
+  ColorChoice color = ColorChoice::automatic;
+  try {
+    const std::vector<std::string_view> words(argv + (argc > 0 ? 1 : 0), argv + argc);
+    json = wants_json(words);
+    const Registry registry = all_commands();
+    const Invocation invocation = parse(registry, words);
+    color = invocation.global.color;
+    return static_cast<int>(run_command(registry, invocation));
+  } catch (...) {
+    return static_cast<int>(tell(failure_of(std::current_exception()), json, color));
+  }
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,174 @@
+// What the program says to words: help, suggestions, exit code 2. In a pipe and on a terminal.
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+#include <weir/version.h>
+
+#include "weir_program.h"
+
+namespace weir::test {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+using Words = std::vector<std::string>;
+
+TEST(CliWords, HelpShowsAllCommands) {
+  const WeirResult result = run_weir({"help"});
+  EXPECT_EQ(result.status, 0);
+  EXPECT_EQ(result.err, "");
+  EXPECT_EQ(result.out, R"(Weir, a concurrency-safe ELT engine on PostgreSQL
+
+Usage: weir COMMAND [OPTION]...
+
+Commands
+  weir up          start everything for this project and run until Ctrl-C
+  weir db start    start the project's private PostgreSQL and leave it running
+  weir db stop     stop the project's private PostgreSQL
+  weir db status   show the database: state, version, schema, how to connect
+  weir db url      print the database's URL, for other programs
+  weir db psql     open psql on the database
+  weir db migrate  bring the database's schema up to this program
+  weir doctor      check the database and the way to it, and say what to do
+  weir version     show the version of this program
+  weir help        show all commands, or the options and examples of one
+
+Options of every command
+  -C, --project DIR       the project folder (default: the current folder)
+      --database-url URL  the database to use, instead of $DATABASE_URL or the private server
+      --json              results as JSON on standard output, errors too
+      --log human|json    form of the log on standard error (default: human)
+      --log-level LEVEL   debug, info, warn, error or off (default: info)
+  -v, --verbose           the same as --log-level debug
+  -q, --quiet             no progress and no notes; errors are still told
+      --color WHEN        auto, always or never (default: auto; NO_COLOR counts)
+  -h, --help              help on the command
+
+More about one command: weir help COMMAND
+)");
+}
+
+TEST(CliWords, HelpIsTheSameByAnyName) {
+  EXPECT_EQ(run_weir({"--help"}).out, run_weir({"help"}).out);
+  EXPECT_EQ(run_weir({"-h"}).out, run_weir({"help"}).out);
+  EXPECT_EQ(run_weir({"db", "--help"}).out, run_weir({"help", "db"}).out);
+  EXPECT_EQ(run_weir({"db", "start", "-h"}).out, run_weir({"help", "db", "start"}).out);
+}
+
+TEST(CliWords, EveryCommandHasHelpWithExamples) {
+  for (const std::string path : {"up", "db start", "db stop", "db status", "db url", "db psql", "db migrate",
+                                 "doctor", "version", "help"}) {
+    const WeirResult result = run_weir({"help", path});
+    EXPECT_EQ(result.status, 0) << path;
+    EXPECT_THAT(result.out, StartsWith("weir " + path + ": "));
+    EXPECT_THAT(result.out, HasSubstr("Usage: weir " + path));
+    EXPECT_THAT(result.out, HasSubstr("\nExamples\n")) << path;
+  }
+}
+
+TEST(CliWords, VersionIsOneLineOrOneDocument) {
+  const WeirResult plain = run_weir({"version"});
+  EXPECT_THAT(plain.out, StartsWith("weir " + std::string(version()) + " (commit "));
+  EXPECT_EQ(plain.out.back(), '\n');
+  const auto document = nlohmann::json::parse(run_weir({"version", "--json"}).out);
+  EXPECT_EQ(document.at("version"), version());
+  EXPECT_EQ(document.at("commit"), commit());
+  EXPECT_TRUE(document.contains("compiler"));
+  EXPECT_GE(document.at("schema").get<int>(), 1);
+}
+
+struct Mistake {
+  Words words;
+  std::string message;
+  std::string remedy;
+};
+
+TEST(CliWords, MistakesAreToldWithWhatWasProbablyMeant) {
+  const std::vector<Mistake> mistakes{
+      {{}, "no command was given", "One of: up, db, doctor, version, help. See: weir help"},
+      {{"statsu"}, "unknown command 'statsu'", "All commands: weir help"},
+      {{"docter"}, "unknown command 'docter'", "Did you mean 'doctor'? All commands: weir help"},
+      {{"db"}, "db needs a command", "One of: start, stop, status, url, psql, migrate. See: weir help db"},
+      {{"db", "sttaus"}, "unknown command 'db sttaus'", "Did you mean 'status'? All commands: weir help db"},
+      {{"db", "start", "--prot", "1"},
+       "unknown option '--prot' for db start",
+       "Did you mean '--port'? See: weir help db start"},
+      {{"version", "--jsn"},
+       "unknown option '--jsn' for version",
+       "Did you mean '--json'? See: weir help version"},
+      {{"-x"}, "unknown option '-x'", "See: weir help"},
+      {{"version", "-qx"}, "unknown option '-x' for version", "See: weir help version"},
+      {{"version", "now"}, "unexpected argument 'now' for version", "See: weir help version"},
+      {{"version", "--", "now"}, "version takes nothing behind '--'", "See: weir help version"},
+      {{"version", "--json=yes"}, "option '--json' takes no value", "See: weir help version"},
+      {{"db", "start", "--port"}, "option '--port' needs a value: N", "See: weir help db start"},
+      {{"db", "start", "--port", "--json"}, "", ""},
+      {{"db", "start", "--port", "70000"}, "--port is '70000', which is not a number from 1 to 65535", ""},
+      {{"version", "--log", "jsno"},
+       "--log is 'jsno', which is none of: human, json",
+       "Did you mean 'json'? See: weir help version"},
+      {{"help", "db", "startt"},
+       "there is no command 'db startt'",
+       "Did you mean 'weir help db start'? All commands: weir help"},
+      {{"do\tctor\x1b"}, "unknown command 'do\\x09ctor\\x1b'", ""},
+      {{"-C", "/nowhere", "db", "status"},
+       "Cannot use project folder /nowhere: No such file or directory.",
+       ""},
+  };
+  for (const Mistake& mistake : mistakes) {
+    const WeirResult result = run_weir(mistake.words);
+    SCOPED_TRACE(::testing::PrintToString(mistake.words));
+    EXPECT_EQ(result.status, 2);
+    if (mistake.message.empty()) continue;
+    EXPECT_EQ(result.out, "");
+    EXPECT_THAT(result.err, StartsWith("weir: " + mistake.message + "\n"));
+    if (!mistake.remedy.empty()) {
+      EXPECT_EQ(result.err, "weir: " + mistake.message + "\n  " + mistake.remedy + "\n");
+    }
+  }
+}
+
+TEST(CliWords, WithJsonAnErrorIsOneObjectOnStandardOutput) {
+  const WeirResult result = run_weir({"db", "sttaus", "--json"});
+  EXPECT_EQ(result.status, 2);
+  EXPECT_EQ(result.err, "");
+  const auto error = nlohmann::json::parse(result.out).at("error");
+  EXPECT_EQ(error.at("code"), 2);
+  EXPECT_EQ(error.at("message"), "unknown command 'db sttaus'");
+  EXPECT_EQ(error.at("remedy"), "Did you mean 'status'? All commands: weir help db");
+}
+
+TEST(CliWords, OptionsMayStandInFrontOfTheCommandAndCarryTheirValue) {
+  EXPECT_EQ(run_weir({"--json", "version"}).out, run_weir({"version", "--json"}).out);
+  EXPECT_EQ(run_weir({"-C/", "--log=json", "--log-level=off", "version"}).status, 0);
+}
+
+TEST(CliWords, ColoursAreForTerminalsThatWantThem) {
+  const auto coloured = [](const WeirSetup& setup, const Words& more = {}) {
+    Words words{"help"};
+    words.insert(words.end(), more.begin(), more.end());
+    return run_weir(words, setup).out.find("\x1b[") != std::string::npos;
+  };
+  EXPECT_TRUE(coloured({.terminal = true}));
+  EXPECT_FALSE(coloured({}));
+  EXPECT_FALSE(coloured({.env = {{"NO_COLOR", "1"}}, .terminal = true}));
+  EXPECT_TRUE(coloured({.env = {{"NO_COLOR", ""}}, .terminal = true}));
+  EXPECT_FALSE(coloured({.env = {{"TERM", "dumb"}}, .terminal = true}));
+  EXPECT_TRUE(coloured({}, {"--color", "always"}));
+  EXPECT_FALSE(coloured({.terminal = true}, {"--color=never"}));
+}
+
+TEST(CliWords, OnATerminalAnErrorIsRed) {
+  const WeirResult result = run_weir({"docter"}, {.terminal = true});
+  EXPECT_EQ(result.out,
+            "\x1b[31mweir:\x1b[0m unknown command 'docter'\r\n"
+            "  Did you mean 'doctor'? All commands: weir help\r\n");
+}
+
+}  // namespace
+}  // namespace weir::test
