@@ -56,6 +56,7 @@ std::vector<fs::path> versioned_folders(const fs::path& parent) {
   }
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
   std::vector<fs::path> out;
+  out.reserve(found.size());
   for (auto& [major, folder] : found) out.push_back(std::move(folder));
   return out;
 }

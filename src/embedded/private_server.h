@@ -6,6 +6,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/deadline.h"
@@ -17,7 +18,7 @@ namespace weir::embedded {
 struct ServerOptions {
   std::filesystem::path project;
   std::optional<std::uint16_t> tcp_port;          ///< also listen on 127.0.0.1, with a password
-  bool durable = true;                            ///< false: no fsync, for tests
+  bool durable = true;                            ///< false: no fsync, for tests; kill -9 still loses nothing
   std::optional<std::filesystem::path> binaries;  ///< instead of the environment's WEIR_PG_BIN
   std::optional<std::string> user;                ///< instead of the environment's WEIR_PG_USER
   std::filesystem::path system_folder = "/var/lib/weir";
@@ -53,7 +54,8 @@ struct ServerStatus {
 class ServerUse {
  public:
   ServerUse(ServerUse&& other) noexcept;
-  ServerUse& operator=(ServerUse&&) = delete;
+  ServerUse(const ServerUse&) = delete;
+  ServerUse& operator=(const ServerUse&) = delete;
   ~ServerUse();  ///< release with 30 s; a failure is logged
 
   [[nodiscard]] const ServerStatus& status() const noexcept { return status_; }

@@ -20,7 +20,7 @@ struct ServerNeeds {
   std::string log_folder;
   int port = 5432;  ///< also a part of the unix socket's name
   bool tcp = false;
-  bool durable = true;  ///< false: a crash of the machine may lose everything. For tests
+  bool durable = true;  ///< false: a crash of the machine may lose everything, kill -9 nothing. For tests
 };
 
 /// Values by name, as SHOW would print them, unquoted.

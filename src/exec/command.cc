@@ -13,7 +13,7 @@ namespace {
 
 std::string start_message(const Command& command, StartError::Step step, int error_number) {
   const std::string& program = command.argv.at(0);
-  const std::string reason = std::generic_category().message(error_number);
+  std::string reason = std::generic_category().message(error_number);
   const std::string who = command.run_as ? fmt::format("user {}", command.run_as->name) : "this user";
   switch (step) {
     case StartError::Step::find: return fmt::format("Program {} was not found on PATH.", program);

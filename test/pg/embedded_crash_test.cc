@@ -1,4 +1,5 @@
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <thread>
@@ -6,6 +7,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 
+#include "embedded/binaries.h"
 #include "pg/embedded_fixture.h"
 
 namespace weir::embedded {
@@ -27,15 +29,12 @@ TEST_F(EmbeddedCrash, AWrongSettingIsQuotedFromTheLog) {
 
 TEST_F(EmbeddedCrash, RecoversACrashWithoutLosingCommittedRows) {
   make_data();
-  ServerOptions durable = options();
-  durable.durable = true;
-  const PrivateServer server(durable);
-  const ServerStatus first = server.start(soon(), {});
+  const ServerStatus first = start();
   EXPECT_EQ(ask(first.url, "CREATE TABLE t AS SELECT 42 AS answer"), "");
   ASSERT_EQ(::kill(*first.pid, SIGKILL), 0);
   ASSERT_TRUE(gone(*first.pid));
-  EXPECT_EQ(server.status().state, ServerState::stopped);
-  const ServerStatus second = server.start(soon(), {});
+  EXPECT_EQ(server().status().state, ServerState::stopped);
+  const ServerStatus second = start();
   EXPECT_NE(second.pid, first.pid);
   EXPECT_EQ(ask(second.url, "SELECT answer FROM t"), "42");
 }
@@ -150,13 +149,59 @@ TEST_F(EmbeddedCrash, AStopDuringInitdbLeavesNothing) {
     EXPECT_EQ(entry.path().filename(), "log");
 }
 
-TEST_F(EmbeddedCrash, AStopBeforeReadinessEndsTheServerAgain) {
-  make_data();
+/// A server that never becomes ready: it says who it is in a file and sleeps.
+class EmbeddedSlowStart : public EmbeddedServerTest {
+ protected:
+  EmbeddedSlowStart() {
+    make_data();
+    const char* path = std::getenv("PATH");
+    const Binaries real = find_binaries({.wanted = {}, .path = path == nullptr ? "" : path}, soon(), {});
+    fs::create_directory(base_ / "bin");
+    fs::create_directory(base_ / "mark");
+    fs::permissions(base_ / "mark", fs::perms(0777));
+    fs::create_symlink(real.folder / "initdb", base_ / "bin" / "initdb");
+    std::ofstream(base_ / "bin" / "postgres")
+        << "#!/bin/sh\ncase $1 in --version) exec " << real.folder.string() << "/postgres --version ;; esac\n"
+        << "echo $$ > " << mark().string() << ".new; mv " << mark().string() << ".new " << mark().string()
+        << "; exec sleep 1000\n";
+    fs::permissions(base_ / "bin" / "postgres", fs::perms(0755));
+  }
+
+  [[nodiscard]] fs::path mark() const { return base_ / "mark" / "pid"; }
+  [[nodiscard]] int pid() const {
+    int pid = 0;
+    std::ifstream(mark()) >> pid;
+    return pid;
+  }
+  Error start_error(Deadline deadline, const std::stop_token& stop) {
+    ServerOptions slow = options();
+    slow.binaries = base_ / "bin";
+    return error_of([&] { PrivateServer(slow).start(deadline, stop); });
+  }
+};
+
+TEST_F(EmbeddedSlowStart, AStopEndsTheServerAgain) {
   std::stop_source source;
-  source.request_stop();
-  const Error error = error_of([&] { server().start(soon(), source.get_token()); });
+  const std::jthread stopper([&] {
+    while (!fs::exists(mark())) {
+    }
+    source.request_stop();
+  });
+  const Error error = start_error(soon(), source.get_token());
   EXPECT_EQ(error.exit_code(), ExitCode::interrupted) << error.what();
+  EXPECT_TRUE(gone(pid()));
   EXPECT_EQ(server().status().state, ServerState::stopped);
+}
+
+TEST_F(EmbeddedSlowStart, ADeadlineLeavesItToItsRecovery) {
+  const Error error = start_error(Deadline::after(seconds(3)), {});
+  EXPECT_EQ(error.exit_code(), ExitCode::database);
+  ASSERT_GT(pid(), 0) << error.what();
+  EXPECT_TRUE(has(error.what(), "process " + std::to_string(pid()))) << error.what();
+  const auto process = exec::Process::find(pid());
+  ASSERT_TRUE(process);
+  process->signal(SIGKILL);
+  EXPECT_TRUE(gone(pid()));
 }
 
 }  // namespace
