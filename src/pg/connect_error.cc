@@ -77,15 +77,16 @@ std::string take_sqlstate(std::string& text) {
   return {};
 }
 
-/// One line: what stands after LOCATION is PostgreSQL's source file, of no use here.
+/// One line. What stands after LOCATION is PostgreSQL's source file, and libpq's question is what the remedy
+/// answers.
 std::string flatten(std::string_view report) {
   std::string text;
   while (!report.empty()) {
     const std::size_t end = std::min(report.find('\n'), report.size());
     const std::string_view line = trim(report.substr(0, end));
     report.remove_prefix(std::min(end + 1, report.size()));
-    if (line.empty() || line.starts_with("LOCATION:")) continue;
-    if (!text.empty()) text += text.back() == ':' || text.back() == '?' ? " " : "; ";
+    if (line.empty() || line.starts_with("LOCATION:") || line.starts_with("Is the server running")) continue;
+    if (!text.empty()) text += text.back() == ':' ? " " : "; ";
     text += line;
   }
   return text;

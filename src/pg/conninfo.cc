@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <regex>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "pg/wire.h"
 
 namespace weir::pg {
@@ -35,11 +37,35 @@ bool is_housekeeping(std::string_view key) noexcept {
   return std::find(kKeys.begin(), kKeys.end(), key) != kKeys.end();
 }
 
+[[noreturn]] void malformed(const std::string& reason) {
+  throw weir::Error(
+      ExitCode::usage, "the connection string is malformed: " + redact_password(reason),
+      "Write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters percent-encoded, "
+      "or as key=value words.");
+}
+
+/// libpq looks at the port only when it connects, and then blames the server.
+void check_ports(std::string_view list) {
+  while (!list.empty()) {
+    const std::size_t end = std::min(list.find(','), list.size());
+    const std::string_view port = list.substr(0, end);
+    list.remove_prefix(std::min(end + 1, list.size()));
+    int number = 0;
+    const auto parsed = std::from_chars(port.data(), port.data() + port.size(), number);
+    const bool whole = parsed.ec == std::errc() && parsed.ptr == port.data() + port.size();
+    if (port.empty() || (whole && number >= 1 && number <= 65535)) continue;
+    malformed("port \"" + printable(port) + "\" is not a number from 1 to 65535");
+  }
+}
+
 }  // namespace
 
 Conninfo Conninfo::parse(std::string_view text) {
   Conninfo conninfo;
-  conninfo.options_ = parse_conninfo(std::string(text));
+  auto options = parse_conninfo(std::string(text));
+  if (!options) malformed(options.error());
+  conninfo.options_ = std::move(*options);
+  check_ports(conninfo.get("port").value_or(""));
   return conninfo;
 }
 

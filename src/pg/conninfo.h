@@ -8,6 +8,8 @@
 
 namespace weir::pg {
 
+using ConninfoOptions = std::vector<std::pair<std::string, std::string>>;
+
 /// A parsed connection string: a URL or `key=value` words, as libpq defines them.
 class Conninfo {
  public:
@@ -18,9 +20,7 @@ class Conninfo {
   Conninfo& set(std::string_view key, std::string_view value);
   /// Sets it only where the connection string says nothing.
   Conninfo& set_default(std::string_view key, std::string_view value);
-  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& options() const noexcept {
-    return options_;
-  }
+  [[nodiscard]] const ConninfoOptions& options() const noexcept { return options_; }
 
   /// A URL that psql and every driver understand, password included.
   [[nodiscard]] std::string url() const;
@@ -30,7 +30,7 @@ class Conninfo {
  private:
   [[nodiscard]] std::string to_url(bool complete) const;
 
-  std::vector<std::pair<std::string, std::string>> options_;
+  ConninfoOptions options_;
 };
 
 /// `text` with what stands where a URL or a keyword string carries its password taken out; for messages of

@@ -77,18 +77,13 @@ struct PendingStart {
 
 }  // namespace
 
-std::vector<std::pair<std::string, std::string>> parse_conninfo(const std::string& text) {
+tl::expected<ConninfoOptions, std::string> parse_conninfo(const std::string& text) {
   char* message = nullptr;
   const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> parsed(
       PQconninfoParse(text.c_str(), &message), &PQconninfoFree);
   const std::unique_ptr<char, decltype(&PQfreemem)> owned_message(message, &PQfreemem);
-  if (!parsed) {
-    const std::string reason = redact_password(trim(message == nullptr ? "out of memory" : message));
-    throw weir::Error(ExitCode::usage, "the connection string is malformed: " + reason,
-                      "Write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters "
-                      "percent-encoded, or as key=value words.");
-  }
-  std::vector<std::pair<std::string, std::string>> options;
+  if (!parsed) return tl::unexpected(std::string(trim(message == nullptr ? "out of memory" : message)));
+  ConninfoOptions options;
   for (const PQconninfoOption* option = parsed.get(); option->keyword != nullptr; ++option) {
     if (option->val != nullptr) options.emplace_back(option->keyword, option->val);
   }

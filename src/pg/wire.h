@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include <tl/expected.hpp>
+
 #include "base/wait.h"
 #include "pg/conninfo.h"
 #include "pg/limit.h"
@@ -128,7 +130,8 @@ class Wire {
   std::string_view query_;
 };
 
-/// libpq's parser of connection strings and its rules for escaping; pure.
-std::vector<std::pair<std::string, std::string>> parse_conninfo(const std::string& text);
+/// libpq's parser of connection strings; what is wrong with `text` where it is none. The reason may quote a
+/// password.
+tl::expected<ConninfoOptions, std::string> parse_conninfo(const std::string& text);
 
 }  // namespace weir::pg
