@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <array>
 #include <fstream>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -179,6 +181,40 @@ Measurement copy_encoded(Scene& scene, const std::filesystem::path& file) {
           .against = "psql \\copy of a binary file"};
 }
 
+/// From the request to stop until the call has come back, while the server does not answer: the worst of
+/// many.
+Measurement stop_latency(Scene& scene) {
+  constexpr int kStops = 50;
+  double worst = 0;
+  for (int i = 0; i < kStops; ++i) {
+    pg::Session session = scene.session();
+    std::stop_source stop;
+    session.set_stop(stop.get_token());
+    std::chrono::steady_clock::time_point requested;
+    std::jthread stopper([&] {
+      pg::Session look = scene.session();
+      while (!look.execute("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND state = 'active')",
+                           session.backend_pid())[0]
+                  .get<bool>(0)) {
+      }
+      requested = std::chrono::steady_clock::now();
+      stop.request_stop();
+    });
+    try {
+      session.execute("SELECT pg_sleep(600)");
+    } catch (const pg::Cancelled&) {
+      const auto back = std::chrono::steady_clock::now();
+      stopper.join();
+      worst = std::max(worst, std::chrono::duration<double, std::milli>(back - requested).count());
+    }
+  }
+  return {.name = "stop during a wait, the slowest of 50",
+          .value = worst,
+          .unit = "ms",
+          .target = 100,
+          .higher_is_better = false};
+}
+
 }  // namespace
 
 std::vector<Measurement> bench_pg(Scene& scene) {
@@ -200,6 +236,7 @@ std::vector<Measurement> bench_pg(Scene& scene) {
   }
   std::vector<Measurement> results;
   results.push_back(round_trip(scene));
+  results.push_back(stop_latency(scene));
   results.push_back(pipelined_inserts(scene));
   results.push_back(copy_file(scene, "COPY of a text file", text, "text"));
   results.push_back(copy_file(scene, "COPY of a binary file", binary, "binary"));
