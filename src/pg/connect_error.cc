@@ -71,7 +71,7 @@ std::string take_sqlstate(std::string& text) {
   for (std::size_t at = text.find(":  "); at != std::string::npos; at = text.find(":  ", at + 1)) {
     std::string code = text.substr(at + 3, 5);
     if (!is_sqlstate(code) || text.compare(at + 8, 2, ": ") != 0) continue;
-    text.erase(at + 2, 7);
+    text.erase(at + 1, 8);
     return code;
   }
   return {};
