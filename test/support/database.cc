@@ -53,7 +53,7 @@ void PgTest::check_for_leaks(pg::Session& admin) const {
     return left.empty();
   };
   try {
-    wait_until(is_clean, "the test's sessions to end", std::chrono::seconds(5));
+    wait_until(is_clean, "the test's sessions to end", patience_);
     pg::Session inside = session();
     const pg::Result temporary =
         inside.execute("SELECT relname::text FROM pg_class WHERE relpersistence = 't' AND relkind = 'r'");

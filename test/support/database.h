@@ -27,6 +27,9 @@ class PgTest : public ::testing::Test {
   [[nodiscard]] std::string url() const;
   [[nodiscard]] std::string tcp_url() const;
 
+  /// Server processes end a moment after their clients; for so long the look for leaks waits.
+  Duration patience_ = std::chrono::seconds(5);
+
  private:
   void check_for_leaks(pg::Session& admin) const;
 
