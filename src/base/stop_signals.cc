@@ -7,12 +7,18 @@
 #include "base/error.h"
 
 namespace weir {
+namespace {
+
+constexpr Duration kSameWish = std::chrono::seconds(1);
+
+}  // namespace
 
 StopSignals::StopSignals() {
   sigset_t wanted;
   sigemptyset(&wanted);
   sigaddset(&wanted, SIGINT);
   sigaddset(&wanted, SIGTERM);
+  sigaddset(&wanted, SIGHUP);
   ::pthread_sigmask(SIG_BLOCK, &wanted, &mask_before_);
   struct sigaction ignore {};
   ignore.sa_handler = SIG_IGN;
@@ -31,10 +37,13 @@ StopSignals::~StopSignals() {
 
 void StopSignals::watch(const std::stop_token& done) {
   Wakeup wakeup;
+  Deadline patience = Deadline::never();
   while (wait_fd(signals_.get(), POLLIN, Deadline::never(), done, wakeup) == WaitEnd::ready) {
     signalfd_siginfo info{};
     if (::read(signals_.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info)) continue;
-    if (source_.stop_requested()) ::_exit(static_cast<int>(ExitCode::interrupted));
+    if (patience.expired()) ::_exit(static_cast<int>(ExitCode::interrupted));
+    if (!patience.is_never()) continue;
+    patience = Deadline::after(kSameWish);
     received_ = static_cast<int>(info.ssi_signo);
     source_.request_stop();
   }

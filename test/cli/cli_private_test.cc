@@ -167,6 +167,24 @@ TEST_F(CliPrivate, OnATerminalTheStepsLeaveNothingBehind) {
   EXPECT_EQ(up.wait_end(), 0);
 }
 
+TEST_F(CliPrivate, SignalsThatComeTogetherAreOneWish) {
+  // A wrapper such as timeout(1) signals the program and then its whole group.
+  WeirProgram up({"up", "--json"}, setup());
+  up.wait_for("ready");
+  up.signal(SIGINT);
+  up.signal(SIGTERM);
+  EXPECT_EQ(up.wait_end(), 0);
+  EXPECT_EQ(state(), "stopped");
+}
+
+TEST_F(CliPrivate, AClosedTerminalEndsItInGoodOrder) {
+  WeirProgram up({"up"}, setup());
+  up.wait_for("weir: ready");
+  up.signal(SIGHUP);
+  EXPECT_EQ(up.wait_end(), 0);
+  EXPECT_EQ(state(), "stopped");
+}
+
 TEST_F(CliPrivate, InterruptedWhileItStarts) {
   WeirProgram up({"up"}, setup());
   up.wait_for_error("making a private PostgreSQL");
