@@ -20,7 +20,9 @@ namespace {
 /// One for all versions of Weir. Advisory locks belong to a database, so other databases migrate at the same
 /// time.
 constexpr auto kLockKey = static_cast<std::int64_t>(fnv1a("weir.schema_migration"));
-constexpr Duration kDiagnosisSpan = std::chrono::seconds(2);
+/// A statement that the deadline overtakes may still end by itself, so that the failure is told by its reason
+/// (a lock that was not free) and not by a lost connection.
+constexpr Duration kGrace = std::chrono::seconds(5);
 constexpr std::string_view kInsufficientPrivilege = "42501";
 
 enum class Obstacle { other_migrator, lock, conflict };
@@ -159,7 +161,10 @@ class Migrator {
     return deadline.is_never() ? Duration::max() : deadline.at() - std::chrono::steady_clock::now();
   }
 
-  void arm_session() { session_.set_timeout(std::max(remaining(), Duration::zero())); }
+  void arm_session() {
+    const Duration left = std::max(remaining(), Duration::zero());
+    session_.set_timeout(left > Duration::max() - kGrace ? left : left + kGrace);
+  }
 
   void pause(const Step& step, int attempt, Obstacle obstacle) {
     const Duration delay = backoff_delay(options_.backoff, attempt, random_unit());
@@ -196,8 +201,7 @@ class Migrator {
   }
 
   std::vector<LockHolder> find_holders(Obstacle obstacle) {
-    // The time for the work is over; this little is granted to say why.
-    session_.set_timeout(kDiagnosisSpan);
+    arm_session();
     try {
       return obstacle == Obstacle::other_migrator ? find_migrators(session_, kLockKey)
                                                   : find_schema_lock_holders(session_);

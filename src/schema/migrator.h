@@ -26,7 +26,8 @@ struct MigrationEvent {
 };
 
 struct MigrateOptions {
-  /// For all of it: waiting for other migrators, for locks, and the scripts themselves.
+  /// For all of it: waiting for other migrators, for locks, and the scripts themselves. No attempt begins
+  /// after the deadline; a statement that still runs then gets a few seconds more.
   pg::Limit limit{};
   /// How long a statement of a migration may stand in the queue of a lock, because everybody else's
   /// statements queue up behind it. Then it steps back and tries again.
