@@ -17,7 +17,8 @@ class Histogram {
   [[nodiscard]] std::uint64_t count() const noexcept;
   [[nodiscard]] Duration total() const noexcept { return Duration(total_.load(std::memory_order_relaxed)); }
   [[nodiscard]] Duration max() const noexcept { return Duration(max_.load(std::memory_order_relaxed)); }
-  /// An upper bound that is at most twice the true value; zero when nothing was recorded.
+  /// An upper bound that is at most twice the true value, or max() for values beyond the last bucket but one;
+  /// zero when nothing was recorded.
   [[nodiscard]] Duration quantile(double share) const noexcept;
 
   static constexpr std::size_t kBuckets = 33;

@@ -9,6 +9,13 @@ namespace {
 
 constexpr std::string_view kHex = "0123456789abcdef";
 
+void append_escaped_byte(std::string& out, char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  out.append("\\u00");
+  out.push_back(kHex[byte >> 4U]);
+  out.push_back(kHex[byte & 0x0FU]);
+}
+
 void append_escaped_ascii(std::string& out, char c) {
   switch (c) {
     case '"': out.append("\\\""); return;
@@ -18,14 +25,11 @@ void append_escaped_ascii(std::string& out, char c) {
     case '\t': out.append("\\t"); return;
     default: break;
   }
-  const auto byte = static_cast<unsigned char>(c);
-  if (byte >= 0x20) {
+  if (is_control({&c, 1})) {
+    append_escaped_byte(out, c);
+  } else {
     out.push_back(c);
-    return;
   }
-  out.append("\\u00");
-  out.push_back(kHex[byte >> 4U]);
-  out.push_back(kHex[byte & 0x0FU]);
 }
 
 }  // namespace
@@ -38,6 +42,8 @@ void append_json_string(std::string& out, std::string_view text) {
       append_escaped_ascii(out, text.front());
     } else if (length == 0) {
       out.append("\xEF\xBF\xBD");
+    } else if (is_control(text.substr(0, length))) {
+      append_escaped_byte(out, text[1]);  // of a C1 character the second byte is the number
     } else {
       out.append(text.substr(0, length));
     }

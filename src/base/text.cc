@@ -65,6 +65,12 @@ std::size_t utf8_length(std::string_view text) noexcept {
   return over_long || surrogate || too_large ? 0 : length;
 }
 
+bool is_control(std::string_view text) noexcept {
+  const auto lead = static_cast<unsigned char>(text[0]);
+  if (lead < 0x80) return lead < 0x20 || lead == 0x7F;
+  return lead == 0xC2 && text.size() > 1 && static_cast<unsigned char>(text[1]) < 0xA0;
+}
+
 std::optional<std::size_t> find_invalid_utf8(std::string_view text) noexcept {
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t length = utf8_length(text.substr(at));
@@ -79,14 +85,15 @@ std::string printable(std::string_view text) {
   out.reserve(text.size());
   while (!text.empty()) {
     const std::size_t length = utf8_length(text);
-    const auto byte = static_cast<unsigned char>(text.front());
-    const bool control = length == 1 && (byte < 0x20 || byte == 0x7F);
-    if (length == 0 || control) {
-      fmt::format_to(std::back_inserter(out), "\\x{:02x}", byte);
+    const std::string_view character = text.substr(0, std::max<std::size_t>(length, 1));
+    if (length == 0 || is_control(character)) {
+      for (const char c : character) {
+        fmt::format_to(std::back_inserter(out), "\\x{:02x}", static_cast<unsigned char>(c));
+      }
     } else {
-      out.append(text.substr(0, length));
+      out.append(character);
     }
-    text.remove_prefix(std::max<std::size_t>(length, 1));
+    text.remove_prefix(character.size());
   }
   return out;
 }
@@ -116,7 +123,7 @@ std::string human_duration(Duration span) {
   if (span < Duration::zero()) return span == Duration::min() ? "-∞" : "-" + human_duration(-span);
   const double seconds = duration<double>(span).count();
   if (seconds < 0.9995e-3) return fmt::format("{:.0f} µs", seconds * 1e6);
-  if (seconds < 0.9995) return fmt::format("{:.3g} ms", seconds * 1e3);
+  if (seconds < 0.9995) return fmt::format("{:.3g} ms", std::max(seconds * 1e3, 1.0));
   if (seconds < 59.95) return fmt::format("{:.1f} s", seconds);
   const auto whole = std::chrono::round<std::chrono::seconds>(span).count();
   if (whole < 3600) return fmt::format("{} m {} s", whole / 60, whole % 60);

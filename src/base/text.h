@@ -17,10 +17,15 @@ std::optional<std::string_view> closest(std::string_view word, std::span<const s
 /// form, a surrogate, or an end in mid-character). `text` is not empty.
 std::size_t utf8_length(std::string_view text) noexcept;
 
+/// Whether the character at the start of `text`, of utf8_length() bytes, is one that terminals obey: C0, DEL,
+/// C1.
+bool is_control(std::string_view text) noexcept;
+
 /// The position of the first byte that is not UTF-8, or nothing.
 std::optional<std::size_t> find_invalid_utf8(std::string_view text) noexcept;
 
-/// For terminals and one-line messages: control characters and invalid bytes become `\xNN`, all else stays.
+/// For terminals and one-line messages: control characters (C1 as well) and invalid bytes become `\xNN`, all
+/// else stays.
 std::string printable(std::string_view text);
 
 /// `text` if it has at most `width` characters, else its head and `…`.
