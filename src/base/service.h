@@ -47,8 +47,15 @@ class ServiceGroup final : public Service {
 
  private:
   void stop_started() noexcept WEIR_REQUIRES(mutex_);
+  /// False when a stop came first.
+  bool begin_to_start(Service* member);
 
   std::string name_;
+  /// What start() is at, for a stop() that must not wait until it is done.
+  Mutex progress_;
+  Service* starting_ WEIR_GUARDED_BY(progress_) = nullptr;
+  bool stop_wanted_ WEIR_GUARDED_BY(progress_) = false;
+
   Mutex mutex_;
   std::vector<Service*> members_ WEIR_GUARDED_BY(mutex_);
   std::size_t started_ WEIR_GUARDED_BY(mutex_) = 0;

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "base/error.h"
 #include "base/log.h"
 
 namespace weir {
@@ -22,14 +23,24 @@ void ThreadService::start() {
     if (state_ == State::ready) return;
   }
   if (thread_.joinable()) thread_.join();  // it ended by itself
-  settle(State::starting, nullptr);
-  thread_ = std::jthread([this](const std::stop_token& stop) { thread_main(stop); });
+  std::stop_source stop;
+  {
+    const MutexLock lock(mutex_);
+    state_ = State::starting;
+    failure_ = nullptr;
+    stop_ = stop;
+  }
+  thread_ = std::thread([this, token = stop.get_token()] { thread_main(token); });
 
   std::exception_ptr failed;
   {
     MutexLock lock(mutex_);
     while (state_ == State::starting) changed_.wait(lock);
     if (state_ == State::ended) failed = failure_;
+    if (state_ == State::ended && !failed && !stop.stop_requested()) {
+      failed = std::make_exception_ptr(
+          Error(ExitCode::failed, "service " + std::string(name()) + " ended before it was ready"));
+    }
   }
   if (failed) {
     thread_.join();
@@ -39,9 +50,17 @@ void ThreadService::start() {
 }
 
 void ThreadService::stop() noexcept {
+  {
+    // First: start() holds lifecycle_ until run() is ready, which a stop must not wait for.
+    const MutexLock lock(mutex_);
+    stop_.request_stop();
+  }
   const MutexLock lifecycle(lifecycle_);
   if (!thread_.joinable()) return;
-  thread_.request_stop();
+  {
+    const MutexLock lock(mutex_);
+    stop_.request_stop();
+  }
   thread_.join();
   const MutexLock lock(mutex_);
   state_ = State::idle;

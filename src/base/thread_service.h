@@ -35,11 +35,13 @@ class ThreadService : public Service {
   void settle(State state, std::exception_ptr failure) noexcept;
 
   Mutex lifecycle_;  // held through start() and stop(): they never overlap
-  std::jthread thread_ WEIR_GUARDED_BY(lifecycle_);
+  std::thread thread_ WEIR_GUARDED_BY(lifecycle_);
 
   mutable Mutex mutex_;
   std::condition_variable_any changed_;
   State state_ WEIR_GUARDED_BY(mutex_) = State::idle;
+  std::stop_source stop_
+      WEIR_GUARDED_BY(mutex_);  // of the present life; a stop uses it before lifecycle_ is free
   std::exception_ptr failure_ WEIR_GUARDED_BY(mutex_);
 };
 

@@ -82,6 +82,9 @@ Settings settings_for(const Machine& machine, const ServerNeeds& needs) {
       {"tcp_keepalives_interval", "10s"},
       {"tcp_keepalives_count", "6"},
       {"client_connection_check_interval", "10s"},
+      // The user is called weir as our schema is: with "$user" in front, tables without a schema would land
+      // among ours.
+      {"search_path", "public"},
       {"idle_in_transaction_session_timeout", "1h"},
 
       // One file for each day of the week, emptied when its day comes again.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,7 +29,7 @@ struct Budget {
   int processes = 1;
 
   [[nodiscard]] int per_process() const noexcept;
-  [[nodiscard]] int total() const noexcept { return per_process() * processes; }
+  [[nodiscard]] std::int64_t total() const noexcept { return std::int64_t{per_process()} * processes; }
   /// "poll 1 + recovery 1 + group 16 = 18 sessions x 3 processes = 54".
   [[nodiscard]] std::string arithmetic() const;
 };

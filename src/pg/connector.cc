@@ -20,8 +20,10 @@ Duration connect_timeout(const Conninfo& conninfo, Duration otherwise) {
   const std::string_view text = conninfo.get("connect_timeout").value_or("");
   long seconds = 0;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  if (parsed.ec != std::errc() || seconds < 0) return otherwise;
-  return seconds == 0 ? Duration::max() : std::chrono::seconds(seconds);  // 0 means for ever, as in libpq
+  if (parsed.ec != std::errc()) return otherwise;
+  constexpr long kForEver = 86400L * 365;
+  const bool for_ever = seconds <= 0 || seconds > kForEver;  // 0 and less mean that to libpq
+  return for_ever ? Duration::max() : std::chrono::seconds(seconds);
 }
 
 void check_server(const Wire& wire, const Conninfo& conninfo, bool require_primary) {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
-#include <regex>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -39,9 +39,62 @@ bool is_housekeeping(std::string_view key) noexcept {
 
 [[noreturn]] void malformed(const std::string& reason) {
   throw weir::Error(
-      ExitCode::usage, "the connection string is malformed: " + redact_password(reason),
-      "Write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters percent-encoded, "
-      "or as key=value words.");
+      ExitCode::usage, "the connection string is malformed: " + reason,
+      "Write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters percent-encoded "
+      "(@ as %40, : as %3A, / as %2F, % as %25), or as key=value words with quotes around values that have "
+      "spaces.");
+}
+
+/// libpq quotes the part that it could not read, which may be a piece of the password: the words alone say
+/// enough.
+std::string without_quotations(std::string_view reason) {
+  std::string text;
+  bool quoted = false;
+  for (const char c : reason) {
+    if (c == '"') {
+      quoted = !quoted;
+      if (quoted) text += "\"..\"";
+    } else if (!quoted) {
+      text.push_back(c);
+    }
+  }
+  return text;
+}
+
+// Each answers the length of the password that begins `before` bytes into `text`; 0 when none does.
+
+/// After "://user:", up to the last @ before a blank: rather too much than too little.
+std::size_t url_password(std::string_view text, std::size_t& before) {
+  if (!text.starts_with("://")) return 0;
+  const std::string_view authority = text.substr(0, std::min(text.find_first_of(" \t\r\n\""), text.size()));
+  const std::size_t colon = authority.find(':', 3);
+  const std::size_t at = authority.rfind('@');
+  if (colon == authority.npos || at == authority.npos || at <= colon) return 0;
+  before = colon + 1;
+  return at - before;
+}
+
+/// After "password =", quoted as libpq reads it or up to the next blank or &.
+std::size_t word_password(std::string_view text, std::size_t& before) {
+  constexpr std::string_view kWord = "password";
+  const auto same = [](char left, char right) {
+    return std::tolower(static_cast<unsigned char>(left)) == right;
+  };
+  if (text.size() < kWord.size() || !std::equal(kWord.begin(), kWord.end(), text.begin(),
+                                                [&](char word, char given) { return same(given, word); })) {
+    return 0;
+  }
+  constexpr std::string_view kBlank = " \t\r\n";
+  std::size_t at = text.find_first_not_of(kBlank, kWord.size());
+  if (at == text.npos || text[at] != '=') return 0;
+  at = text.find_first_not_of(kBlank, at + 1);
+  if (at == text.npos) return 0;
+  before = at;
+  if (text[at] != '\'') return std::min(text.find_first_of(" \t\r\n&", at), text.size()) - at;
+  for (++at; at < text.size() && text[at] != '\''; ++at) {
+    if (text[at] == '\\') ++at;
+  }
+  return std::min(at + 1, text.size()) - before;
 }
 
 /// libpq looks at the port only when it connects, and then blames the server.
@@ -54,7 +107,7 @@ void check_ports(std::string_view list) {
     const auto parsed = std::from_chars(port.data(), port.data() + port.size(), number);
     const bool whole = parsed.ec == std::errc() && parsed.ptr == port.data() + port.size();
     if (port.empty() || (whole && number >= 1 && number <= 65535)) continue;
-    malformed("port \"" + printable(port) + "\" is not a number from 1 to 65535");
+    malformed("the port is not a number from 1 to 65535");
   }
 }
 
@@ -63,9 +116,15 @@ void check_ports(std::string_view list) {
 Conninfo Conninfo::parse(std::string_view text) {
   Conninfo conninfo;
   auto options = parse_conninfo(std::string(text));
-  if (!options) malformed(options.error());
+  if (!options) malformed(without_quotations(options.error()));
   conninfo.options_ = std::move(*options);
   check_ports(conninfo.get("port").value_or(""));
+  // libpq takes the first @ for the end of the password, and what follows for the host.
+  if (conninfo.get("host").value_or("").find('@') != std::string_view::npos && !text.starts_with("host")) {
+    const std::string_view host = *conninfo.get("host");
+    if (!host.starts_with('@') && !host.starts_with('/'))
+      malformed("an @ in the password must be written as %40");
+  }
   return conninfo;
 }
 
@@ -124,10 +183,21 @@ std::string Conninfo::to_url(bool complete) const {
 }
 
 std::string redact_password(std::string_view text) {
-  static const std::regex in_url(R"((://[^:/?#@\s]*):[^/?#\s]*@)");
-  static const std::regex in_words(R"re((password\s*=\s*)('[^']*'|[^\s'&]+))re", std::regex::icase);
-  const std::string once = std::regex_replace(std::string(text), in_url, "$1:***@");
-  return std::regex_replace(once, in_words, "$1***");
+  std::string out;
+  while (!text.empty()) {
+    std::size_t taken = 0;
+    if (const std::size_t secret = url_password(text, taken); secret > 0) {
+      out.append(text.substr(0, taken)).append("***");
+      text.remove_prefix(taken + secret);
+    } else if (const std::size_t word = word_password(text, taken); word > 0) {
+      out.append(text.substr(0, taken)).append("***");
+      text.remove_prefix(taken + word);
+    } else {
+      out.push_back(text.front());
+      text.remove_prefix(1);
+    }
+  }
+  return out;
 }
 
 }  // namespace weir::pg

@@ -26,11 +26,13 @@ CopyIn::~CopyIn() {
 }
 
 void CopyIn::write(std::string_view bytes) {
+  session_->owner_.check("a PostgreSQL session");
   if (!open_) raise({.kind = ErrorKind::misuse, .message = "the COPY has ended already"});
   session_->wire_.put_copy_data(bytes, session_->limit());
 }
 
 std::int64_t CopyIn::finish() {
+  session_->owner_.check("a PostgreSQL session");
   if (!open_) raise({.kind = ErrorKind::misuse, .message = "the COPY has ended already"});
   open_ = false;
   session_->busy_with_ = {};
@@ -49,6 +51,7 @@ CopyOut::~CopyOut() {
 }
 
 std::optional<std::string_view> CopyOut::next() {
+  session_->owner_.check("a PostgreSQL session");
   if (!open_) return std::nullopt;
   if (std::optional<Wire::CopyChunk> chunk = session_->wire_.get_copy_data(session_->limit())) {
     chunk_ = std::move(*chunk);

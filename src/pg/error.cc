@@ -58,9 +58,7 @@ ErrorKind kind_of_sqlstate(std::string_view sqlstate) noexcept {
   if (sqlstate == "40001" || sqlstate == "40P01") return ErrorKind::retryable;
   if (sqlstate == "55P03") return ErrorKind::lock_timeout;
   if (sqlstate == "57014") return ErrorKind::cancelled;
-  const bool session_ended = sqlstate == "57P01" || sqlstate == "57P02" || sqlstate == "57P03" ||
-                             sqlstate == "57P05" || sqlstate == "25P03" || sqlstate.starts_with("08");
-  return session_ended ? ErrorKind::lost : ErrorKind::server;
+  return ErrorKind::server;
 }
 
 void raise(ErrorInfo info) {

@@ -8,8 +8,9 @@
 namespace weir::pg {
 
 enum class ErrorKind {
-  connect,       ///< no session came to be
-  lost,          ///< the session is gone; nothing of the open transaction is kept
+  connect,  ///< no session came to be
+  lost,  ///< the session is gone, and the transaction that was open in it is undone. A statement sent outside
+         ///< of a transaction may have been carried out: what must not be repeated belongs into one
   in_doubt,      ///< the session went during COMMIT: the transaction may be kept or not
   deadline,      ///< no answer in time; the session was closed
   stopped,       ///< stop was requested; the session was closed
@@ -73,7 +74,8 @@ class Cancelled : public Error {
   using Error::Error;
 };
 
-/// The kind that an SQLSTATE of a live or dying session stands for.
+/// The kind that an SQLSTATE stands for in a session that lives. Whether one lives no SQLSTATE tells: any
+/// function may raise 08006 or 57P01 as an ordinary error, as those of foreign servers do.
 ErrorKind kind_of_sqlstate(std::string_view sqlstate) noexcept;
 
 /// Throws the type that belongs to info.kind.

@@ -39,8 +39,14 @@ class GroupLock {
   GroupLock& operator=(const GroupLock&) = delete;
   ~GroupLock() = default;
 
-  /// For the work that the lock protects: status, heartbeat.
-  [[nodiscard]] PinnedSession& session() noexcept { return session_; }
+  /// For the work that the lock protects: status, heartbeat. The session can be used, not taken away.
+  template <class Work>
+  decltype(auto) use(Work&& work) {
+    return session_.use(std::forward<Work>(work));
+  }
+  bool check() { return session_.check(); }
+  [[nodiscard]] int backend_pid() const noexcept { return session_.backend_pid(); }
+  [[nodiscard]] Canceller canceller() const { return session_.canceller(); }
   [[nodiscard]] AdvisoryKey key() const noexcept { return key_; }
 
   /// Gives the lock up and the session back. Throws an Error of kind misuse, and closes the session, when the

@@ -5,12 +5,24 @@
 
 #include "base/backoff.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "pg/identifier.h"
 
 namespace weir::pg {
 namespace {
 
 constexpr BackoffPolicy kReconnect{.base = std::chrono::milliseconds(100), .cap = std::chrono::seconds(10)};
+
+/// LISTEN would cut a longer name, and nothing would ever arrive under the one that was asked for.
+void check_channel(std::string_view channel) {
+  constexpr std::size_t kLongest = 63;
+  const bool known_to_server = !channel.empty() && channel.size() <= kLongest &&
+                               channel.find('\0') == channel.npos && !find_invalid_utf8(channel);
+  if (known_to_server) return;
+  raise({.kind = ErrorKind::misuse,
+         .message =
+             "\"" + printable(channel) + "\" is no channel: 1 to 63 bytes of UTF-8 without a zero byte"});
+}
 
 }  // namespace
 
@@ -20,6 +32,7 @@ Listener::Listener(std::shared_ptr<const Connector> connector, std::string id)
 Listener::~Listener() { stop(); }
 
 Listener::Subscription Listener::subscribe(std::string channel, Handler handler) {
+  check_channel(channel);
   {
     const MutexLock lock(mutex_);
     const auto [place, is_new] = channels_.try_emplace(channel);
@@ -51,11 +64,13 @@ void Listener::run(const std::stop_token& stop, const std::function<void()>& rea
     try {
       Session session = connector_->connect(Role::listen, id_, {.stop = stop});
       session.set_stop(stop);
-      if (failures > 0) log::info("listening again", {{"failures", failures}});
-      failures = 0;
       connected.emit(session.backend_pid());
-      serve(session, stop, ready_once);
-    } catch (const Error& error) {
+      serve(session, stop, [&] {
+        if (failures > 0) log::info("listening again", {{"failures", failures}});
+        failures = 0;
+        ready_once();
+      });
+    } catch (const std::exception& error) {
       if (stop.stop_requested()) return;
       if (!was_ready) throw;
       const Duration pause = backoff_delay(kReconnect, ++failures, random_unit());
@@ -66,10 +81,10 @@ void Listener::run(const std::stop_token& stop, const std::function<void()>& rea
   }
 }
 
-void Listener::serve(Session& session, const std::stop_token& stop, const std::function<void()>& ready_once) {
+void Listener::serve(Session& session, const std::stop_token& stop, const std::function<void()>& listens) {
   Listening listening;
   follow_subscriptions(session, listening);
-  ready_once();
+  listens();
   while (!stop.stop_requested()) {
     while (const auto notification = session.wire_.next_notification()) {
       deliver({.channel = notification->channel, .payload = notification->payload});
@@ -111,6 +126,8 @@ void Listener::deliver(const Event& event) {
     handler(event);
   } catch (const std::exception& error) {
     log::error("a notification's handler failed", {{"channel", event.channel}, {"error", error.what()}});
+  } catch (...) {
+    log::error("a notification's handler failed", {{"channel", event.channel}});
   }
 }
 

@@ -53,7 +53,7 @@ class Listener final : public ThreadService {
   /// What the present session listens to, and for which subscription.
   using Listening = std::map<std::string, std::uint64_t>;
 
-  void serve(Session& session, const std::stop_token& stop, const std::function<void()>& ready_once);
+  void serve(Session& session, const std::stop_token& stop, const std::function<void()>& listens);
   void follow_subscriptions(Session& session, Listening& listening);
   void deliver(const Event& event);
   void unsubscribe(const std::string& channel) noexcept;

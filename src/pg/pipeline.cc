@@ -6,6 +6,7 @@ namespace {
 /// Answers that may wait in memory before we read some: enough to keep the server busy, little enough to
 /// hold.
 constexpr std::size_t kWindow = 2048;
+constexpr std::size_t kUnflushed = std::size_t{256} * 1024;
 
 }  // namespace
 
@@ -33,19 +34,29 @@ void Pipeline::run(const Query& query, Params& params) {
   if (!session_->options_.prepare) {
     session_->wire_.send(query.text, params.view());
   } else if (session_->is_prepared(query)) {
-    session_->wire_.send_prepared(query.name.data(), params.view());
+    session_->wire_.send_prepared(session_->statement_name(query).c_str(), params.view());
   } else {
     raise({.kind = ErrorKind::misuse,
            .message = "the pipeline was not told of this query when it was made",
            .query = std::string(query.name)});
   }
+  count_bytes(params.view());
   sent(Expected::statement);
 }
 
 void Pipeline::execute(const std::string& sql, Params& params) {
   check_open();
-  session_->wire_.send(sql.c_str(), params.view());
+  session_->wire_.send(checked_sql(sql), params.view());
+  unflushed_ += sql.size();
+  count_bytes(params.view());
   sent(Expected::statement);
+}
+
+void Pipeline::count_bytes(const Params::View& params) {
+  for (int i = 0; i < params.count; ++i) unflushed_ += static_cast<std::size_t>(params.lengths[i]);
+  if (unflushed_ < kUnflushed) return;
+  session_->wire_.flush(session_->limit());
+  unflushed_ = 0;
 }
 
 void Pipeline::end_group() {

@@ -17,7 +17,7 @@ namespace weir::pg {
 class Pipeline {
  public:
   using Outcome = tl::expected<Result, ErrorInfo>;
-  /// Called for each statement in the order of add(), its number counted from 0.
+  /// Called for each statement in the order of run(), its number counted from 0.
   using OnOutcome = std::function<void(std::size_t number, Outcome outcome)>;
 
   /// Prepares `queries`, the only ones that run() then takes: inside a group that fails a Parse would be
@@ -48,6 +48,7 @@ class Pipeline {
 
   void check_open() const;
   void sent(Expected what);
+  void count_bytes(const Params::View& params);
   /// Reads the answer to the oldest thing sent.
   void reap();
   void reap_what_is_ready();
@@ -58,6 +59,7 @@ class Pipeline {
   Params params_;
   std::deque<Expected> expected_;
   std::size_t next_number_ = 0;
+  std::size_t unflushed_ = 0;  // bytes of parameters handed to libpq, which queues without bound
   bool group_is_open_ = false;
   bool open_ = true;
   std::optional<ErrorInfo> first_error_;

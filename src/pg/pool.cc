@@ -11,7 +11,10 @@ Pool::Pool(std::shared_ptr<const Connector> connector, PoolOptions options)
 
 Pool::~Pool() { core_->shut(); }
 
-Lease Pool::lease(const Limit& limit) { return core_->lease(limit); }
+Lease Pool::lease(const Limit& limit) {
+  const std::shared_ptr<PoolCore> core = core_;  // the pool may go while we wait or connect
+  return core->lease(limit);
+}
 void Pool::close_all() noexcept { core_->close_all(); }
 PoolStats Pool::stats() const { return core_->stats(); }
 const Histogram& Pool::waits() const noexcept { return core_->waits(); }

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/log.h"
-#include "base/text.h"
 
 namespace weir::pg {
 namespace {
@@ -36,13 +35,14 @@ Lease PoolCore::lease(const Limit& limit) {
   }
   Lease lease = taken ? hand_out(std::move(*taken)) : connect(limit);
   waits_.record(options_.clock->steady() - begin);
+  const MutexLock lock(mutex_);
+  ++counters_.leased;
   return lease;
 }
 
 std::optional<PoolCore::Idle> PoolCore::wait_for_turn(const Limit& limit) {
   MutexLock lock(mutex_);
   if (shut_) raise_shut();
-  ++counters_.leased;
   if (line_.empty() && !idle_.empty()) {
     std::optional<Idle> taken(std::move(idle_.back()));
     idle_.pop_back();
@@ -68,7 +68,7 @@ std::optional<PoolCore::Idle> PoolCore::wait_for_turn(const Limit& limit) {
     raise({.kind = ErrorKind::stopped,
            .message = "stopped while waiting for a session of pool " + options_.name});
   }
-  exhausted("none came free in " + human_duration(options_.wait));
+  exhausted("none came free in time");
 }
 
 Lease PoolCore::connect(const Limit& limit) {
@@ -100,21 +100,20 @@ Lease PoolCore::hand_out(Idle taken) {
 
 void PoolCore::take_back(Session session, SessionAge age, bool dirty) noexcept {
   if (session.is_open() && (dirty || session.wire_.transaction() != Wire::Transaction::idle)) clean(session);
-  bool keep = false;
   {
     const MutexLock lock(mutex_);
-    keep = is_worth_keeping(session, age);
+    if (is_worth_keeping(session, age)) {
+      --active_;
+      pass_on(Idle{std::move(session), age});
+      return;
+    }
   }
   // Hanging up talks to the network: not under the lock. Room is made only after it, so the count never lies.
-  if (!keep) session.close();
+  session.close();
   const MutexLock lock(mutex_);
   --active_;
-  if (keep) {
-    pass_on(Idle{std::move(session), age});
-  } else {
-    ++counters_.discarded;
-    pass_on(std::nullopt);
-  }
+  ++counters_.discarded;
+  pass_on(std::nullopt);
 }
 
 bool PoolCore::is_worth_keeping(const Session& session, SessionAge age) const {

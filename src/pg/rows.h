@@ -20,7 +20,8 @@ class Rows {
   [[nodiscard]] int size() const noexcept { return result_.rows(); }
   [[nodiscard]] bool empty() const noexcept { return size() == 0; }
   [[nodiscard]] std::int64_t affected() const noexcept { return result_.affected(); }
-  [[nodiscard]] Row operator[](int row) const { return NamedQuery::decode(result_[row]); }
+  [[nodiscard]] Row operator[](int row) const& { return NamedQuery::decode(result_[row]); }
+  Row operator[](int row) const&& = delete;  // its text would view an answer that is gone
 
   /// The row of a query that always answers exactly one.
   [[nodiscard]] Row one() const& {
@@ -31,7 +32,7 @@ class Rows {
     }
     return (*this)[0];
   }
-  Row one() const&& = delete;  // its text would view an answer that is gone
+  Row one() const&& = delete;
 
   class Iterator {
    public:

@@ -13,6 +13,12 @@ constexpr std::string_view kPlanChanged = "0A000";
 
 }  // namespace
 
+const char* checked_sql(const std::string& sql) {
+  if (sql.find('\0') != std::string::npos)
+    raise({.kind = ErrorKind::misuse, .message = "a zero byte in SQL"});
+  return sql.c_str();
+}
+
 Session::Session(Wire wire, Options options) : wire_(std::move(wire)), options_(std::move(options)) {}
 
 void Session::begin(std::string_view query) {
@@ -50,7 +56,7 @@ Result Session::finish() {
 void Session::begin_copy(const std::string& sql, Result::Status wanted) {
   begin("copy");
   Params none;
-  wire_.send(sql.c_str(), none.view());
+  wire_.send(checked_sql(sql), none.view());
   std::optional<Result> result = wire_.next_result(limit());
   if (result && result->status() == wanted) {
     busy_with_ = "a COPY";
@@ -67,22 +73,31 @@ void Session::begin_copy(const std::string& sql, Result::Status wanted) {
   raise(std::move(failure));
 }
 
-void Session::prepare(const Query& query) {
-  if (!options_.prepare || prepared_.contains(query.name)) return;
-  begin(query.name);
-  wire_.send_prepare(query.name.data(), query.text, query.parameters);
-  finish();
-  prepared_.insert(query.name);
+std::string Session::statement_name(const Query& query) const {
+  const auto found = prepared_.find(query.name);
+  const int stale = found == prepared_.end() ? 0 : found->second.stale;
+  return std::string(query.name) + (stale == 0 ? "" : "_" + std::to_string(stale));
 }
 
-bool Session::is_prepared(const Query& query) const { return prepared_.contains(query.name); }
+void Session::prepare(const Query& query) {
+  if (!options_.prepare || is_prepared(query)) return;
+  begin(query.name);
+  wire_.send_prepare(statement_name(query).c_str(), query.text, query.parameters);
+  finish();
+  prepared_[query.name].ready = true;
+}
+
+bool Session::is_prepared(const Query& query) const {
+  const auto found = prepared_.find(query.name);
+  return found != prepared_.end() && found->second.ready;
+}
 
 Result Session::run(const Query& query, Params& params) {
   const auto once = [&] {
     prepare(query);
     begin(query.name);
     if (options_.prepare) {
-      wire_.send_prepared(query.name.data(), params.view());
+      wire_.send_prepared(statement_name(query).c_str(), params.view());
     } else {
       wire_.send(query.text, params.view());
     }
@@ -93,29 +108,26 @@ Result Session::run(const Query& query, Params& params) {
     return once();
   } catch (const Error& error) {
     const bool stale = error.sqlstate() == kNoSuchStatement || error.sqlstate() == kPlanChanged;
-    if (!was_prepared || !stale || !is_open() || in_transaction()) throw;
-  }
-  if (is_prepared(query)) {
-    // It may be gone already: that is no failure.
-    try {
-      execute("DEALLOCATE " + std::string(query.name));
-    } catch (const Error& error) {
-      if (error.sqlstate() != kNoSuchStatement) throw;
-    }
-    prepared_.erase(query.name);
+    if (!was_prepared || !stale || !is_open()) throw;
+    // The next use prepares it anew, under a name that the server cannot know yet.
+    Prepared& prepared = prepared_[query.name];
+    prepared.ready = false;
+    ++prepared.stale;
+    // Inside a transaction the failure has undone more than this statement: that is for the caller to repeat.
+    if (in_transaction()) throw;
   }
   return once();
 }
 
 Result Session::execute_with(const std::string& sql, Params& params) {
   begin(kAdHoc);
-  wire_.send(sql.c_str(), params.view());
+  wire_.send(checked_sql(sql), params.view());
   return finish();
 }
 
 Result Session::execute_script(const std::string& sql) {
   begin(kAdHoc);
-  wire_.send_script(sql.c_str());
+  wire_.send_script(checked_sql(sql));
   return finish();
 }
 

@@ -1,10 +1,9 @@
 #pragma once
 
-#include <functional>
 #include <string>
 #include <string_view>
 #include <tuple>
-#include <unordered_set>
+#include <unordered_map>
 #include <utility>
 
 #include "base/thread_owner.h"
@@ -88,7 +87,6 @@ class Session {
   friend class CopyOut;
   friend class Pipeline;
   friend class Listener;
-  friend class PinnedSession;
   friend class PoolCore;
   friend class Transaction;
 
@@ -97,20 +95,31 @@ class Session {
     (params.add<std::tuple_element_t<I, Arguments>>(std::get<I>(given)), ...);
   }
 
-  /// Every verb begins with it: right thread, open, and not in the middle of a COPY or a pipeline.
+  /// Every verb begins with it: the right thread, and not in the middle of a COPY or a pipeline.
   void begin(std::string_view query);
   Result finish();
   /// Sends a COPY statement and hands the session to the COPY.
   void begin_copy(const std::string& sql, Result::Status wanted);
   void forget_prepared() noexcept { prepared_.clear(); }
+  /// The prepared statement's name on the server: the query's own, numbered where an older one of it went
+  /// stale.
+  [[nodiscard]] std::string statement_name(const Query& query) const;
   void adopt_by_this_thread() noexcept { owner_.rebind(); }
 
   Wire wire_;
   Options options_;
   ThreadOwner owner_;
-  std::unordered_set<std::string_view> prepared_;
+  struct Prepared {
+    bool ready = false;
+    int stale = 0;  ///< how many of this name may still be on the server and are of no use
+  };
+  std::unordered_map<std::string_view, Prepared> prepared_;
   std::string_view busy_with_;  // "COPY", "a pipeline" while one of them has the session
   Params scratch_;
 };
+
+/// `sql` for libpq, which would take a zero byte for its end and silently run the half before it. Throws
+/// misuse.
+const char* checked_sql(const std::string& sql);
 
 }  // namespace weir::pg

@@ -45,6 +45,10 @@ void Transaction::commit() {
     // Known to be lost before COMMIT was sent: there is no doubt.
     raise({.kind = ErrorKind::lost, .message = "the session was lost before COMMIT"});
   }
+  // A stop that came before COMMIT was sent leaves no doubt: the end of the scope rolls back.
+  if (session_->options_.stop.stop_requested()) {
+    raise({.kind = ErrorKind::stopped, .message = "stopped before COMMIT; the transaction is rolled back"});
+  }
   session_->begin("commit");
   open_ = false;
   try {

@@ -11,6 +11,7 @@
 #include <libpq-fe.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mutex.h"
 #include "base/text.h"
 #include "pg/connect_error.h"
@@ -108,11 +109,15 @@ bool Canceller::cancel(Duration span) const {
   return state->delivered;
 }
 
-void Canceller::cancel_soon() const {
-  std::thread([handle = handle_] {
-    std::array<char, 256> message{};
-    PQcancel(handle.get(), message.data(), static_cast<int>(message.size()));
-  }).detach();
+void Canceller::cancel_soon() const noexcept {
+  try {
+    std::thread([handle = handle_] {
+      std::array<char, 256> message{};
+      PQcancel(handle.get(), message.data(), static_cast<int>(message.size()));
+    }).detach();
+  } catch (const std::exception& error) {
+    log::warn("a statement could not be cancelled", {{"error", error.what()}});
+  }
 }
 
 // Connecting
@@ -144,32 +149,36 @@ Wire::Connection Wire::start_connecting(const Conninfo& conninfo, const Limit& l
   return connection;
 }
 
+Wire::Wire(Connection connection) : connection_(std::move(connection)) {
+  PQsetNoticeReceiver(connection_.get(), &note_farewell, farewell_.get());
+  PQsetErrorVerbosity(connection_.get(), PQERRORS_VERBOSE);  // only so does a refusal carry its SQLSTATE
+}
+
 Wire Wire::connect(const Conninfo& conninfo, const Limit& limit) {
   Wakeup wakeup;
-  Connection connection = start_connecting(conninfo, limit, wakeup);
-  if (!connection) throw std::bad_alloc();
-  PQsetErrorVerbosity(connection.get(), PQERRORS_VERBOSE);  // only so does the report carry the SQLSTATE
+  Connection started = start_connecting(conninfo, limit, wakeup);
+  if (!started) throw std::bad_alloc();
+  Wire wire(std::move(started));
+  PGconn* const connection = wire.handle();
   PostgresPollingStatusType step = PGRES_POLLING_WRITING;
-  while (PQstatus(connection.get()) != CONNECTION_BAD && step != PGRES_POLLING_OK &&
-         step != PGRES_POLLING_FAILED) {
+  while (PQstatus(connection) != CONNECTION_BAD && step != PGRES_POLLING_OK && step != PGRES_POLLING_FAILED) {
     // Asked for anew each time: libpq opens another socket for the next address.
-    const int fd = PQsocket(connection.get());
+    const int fd = PQsocket(connection);
     const short events = step == PGRES_POLLING_READING ? POLLIN : POLLOUT;
     switch (wait_fd(fd, events, limit.deadline, limit.stop, wakeup)) {
       case WaitEnd::ready:
       case WaitEnd::woken: break;
       case WaitEnd::stopped:
         raise({.kind = ErrorKind::stopped, .message = "stopped while connecting to " + conninfo.display()});
-      case WaitEnd::deadline: raise(explain_connect_failure("the connection attempt timed out", conninfo));
+      case WaitEnd::deadline:
+        raise(explain_connect_failure(
+            std::string(PQerrorMessage(connection)) + "\nthe connection attempt timed out", conninfo));
     }
-    step = PQconnectPoll(connection.get());
+    step = PQconnectPoll(connection);
   }
-  if (step != PGRES_POLLING_OK) raise(explain_connect_failure(PQerrorMessage(connection.get()), conninfo));
-  PQsetErrorVerbosity(connection.get(), PQERRORS_DEFAULT);
-  if (PQsetnonblocking(connection.get(), 1) != 0)
-    raise(explain_connect_failure(PQerrorMessage(connection.get()), conninfo));
-  Wire wire(std::move(connection));
-  PQsetNoticeReceiver(wire.handle(), &note_farewell, wire.farewell_.get());
+  const bool usable = step == PGRES_POLLING_OK && PQsetnonblocking(connection, 1) == 0;
+  if (!usable) raise(explain_connect_failure(PQerrorMessage(connection), conninfo));
+  PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
   return wire;
 }
 

@@ -36,7 +36,7 @@ class Canceller {
   /// must.
   [[nodiscard]] bool cancel(Duration span) const;
   /// The same without waiting for delivery: for a statement that nobody waits for any more.
-  void cancel_soon() const;
+  void cancel_soon() const noexcept;
 
  private:
   std::shared_ptr<pg_cancel> handle_;
@@ -113,7 +113,7 @@ class Wire {
   };
   using Connection = std::unique_ptr<pg_conn, Finish>;
 
-  explicit Wire(Connection connection) noexcept : connection_(std::move(connection)) {}
+  explicit Wire(Connection connection);
   static Connection start_connecting(const Conninfo& conninfo, const Limit& limit, Wakeup& wakeup);
 
   [[nodiscard]] pg_conn* handle() const;

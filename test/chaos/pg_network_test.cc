@@ -244,5 +244,55 @@ TEST_F(NetworkTest, APoolRecoversWhenTheNetworkComesBack) {
   }
 }
 
+TEST_F(NetworkTest, AServiceThatIsStartingEndsAtAStop) {
+  gate_->stop_accepting();
+  auto patient = std::make_shared<const Connector>(
+      gate_->through(tcp_conninfo()), Connector::Options{.connect_timeout = 600s, .session = {}});
+  Listener listener(patient, "test");
+  ServiceGroup group("group");
+  group.add(listener);
+  std::atomic<bool> back{false};
+  std::jthread starter([&] {
+    EXPECT_NO_THROW(group.start());
+    back = true;
+  });
+  // A stop before the start has begun is none: so again and again, until one met it.
+  test::wait_until(
+      [&] {
+        group.stop();
+        return back.load();
+      },
+      "the start to give up");
+}
+
+TEST_F(NetworkTest, APipelineIntoASlowServerKeepsLittleInMemory) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer's own memory would be counted";
+#endif
+  Session session = gated_session();
+  gate_->throttle(Way::to_server, std::uint64_t{200} * 1024 * 1024);
+  const std::string large(std::size_t{1024} * 1024, 'x');
+  const std::int64_t before = memory_kib("VmHWM:");
+  Pipeline pipeline(session, {});
+  for (int i = 0; i < 200; ++i) {
+    Params params = Params::of(large);
+    pipeline.execute("SELECT length($1::text)", params);
+  }
+  pipeline.finish();
+  EXPECT_LT(memory_kib("VmHWM:") - before, 16 * 1024);
+}
+
+TEST_F(NetworkTest, APoolMayGoWhileSomebodyConnects) {
+  gate_->stop_accepting();
+  auto pool = std::make_unique<Pool>(std::make_shared<const Connector>(gate_->through(tcp_conninfo())),
+                                     PoolOptions{.name = "test", .size = 1});
+  std::stop_source stop;
+  std::jthread borrower(
+      [&, raw = pool.get()] { EXPECT_THROW((void)raw->lease({.stop = stop.get_token()}), Error); });
+  test::wait_until([&] { return pool->stats().connecting == 1; }, "the borrower to connect");
+  pool.reset();
+  stop.request_stop();
+}
+
 }  // namespace
 }  // namespace weir::pg

@@ -34,7 +34,7 @@ TEST_F(GroupLockTest, IsFreeWhenItsOwnerIsDestroyed) {
   {
     auto lock = GroupLock::try_acquire(pinned(), kKey);
     ASSERT_TRUE(lock);
-    pid = lock->session().backend_pid();
+    pid = lock->backend_pid();
   }
   test::wait_until_gone(connector(), pid);
   EXPECT_TRUE(GroupLock::try_acquire(pinned(), kKey));
@@ -44,10 +44,10 @@ TEST_F(GroupLockTest, IsFreeWhenItsSessionEndsAndTheLossIsAnEvent) {
   std::string reason;
   auto lock = GroupLock::try_acquire(pinned([&](const Error& error) { reason = error.what(); }), kKey);
   ASSERT_TRUE(lock);
-  EXPECT_TRUE(lock->session().check());
-  test::terminate_backend(connector(), lock->session().backend_pid());
+  EXPECT_TRUE(lock->check());
+  test::terminate_backend(connector(), lock->backend_pid());
   EXPECT_TRUE(GroupLock::try_acquire(pinned(), kKey));
-  EXPECT_FALSE(lock->session().check());
+  EXPECT_FALSE(lock->check());
   EXPECT_NE(reason, "");
   EXPECT_THROW(std::move(*lock).release(), ConnectionLost);
 }
@@ -65,7 +65,7 @@ TEST_F(GroupLockTest, ALossInAVerbIsReportedOnceAndRethrown) {
 TEST_F(GroupLockTest, AServerThatDoesNotKnowTheLockIsAnErrorThatNamesThePooler) {
   auto lock = GroupLock::try_acquire(pinned(), kKey);
   ASSERT_TRUE(lock);
-  lock->session().use([](Session& on) { on.execute("SELECT pg_advisory_unlock_all()"); });
+  lock->use([](Session& on) { on.execute("SELECT pg_advisory_unlock_all()"); });
   try {
     (void)std::move(*lock).release();
     FAIL() << "released what was not held";

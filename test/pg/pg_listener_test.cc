@@ -92,5 +92,16 @@ TEST_F(ListenerTest, KeepsTheServiceContract) {
   test::expect_service_contract([this] { return std::make_unique<Listener>(shared_connector(), "test"); });
 }
 
+TEST_F(ListenerTest, AChannelThatTheServerCannotKnowIsRefused) {
+  Listener listener(shared_connector(), "test");
+  for (const std::string& channel :
+       {std::string(), std::string(64, 'x'), std::string("a\0b", 3), std::string("\xff")}) {
+    EXPECT_THROW((void)listener.subscribe(channel, handler()), Error);
+  }
+  const auto longest = listener.subscribe(std::string(63, 'x'), handler());
+  listener.start();
+  EXPECT_EQ(next(), (Heard{"", true}));
+}
+
 }  // namespace
 }  // namespace weir::pg

@@ -255,5 +255,20 @@ TEST_F(SessionTest, ShowsItsRoleInTheServersList) {
       "weir:recovery:host-1");
 }
 
+TEST_F(SessionTest, AnOrdinaryErrorWithALossesCodeLosesNothing) {
+  Session session = this->session();
+  EXPECT_THROW(session.execute("DO $$ BEGIN RAISE EXCEPTION 'far away' USING ERRCODE = '08006'; END $$"),
+               Error);
+  EXPECT_TRUE(session.is_open());
+  EXPECT_EQ(session.execute("SELECT 1").rows(), 1);
+}
+
+TEST_F(SessionTest, AZeroByteDoesNotCutAStatementShort) {
+  Session session = this->session();
+  EXPECT_THROW(session.execute(std::string("CREATE TABLE half ();\0 broken(", 31)), Error);
+  EXPECT_THROW(session.execute_script(std::string("SELECT 1;\0 broken(", 18)), Error);
+  EXPECT_EQ(session.execute("SELECT FROM pg_class WHERE relname = 'half'").rows(), 0);
+}
+
 }  // namespace
 }  // namespace weir::pg

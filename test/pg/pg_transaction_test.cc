@@ -153,5 +153,18 @@ TEST_F(TransactionTest, ADeferredConstraintFailsTheCommitForCertain) {
   EXPECT_TRUE(session.is_open());
 }
 
+TEST_F(TransactionTest, AStopBeforeCommitLeavesNoDoubt) {
+  Session session = this->session();
+  std::stop_source stop;
+  {
+    Transaction transaction(session);
+    session.execute("INSERT INTO note VALUES ('undone')");
+    session.set_stop(stop.get_token());
+    stop.request_stop();
+    EXPECT_THROW(transaction.commit(), Cancelled);
+  }
+  EXPECT_EQ(notes(), 0);
+}
+
 }  // namespace
 }  // namespace weir::pg

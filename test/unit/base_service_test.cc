@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <gmock/gmock.h>
 
+#include "base/error.h"
 #include "base/service.h"
 #include "base/test_signal.h"
 #include "base/thread_service.h"
@@ -181,9 +182,9 @@ class Quitter final : public ThreadService {
   void run(const std::stop_token& /*stop*/, const std::function<void()>& /*ready*/) override {}
 };
 
-TEST(ThreadService, ARunThatEndsBeforeItIsReadyDoesNotHangItsStart) {
+TEST(ThreadService, ARunThatEndsBeforeItIsReadyFailsItsStart) {
   Quitter quitter;
-  quitter.start();
+  EXPECT_THROW(quitter.start(), Error);
   quitter.stop();
   EXPECT_EQ(quitter.failure(), nullptr);
 }

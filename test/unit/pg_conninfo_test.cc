@@ -114,8 +114,8 @@ TEST(Error, KindsOfSqlstates) {
   EXPECT_EQ(kind_of_sqlstate("40003"), ErrorKind::server);
   EXPECT_EQ(kind_of_sqlstate("55P03"), ErrorKind::lock_timeout);
   EXPECT_EQ(kind_of_sqlstate("57014"), ErrorKind::cancelled);
-  EXPECT_EQ(kind_of_sqlstate("57P01"), ErrorKind::lost);
-  EXPECT_EQ(kind_of_sqlstate("25P03"), ErrorKind::lost);
+  EXPECT_EQ(kind_of_sqlstate("57P01"), ErrorKind::server);  // raised by a function, not said in farewell
+  EXPECT_EQ(kind_of_sqlstate("08006"), ErrorKind::server);
   EXPECT_EQ(kind_of_sqlstate("23505"), ErrorKind::server);
 }
 
