@@ -59,7 +59,7 @@ void append_human(std::string& line, Level level, std::string_view message, Fiel
                  printable(message));
   if (color) line.append("\x1b[0m");
   for (const Field& field : fields) {
-    line.append("  ").append(field.key).push_back('=');
+    line.append("  ").append(printable(field.key)).push_back('=');
     append_value(line, field.value, Format::human);
   }
 }
