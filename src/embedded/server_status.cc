@@ -8,6 +8,7 @@
 
 #include "embedded/cluster.h"
 #include "embedded/postmaster.h"
+#include "exec/file_identity.h"
 
 namespace weir::embedded {
 
@@ -73,6 +74,8 @@ std::string_view name_of(ServerState state) noexcept {
 fs::path kept_mark(const Site& site) { return site.control / "pg-kept"; }
 
 bool is_kept(const Site& site) {
+  // The server's user may be unable to enter the project.
+  const exec::FileIdentity as_owner(site.control_owner);
   std::error_code failure;
   return fs::exists(kept_mark(site), failure);
 }

@@ -137,6 +137,25 @@ TEST_F(CliPrivate, UpRunsUntilCtrlCAndTheServerEndsWithIt) {
   EXPECT_EQ(state(), "stopped");
 }
 
+TEST_F(CliPrivate, StartIsRememberedWhereTheServersUserCannotLook) {
+  // As root: the server's user cannot enter, so the server's files go to a system folder. Else a plain project.
+  const std::filesystem::path closed = folder_.path() / "closed";
+  std::filesystem::create_directory(closed);
+  std::filesystem::permissions(closed, std::filesystem::perms::owner_all);
+  const WeirSetup in_closed{.folder = closed};
+  ASSERT_EQ(run_weir({"db", "start"}, in_closed).status, 0);
+  const auto status = nlohmann::json::parse(run_weir({"db", "status", "--json"}, in_closed).out);
+  EXPECT_EQ(status.at("kept"), true);
+
+  WeirProgram up({"up", "--json"}, in_closed);
+  up.wait_for("ready");
+  up.signal(SIGINT);
+  EXPECT_EQ(up.wait_end(), 0);
+  EXPECT_THAT(up.out(), HasSubstr(R"("server":"running")"));
+  EXPECT_EQ(run_weir({"db", "stop"}, in_closed).status, 0);
+  std::filesystem::remove_all(std::filesystem::path(status.at("data_dir")).parent_path());
+}
+
 TEST_F(CliPrivate, UpBringsACrashedServerBackAndEndsWithOneThatWasStopped) {
   WeirProgram up({"up", "--json"}, setup());
   up.wait_for("ready");
