@@ -28,6 +28,9 @@ struct Choice {
   std::string_view word;
   Value value;
 };
+template <class Value>
+Choice(std::string_view, Value) -> Choice<Value>;
+
 constexpr std::array kLogFormats{Choice{"human", log::Format::human}, Choice{"json", log::Format::json}};
 constexpr std::array kLogLevels{Choice{"debug", log::Level::debug}, Choice{"info", log::Level::info},
                                 Choice{"warn", log::Level::warn}, Choice{"error", log::Level::error},
@@ -112,6 +115,7 @@ class Parser {
     const auto found = std::find_if(all.begin(), all.end(), [&](const auto* o) { return o->name == name; });
     if (found == all.end()) {
       std::vector<std::string_view> known;
+      known.reserve(all.size());
       for (const OptionSpec* option : all) known.push_back(option->name);
       throw_unknown_option(word.substr(0, equals),
                            did_you_mean(name, known, "--", fmt::format("See: {}", help_command())));

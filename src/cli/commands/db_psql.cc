@@ -44,6 +44,7 @@ ExitCode run(Context& context) {
   std::vector<std::string> words{"psql", "--dbname", url};
   words.insert(words.end(), context.arguments.rest.begin(), context.arguments.rest.end());
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
 

@@ -20,6 +20,7 @@ ExitCode run(Context& context) {
     context.out.write(help_group(registry, *group, context.out.paint()));
   } else {
     std::vector<std::string_view> known;
+    known.reserve(registry.commands.size());
     for (const Command& each : registry.commands) known.push_back(each.path);
     const auto near = closest(path, known);
     throw Error(ExitCode::usage, fmt::format("there is no command '{}'", printable(path)),

@@ -119,6 +119,7 @@ Findings judge_settings(const DoctorFacts& facts) {
   }
   if (findings.empty()) {
     std::vector<std::string_view> names;
+    names.reserve(kSettingRules.size());
     for (const SettingRule& rule : kSettingRules) names.push_back(rule.name);
     findings.push_back({.check = "settings", .message = fmt::format("{} are fine", fmt::join(names, ", "))});
   }
