@@ -97,6 +97,21 @@ std::size_t word_password(std::string_view text, std::size_t& before) {
   return std::min(at + 1, text.size()) - before;
 }
 
+std::string redact(std::string_view text, std::size_t (*find)(std::string_view, std::size_t&)) {
+  std::string out;
+  while (!text.empty()) {
+    std::size_t before = 0;
+    if (const std::size_t secret = find(text, before); secret > 0) {
+      out.append(text.substr(0, before)).append("***");
+      text.remove_prefix(before + secret);
+    } else {
+      out.push_back(text.front());
+      text.remove_prefix(1);
+    }
+  }
+  return out;
+}
+
 /// libpq looks at the port only when it connects, and then blames the server.
 void check_ports(std::string_view list) {
   while (!list.empty()) {
@@ -183,21 +198,8 @@ std::string Conninfo::to_url(bool complete) const {
 }
 
 std::string redact_password(std::string_view text) {
-  std::string out;
-  while (!text.empty()) {
-    std::size_t taken = 0;
-    if (const std::size_t secret = url_password(text, taken); secret > 0) {
-      out.append(text.substr(0, taken)).append("***");
-      text.remove_prefix(taken + secret);
-    } else if (const std::size_t word = word_password(text, taken); word > 0) {
-      out.append(text.substr(0, taken)).append("***");
-      text.remove_prefix(taken + word);
-    } else {
-      out.push_back(text.front());
-      text.remove_prefix(1);
-    }
-  }
-  return out;
+  // One after the other: what looks like a URL's password may stand behind a word's, and the other way round.
+  return redact(redact(text, word_password), url_password);
 }
 
 }  // namespace weir::pg

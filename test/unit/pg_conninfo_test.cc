@@ -65,6 +65,20 @@ TEST(Conninfo, SaysWhatIsWrongAndKeepsThePassword) {
   }
 }
 
+TEST(Conninfo, RedactsEveryPasswordOfAText) {
+  for (const char* text :
+       {"postgresql://eve:hunter2@db/x", "postgresql://eve:hun@ter:2/hunter2@db/x",
+        "host=db password=hunter2 port=1", "host=db PASSWORD = 'hunter2 \\' hunter2' port=1",
+        "sslpassword=hunter2", "postgresql://db/x?password=hunter2&application_name=a:b@c",
+        "postgresql://a:hunter2@b postgresql://c:hunter2@d",
+        "password=hunter2 postgresql://eve:hunter2@db/x password='hunter2"}) {
+    EXPECT_FALSE(contains(redact_password(text), "hunter2")) << text << " > " << redact_password(text);
+  }
+  EXPECT_EQ(redact_password("postgresql://eve:hunter2@db:5432/x"), "postgresql://eve:***@db:5432/x");
+  EXPECT_EQ(redact_password("host=db password=hunter2 port=1"), "host=db password=*** port=1");
+  EXPECT_EQ(redact_password("postgresql://db:5432/x, no password"), "postgresql://db:5432/x, no password");
+}
+
 TEST(ConnectFailure, TakesTheCodeOutOfALocalisedReportAndNamesTheRemedy) {
   const ErrorInfo info = explain_connect_failure(
       "connection to server at \"db\" (10.0.0.1), port 5432 failed: FATAL:  28P01: password authentication "
@@ -106,6 +120,16 @@ INSTANTIATE_TEST_SUITE_P(
                       Report{"port 5432 failed: Connection timed out", "firewall"},
                       Report{"fe_sendauth: no password supplied", "PGPASSWORD"},
                       Report{"server does not support SSL, but SSL was required", "sslmode"},
+                      Report{"failed: FATAL:  42501: permission denied for database \"x\"", "GRANT CONNECT"},
+                      Report{"failed: FATAL:  55000: database \"x\" is not currently accepting connections",
+                             "choose another"},
+                      Report{"failed: FATAL:  28P01: password authentication failed", "PGPASSWORD"},
+                      Report{"port 5432 failed: Network is unreachable", "no route"},
+                      Report{"port 5432 failed: No route to host", "no route"},
+                      Report{"connection to server on socket \"/x\" failed: Permission denied", "use TCP"},
+                      Report{"port 5432 failed: session is read-only", "primary"},
+                      Report{"SSL error: certificate verify failed", "sslrootcert"},
+                      Report{"server closed the connection unexpectedly", "no PostgreSQL server"},
                       Report{"something that nobody has seen", "server's log"}));
 
 TEST(Error, KindsOfSqlstates) {
