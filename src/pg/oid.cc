@@ -6,6 +6,7 @@ namespace weir::pg {
 
 std::string_view type_name(Oid type) {
   switch (type) {
+    case oid::kUnknown: return "unknown";
     case oid::kBool: return "bool";
     case oid::kBytea: return "bytea";
     case oid::kName: return "name";

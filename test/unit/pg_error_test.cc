@@ -9,7 +9,6 @@
 #include "pg/error.h"
 #include "pg/identifier.h"
 #include "pg/oid.h"
-#include "pg/pooler.h"
 #include "pg/role.h"
 #include "pg/value.h"
 
@@ -164,19 +163,6 @@ TEST(JsonAndBytes, AreViewsOfWhatCame) {
   const BytesView view = Codec<BytesView>::decode(oid::kBytea, raw);
   EXPECT_EQ(static_cast<const void*>(view.data.data()), raw.data());
   EXPECT_EQ(view.data.size(), 2U);
-}
-
-TEST(SessionState, IsRefusedThroughATransactionPoolerOnly) {
-  EXPECT_NO_THROW(require_session_state(Pooling::none, "LISTEN"));
-  EXPECT_NO_THROW(require_session_state(Pooling::session, "LISTEN"));
-  try {
-    require_session_state(Pooling::transaction, "LISTEN");
-    ADD_FAILURE() << "accepted";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::misuse);
-    EXPECT_EQ(std::string_view(error.what()).find("LISTEN"), 0U);
-    EXPECT_NE(error.remedy(), "");
-  }
 }
 
 }  // namespace
