@@ -10,6 +10,27 @@
 
 namespace weir::pg {
 
+namespace detail {
+
+template <class T>
+struct WithoutOptional {
+  using type = T;
+};
+template <class T>
+struct WithoutOptional<std::optional<T>> {
+  using type = T;
+};
+template <class T>
+using WithoutOptionalT = typename WithoutOptional<std::remove_cvref_t<T>>::type;
+
+/// Whether a From becomes a To as it is: no number is cut, and neither a pointer nor a number becomes a bool.
+template <class To, class From>
+concept keeps_value =
+    (!std::is_same_v<WithoutOptionalT<To>, To> && std::is_same_v<std::remove_cvref_t<From>, std::nullopt_t>) ||
+    requires(const WithoutOptionalT<From>& from) { WithoutOptionalT<To>{from}; };
+
+}  // namespace detail
+
 /// The parameters $1, $2, .. of one statement, in binary. Text and bytea are not copied: what a view points
 /// to must live until the statement was sent. Reusable: clear() keeps the memory.
 class Params {

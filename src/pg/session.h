@@ -92,6 +92,9 @@ class Session {
 
   template <class Arguments, class Given, std::size_t... I>
   static void add_arguments(Params& params, const Given& given, std::index_sequence<I...> /*unused*/) {
+    static_assert(
+        (detail::keeps_value<std::tuple_element_t<I, Arguments>, std::tuple_element_t<I, Given>> && ...),
+        "each argument fits its parameter without narrowing");
     (params.add<std::tuple_element_t<I, Arguments>>(std::get<I>(given)), ...);
   }
 
