@@ -1,7 +1,11 @@
 #include "pg/connector.h"
 
 #include <charconv>
+#include <optional>
 #include <utility>
+#include <vector>
+
+#include "pg/hosts.h"
 
 namespace weir::pg {
 namespace {
@@ -41,6 +45,24 @@ void check_server(const Wire& wire, const Conninfo& conninfo, bool require_prima
   }
 }
 
+/// What one of `hosts` hosts that are still to be tried may use of the time there is.
+Deadline share_of(Deadline whole, std::size_t hosts) {
+  if (whole.is_never() || hosts == 1) return whole;
+  const SteadyTime now = std::chrono::steady_clock::now();
+  return Deadline(now + (whole.at() - now) / static_cast<Duration::rep>(hosts));
+}
+
+/// A server that answered and refused us speaks for the others too, as it does to libpq: a wrong password
+/// must not be tried on every host. One that is starting up or going down says nothing of the rest.
+bool is_final(const ErrorInfo& failure) { return !failure.sqlstate.empty() && failure.sqlstate != "57P03"; }
+
+/// One paragraph for all the hosts that were tried; the remedy is that of the last.
+ErrorInfo together(std::optional<ErrorInfo> before, ErrorInfo failure) {
+  if (before && before->message != failure.message)
+    failure.message = before->message + "; " + failure.message;
+  return failure;
+}
+
 }  // namespace
 
 Connector::Connector(Conninfo conninfo, Options options)
@@ -49,10 +71,21 @@ Connector::Connector(Conninfo conninfo, Options options)
 Session Connector::connect(Role role, std::string_view id, const Limit& limit) const {
   Conninfo conninfo = conninfo_;
   conninfo.set("application_name", application_name(role, id));
-  const Deadline deadline = Deadline::after(connect_timeout(conninfo, options_.connect_timeout));
-  Wire wire = Wire::connect(conninfo, {limit.deadline.sooner(deadline), limit.stop});
-  check_server(wire, conninfo_, options_.require_primary);
-  return {std::move(wire), options_.session};
+  const std::vector<Conninfo> hosts = single_hosts(conninfo);
+  const Duration timeout = connect_timeout(conninfo, options_.connect_timeout);
+  std::optional<ErrorInfo> failure;
+  for (std::size_t i = 0; i < hosts.size(); ++i) {
+    const Deadline deadline = share_of(limit.deadline, hosts.size() - i).sooner(Deadline::after(timeout));
+    try {
+      Wire wire = Wire::connect(hosts[i], {deadline, limit.stop});
+      check_server(wire, hosts[i], options_.require_primary);
+      return {std::move(wire), options_.session};
+    } catch (const ConnectionLost& error) {
+      failure = together(std::move(failure), error.info());
+      if (is_final(error.info())) break;
+    }
+  }
+  raise(std::move(*failure));
 }
 
 }  // namespace weir::pg

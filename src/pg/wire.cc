@@ -11,6 +11,7 @@
 #include <libpq-fe.h>
 
 #include "base/error.h"
+#include "base/exit_grace.h"
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/text.h"
@@ -99,7 +100,7 @@ bool Canceller::cancel(Duration span) const {
     std::atomic<bool> delivered{false};
   };
   auto state = std::make_shared<State>();
-  std::thread([state, handle = handle_] {
+  std::thread([state, handle = handle_, grace = std::make_unique<ExitGrace>()] {
     std::array<char, 256> message{};
     state->delivered = PQcancel(handle.get(), message.data(), static_cast<int>(message.size())) == 1;
     state->done.notify();
@@ -111,7 +112,7 @@ bool Canceller::cancel(Duration span) const {
 
 void Canceller::cancel_soon() const noexcept {
   try {
-    std::thread([handle = handle_] {
+    std::thread([handle = handle_, grace = std::make_unique<ExitGrace>()] {
       std::array<char, 256> message{};
       PQcancel(handle.get(), message.data(), static_cast<int>(message.size()));
     }).detach();

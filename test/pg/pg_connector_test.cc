@@ -2,6 +2,7 @@
 
 #include "pg/pooler.h"
 #include "support/database.h"
+#include "support/tcp_gate.h"
 
 namespace weir::pg {
 namespace {
@@ -75,6 +76,39 @@ TEST_F(ConnectorTest, ASecondHostServesWhenTheFirstIsDown) {
       .set("port",
            std::to_string(test::free_port()) + "," + std::to_string(test::TestServer::shared().port()));
   EXPECT_TRUE(Connector(conninfo).connect(Role::api, "test").is_open());
+}
+
+TEST_F(ConnectorTest, ASilentFirstHostUsesItsShareOnly) {
+  test::TcpGate gate(test::TestServer::shared().port());
+  gate.stop_accepting();
+  Conninfo conninfo = tcp_conninfo();
+  conninfo.set("host", "127.0.0.1,127.0.0.1")
+      .set("port", std::to_string(gate.port()) + "," + std::to_string(test::TestServer::shared().port()))
+      .set("connect_timeout", "1000");
+  EXPECT_TRUE(Connector(conninfo).connect(Role::api, "test", Limit::within(4s)).is_open());
+}
+
+TEST_F(ConnectorTest, AWrongPasswordIsNotTriedOnTheNextHost) {
+  test::TcpGate second(test::TestServer::shared().port());
+  const Error error = failure([&](Conninfo& conninfo) {
+    conninfo.set("host", "127.0.0.1,127.0.0.1")
+        .set("port", std::to_string(test::TestServer::shared().port()) + "," + std::to_string(second.port()))
+        .set("password", "wrong");
+  });
+  EXPECT_EQ(error.sqlstate(), "28P01");
+  EXPECT_EQ(second.counts().accepted, 0U);
+}
+
+TEST_F(ConnectorTest, EveryHostThatFailedIsNamed) {
+  const int first = test::free_port();
+  const int second = test::free_port();
+  const Error error = failure([&](Conninfo& conninfo) {
+    conninfo.set("host", "127.0.0.1,localhost")
+        .set("port", std::to_string(first) + "," + std::to_string(second));
+  });
+  const std::string text = error.what();
+  EXPECT_NE(text.find(std::to_string(first)), std::string::npos) << text;
+  EXPECT_NE(text.find(std::to_string(second)), std::string::npos) << text;
 }
 
 TEST_F(ConnectorTest, ThePrivateServerIsNoPooler) { EXPECT_EQ(detect_pooling(connector()), Pooling::none); }

@@ -5,6 +5,7 @@
 #include "pg/connect_error.h"
 #include "pg/conninfo.h"
 #include "pg/error.h"
+#include "pg/hosts.h"
 #include "pg/role.h"
 
 namespace weir::pg {
@@ -52,6 +53,41 @@ TEST(Conninfo, UnderstandsUrlsAndWords) {
   EXPECT_EQ(Conninfo::parse(url.url()).get("host"), "db1,db2");
   const Conninfo words = Conninfo::parse("host=/run/pg dbname='my shop' user=eve");
   EXPECT_EQ(words.url(), "postgresql://eve@/my%20shop?host=%2Frun%2Fpg");
+}
+
+TEST(SingleHosts, SplitsWhatLibpqWouldTryInOneAttempt) {
+  const auto hosts = single_hosts(Conninfo::parse("postgresql://eve:x@db1:5433,db2/shop"));
+  ASSERT_EQ(hosts.size(), 2U);
+  EXPECT_EQ(hosts[0].get("host"), "db1");
+  EXPECT_EQ(hosts[0].get("port"), "5433");
+  EXPECT_EQ(hosts[1].get("host"), "db2");
+  EXPECT_EQ(hosts[1].get("port"), "");
+  EXPECT_EQ(hosts[1].get("password"), "x");
+}
+
+TEST(SingleHosts, OnePortServesAllAndAddressesBelongToNames) {
+  const auto hosts = single_hosts(Conninfo::parse("host=a,b hostaddr=10.0.0.1,10.0.0.2 port=5433"));
+  ASSERT_EQ(hosts.size(), 2U);
+  EXPECT_EQ(hosts[1].get("hostaddr"), "10.0.0.2");
+  EXPECT_EQ(hosts[1].get("port"), "5433");
+}
+
+TEST(SingleHosts, LeavesAloneWhatIsOneOrDoesNotFit) {
+  for (const char* text : {"dbname=x", "host=a", "host=/run/pg port=5433", "host=a,b,c port=1,2",
+                           "host=a,b hostaddr=10.0.0.1"}) {
+    const auto hosts = single_hosts(Conninfo::parse(text));
+    ASSERT_EQ(hosts.size(), 1U) << text;
+    EXPECT_EQ(hosts[0].options(), Conninfo::parse(text).options()) << text;
+  }
+}
+
+TEST(SingleHosts, LooksForAStandbyOnAllBeforeItTakesAnother) {
+  const auto hosts = single_hosts(Conninfo::parse("host=a,b target_session_attrs=prefer-standby"));
+  ASSERT_EQ(hosts.size(), 4U);
+  EXPECT_EQ(hosts[1].get("host"), "b");
+  EXPECT_EQ(hosts[1].get("target_session_attrs"), "standby");
+  EXPECT_EQ(hosts[2].get("host"), "a");
+  EXPECT_EQ(hosts[2].get("target_session_attrs"), "any");
 }
 
 TEST(Conninfo, SaysWhatIsWrongAndKeepsThePassword) {
