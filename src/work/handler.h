@@ -51,7 +51,8 @@ class Batch {
   /// Settles every item that is still open.
   void settle_rest(const Outcome& outcome);
   [[nodiscard]] std::size_t open() const noexcept { return items_.size() - settled_; }
-  [[nodiscard]] const std::vector<Outcome>& outcomes() const noexcept { return outcomes_; }
+  [[nodiscard]] const std::vector<Outcome>& outcomes() const& noexcept { return outcomes_; }
+  [[nodiscard]] std::vector<Outcome> outcomes() && noexcept { return std::move(outcomes_); }
 
  private:
   std::span<const Item> items_;

@@ -188,8 +188,7 @@ CREATE TABLE weir.queue_stats (
   done       int8        NOT NULL DEFAULT 0,
   failed     int8        NOT NULL DEFAULT 0,
   dead       int8        NOT NULL DEFAULT 0,
-  busy_us    int8        NOT NULL DEFAULT 0,
-  running    int4        NOT NULL DEFAULT 0,
+  running    int8        NOT NULL DEFAULT 0,
   PRIMARY KEY (queue_id, process_id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 

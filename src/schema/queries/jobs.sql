@@ -124,15 +124,14 @@ DELETE FROM weir.job_cancel WHERE worker_id = :process RETURNING job_id;
 INSERT INTO weir.job_progress AS g (job_id, share, note) SELECT * FROM unnest(:jobs::int8[], :shares::float8[], :notes::text[])
 ON CONFLICT (job_id) DO UPDATE SET share = excluded.share, note = excluded.note, updated_at = clock_timestamp();
 
--- name: report_queue_stats(process int8, queues int4[], done int8[], failed int8[], dead int8[], busy_us int8[],
---   running int4[])
-INSERT INTO weir.queue_stats AS s (queue_id, process_id, done, failed, dead, busy_us, running)
-SELECT t.queue_id, :process, t.done, t.failed, t.dead, t.busy_us, t.running
-  FROM unnest(:queues::int4[], :done::int8[], :failed::int8[], :dead::int8[], :busy_us::int8[], :running::int4[])
-         t(queue_id, done, failed, dead, busy_us, running)
+-- name: report_queue_stats(process int8, queues int4[], done int8[], failed int8[], dead int8[], running int8[])
+INSERT INTO weir.queue_stats AS s (queue_id, process_id, done, failed, dead, running)
+SELECT t.queue_id, :process, t.done, t.failed, t.dead, t.running
+  FROM unnest(:queues::int4[], :done::int8[], :failed::int8[], :dead::int8[], :running::int8[])
+         t(queue_id, done, failed, dead, running)
 ON CONFLICT (queue_id, process_id) DO UPDATE
-   SET done = excluded.done, failed = excluded.failed, dead = excluded.dead, busy_us = excluded.busy_us,
-       running = excluded.running, updated_at = clock_timestamp();
+   SET done = excluded.done, failed = excluded.failed, dead = excluded.dead, running = excluded.running,
+       updated_at = clock_timestamp();
 
 -- name: fold_queue_stats()
 -- The counters of processes that are gone are kept in row 0 of their queue.
@@ -140,12 +139,11 @@ WITH gone AS (
   DELETE FROM weir.queue_stats s
    WHERE s.process_id <> 0 AND NOT EXISTS (SELECT FROM weir.process p WHERE p.id = s.process_id) RETURNING s.*
 )
-INSERT INTO weir.queue_stats AS s (queue_id, process_id, done, failed, dead, busy_us)
-SELECT g.queue_id, 0, sum(g.done)::int8, sum(g.failed)::int8, sum(g.dead)::int8, sum(g.busy_us)::int8
-  FROM gone g GROUP BY 1 ORDER BY 1
+INSERT INTO weir.queue_stats AS s (queue_id, process_id, done, failed, dead)
+SELECT g.queue_id, 0, sum(g.done)::int8, sum(g.failed)::int8, sum(g.dead)::int8 FROM gone g GROUP BY 1 ORDER BY 1
 ON CONFLICT (queue_id, process_id) DO UPDATE
    SET done = s.done + excluded.done, failed = s.failed + excluded.failed, dead = s.dead + excluded.dead,
-       busy_us = s.busy_us + excluded.busy_us, updated_at = clock_timestamp();
+       updated_at = clock_timestamp();
 
 -- name: forget_old_keys()
 DELETE FROM weir.job_unique WHERE until < now();
@@ -175,3 +173,16 @@ SELECT q.id, q.name, q.paused, q.relaxed, q.limited, q.keep_days IS NOT NULL AS 
 
 -- name: make_queue(name text) -> (id int4)
 SELECT weir.queue_id(:name) AS id;
+
+-- name: queues_with_jobs(lane int2, queues int4[]) -> (id int4)
+-- For who serves so many queues that asking each for jobs takes too long.
+SELECT q AS id FROM unnest(:queues::int4[]) q
+ WHERE EXISTS (SELECT FROM weir.job j WHERE j.lane = :lane AND j.queue_id = q);
+
+-- name: queue_has_more(lane int2, queues int4[]) -> (more bool)
+-- Waiting, or waiting to be tried again; what is scheduled for later by its producer is not waited for.
+SELECT EXISTS (SELECT FROM unnest(:queues::int4[]) q
+                WHERE EXISTS (SELECT FROM weir.job j, weir.queue u
+                               WHERE u.id = q AND NOT u.paused AND j.lane = :lane AND j.queue_id = q))
+       OR EXISTS (SELECT FROM weir.job_later l WHERE l.queue_id = ANY (:queues::int4[]) AND l.attempt > 0)
+       OR EXISTS (SELECT FROM weir.job_claim c WHERE c.queue_id = ANY (:queues::int4[])) AS more;

@@ -1,0 +1,327 @@
+#include "queue/job_source.h"
+
+#include <algorithm>
+
+#include "pg/transaction.h"
+#include "schema/queries.h"
+#include "work/process.h"
+
+namespace weir::queue {
+namespace {
+
+/// There is one lane until the tables are spread over several servers.
+constexpr std::int16_t kLane = 0;
+/// A worker of more queues than this sleeps for all there are: a lock for each would be too much.
+constexpr std::size_t kMostTopics = 8;
+constexpr std::size_t kMostAskedOneByOne = 4;
+
+Duration from_ms(std::int64_t ms) { return std::chrono::milliseconds(ms); }
+
+std::shared_ptr<const QueueSettings> to_settings(const sql::QueueSettings::Row& row) {
+  auto settings = std::make_shared<QueueSettings>();
+  settings->id = row.id;
+  settings->name = row.name;
+  settings->paused = row.paused;
+  settings->relaxed = row.relaxed;
+  settings->limited = row.limited;
+  settings->keeps_history = row.keeps_history;
+  settings->backoff = {.base = from_ms(row.backoff_ms), .cap = from_ms(row.backoff_cap_ms)};
+  if (row.timeout_ms) settings->timeout = from_ms(*row.timeout_ms);
+  if (row.rate_ms) settings->rate = from_ms(*row.rate_ms);
+  return settings;
+}
+
+}  // namespace
+
+JobSource::JobSource(std::vector<std::string> queues, pg::Session& session) : names_(std::move(queues)) {
+  for (const std::string& name : names_) session.run<sql::MakeQueue>(name);
+  reload(session);
+}
+
+void JobSource::reload(pg::Session& session) {
+  const std::vector<std::string_view> names(names_.begin(), names_.end());
+  auto loaded = std::make_shared<Settings>();
+  const auto rows = session.run<sql::QueueSettings>(names);
+  for (const auto& row : rows) loaded->push_back(to_settings(row));
+  const MutexLock lock(mutex_);
+  settings_ = std::move(loaded);
+}
+
+std::shared_ptr<const JobSource::Settings> JobSource::settings() const {
+  const MutexLock lock(mutex_);
+  return settings_;
+}
+
+std::vector<std::int32_t> JobSource::ids() const {
+  const auto queues = settings();
+  std::vector<std::int32_t> ids;
+  for (const auto& queue : *queues) ids.push_back(queue->id);
+  return ids;
+}
+
+std::vector<std::string> JobSource::topics() const {
+  const auto queues = settings();
+  if (names_.empty() || queues->size() > kMostTopics) return {"job:*"};
+  std::vector<std::string> topics;
+  for (const auto& queue : *queues) topics.push_back(queue->topic());
+  return topics;
+}
+
+// Claiming
+
+std::shared_ptr<work::Claim> JobSource::claim(pg::Session& session, const work::Life& life,
+                                              std::size_t wanted) {
+  if (auto claim = claim_any(session, life, *settings(), wanted)) return claim;
+  if (!names_.empty()) return nullptr;
+  const std::size_t known = settings()->size();
+  reload(session);
+  return settings()->size() > known ? claim_any(session, life, *settings(), wanted) : nullptr;
+}
+
+std::shared_ptr<JobClaim> JobSource::claim_any(pg::Session& session, const work::Life& life,
+                                               const Settings& queues, std::size_t wanted) {
+  std::set<std::int32_t> worth_asking;
+  const bool many = queues.size() > kMostAskedOneByOne;
+  if (many) {
+    for (const auto& row : session.run<sql::QueuesWithJobs>(kLane, ids())) worth_asking.insert(row.id);
+  }
+  for (std::size_t i = 0; i < queues.size(); ++i) {
+    // In turns: a full queue does not starve the next one.
+    const auto& queue = queues[(turn_ + i) % queues.size()];
+    if (many && !worth_asking.contains(queue->id)) continue;
+    if (auto claim = claim_from(session, life, queue, wanted)) {
+      turn_ = (turn_ + i + 1) % queues.size();
+      counts_.add(queue->id, {.running = static_cast<std::int64_t>(claim->items().size())});
+      return claim;
+    }
+  }
+  return nullptr;
+}
+
+std::shared_ptr<JobClaim> JobSource::claim_from(pg::Session& session, const work::Life& life,
+                                                const std::shared_ptr<const QueueSettings>& queue,
+                                                std::size_t wanted) {
+  const auto count = static_cast<std::int64_t>(wanted);
+  if (queue->limited) {
+    auto rows =
+        session.run<sql::ClaimLimitedJobs>(life.id(), kLane, queue->id, static_cast<std::int32_t>(count));
+    return rows.empty() ? nullptr : std::make_shared<JobClaim>(std::move(rows), queue);
+  }
+  ClaimMarks& marks = marks_[queue->id];
+  const SteadyTime began = std::chrono::steady_clock::now();
+  const auto finish = [&](const std::optional<ClaimMarks::Range>& range,
+                          auto rows) -> std::shared_ptr<JobClaim> {
+    const SteadyTime ended = std::chrono::steady_clock::now();
+    const auto found = static_cast<std::size_t>(rows.size());
+    if (found == 0) {
+      marks.claimed(range, 0, wanted, {}, began, ended);
+      return nullptr;
+    }
+    auto claim = std::make_shared<JobClaim>(std::move(rows), queue);
+    marks.claimed(range, found, wanted, {claim->first().priority, claim->first().seq - 1}, began, ended);
+    return claim;
+  };
+  if (const auto range = marks.next(began)) {
+    if (auto claim = finish(range, session.run<sql::ClaimJobsFrom>(life.id(), kLane, queue->id,
+                                                                   range->priority, range->above, count))) {
+      return claim;
+    }
+  }
+  return finish(std::nullopt, session.run<sql::ClaimJobs>(life.id(), kLane, queue->id, count));
+}
+
+std::optional<Duration> JobSource::next_look() const {
+  std::optional<Duration> soonest;
+  for (const auto& queue : *settings()) {
+    if (!queue->limited) continue;
+    // A place may come free by another process's work, of which nobody tells us.
+    Duration look = std::chrono::seconds(1);
+    if (queue->rate) look = std::clamp<Duration>(*queue->rate, std::chrono::milliseconds(10), look);
+    soonest = std::min(soonest.value_or(look), look);
+  }
+  return soonest;
+}
+
+bool JobSource::has_more(pg::Session& session) {
+  const auto rows = session.run<sql::QueueHasMore>(kLane, ids());
+  return rows.one().more;
+}
+
+// Settling
+
+std::size_t JobSource::settle(pg::Session& session, const work::Life& life,
+                              std::vector<work::Settlement>& pending, bool all) {
+  std::map<JobClaim*, std::vector<const work::Settlement*>> by_claim;
+  for (const work::Settlement& settlement : pending) {
+    by_claim[static_cast<JobClaim*>(settlement.claim.get())].push_back(&settlement);
+  }
+  std::set<const JobClaim*> whole;
+  std::set<const JobClaim*> parted;
+  std::size_t refused = 0;
+  bool durable = false;
+  for (const auto& [claim, parts] : by_claim) {
+    std::size_t items = 0;
+    bool plain = claim->is_plain() && claim->settled == 0;
+    for (const work::Settlement* part : parts) {
+      items += part->outcomes.size();
+      plain = plain && std::all_of(part->outcomes.begin(), part->outcomes.end(),
+                                   [](const work::Outcome& outcome) { return outcome.is_done(); });
+    }
+    const bool complete = claim->settled + items == claim->items().size();
+    if (complete && plain) {
+      whole.insert(claim);
+    } else if (complete || all) {
+      parted.insert(claim);
+    } else {
+      continue;
+    }
+    durable = durable || !claim->settings().relaxed;
+  }
+  if (whole.empty() && parted.empty()) return 0;
+  be_durable(session, durable);
+  if (!whole.empty()) refused += finish_whole(session, life, pending, whole);
+  for (const auto& [claim, parts] : by_claim) {
+    if (!parted.contains(claim)) continue;
+    std::vector<const work::Settlement*> mine;
+    for (const work::Settlement& settlement : pending) {
+      if (settlement.claim.get() == claim) mine.push_back(&settlement);
+    }
+    refused += settle_parts(session, life, *claim, mine);
+    std::erase_if(pending, [&](const work::Settlement& settlement) {
+      if (settlement.claim.get() != claim) return false;
+      claim->settled += settlement.outcomes.size();
+      return true;
+    });
+  }
+  return refused;
+}
+
+std::size_t JobSource::finish_whole(pg::Session& session, const work::Life& life,
+                                    std::vector<work::Settlement>& pending,
+                                    const std::set<const JobClaim*>& whole) {
+  std::vector<std::int64_t> ids;
+  for (const JobClaim* claim : whole) ids.push_back(claim->id());
+  std::set<std::int64_t> accepted;
+  for (const auto& row : session.run<sql::FinishClaims>(life.id(), ids)) accepted.insert(row.id);
+  std::size_t refused = 0;
+  std::erase_if(pending, [&](const work::Settlement& settlement) {
+    const auto* claim = static_cast<const JobClaim*>(settlement.claim.get());
+    if (!whole.contains(claim)) return false;
+    const auto items = static_cast<std::int64_t>(settlement.outcomes.size());
+    const bool taken = accepted.contains(claim->id());
+    if (!taken) refused += settlement.outcomes.size();
+    counts_.add(claim->settings().id, {.done = taken ? items : 0, .running = -items});
+    return true;
+  });
+  return refused;
+}
+
+std::size_t JobSource::settle_parts(pg::Session& session, const work::Life& life, JobClaim& claim,
+                                    const std::vector<const work::Settlement*>& parts) {
+  std::vector<std::int64_t> seqs;
+  std::vector<std::string_view> actions;
+  std::vector<std::int64_t> delays;
+  std::vector<std::optional<std::string_view>> texts;
+  QueueCounts::Counts counts;
+  const WallTime now = std::chrono::time_point_cast<WallTime::duration>(std::chrono::system_clock::now());
+  for (const work::Settlement* part : parts) {
+    for (std::size_t i = 0; i < part->outcomes.size(); ++i) {
+      const work::Outcome& outcome = part->outcomes[i];
+      const work::Item& item = claim.items()[part->first + i];
+      const bool overdue = item.deadline && *item.deadline <= now;
+      const Decision decision = decide(outcome, item.attempt, item.max_attempts, is_cancelled(item.id),
+                                       overdue, claim.settings().backoff, random_unit());
+      seqs.push_back(claim.jobs()[part->first + i].seq);
+      actions.push_back(to_string(decision.action));
+      delays.push_back(decision.delay / std::chrono::milliseconds(1));
+      texts.push_back(outcome.text().empty() ? std::nullopt
+                                             : std::optional<std::string_view>(outcome.text()));
+      --counts.running;
+      counts.done += decision.action == Action::done ? 1 : 0;
+      counts.failed += decision.action == Action::later || decision.action == Action::dead ? 1 : 0;
+      counts.dead += decision.action == Action::dead ? 1 : 0;
+    }
+  }
+  const auto accepted = session.run<sql::SettleJobs>(life.id(), claim.id(), seqs, actions, delays, texts);
+  forget_cancels(claim, parts);
+  counts_.add(claim.settings().id, counts);
+  return seqs.size() - static_cast<std::size_t>(accepted.size());
+}
+
+void JobSource::be_durable(pg::Session& session, bool durable) {
+  const bool relaxed = relaxed_session_ == session.backend_pid();
+  if (relaxed == !durable) return;
+  session.set("synchronous_commit", durable ? "on" : "off");
+  relaxed_session_ = durable ? 0 : session.backend_pid();
+}
+
+bool JobSource::is_cancelled(std::int64_t id) const {
+  const MutexLock lock(mutex_);
+  return cancelled_.contains(id);
+}
+
+void JobSource::forget_cancels(const JobClaim& claim, const std::vector<const work::Settlement*>& parts) {
+  const MutexLock lock(mutex_);
+  if (cancelled_.empty()) return;
+  for (const work::Settlement* part : parts) {
+    for (const work::Item& item : claim.items().subspan(part->first, part->outcomes.size()))
+      cancelled_.erase(item.id);
+  }
+}
+
+// Keeping
+
+std::vector<std::int64_t> JobSource::cancelled(pg::Session& session, const work::Life& life) {
+  std::vector<std::int64_t> ids;
+  for (const auto& row : session.run<sql::CancelRequests>(life.id())) ids.push_back(row.job_id);
+  const MutexLock lock(mutex_);
+  cancelled_.insert(ids.begin(), ids.end());
+  return ids;
+}
+
+void JobSource::rescue(pg::Session& session) {
+  constexpr std::int32_t kClaimsAtOnce = 100;
+  for (;;) {
+    const auto rows = session.run<sql::RescueJobs>(kClaimsAtOnce);
+    if (rows.one().rescued == 0) return;
+  }
+}
+
+Duration JobSource::keep(pg::Session& session, const work::Life& life) {
+  Duration next = std::chrono::seconds(5);
+  promote(session, next);
+  counts_.report(session, life.id());
+  const SteadyTime now = std::chrono::steady_clock::now();
+  if (now >= seldom_due_) {
+    reload(session);
+    seldom_due_ = now + std::chrono::seconds(30);
+    clean_up(session);
+  }
+  return next;
+}
+
+void JobSource::promote(pg::Session& session, Duration& next) {
+  constexpr std::int32_t kMost = 1000;
+  for (;;) {
+    const auto rows = session.run<sql::PromoteJobs>(kMost);
+    const auto row = rows.one();
+    if (row.promoted == kMost) continue;
+    if (row.next_ms) next = std::min<Duration>(next, from_ms(*row.next_ms) + std::chrono::milliseconds(1));
+    return;
+  }
+}
+
+void JobSource::clean_up(pg::Session& session) {
+  session.run<sql::FoldQueueStats>();
+  const SteadyTime now = std::chrono::steady_clock::now();
+  if (now < hourly_due_) return;
+  hourly_due_ = now + std::chrono::hours(1);
+  session.run<sql::ForgetOldKeys>();
+  pg::Transaction transaction(session);
+  transaction.set_local("lock_timeout", "200ms");
+  session.run<sql::KeepJobHistory>();
+  transaction.commit();
+  session.run<sql::ForgetOldJobs>(10000);
+}
+
+}  // namespace weir::queue

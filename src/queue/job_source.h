@@ -1,0 +1,80 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "queue/claim_marks.h"
+#include "queue/job_claim.h"
+#include "queue/queue_counts.h"
+#include "queue/queue_settings.h"
+#include "queue/settling.h"
+#include "work/claim_source.h"
+
+namespace weir::queue {
+
+/// Jobs as a claim source: leased mode, at least once, fenced by the claim. See src/queue/README.md for the
+/// tables.
+class JobSource final : public work::ClaimSource {
+ public:
+  /// `queues` by name, made where they do not exist; none means all there are, and those that come.
+  JobSource(std::vector<std::string> queues, pg::Session& session);
+
+  [[nodiscard]] std::string_view name() const noexcept override { return "jobs"; }
+  [[nodiscard]] std::vector<std::string> topics() const override;
+  std::shared_ptr<work::Claim> claim(pg::Session& session, const work::Life& life,
+                                     std::size_t wanted) override;
+  [[nodiscard]] std::optional<Duration> next_look() const override;
+  bool has_more(pg::Session& session) override;
+  std::size_t settle(pg::Session& session, const work::Life& life, std::vector<work::Settlement>& pending,
+                     bool all) override;
+  std::vector<std::int64_t> cancelled(pg::Session& session, const work::Life& life) override;
+  void rescue(pg::Session& session) override;
+  Duration keep(pg::Session& session, const work::Life& life) override;
+
+  [[nodiscard]] QueueCounts& counts() noexcept { return counts_; }
+
+ private:
+  using Settings = std::vector<std::shared_ptr<const QueueSettings>>;
+
+  void reload(pg::Session& session);
+  [[nodiscard]] std::shared_ptr<const Settings> settings() const;
+  [[nodiscard]] std::vector<std::int32_t> ids() const;
+
+  std::shared_ptr<JobClaim> claim_any(pg::Session& session, const work::Life& life, const Settings& queues,
+                                      std::size_t wanted);
+  std::shared_ptr<JobClaim> claim_from(pg::Session& session, const work::Life& life,
+                                       const std::shared_ptr<const QueueSettings>& queue, std::size_t wanted);
+
+  std::size_t finish_whole(pg::Session& session, const work::Life& life,
+                           std::vector<work::Settlement>& pending, const std::set<const JobClaim*>& whole);
+  std::size_t settle_parts(pg::Session& session, const work::Life& life, JobClaim& claim,
+                           const std::vector<const work::Settlement*>& parts);
+  [[nodiscard]] bool is_cancelled(std::int64_t id) const;
+  void forget_cancels(const JobClaim& claim, const std::vector<const work::Settlement*>& parts);
+  void be_durable(pg::Session& session, bool durable);
+
+  void promote(pg::Session& session, Duration& next);
+  void clean_up(pg::Session& session);
+
+  const std::vector<std::string> names_;
+  QueueCounts counts_;
+
+  // Of the claiming thread.
+  std::map<std::int32_t, ClaimMarks> marks_;
+  std::size_t turn_ = 0;
+  // Of the settling thread.
+  int relaxed_session_ = 0;  ///< the server process that was told not to wait for the disk
+  // Of the keeping thread.
+  SteadyTime seldom_due_{};
+  SteadyTime hourly_due_{};
+
+  mutable Mutex mutex_;
+  std::shared_ptr<const Settings> settings_ WEIR_GUARDED_BY(mutex_);
+  std::set<std::int64_t> cancelled_ WEIR_GUARDED_BY(mutex_);
+};
+
+}  // namespace weir::queue

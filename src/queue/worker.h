@@ -1,0 +1,70 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/service.h"
+#include "queue/job_source.h"
+#include "work/runtime.h"
+
+namespace weir::queue {
+
+struct WorkerOptions {
+  std::vector<std::string> queues;  ///< none: all
+  std::size_t slots = 4;
+  Duration lease = std::chrono::seconds(15);
+  Duration drain = std::chrono::seconds(30);
+  Duration longest_sleep = std::chrono::seconds(15);
+  bool once = false;
+};
+
+/// A process that works on jobs, leased: at least once, and what comes after a lost lease is refused. start()
+/// connects and registers; stop() drains.
+class Worker final : public Service {
+ public:
+  Worker(std::shared_ptr<const pg::Connector> connector, work::HandlerFactory factory, WorkerOptions options);
+  ~Worker() override;
+
+  [[nodiscard]] std::string_view name() const noexcept override { return "worker"; }
+  void start() override;
+  void stop() noexcept override;
+  /// Ends a drain that runs: handlers are stopped now. Any thread.
+  void hurry() noexcept;
+
+  /// Waits until nothing is left (options.once), or stop is requested.
+  void wait_until_finished(const std::stop_token& stop);
+
+  struct Stats {
+    std::int64_t done = 0;
+    std::int64_t failed = 0;
+    std::int64_t dead = 0;
+    std::uint64_t refused = 0;
+    std::size_t in_flight = 0;
+  };
+  [[nodiscard]] Stats stats() const;
+
+  /// For tests.
+  [[nodiscard]] work::Process& process() noexcept { return process_; }
+  [[nodiscard]] work::Runtime& runtime() noexcept { return *runtime_; }
+
+ private:
+  std::shared_ptr<const pg::Connector> connector_;
+  work::HandlerFactory factory_;
+  WorkerOptions options_;
+  work::Process process_;
+  mutable Mutex mutex_;
+  std::unique_ptr<JobSource> source_;
+  std::unique_ptr<work::Runtime> runtime_;
+};
+
+/// A connector for work: behind a transaction pooler nothing is prepared and nobody can be woken, which is
+/// said once.
+struct WorkConnector {
+  std::shared_ptr<const pg::Connector> connector;
+  bool can_be_woken = true;
+};
+WorkConnector connector_for_work(std::shared_ptr<const pg::Connector> connector);
+
+}  // namespace weir::queue

@@ -1,0 +1,58 @@
+#include "work/bed.h"
+
+#include "schema/queries.h"
+#include "work/process.h"
+
+namespace weir::work {
+
+void Bed::make(const Life& life, const std::stop_token& stop) {
+  if (is_made() && process_ == life.id()) return;
+  lying_ = false;
+  session_.reset();
+  pg::Session session = connector_.connect(pg::Role::listen, life.session_id(), {.stop = stop});
+  session.run<sql::JoinTopics>(life.id(), topic_views_);
+  session.execute("LISTEN weir_" + std::to_string(life.id()));
+  session_.emplace(std::move(session));
+  process_ = life.id();
+}
+
+void Bed::lie_down() {
+  const auto answer = session_->run<sql::LieDown>(process_, topic_views_);
+  undecided_from_ = std::string(answer.one().undecided_from);
+  lying_ = true;
+}
+
+void Bed::get_up() {
+  if (!lying()) return;
+  lying_ = false;
+  session_->run<sql::GetUp>(process_, topic_views_);
+}
+
+bool Bed::decided() {
+  if (!undecided_from_) return true;
+  const auto answer = session_->run<sql::AllDecided>(*undecided_from_);
+  if (answer.one().decided) undecided_from_.reset();
+  return !undecided_from_;
+}
+
+Bed::Heard Bed::heard() {
+  Heard heard;
+  if (!is_made()) return heard;
+  Wakeup unused;
+  // Takes in what has arrived, without waiting for more.
+  session_->wait_readable({.deadline = Deadline(SteadyTime())}, unused);
+  while (const auto notification = session_->next_notification()) {
+    (notification->payload == "cancel" ? heard.cancel : heard.wake) = true;
+  }
+  return heard;
+}
+
+void Bed::wait(Deadline deadline, const std::stop_token& stop, Wakeup& room) {
+  if (is_made()) {
+    session_->wait_readable({.deadline = deadline, .stop = stop}, room);
+  } else {
+    wait_fd(-1, 0, deadline, stop, room);
+  }
+}
+
+}  // namespace weir::work

@@ -1,0 +1,65 @@
+#include "work/keeper.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "base/backoff.h"
+#include "base/log.h"
+#include "schema/queries.h"
+#include "work/process.h"
+
+namespace weir::work {
+namespace {
+
+constexpr BackoffPolicy kRetry{.base = std::chrono::milliseconds(100), .cap = std::chrono::seconds(5)};
+
+constexpr Duration kRescueAnyway = std::chrono::seconds(30);
+
+}  // namespace
+
+void Keeper::run(const std::stop_token& stop, const std::function<void()>& ready) {
+  ready();
+  std::optional<pg::Session> session;
+  for (int failures = 0; !stop.stop_requested();) {
+    Duration pause{};
+    try {
+      const auto life = process_.life(stop);
+      if (!life) break;
+      if (!session || !session->is_open()) {
+        session.emplace(connector_.connect(pg::Role::recovery, life->session_id(), {.stop = stop}));
+        session->set_stop(stop);
+      }
+      pause = round(*session, *life);
+      failures = 0;
+    } catch (const std::exception& error) {
+      if (stop.stop_requested()) break;
+      pause = backoff_delay(kRetry, ++failures, random_unit());
+      log::warn("a round of housekeeping failed", {{"source", source_.name()}, {"error", error.what()}});
+    }
+    wait_fd(-1, 0, Deadline::after(pause), stop, poked_);
+  }
+}
+
+Duration Keeper::round(pg::Session& session, const Life& life) {
+  const SteadyTime now = std::chrono::steady_clock::now();
+  bool rescue = now >= rescue_due_;
+  const auto dead = session.run<sql::DeclareDead>();
+  for (const auto& process : dead) {
+    log::warn("a process is dead: its work goes to others",
+              {{"process", process.id}, {"name", process.name}});
+    session.run<sql::HangUpFor>(process.id);
+    rescue = true;
+  }
+  if (rescue) {
+    // Also without news: who declared a process dead may have died before he was done with it.
+    source_.rescue(session);
+    session.run<sql::BuryProcesses>();
+    rescue_due_ = now + kRescueAnyway;
+  }
+  const Duration next = source_.keep(session, life);
+  if (const auto ids = source_.cancelled(session, life); !ids.empty()) on_cancelled_(ids);
+  // A third of the lease: so a dead process is noticed within a lease and a third.
+  return std::min(next, process_.options().lease / 3);
+}
+
+}  // namespace weir::work

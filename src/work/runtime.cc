@@ -1,0 +1,179 @@
+#include "work/runtime.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "base/backoff.h"
+#include "base/log.h"
+
+namespace weir::work {
+namespace {
+
+constexpr BackoffPolicy kRetry{.base = std::chrono::milliseconds(50), .cap = std::chrono::seconds(5)};
+
+SteadyTime now() { return std::chrono::steady_clock::now(); }
+
+}  // namespace
+
+Runtime::Runtime(std::shared_ptr<const pg::Connector> connector, Process& process, ClaimSource& source,
+                 HandlerFactory factory, RuntimeOptions options)
+    : connector_(std::move(connector)),
+      process_(process),
+      source_(source),
+      factory_(std::move(factory)),
+      options_(options),
+      appetite_{.slots = options.slots},
+      inbox_(room_),
+      completer_(*connector_, source_, inbox_),
+      slots_(*connector_, inbox_, completer_),
+      keeper_(*connector_, process_, source_,
+              [this](const std::vector<std::int64_t>& ids) { inbox_.stop_items(ids); }),
+      idle_({.longest = options.longest_sleep, .can_be_woken = options.can_be_woken}),
+      bed_(*connector_, source.topics()) {}
+
+Runtime::~Runtime() { stop(); }
+
+void Runtime::hurry() noexcept {
+  hurry_ = true;
+  room_.notify();
+}
+
+void Runtime::run(const std::stop_token& stop, const std::function<void()>& ready) {
+  hurry_ = false;
+  slots_.start(options_.slots, factory_);
+  completer_.start();
+  keeper_.start();
+  ready();
+  fetch(stop);
+  drain();
+  slots_.join();
+  completer_.stop();
+  keeper_.stop();
+  bed_.leave();
+  session_.reset();
+}
+
+void Runtime::fetch(const std::stop_token& stop) {
+  for (int failures = 0; !stop.stop_requested();) {
+    try {
+      const auto life = process_.life(stop);
+      if (!life) return;
+      if (!look(life, stop)) {
+        finished_.notify();
+        return;
+      }
+      failures = 0;
+    } catch (const std::exception& error) {
+      if (stop.stop_requested()) return;
+      log::warn("claiming failed", {{"source", source_.name()}, {"error", error.what()}});
+      wait_until(now() + backoff_delay(kRetry, ++failures, random_unit()), false, stop);
+    }
+  }
+}
+
+bool Runtime::look(const std::shared_ptr<Life>& life, const std::stop_token& stop) {
+  if (options_.can_be_woken) bed_.make(*life, stop);
+  const std::size_t wanted = appetite_.wanted(inbox_.pace(), inbox_.in_flight());
+  if (wanted == 0) {
+    wait_until(SteadyTime::max(), true, stop);
+    return true;
+  }
+  if (const auto claim = source_.claim(session(*life, stop), *life, wanted)) {
+    idle_.found_work();
+    bed_.get_up();
+    hand_out(life, claim);
+    return true;
+  }
+  if (options_.once && inbox_.in_flight() == 0 && !source_.has_more(session(*life, stop))) return false;
+  const bool lying = bed_.lying();
+  rest(idle_.found_nothing(lying, lying && bed_.decided()), stop);
+  return true;
+}
+
+void Runtime::hand_out(const std::shared_ptr<Life>& life, const std::shared_ptr<Claim>& claim) {
+  const auto items = claim->items();
+  const std::size_t size = claim->timeout() ? 1 : appetite_.portion(items.size());
+  const auto wall = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+  const auto alone = [&](std::size_t i) { return claim->is_heavy(i) || items[i].deadline; };
+  std::vector<Portion> portions;
+  for (std::size_t first = 0; first < items.size();) {
+    std::size_t end = first + 1;
+    if (!alone(first)) {
+      while (end < items.size() && end - first < size && !alone(end)) ++end;
+    }
+    portions.push_back({life, claim, first, end - first});
+    first = end;
+  }
+  // What is too late is not begun.
+  const auto late = std::stable_partition(portions.begin(), portions.end(), [&](const Portion& portion) {
+    const auto deadline = portion.items().front().deadline;
+    return !deadline || *deadline > wall;
+  });
+  std::vector<Portion> begun_too_late(std::make_move_iterator(late), std::make_move_iterator(portions.end()));
+  portions.erase(late, portions.end());
+  inbox_.push(std::move(portions));
+  for (Portion& portion : begun_too_late) {
+    inbox_.expect(portion.count);
+    completer_.push(
+        {portion.life, portion.claim, portion.first,
+         std::vector<Outcome>(portion.count, Outcome::discarded("its deadline passed before it was begun"))});
+  }
+}
+
+void Runtime::rest(const Idle::Action& action, const std::stop_token& stop) {
+  switch (action.step) {
+    case Idle::Step::lie_down: bed_.lie_down(); return;
+    case Idle::Step::look_later: break;
+    case Idle::Step::sleep: asleep.emit(0); break;
+  }
+  const auto source_wants = source_.next_look();
+  const Duration pause = source_wants ? std::min(action.pause, *source_wants) : action.pause;
+  // Others' work that ends makes room in a limited queue, and the end of all is what `once` waits for.
+  wait_until(now() + pause, source_wants.has_value() || options_.once, stop);
+}
+
+void Runtime::wait_until(SteadyTime time, bool for_room, const std::stop_token& stop) {
+  const std::size_t held = inbox_.in_flight();
+  while (!stop.stop_requested() && now() < time) {
+    const auto overdue = inbox_.stop_overdue(now());
+    bed_.wait(Deadline(std::min(time, overdue.value_or(time))), stop, room_);
+    const Bed::Heard heard = bed_.heard();
+    if (heard.cancel) keeper_.poke();
+    if (heard.wake || (for_room && inbox_.in_flight() < held)) return;
+  }
+}
+
+void Runtime::drain() {
+  std::vector<Portion> unbegun = inbox_.take_unbegun();
+  for (Portion& portion : unbegun) {
+    completer_.push({portion.life, portion.claim, portion.first,
+                     std::vector<Outcome>(portion.count, Outcome::returned())});
+  }
+  const SteadyTime hurry_at = now() + options_.drain;
+  bool hurried = false;
+  while (inbox_.in_flight() > 0) {
+    if (!hurried && (hurry_ || now() >= hurry_at)) {
+      log::warn("handlers are stopped before they are done", {{"items", inbox_.in_flight()}});
+      hurried = true;
+      inbox_.stop_all();
+    }
+    const auto overdue = inbox_.stop_overdue(now());
+    const SteadyTime next = hurried ? now() + std::chrono::seconds(1) : hurry_at;
+    wait_fd(-1, 0, Deadline(std::min(next, overdue.value_or(next))), {}, room_);
+  }
+}
+
+pg::Session& Runtime::session(const Life& life, const std::stop_token& stop) {
+  if (!session_ || !session_->is_open() || session_life_ != life.id()) {
+    session_.reset();
+    session_.emplace(connector_->connect(pg::Role::poll, life.session_id(), {.stop = stop}));
+    // A claim that is lost in a crash of the server is a repeat, and what was done under it is refused.
+    session_->set("synchronous_commit", "off");
+    session_->set_stop(stop);
+    session_life_ = life.id();
+  }
+  return *session_;
+}
+
+}  // namespace weir::work

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+
+#include "base/test_signal.h"
+#include "base/thread_service.h"
+#include "pg/connector.h"
+#include "work/bed.h"
+#include "work/completer.h"
+#include "work/idle.h"
+#include "work/inbox.h"
+#include "work/keeper.h"
+#include "work/portions.h"
+#include "work/process.h"
+#include "work/slots.h"
+
+namespace weir::work {
+
+struct RuntimeOptions {
+  std::size_t slots = 4;                              ///< handlers that run at a time
+  Duration drain = std::chrono::seconds(30);          ///< after a stop, for what has begun
+  Duration longest_sleep = std::chrono::seconds(15);  ///< between two looks when nobody wakes us
+  bool can_be_woken = true;                           ///< false behind a transaction pooler
+  bool once = false;                                  ///< end when nothing is left
+};
+
+/// Claims from one source, runs handlers, settles, keeps house. This thread is the one that claims; stop()
+/// drains: it claims no more, hands back what no slot has begun, waits for the rest as long as options.drain,
+/// then stops handlers.
+class Runtime final : public ThreadService {
+ public:
+  /// `process` has to be started before and stopped after.
+  Runtime(std::shared_ptr<const pg::Connector> connector, Process& process, ClaimSource& source,
+          HandlerFactory factory, RuntimeOptions options);
+  ~Runtime() override;
+
+  [[nodiscard]] std::string_view name() const noexcept override { return "runtime"; }
+  /// Ends a drain: stops the handlers now.
+  void hurry() noexcept;
+  /// Readable once there is nothing left, with options.once.
+  [[nodiscard]] Wakeup& finished() noexcept { return finished_; }
+
+  [[nodiscard]] std::uint64_t settled() const noexcept { return completer_.settled(); }
+  [[nodiscard]] std::uint64_t refused() const noexcept { return completer_.refused(); }
+  [[nodiscard]] std::size_t in_flight() const { return inbox_.in_flight(); }
+
+  /// For tests: it has lain down, and nobody can have missed it.
+  TestSignal<int> asleep;
+
+ protected:
+  void run(const std::stop_token& stop, const std::function<void()>& ready) override;
+
+ private:
+  void fetch(const std::stop_token& stop);
+  /// One look; false when there is nothing left, with options.once.
+  bool look(const std::shared_ptr<Life>& life, const std::stop_token& stop);
+  void hand_out(const std::shared_ptr<Life>& life, const std::shared_ptr<Claim>& claim);
+  void rest(const Idle::Action& action, const std::stop_token& stop);
+  /// Until the time, a notification, or, where it matters, until something was settled.
+  void wait_until(SteadyTime time, bool for_room, const std::stop_token& stop);
+  void drain();
+  pg::Session& session(const Life& life, const std::stop_token& stop);
+
+  std::shared_ptr<const pg::Connector> connector_;
+  Process& process_;
+  ClaimSource& source_;
+  HandlerFactory factory_;
+  RuntimeOptions options_;
+  Appetite appetite_;
+
+  Wakeup room_;
+  Wakeup finished_;
+  std::atomic<bool> hurry_{false};
+  Inbox inbox_;
+  Completer completer_;
+  Slots slots_;
+  Keeper keeper_;
+
+  // Of the fetching thread.
+  Idle idle_;
+  Bed bed_;
+  std::optional<pg::Session> session_;
+  std::int64_t session_life_ = 0;
+};
+
+}  // namespace weir::work
