@@ -103,6 +103,30 @@ TEST_F(EmbeddedLife, TheLastUserStopsIt) {
   EXPECT_EQ(server().status().state, ServerState::stopped);
 }
 
+TEST_F(EmbeddedLife, AForkOfAUserHoldsNothing) {
+  make_data();
+  std::optional<ServerUse> use = server().use(soon(), {});
+  const pid_t copy = in_process([] { return ::pause(); });
+  use.reset();
+  EXPECT_EQ(server().status().state, ServerState::stopped);
+  EXPECT_NO_THROW(server().use(soon(), {}));
+  ::kill(copy, SIGKILL);
+  status_of(copy);
+}
+
+TEST_F(EmbeddedLife, WhatWasMovedAwayReleasesNothing) {
+  make_data();
+  const pid_t elsewhere = in_process([&] {
+    fs::create_directory(base_ / "empty");
+    fs::current_path(base_ / "empty");
+    ServerUse use = server().use(soon(), {});
+    { const ServerUse holder = std::move(use); }
+    use.release(soon());
+    return server().status().state == ServerState::stopped && fs::is_empty(base_ / "empty") ? 0 : 1;
+  });
+  EXPECT_EQ(status_of(elsewhere), 0);
+}
+
 TEST_F(EmbeddedLife, WhatWasKeptOutlivesItsUsers) {
   make_data();
   const int pid = *start().pid;

@@ -77,6 +77,57 @@ TEST_F(EmbeddedSites, AProjectTheServersUserCannotEnterGetsASystemFolder) {
   EXPECT_EQ(server().status().pid, status.pid) << "the data is found again when the project opens";
 }
 
+TEST_F(EmbeddedSites, DataInTheSystemFolderIsNotForgottenByTheOwner) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  const auto games = exec::find_user("games");
+  if (!games) GTEST_SKIP() << "needs a user who owns nothing here";
+  fs::permissions(project_, fs::perms(0700));
+  start();
+  ASSERT_EQ(::chown(project_.c_str(), games->uid, games->gid), 0);
+  const pid_t owner = in_process([&] {
+    if (::setgid(games->gid) != 0 || ::setuid(games->uid) != 0) return 1;
+    const Error error = error_of([&] { server().start(soon(), {}); });
+    return error.exit_code() == ExitCode::refused && has(error.what(), (base_ / "system").string()) ? 0 : 2;
+  });
+  EXPECT_EQ(status_of(owner), 0) << "an empty database would have looked like a loss";
+}
+
+TEST_F(EmbeddedSites, RootGivesNothingAwayThatALinkLeadsTo) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  const auto games = exec::find_user("games");
+  if (!games) GTEST_SKIP() << "needs a user who owns nothing here";
+  const fs::path open = base_ / "open";
+  for (const fs::path& folder : {open, open / "pg"}) fs::create_directory(folder);
+  fs::permissions(open, fs::perms(0777));
+  std::ofstream(open / ".gitignore").flush();
+  fs::create_directory_symlink(open, project_ / ".weir");
+  ASSERT_EQ(::lchown(project_.c_str(), games->uid, games->gid), 0);
+  ServerOptions wanted = options();
+  wanted.user = "games";
+  EXPECT_EQ(error_of([&] { PrivateServer(wanted).start(soon(), {}); }).exit_code(), ExitCode::refused);
+  struct stat info {};
+  ASSERT_EQ(::stat((open / "pg").c_str(), &info), 0);
+  EXPECT_EQ(info.st_uid, 0U);
+}
+
+TEST_F(EmbeddedSites, AHomeThatWasNotYetHandedOverIs) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  const auto games = exec::find_user("games");
+  if (!games) GTEST_SKIP() << "needs a user who owns nothing here";
+  // Root, told to run the server as somebody else than the owner, was killed before it gave the home away.
+  const fs::path home = project_ / ".weir" / "pg";
+  fs::create_directories(home);
+  for (const fs::path& folder : {project_, home.parent_path(), home}) {
+    ASSERT_EQ(::chown(folder.c_str(), games->uid, games->gid), 0);
+  }
+  ServerOptions wanted = options();
+  wanted.user = "postgres";
+  const ServerStatus status = PrivateServer(wanted).start(soon(), {});
+  EXPECT_EQ(status.user, "postgres");
+  EXPECT_EQ(ask(status.url, "SELECT 1"), "1");
+  PrivateServer(wanted).stop(soon(), {});
+}
+
 TEST_F(EmbeddedSites, NobodyElsesServerIsTouched) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root";
   make_data();
