@@ -34,21 +34,26 @@ std::optional<PostmasterFile> read_postmaster_file(const Site& site) {
   return text ? parse_postmaster_file(*text) : std::nullopt;
 }
 
-/// A server of this data folder, and not one of its children or anybody else.
-bool serves(const exec::Process& process, const fs::path& data) {
+enum class Serves { this_data, other_data, nothing };
+
+/// Only a server itself serves data, not its children.
+Serves what_serves(const exec::Process& process, const fs::path& data) {
   const auto arguments = process.arguments();
-  if (arguments.empty()) return false;
+  if (arguments.empty()) return Serves::nothing;
   const std::string program = fs::path(arguments.front()).filename();
-  if (program != "postgres" && program != "postmaster") return false;
+  if (program != "postgres" && program != "postmaster") return Serves::nothing;
   std::error_code failure;
-  if (const auto folder = process.folder()) return fs::equivalent(*folder, data, failure);
+  if (const auto folder = process.folder())
+    return fs::equivalent(*folder, data, failure) ? Serves::this_data : Serves::other_data;
   // A container may keep its root from looking into other users' processes.
-  return std::find(arguments.begin(), arguments.end(), data.string()) != arguments.end();
+  const bool named = std::find(arguments.begin(), arguments.end(), data.string()) != arguments.end();
+  return named ? Serves::this_data : Serves::nothing;
 }
 
 std::optional<exec::Process> find_server(pid_t pid, const fs::path& data) {
   auto process = exec::Process::find(pid);
-  return process && serves(*process, data) ? std::move(process) : std::nullopt;
+  if (process && what_serves(*process, data) != Serves::this_data) process.reset();
+  return process;
 }
 
 /// A lock file of a server names its process. The next server would refuse to start when another process has
@@ -63,7 +68,7 @@ void disown(const fs::path& lock_file, const fs::path& data) {
     // A server makes it and writes it at once: one that stays broken was left by a crash in between.
     std::error_code failure;
     const auto age = fs::file_time_type::clock::now() - fs::last_write_time(lock_file, failure);
-    if (failure || age < std::chrono::seconds(1)) return;
+    if (failure || (age.count() >= 0 && age < std::chrono::seconds(1))) return;
   }
   write_file(lock_file, without_process(*text), false);
 }
@@ -126,7 +131,11 @@ std::optional<Postmaster> launch(const Site& site, const Binaries& binaries) {
 std::optional<Postmaster> find_postmaster(const Site& site) {
   const auto file = read_postmaster_file(site);
   if (!file) return std::nullopt;
-  if (auto process = find_server(file->pid, site.data())) return Postmaster{std::move(*process), *file};
+  auto process = exec::Process::find(file->pid);
+  const Serves serves = process ? what_serves(*process, site.data()) : Serves::nothing;
+  if (serves == Serves::this_data) return Postmaster{std::move(*process), *file};
+  // The file of a data folder that was copied while its server ran.
+  if (serves == Serves::other_data) return std::nullopt;
   if (answers(socket_file(file->socket_folder, file->port), Deadline::after(kPingTime), {})) {
     throw Error(ExitCode::refused,
                 fmt::format("a server answers in {}, but its process {} cannot be seen from here",

@@ -128,6 +128,24 @@ TEST_F(EmbeddedSites, AHomeThatWasNotYetHandedOverIs) {
   PrivateServer(wanted).stop(soon(), {});
 }
 
+TEST_F(EmbeddedSites, ACopyOfARunningProjectGetsAServerOfItsOwn) {
+  make_data();
+  const ServerStatus original = start();
+  exec::Command copy;
+  copy.argv = {"cp", "-a", project_, base_ / "copy"};
+  ASSERT_TRUE(exec::run_command(copy, soon(), {}).ok());
+  ServerOptions options = this->options();
+  options.project = base_ / "copy";
+  const PrivateServer second(options);
+  EXPECT_EQ(second.status().state, ServerState::stopped);
+  const ServerStatus status = second.start(soon(), {});
+  EXPECT_NE(status.pid, original.pid);
+  EXPECT_NE(status.url, original.url);
+  EXPECT_EQ(ask(status.url, "SELECT 1"), "1");
+  EXPECT_TRUE(second.stop(soon(), {}));
+  EXPECT_EQ(server().status().state, ServerState::running);
+}
+
 TEST_F(EmbeddedSites, NobodyElsesServerIsTouched) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root";
   make_data();
