@@ -15,6 +15,8 @@ class FileLock {
   /// The path is absolute.
   explicit FileLock(std::filesystem::path file);
   FileLock(FileLock&&) noexcept = default;
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
   FileLock& operator=(FileLock&&) = delete;
   /// Free at once, also while a process that another thread has just forked has the file open.
   ~FileLock();

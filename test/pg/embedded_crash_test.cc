@@ -136,6 +136,29 @@ TEST_F(EmbeddedCrash, ASuspendedServerIsSeenAndStopped) {
   EXPECT_TRUE(gone(*running.pid));
 }
 
+TEST_F(EmbeddedCrash, AKilledStopIsWaitedForByTheNextStart) {
+  make_data();
+  const ServerStatus running = start();
+  // Without it the server cannot finish its end.
+  pid_t checkpointer = 0;
+  for (const pid_t child : test::children_of(*running.pid)) {
+    if (has(test::describe_process(child), "checkpointer")) checkpointer = child;
+  }
+  ASSERT_GT(checkpointer, 0);
+  ASSERT_EQ(::kill(checkpointer, SIGSTOP), 0);
+  const pid_t stopper = in_process([&] { return server().stop(soon(), {}) ? 0 : 1; });
+  while (server().status().state != ServerState::starting) {
+  }
+  ASSERT_EQ(::kill(stopper, SIGKILL), 0);
+  EXPECT_EQ(status_of(stopper), 128 + SIGKILL);
+  const Error waiting = error_of([&] { server().start(Deadline::after(milliseconds(200)), {}); });
+  EXPECT_TRUE(has(waiting.what(), "it is stopping")) << waiting.what();
+  ASSERT_EQ(::kill(checkpointer, SIGCONT), 0);
+  const ServerStatus next = start();
+  EXPECT_EQ(next.state, ServerState::running);
+  EXPECT_NE(next.pid, running.pid);
+}
+
 TEST_F(EmbeddedCrash, AFullDiskLeavesNothingBehind) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root, to mount a small disk";
   // In a namespace of its own, so that no mount can be left behind.

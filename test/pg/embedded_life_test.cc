@@ -167,6 +167,23 @@ TEST_F(EmbeddedLife, StartedByManyAtOnceItIsOne) {
   EXPECT_EQ(entries, 1U);
 }
 
+TEST_F(EmbeddedLife, UsersMayComeAndGoAtOnce) {
+  make_data();
+  std::vector<pid_t> users;
+  for (int i = 0; i < 3; ++i) {
+    users.push_back(in_process([&] {
+      for (int round = 0; round < 4; ++round) {
+        ServerUse use = server().use(soon(), {});
+        if (ask(use.status().url, "SELECT 1") != "1") return 1;
+        use.release(soon());
+      }
+      return 0;
+    }));
+  }
+  for (const pid_t user : users) EXPECT_EQ(status_of(user), 0);
+  EXPECT_EQ(server().status().state, ServerState::stopped);
+}
+
 TEST_F(EmbeddedLife, TcpNeedsItsPassword) {
   make_data();
   // A free port, as the kernel sees it.
