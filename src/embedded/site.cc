@@ -117,12 +117,26 @@ void require_owners(const Site& site, uid_t server_uid) {
   require_owner(site.data(), server_uid);
 }
 
+/// PostgreSQL cuts paths off at 1023 bytes, with errors that name other causes; 900 leave room for its own
+/// files.
+void require_short(const fs::path& home) {
+  constexpr std::size_t kLongest = 900;
+  if (home.native().size() <= kLongest) return;
+  throw Error(
+      ExitCode::usage,
+      fmt::format("the path of the project folder is too long: PostgreSQL's files would begin with {} bytes, "
+                  "and it can handle {}",
+                  home.native().size(), kLongest),
+      "Move the project to a folder with a shorter path, or set DATABASE_URL to a server of your own.");
+}
+
 /// What root made for a project that its server's user could not enter stays the project's data: an empty
 /// database beside it would look like a loss.
 void require_no_system_data(const fs::path& in_project, const fs::path& in_system) {
-  const auto system = look_at(in_system);
-  if (!system || system->st_uid == ::geteuid() || look_at(in_project)) return;
-  const std::string owner = name_of(system->st_uid).value_or(std::to_string(system->st_uid));
+  struct stat system {};
+  // Who may not even look there is not kept from a project of their own.
+  if (::lstat(in_system.c_str(), &system) != 0 || system.st_uid == ::geteuid() || look_at(in_project)) return;
+  const std::string owner = name_of(system.st_uid).value_or(std::to_string(system.st_uid));
   throw Error(
       ExitCode::refused,
       fmt::format("the data of this project is in {} and belongs to user {}", in_system.string(), owner),
@@ -162,6 +176,7 @@ Site find_site(const fs::path& project, const std::optional<std::string>& wanted
     site.home = in_project;
     require_no_system_data(in_project, in_system);
   }
+  require_short(site.home);
   const uid_t server_uid = site.server_user ? site.server_user->uid : ::geteuid();
   require_owners(site, server_uid);
   site.socket_folder = choose_socket_folder(site.home, server_uid);

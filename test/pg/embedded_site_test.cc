@@ -21,6 +21,21 @@ TEST_F(EmbeddedSites, ALongPathGetsAShortSocketFolder) {
   EXPECT_FALSE(fs::exists(status.socket_folder)) << "nobody would ever clear it away";
 }
 
+TEST_F(EmbeddedSites, APathThatPostgresWouldCutOffIsRefused) {
+  constexpr std::size_t kLongest = 900 - std::string_view("/.weir/pg").size();
+  while (kLongest - project_.native().size() > 200) project_ /= std::string(100, 'x');
+  project_ /= std::string(kLongest - project_.native().size() - 1, 'y');
+  fs::create_directories(project_);
+  EXPECT_EQ(ask(start().url, "SELECT 1"), "1") << "the longest";
+  EXPECT_TRUE(server().stop(soon(), {}));
+  project_ += "y";
+  fs::create_directories(project_);
+  const Error error = error_of([&] { PrivateServer{options()}; });
+  EXPECT_EQ(error.exit_code(), ExitCode::usage);
+  EXPECT_TRUE(has(error.what(), "901 bytes")) << error.what();
+  project_ = base_ / "project";
+}
+
 TEST_F(EmbeddedSites, ASocketFolderOfAStrangerIsRefused) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root, to be the stranger";
   project_ = base_ / std::string(120, 'y');
