@@ -31,14 +31,18 @@ bool has_servers_programs(const fs::path& folder) {
 }
 
 /// Folders on PATH whose `postgres` is one of a full installation; links such as /usr/local/bin/postgres are
-/// followed, because the programs look for their files beside themselves.
+/// followed, because the programs look for their files beside themselves. An entry that depends on the
+/// current folder, the empty one too, is a trap: the project in it may be somebody else's.
 std::vector<fs::path> folders_on_path(std::string_view path) {
   std::vector<fs::path> out;
   for (;;) {
     const std::size_t end = path.find(':');
     std::error_code failure;
-    const fs::path program = fs::canonical(fs::path(path.substr(0, end)) / "postgres", failure);
-    if (!failure && has_servers_programs(program.parent_path())) out.push_back(program.parent_path());
+    const fs::path folder(path.substr(0, end));
+    if (folder.is_absolute()) {
+      const fs::path program = fs::canonical(folder / "postgres", failure);
+      if (!failure && has_servers_programs(program.parent_path())) out.push_back(program.parent_path());
+    }
     if (end == std::string_view::npos) return out;
     path.remove_prefix(end + 1);
   }
@@ -68,22 +72,25 @@ Version ask_version(const fs::path& folder, const BinarySearch& search, Deadline
   command.cwd = "/";
   command.run_as = search.run_as;
   const exec::Outcome outcome = exec::run_command(command, deadline, stop);
-  if (outcome.cause == exec::Outcome::Cause::stopped) throw Error(ExitCode::interrupted, "Stopped.");
+  if (outcome.cause == exec::Outcome::Cause::stopped)
+    throw Error(ExitCode::interrupted, "stopped while asking for the version of PostgreSQL");
   const auto version = parse_version(outcome.out);
   if (!outcome.ok() || !version) {
+    const std::string err = printable(trim(outcome.err));
     throw Error(ExitCode::database,
-                fmt::format("{} --version failed: {}. {}", command.argv.front(), outcome.describe(),
-                            printable(trim(outcome.err))),
+                fmt::format("{} --version failed ({}){}{}", command.argv.front(), outcome.describe(),
+                            err.empty() ? "" : ": ", err),
                 kInstall);
   }
   return *version;
 }
 
 Binaries wanted_binaries(const BinarySearch& search, Deadline deadline, const std::stop_token& stop) {
-  const fs::path& folder = *search.wanted;
+  // The programs run in folders of their own, where a relative path would lead somewhere else.
+  const fs::path folder = fs::absolute(*search.wanted);
   if (!has_servers_programs(folder)) {
     throw Error(ExitCode::usage,
-                fmt::format("WEIR_PG_BIN is {}, which does not hold the programs postgres and initdb.",
+                fmt::format("WEIR_PG_BIN is {}, which does not hold the programs postgres and initdb",
                             printable(folder.string())),
                 "Set it to the bin folder of a PostgreSQL installation, such as /usr/lib/postgresql/15/bin, "
                 "or unset it.");
@@ -92,7 +99,7 @@ Binaries wanted_binaries(const BinarySearch& search, Deadline deadline, const st
     return {folder, "WEIR_PG_BIN", ask_version(folder, search, deadline, stop)};
   } catch (const exec::StartError& error) {
     throw Error(ExitCode::usage,
-                fmt::format("WEIR_PG_BIN is {}. {}", printable(folder.string()), error.what()),
+                fmt::format("WEIR_PG_BIN is {}: {}", printable(folder.string()), error.what()),
                 "Set it to a folder whose programs that user may execute, or unset it.");
   }
 }
@@ -123,7 +130,7 @@ void throw_no_binaries(std::span<const Binaries> candidates, std::optional<int> 
                        const fs::path& data, const std::string& searched) {
   if (candidates.empty()) {
     throw Error(ExitCode::database,
-                fmt::format("No PostgreSQL server programs were found. Searched: {}.", searched), kInstall);
+                fmt::format("no PostgreSQL server programs were found; searched: {}", searched), kInstall);
   }
   std::vector<std::string> found;
   for (const Binaries& one : candidates)
@@ -131,14 +138,14 @@ void throw_no_binaries(std::span<const Binaries> candidates, std::optional<int> 
   if (!data_major) {
     throw Error(
         ExitCode::refused,
-        fmt::format("Weir needs PostgreSQL {} or newer; found: {}.", kOldestMajor, fmt::join(found, ", ")),
+        fmt::format("Weir needs PostgreSQL {} or newer; found: {}", kOldestMajor, fmt::join(found, ", ")),
         kInstall);
   }
   const Version& newest = candidates.front().version;
   throw Error(
       ExitCode::refused,
       fmt::format(
-          "The data in {} belongs to PostgreSQL {}, but the programs found are of another version: {}.",
+          "the data in {} belongs to PostgreSQL {}, but the programs found are of another version: {}",
           data.string(), *data_major, fmt::join(found, ", ")),
       fmt::format(
           "Set WEIR_PG_BIN to the bin folder of PostgreSQL {0} (Debian: /usr/lib/postgresql/{0}/bin, package "
@@ -161,7 +168,9 @@ Binaries find_binaries(const BinarySearch& search, Deadline deadline, const std:
         if (!seen.insert(folder).second) continue;
         try {
           candidates.push_back({folder, found_by, ask_version(folder, search, deadline, stop)});
-        } catch (const exec::StartError& error) {
+        } catch (const Error& error) {
+          // One that is broken, or closed to the server's user, does not spoil the others.
+          if (error.exit_code() == ExitCode::interrupted || deadline.expired()) throw;
           searched += fmt::format(" (skipped: {})", error.what());
         }
       }

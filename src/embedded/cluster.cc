@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
-#include <fstream>
 
 #include <sys/random.h>
 #include <unistd.h>
@@ -51,6 +50,8 @@ class Staging {
   void put_into_place(const fs::path& data, bool durable) {
     if (::rename(folder_.c_str(), data.c_str()) != 0) throw_file_error("put into place", data, errno);
     folder_.clear();
+    // By now the orphaned initdb of a killed process has failed, which made files while they were removed.
+    remove_leftovers(data.parent_path());
     if (durable) sync_folder(data.parent_path());
   }
 
@@ -75,7 +76,7 @@ void run_step(const char* step, exec::Command command, const Site& site, Deadlin
   const exec::Outcome outcome = exec::run_command(command, deadline, stop);
   if (outcome.ok()) return;
   if (outcome.cause == exec::Outcome::Cause::stopped) {
-    throw Error(ExitCode::interrupted, fmt::format("Stopped during {}; nothing was left behind.", step));
+    throw Error(ExitCode::interrupted, fmt::format("stopped during {}; nothing was left behind", step));
   }
   const std::string line = last_useful_line(outcome.out + outcome.err);
   std::string remedy = "Repair the cause and start again: what was begun has been removed.";
@@ -84,8 +85,8 @@ void run_step(const char* step, exec::Command command, const Site& site, Deadlin
                          site.home.string());
   }
   throw Error(ExitCode::database,
-              fmt::format("Cannot make a database in {}: {} failed ({}){}{}", site.home.string(), step,
-                          outcome.describe(), line.empty() ? "." : ": ", line),
+              fmt::format("cannot make a database in {}: {} failed ({}){}{}", site.home.string(), step,
+                          outcome.describe(), line.empty() ? "" : ": ", line),
               remedy);
 }
 
@@ -124,13 +125,13 @@ std::optional<int> data_major(const fs::path& data) {
   if (!text) {
     if (!fs::exists(data, failure) || fs::is_empty(data, failure)) return std::nullopt;
     throw Error(ExitCode::refused,
-                fmt::format("{} is not a PostgreSQL data folder, and it is not empty.", data.string()),
+                fmt::format("{} is not a PostgreSQL data folder, and it is not empty", data.string()),
                 "Move it away, then start again.");
   }
   int major = 0;
   if (std::from_chars(text->data(), text->data() + text->size(), major).ec != std::errc()) {
     throw Error(ExitCode::refused,
-                fmt::format("{} does not name a version of PostgreSQL: \"{}\".",
+                fmt::format("{} does not name a version of PostgreSQL: \"{}\"",
                             (data / "PG_VERSION").string(), printable(elide(trim(*text), 40))),
                 "The data folder is damaged: restore it from a backup, or move it away and start again.");
   }
@@ -150,7 +151,7 @@ std::string read_password(const Site& site) {
   const auto text = read_small_file(site.password());
   if (text && !trim(*text).empty()) return std::string(trim(*text));
   throw Error(ExitCode::database,
-              fmt::format("The password file {} is missing or empty.", site.password().string()),
+              fmt::format("the password file {} is missing or empty", site.password().string()),
               "Set a new password in psql (ALTER ROLE weir PASSWORD '..') and write it into that file.");
 }
 

@@ -12,11 +12,18 @@ namespace weir::embedded {
 /// as its owner is gone, however it went; programs that we start do not inherit it.
 class FileLock {
  public:
+  /// The path is absolute.
   explicit FileLock(std::filesystem::path file);
+  FileLock(FileLock&&) noexcept = default;
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+  FileLock& operator=(FileLock&&) = delete;
+  /// Free at once, also while a process that another thread has just forked has the file open.
+  ~FileLock();
 
   bool try_exclusive();
   bool try_shared();
-  /// Waits. `doing` completes the message of the Error that is thrown at the deadline: "Gave up waiting to
+  /// Waits. `doing` completes the message of the Error that is thrown at the deadline: "gave up waiting to
   /// <doing>".
   void exclusive(const char* doing, Deadline deadline, const std::stop_token& stop);
   /// Keeps the file open.

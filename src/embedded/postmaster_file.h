@@ -20,7 +20,6 @@ struct PostmasterFile {
   std::string status;          ///< "starting", "ready", "stopping", "standby"; empty before the first of them
 
   [[nodiscard]] bool ready() const { return status == "ready"; }
-  [[nodiscard]] bool stopping() const { return status == "stopping"; }
 };
 
 /// Nothing when the first line is no process id.

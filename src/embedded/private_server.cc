@@ -90,7 +90,7 @@ void require_port(const Postmaster& postmaster, std::optional<std::uint16_t> wan
   const std::string now =
       file.listen_address.empty() ? "without TCP" : fmt::format("on TCP port {}", file.port);
   throw Error(ExitCode::refused,
-              fmt::format("The server already runs {}, so it cannot take port {}.", now, *wanted),
+              fmt::format("the server already runs {}, so it cannot take port {}", now, *wanted),
               "Stop it first with: weir db stop");
 }
 
@@ -122,21 +122,22 @@ ServerStatus PrivateServer::ensure_running(bool keep, Deadline deadline, const s
   make_home(site_);
   const exec::FileIdentity as_server(site_.server_user);
   auto postmaster = adopt(site_, deadline, stop);
-  const bool adopted = postmaster.has_value();
-  if (adopted) {
+  if (postmaster) {
     require_port(*postmaster, options_.tcp_port);
+    if (keep) set_kept(site_, true);
   } else {
     const auto major = data_major(site_.data());
     const Binaries binaries = binaries_for(options_, site_, major, deadline, stop);
     if (!major) make_cluster(site_, binaries, options_.durable, deadline, stop);
-    make_private_folder(site_.socket_folder, site_.server_user);
+    make_private_folder(site_.socket_folder, site_.server_user, site_.server_user);
     configure(site_, options_);
+    // The mark belongs to one life of the server. It is set before that begins: whoever is killed in between
+    // leaves a server as it was meant to be, and none that has the old one's mark.
+    set_kept(site_, keep);
     postmaster = start_postmaster(site_, binaries, deadline, stop);
     log::debug("private server started",
                {{"pid", postmaster->process.pid()}, {"version", binaries.version.text}});
   }
-  // The mark belongs to one life of the server, so a new life begins without the old one's.
-  if (keep || !adopted) set_kept(site_, keep);
   return read_status(site_);
 }
 
@@ -152,7 +153,7 @@ ServerUse PrivateServer::use(Deadline deadline, const std::stop_token& stop) con
   ServerStatus status = ensure_running(false, deadline, stop);
   FileLock users = open_users(site_);
   // Nobody holds it exclusively without the lock above.
-  if (!users.try_shared()) throw Error(ExitCode::failed, "The list of the server's users is locked.");
+  if (!users.try_shared()) throw Error(ExitCode::failed, "the list of the server's users is locked");
   return {site_, std::move(users), std::move(status)};
 }
 
@@ -184,8 +185,10 @@ ServerUse::~ServerUse() {
 
 void ServerUse::release(Deadline deadline) {
   if (!users_) return;
-  FileLock users = *std::exchange(users_, std::nullopt);
+  FileLock ours = *std::exchange(users_, std::nullopt);
   const FileLock lock = lock_changes(site_, "stop the server", deadline, {});
+  // Goes before the lock: the next who has the lock finds nobody in the way.
+  FileLock users = std::move(ours);
   if (!users.try_exclusive()) return;
   const exec::FileIdentity as_server(site_.server_user);
   if (is_kept(site_)) return;

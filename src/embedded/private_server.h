@@ -46,7 +46,7 @@ struct ServerStatus {
   std::filesystem::path logs;
   std::filesystem::path socket_folder;
   std::uint64_t bytes = 0;           ///< of the data folder
-  std::vector<std::string> notices;  ///< what a person should be told, whole sentences
+  std::vector<std::string> notices;  ///< what a person should be told, a clause each
 };
 
 /// Holds the server of a project in use. The last of all users, over all processes, stops it at release,

@@ -85,6 +85,14 @@ std::string socket_url(const fs::path& socket_folder, int port) {
                      percent_encoded(socket_folder.string()), port);
 }
 
+std::string tcp_url(std::string_view password, std::string_view address, int port) {
+  // custom.conf may have it listen everywhere, which is no address to connect to.
+  if (address == "*" || address == "0.0.0.0" || address == "::") address = "127.0.0.1";
+  const bool v6 = address.find(':') != std::string_view::npos;
+  return fmt::format("postgresql://{0}:{1}@{2}{3}{4}:{5}/{0}", kName, percent_encoded(password),
+                     v6 ? "[" : "", address, v6 ? "]" : "", port);
+}
+
 ServerStatus read_status(const Site& site) {
   ServerStatus status;
   status.data = site.data();
@@ -109,8 +117,7 @@ ServerStatus read_status(const Site& site) {
     status.url = socket_url(file.socket_folder, file.port);
   }
   if (!file.listen_address.empty()) {
-    status.tcp_url = fmt::format("postgresql://{0}:{1}@{2}:{3}/{0}", kName, read_password(site),
-                                 file.listen_address, file.port);
+    status.tcp_url = tcp_url(read_password(site), file.listen_address, file.port);
   }
   return status;
 }

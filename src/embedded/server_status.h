@@ -1,6 +1,8 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <string_view>
 
 #include "embedded/private_server.h"
 
@@ -12,6 +14,9 @@ bool is_kept(const Site& site);
 
 /// `postgresql://weir@/weir?host=..&port=..`: what every libpq client takes.
 std::string socket_url(const std::filesystem::path& socket_folder, int port);
+
+/// The same over TCP, to a server whose listen_addresses begins with `address`.
+std::string tcp_url(std::string_view password, std::string_view address, int port);
 
 /// The state of the site as its files and processes are now. The calling thread has the rights of the
 /// server's user.

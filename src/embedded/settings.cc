@@ -58,6 +58,9 @@ Settings settings_for(const Machine& machine, const ServerNeeds& needs) {
       {"listen_addresses", needs.tcp ? "127.0.0.1" : ""},
       {"port", std::to_string(needs.port)},
       {"unix_socket_directories", needs.socket_folder},
+      // Its folder is private already; a folder that custom.conf names need not be, and the socket asks for
+      // no password.
+      {"unix_socket_permissions", "0700"},
       {"max_connections", "200"},
       {"password_encryption", "scram-sha-256"},
 

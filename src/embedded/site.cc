@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <stdexcept>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -38,7 +39,7 @@ fs::path checked_project(const fs::path& given) {
   const std::string text = project.string();
   if (std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; })) {
     throw Error(ExitCode::usage,
-                fmt::format("The path of the project folder has a control character: {}", printable(text)),
+                fmt::format("the path of the project folder has a control character: {}", printable(text)),
                 "Rename the folder: PostgreSQL's files cannot hold such a path.");
   }
   return project;
@@ -94,17 +95,52 @@ void require_owner(const fs::path& folder, uid_t server_uid) {
   const std::string user = name_of(server_uid).value_or(std::to_string(server_uid));
   throw Error(
       ExitCode::refused,
-      fmt::format("Folder {} belongs to user {}, but the server would run as {}.", folder.string(), owner,
+      fmt::format("folder {} belongs to user {}, but the server would run as {}", folder.string(), owner,
                   user),
       fmt::format("Run as user {}, or give the folder away: chown -R {} {}", owner, user, folder.string()));
 }
 
-/// A home that is root's is one that root has just made and will hand over, unless it holds data.
+/// Whose rights make the home: in the project its owner's, in the system folder root's.
+const std::optional<exec::User>& home_maker(const Site& site) {
+  static const std::optional<exec::User> ourselves;
+  return site.home.parent_path() == site.control ? site.control_owner : ourselves;
+}
+
+/// A home that is still its maker's was made a moment ago and will be handed over, unless it holds something.
 void require_owners(const Site& site, uid_t server_uid) {
   const auto home = look_at(site.home);
-  const bool being_made = home && site.server_user && home->st_uid == ::geteuid();
+  const auto& maker = home_maker(site);
+  std::error_code failure;
+  const bool being_made = home && site.server_user && home->st_uid == (maker ? maker->uid : ::geteuid()) &&
+                          fs::is_empty(site.home, failure);
   if (!being_made) require_owner(site.home, server_uid);
   require_owner(site.data(), server_uid);
+}
+
+/// PostgreSQL cuts paths off at 1023 bytes, with errors that name other causes; 900 leave room for its own
+/// files.
+void require_short(const fs::path& home) {
+  constexpr std::size_t kLongest = 900;
+  if (home.native().size() <= kLongest) return;
+  throw Error(
+      ExitCode::usage,
+      fmt::format("the path of the project folder is too long: PostgreSQL's files would begin with {} bytes, "
+                  "and it can handle {}",
+                  home.native().size(), kLongest),
+      "Move the project to a folder with a shorter path, or set DATABASE_URL to a server of your own.");
+}
+
+/// What root made for a project that its server's user could not enter stays the project's data: an empty
+/// database beside it would look like a loss.
+void require_no_system_data(const fs::path& in_project, const fs::path& in_system) {
+  struct stat system {};
+  // Who may not even look there is not kept from a project of their own.
+  if (::lstat(in_system.c_str(), &system) != 0 || system.st_uid == ::geteuid() || look_at(in_project)) return;
+  const std::string owner = name_of(system.st_uid).value_or(std::to_string(system.st_uid));
+  throw Error(
+      ExitCode::refused,
+      fmt::format("the data of this project is in {} and belongs to user {}", in_system.string(), owner),
+      "Run as root, who made it there, or have it removed if nobody needs it.");
 }
 
 }  // namespace
@@ -114,6 +150,7 @@ Site find_site(const fs::path& project, const std::optional<std::string>& wanted
   Site site;
   site.project = checked_project(project);
   site.control = site.project / ".weir";
+  if (!system_folder.is_absolute()) throw std::logic_error("the system folder needs an absolute path");
   const fs::path in_project = site.control / "pg";
   const fs::path in_system = system_folder / system_folder_name(site.project);
 
@@ -137,7 +174,9 @@ Site find_site(const fs::path& project, const std::optional<std::string>& wanted
     site.control_owner = owner_of(*project_info);
   } else {
     site.home = in_project;
+    require_no_system_data(in_project, in_system);
   }
+  require_short(site.home);
   const uid_t server_uid = site.server_user ? site.server_user->uid : ::geteuid();
   require_owners(site, server_uid);
   site.socket_folder = choose_socket_folder(site.home, server_uid);
@@ -162,15 +201,17 @@ void make_home(const Site& site) {
     }
   }
   if (site.home.parent_path() != site.control) {
+    const fs::path system_folder = site.home.parent_path();
     std::error_code failure;
-    fs::create_directories(site.home.parent_path(), failure);
-    if (failure) throw_file_error("make folder", site.home.parent_path(), failure.value());
+    fs::create_directories(system_folder, failure);
+    if (failure) throw_file_error("make folder", system_folder, failure.value());
     // Only the way through is open to everybody; each project's folder in it is private.
-    fs::permissions(site.home.parent_path(), fs::perms(0755), failure);
+    fs::permissions(system_folder, fs::perms(0755), failure);
+    if (failure) throw_file_error("open folder", system_folder, failure.value());
   }
-  make_private_folder(site.home, site.server_user);
+  make_private_folder(site.home, home_maker(site), site.server_user);
   const exec::FileIdentity as_server(site.server_user);
-  make_private_folder(site.logs(), site.server_user);
+  make_private_folder(site.logs(), site.server_user, site.server_user);
 }
 
 }  // namespace weir::embedded

@@ -14,14 +14,14 @@ std::optional<std::string> choose_user(const UserFacts& facts) {
   if (!facts.root) {
     if (!facts.wanted || *facts.wanted == facts.myself) return std::nullopt;
     throw Error(ExitCode::refused,
-                fmt::format("WEIR_PG_USER is {}, but only root can run the server as somebody else.",
+                fmt::format("WEIR_PG_USER is {}, but only root can run the server as somebody else",
                             printable(*facts.wanted)),
                 "Unset WEIR_PG_USER, or run as root or as that user.");
   }
   if (facts.wanted) {
     if (facts.wanted_usable) return facts.wanted;
     throw Error(ExitCode::usage,
-                fmt::format("WEIR_PG_USER is {}, which is not an unprivileged user of this machine.",
+                fmt::format("WEIR_PG_USER is {}, which is not an unprivileged user of this machine",
                             printable(*facts.wanted)),
                 "Set it to a user that exists and is not root, or unset it.");
   }
@@ -29,7 +29,7 @@ std::optional<std::string> choose_user(const UserFacts& facts) {
   if (facts.project_owner) return facts.project_owner;
   if (facts.has_postgres) return "postgres";
   throw Error(ExitCode::refused,
-              "PostgreSQL does not run as root, and there is no user postgres on this machine to run it as.",
+              "PostgreSQL does not run as root, and there is no user postgres on this machine to run it as",
               "Make one (useradd --system postgres), or set WEIR_PG_USER to an unprivileged user, or do not "
               "run as root.");
 }
@@ -38,17 +38,17 @@ FolderChoice choose_folder(const FolderFacts& facts) {
   if (!facts.closed) {
     if (facts.project_has_data || !facts.system_has_data) return {facts.in_project, std::nullopt};
     return {facts.in_system,
-            fmt::format("The server's data is in {}, from when its user could not enter the project folder.",
+            fmt::format("the server's data is in {}, from when its user could not enter the project folder",
                         facts.in_system.string())};
   }
   if (facts.project_has_data) {
     throw Error(ExitCode::refused,
-                fmt::format("The server's data is in {}, but its user {} can no longer enter {}.",
+                fmt::format("the server's data is in {}, but its user {} can no longer enter {}",
                             facts.in_project.string(), facts.user, facts.closed->string()),
                 fmt::format("Let the user in (chmod o+x {}), or set WEIR_PG_USER to a user who may enter.",
                             facts.closed->string()));
   }
-  return {facts.in_system, fmt::format("The server's user {} cannot enter {}, so its data is in {}.",
+  return {facts.in_system, fmt::format("the server's user {} cannot enter {}, so its data is in {}",
                                        facts.user, facts.closed->string(), facts.in_system.string())};
 }
 

@@ -14,8 +14,10 @@ namespace weir::embedded {
 /// waits, at most a second, for the reason to appear.
 std::string final_news(const LogMark& mark, Deadline deadline, const std::stop_token& stop);
 
-/// Processes of the server before it still run; they end by themselves once they look up from their work.
-bool is_held_by_old_processes(std::string_view news);
+/// Whether another try may succeed: processes of the server before it still run, which end by themselves once
+/// they look up from their work; or its lock file is broken, which is cleared away once it is not fresh any
+/// more.
+bool may_pass(std::string_view news);
 
 /// What happened, in the log's own words, and what to do.
 Error start_error(const Site& site, std::string_view news);

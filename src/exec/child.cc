@@ -61,7 +61,10 @@ void watch(int epoll, int fd, std::uint32_t wanted) {
 std::string Outcome::describe() const {
   if (cause == Cause::deadline) return "the time was up";
   if (cause == Cause::stopped) return "it was stopped";
-  if (signal != 0) return fmt::format("signal {} ({})", signal, ::sigdescr_np(signal));
+  if (signal != 0) {
+    const char* const name = ::sigdescr_np(signal);  // none for real-time signals
+    return fmt::format("signal {} ({})", signal, name == nullptr ? "real-time" : name);
+  }
   return fmt::format("exit status {}", exit_status);
 }
 

@@ -16,12 +16,12 @@ std::string start_message(const Command& command, StartError::Step step, int err
   std::string reason = std::generic_category().message(error_number);
   const std::string who = command.run_as ? fmt::format("user {}", command.run_as->name) : "this user";
   switch (step) {
-    case StartError::Step::find: return fmt::format("Program {} was not found on PATH.", program);
-    case StartError::Step::prepare: return fmt::format("Cannot make a process for {}: {}.", program, reason);
-    case StartError::Step::identity: return fmt::format("Cannot run {} as {}: {}.", program, who, reason);
+    case StartError::Step::find: return fmt::format("program {} was not found on PATH", program);
+    case StartError::Step::prepare: return fmt::format("cannot make a process for {}: {}", program, reason);
+    case StartError::Step::identity: return fmt::format("cannot run {} as {}: {}", program, who, reason);
     case StartError::Step::folder:
-      return fmt::format("Cannot run {} in folder {} as {}: {}.", program, command.cwd.string(), who, reason);
-    case StartError::Step::program: return fmt::format("Cannot execute {} as {}: {}.", program, who, reason);
+      return fmt::format("cannot run {} in folder {} as {}: {}", program, command.cwd.string(), who, reason);
+    case StartError::Step::program: return fmt::format("cannot execute {} as {}: {}", program, who, reason);
   }
   return reason;
 }
@@ -54,7 +54,10 @@ std::optional<std::filesystem::path> find_program(const std::string& name, std::
     if (!folder.empty()) {
       std::filesystem::path file = folder / name;
       std::error_code ignored;
-      if (::access(file.c_str(), X_OK) == 0 && std::filesystem::is_regular_file(file, ignored)) return file;
+      if (::access(file.c_str(), X_OK) == 0 && std::filesystem::is_regular_file(file, ignored)) {
+        // The program may be started in another folder.
+        return std::filesystem::absolute(file);
+      }
     }
     if (end == std::string_view::npos) return std::nullopt;
     search_path.remove_prefix(end + 1);

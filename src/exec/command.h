@@ -45,7 +45,7 @@ class StartError final : public Error {
 };
 
 /// The file that `name` means: itself when it has a slash, else the first executable of that name in the
-/// folders of `search_path`, which is written like PATH. Nothing when there is none.
+/// folders of `search_path`, which is written like PATH, as an absolute path. Nothing when there is none.
 std::optional<std::filesystem::path> find_program(const std::string& name, std::string_view search_path);
 
 }  // namespace weir::exec

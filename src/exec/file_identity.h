@@ -19,11 +19,12 @@ class FileIdentity {
   FileIdentity& operator=(const FileIdentity&) = delete;
 
  private:
+  void restore() noexcept;
+
   bool changed_ = false;
   uid_t uid_before_ = 0;
   gid_t gid_before_ = 0;
   std::vector<gid_t> groups_before_;
-  int dumpable_before_ = 1;
 };
 
 }  // namespace weir::exec

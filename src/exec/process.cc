@@ -37,7 +37,7 @@ bool Process::signal(int number) const {
   if (signal_pidfd(fd_, number) == 0) return true;
   if (errno == ESRCH) return false;
   if (errno != EPERM) throw_errno("pidfd_send_signal");
-  throw Error(ExitCode::refused, fmt::format("Process {} belongs to another user.", pid_),
+  throw Error(ExitCode::refused, fmt::format("process {} belongs to another user", pid_),
               "Run as that user, or as root.");
 }
 

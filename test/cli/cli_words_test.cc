@@ -117,7 +117,7 @@ TEST(CliWords, MistakesAreToldWithWhatWasProbablyMeant) {
        "Did you mean 'weir help db start'? All commands: weir help"},
       {{"do\tctor\x1b"}, "unknown command 'do\\x09ctor\\x1b'", ""},
       {{"-C", "/nowhere", "db", "status"},
-       "Cannot use project folder /nowhere: No such file or directory.",
+       "cannot use project folder /nowhere: No such file or directory",
        ""},
   };
   for (const Mistake& mistake : mistakes) {

@@ -16,6 +16,15 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+BinarySearch search() {
+  BinarySearch search;
+  const char* const wanted = std::getenv("WEIR_PG_BIN");
+  if (wanted != nullptr && *wanted != '\0') search.wanted = wanted;
+  const char* const path = std::getenv("PATH");
+  search.path = path == nullptr ? "" : path;
+  return search;
+}
+
 class EmbeddedCrash : public EmbeddedServerTest {};
 
 TEST_F(EmbeddedCrash, AWrongSettingIsQuotedFromTheLog) {
@@ -79,6 +88,43 @@ TEST_F(EmbeddedCrash, NeverTakesAnotherProcessForTheServer) {
   EXPECT_TRUE(exec::Process::find(child.pid())) << "the innocent process lives";
 }
 
+TEST_F(EmbeddedCrash, ABrokenLockFileIsNoObstacle) {
+  make_data();
+  for (const char* text : {"", "no number\n"}) {
+    const ServerStatus running = start();
+    ASSERT_EQ(::kill(*running.pid, SIGKILL), 0);
+    ASSERT_TRUE(gone(*running.pid));
+    // As of a server that was killed, or a machine that crashed, while the file was made.
+    std::ofstream(running.data / "postmaster.pid", std::ios::trunc) << text;
+    EXPECT_EQ(start().state, ServerState::running) << text;
+  }
+}
+
+TEST_F(EmbeddedCrash, AServerThatAppearsInMidStartIsAdopted) {
+  make_data();
+  const fs::path real = find_binaries(search(), soon(), {}).folder;
+  // The server of a starter that was killed writes its files while we are asking for the version.
+  fs::create_directory(base_ / "bin");
+  fs::create_symlink(real / "initdb", base_ / "bin" / "initdb");
+  const fs::path data = project_ / ".weir" / "pg" / "data";
+  std::ofstream(base_ / "bin" / "postgres")
+      << "#!/bin/sh\n"
+      << real.string() << "/pg_ctl -w -D " << data.string() << " start >/dev/null 2>&1 </dev/null\n"
+      << "exec " << real.string() << "/postgres --version\n";
+  fs::permissions(base_ / "bin" / "postgres", fs::perms(0755));
+  start();
+  server().stop(soon(), {});
+  ServerOptions options = this->options();
+  options.binaries = base_ / "bin";
+  const ServerStatus status = PrivateServer(options).start(Deadline::after(seconds(20)), {});
+  EXPECT_EQ(status.state, ServerState::running);
+  EXPECT_EQ(ask(status.url, "SELECT 1"), "1") << "its socket is still there";
+  std::ifstream file(data / "postmaster.pid");
+  int pid = 0;
+  file >> pid;
+  EXPECT_EQ(pid, status.pid);
+}
+
 TEST_F(EmbeddedCrash, ASuspendedServerIsSeenAndStopped) {
   make_data();
   const ServerStatus running = start();
@@ -88,6 +134,29 @@ TEST_F(EmbeddedCrash, ASuspendedServerIsSeenAndStopped) {
   EXPECT_EQ(error.exit_code(), ExitCode::database);
   EXPECT_TRUE(server().stop(soon(), {}));
   EXPECT_TRUE(gone(*running.pid));
+}
+
+TEST_F(EmbeddedCrash, AKilledStopIsWaitedForByTheNextStart) {
+  make_data();
+  const ServerStatus running = start();
+  // Without it the server cannot finish its end.
+  pid_t checkpointer = 0;
+  for (const pid_t child : test::children_of(*running.pid)) {
+    if (has(test::describe_process(child), "checkpointer")) checkpointer = child;
+  }
+  ASSERT_GT(checkpointer, 0);
+  ASSERT_EQ(::kill(checkpointer, SIGSTOP), 0);
+  const pid_t stopper = in_process([&] { return server().stop(soon(), {}) ? 0 : 1; });
+  while (server().status().state != ServerState::starting) {
+  }
+  ASSERT_EQ(::kill(stopper, SIGKILL), 0);
+  EXPECT_EQ(status_of(stopper), 128 + SIGKILL);
+  const Error waiting = error_of([&] { server().start(Deadline::after(milliseconds(200)), {}); });
+  EXPECT_TRUE(has(waiting.what(), "it is stopping")) << waiting.what();
+  ASSERT_EQ(::kill(checkpointer, SIGCONT), 0);
+  const ServerStatus next = start();
+  EXPECT_EQ(next.state, ServerState::running);
+  EXPECT_NE(next.pid, running.pid);
 }
 
 TEST_F(EmbeddedCrash, AFullDiskLeavesNothingBehind) {
@@ -154,8 +223,7 @@ class EmbeddedSlowStart : public EmbeddedServerTest {
  protected:
   EmbeddedSlowStart() {
     make_data();
-    const char* path = std::getenv("PATH");
-    const Binaries real = find_binaries({.wanted = {}, .path = path == nullptr ? "" : path}, soon(), {});
+    const Binaries real = find_binaries(search(), soon(), {});
     fs::create_directory(base_ / "bin");
     fs::create_directory(base_ / "mark");
     fs::permissions(base_ / "mark", fs::perms(0777));
@@ -172,6 +240,11 @@ class EmbeddedSlowStart : public EmbeddedServerTest {
     int pid = 0;
     std::ifstream(mark()) >> pid;
     return pid;
+  }
+  void end_it() const {
+    const auto process = exec::Process::find(pid());
+    if (process) process->signal(SIGKILL);
+    EXPECT_TRUE(gone(pid()));
   }
   Error start_error(Deadline deadline, const std::stop_token& stop) {
     ServerOptions slow = options();
@@ -193,15 +266,45 @@ TEST_F(EmbeddedSlowStart, AStopEndsTheServerAgain) {
   EXPECT_EQ(server().status().state, ServerState::stopped);
 }
 
+TEST_F(EmbeddedSlowStart, ItsLifeIsMarkedFromTheBeginning) {
+  const fs::path mark = project_ / ".weir" / "pg-kept";
+  ServerOptions slow = options();
+  slow.binaries = base_ / "bin";
+  // Of a life before that ended in a crash.
+  std::ofstream(mark).flush();
+  error_of([&] { PrivateServer(slow).use(Deadline::after(seconds(3)), {}); });
+  EXPECT_FALSE(fs::exists(mark)) << "nobody keeps this one";
+  end_it();
+  start_error(Deadline::after(seconds(3)), {});
+  EXPECT_TRUE(fs::exists(mark)) << "also when its starter is killed now";
+  end_it();
+}
+
 TEST_F(EmbeddedSlowStart, ADeadlineLeavesItToItsRecovery) {
   const Error error = start_error(Deadline::after(seconds(3)), {});
   EXPECT_EQ(error.exit_code(), ExitCode::database);
   ASSERT_GT(pid(), 0) << error.what();
   EXPECT_TRUE(has(error.what(), "process " + std::to_string(pid()))) << error.what();
-  const auto process = exec::Process::find(pid());
-  ASSERT_TRUE(process);
-  process->signal(SIGKILL);
-  EXPECT_TRUE(gone(pid()));
+  EXPECT_TRUE(exec::Process::find(pid()));
+  end_it();
+}
+
+TEST_F(EmbeddedSlowStart, AStopEndsTheWaitForOldProcesses) {
+  // A server that says at each start that the one before still runs.
+  std::ofstream(base_ / "bin" / "postgres", std::ios::trunc)
+      << "#!/bin/sh\ncase $1 in --version) echo 'postgres (PostgreSQL) " << server().status().major.value()
+      << ".1'; exit ;; esac\n"
+      << "echo 'FATAL:  pre-existing shared memory block (key 1, ID 2) is still in use' >&2\n"
+      << "test -e " << mark().string() << ".1 && echo $$ > " << mark().string() << "\n"
+      << "echo 1 > " << mark().string() << ".1; exit 1\n";
+  std::stop_source source;
+  const std::jthread stopper([&] {
+    while (!fs::exists(mark())) {
+    }
+    source.request_stop();
+  });
+  const Error error = start_error(soon(), source.get_token());
+  EXPECT_EQ(error.exit_code(), ExitCode::interrupted) << error.what();
 }
 
 }  // namespace

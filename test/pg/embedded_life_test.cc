@@ -103,6 +103,30 @@ TEST_F(EmbeddedLife, TheLastUserStopsIt) {
   EXPECT_EQ(server().status().state, ServerState::stopped);
 }
 
+TEST_F(EmbeddedLife, AForkOfAUserHoldsNothing) {
+  make_data();
+  std::optional<ServerUse> use = server().use(soon(), {});
+  const pid_t copy = in_process([] { return ::pause(); });
+  use.reset();
+  EXPECT_EQ(server().status().state, ServerState::stopped);
+  EXPECT_NO_THROW(server().use(soon(), {}));
+  ::kill(copy, SIGKILL);
+  status_of(copy);
+}
+
+TEST_F(EmbeddedLife, WhatWasMovedAwayReleasesNothing) {
+  make_data();
+  const pid_t elsewhere = in_process([&] {
+    fs::create_directory(base_ / "empty");
+    fs::current_path(base_ / "empty");
+    ServerUse use = server().use(soon(), {});
+    { const ServerUse holder = std::move(use); }
+    use.release(soon());
+    return server().status().state == ServerState::stopped && fs::is_empty(base_ / "empty") ? 0 : 1;
+  });
+  EXPECT_EQ(status_of(elsewhere), 0);
+}
+
 TEST_F(EmbeddedLife, WhatWasKeptOutlivesItsUsers) {
   make_data();
   const int pid = *start().pid;
@@ -141,6 +165,23 @@ TEST_F(EmbeddedLife, StartedByManyAtOnceItIsOne) {
     if (entry.path().filename().string().starts_with("data")) ++entries;
   }
   EXPECT_EQ(entries, 1U);
+}
+
+TEST_F(EmbeddedLife, UsersMayComeAndGoAtOnce) {
+  make_data();
+  std::vector<pid_t> users;
+  for (int i = 0; i < 3; ++i) {
+    users.push_back(in_process([&] {
+      for (int round = 0; round < 4; ++round) {
+        ServerUse use = server().use(soon(), {});
+        if (ask(use.status().url, "SELECT 1") != "1") return 1;
+        use.release(soon());
+      }
+      return 0;
+    }));
+  }
+  for (const pid_t user : users) EXPECT_EQ(status_of(user), 0);
+  EXPECT_EQ(server().status().state, ServerState::stopped);
 }
 
 TEST_F(EmbeddedLife, TcpNeedsItsPassword) {

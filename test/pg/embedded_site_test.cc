@@ -21,6 +21,21 @@ TEST_F(EmbeddedSites, ALongPathGetsAShortSocketFolder) {
   EXPECT_FALSE(fs::exists(status.socket_folder)) << "nobody would ever clear it away";
 }
 
+TEST_F(EmbeddedSites, APathThatPostgresWouldCutOffIsRefused) {
+  constexpr std::size_t kLongest = 900 - std::string_view("/.weir/pg").size();
+  while (kLongest - project_.native().size() > 200) project_ /= std::string(100, 'x');
+  project_ /= std::string(kLongest - project_.native().size() - 1, 'y');
+  fs::create_directories(project_);
+  EXPECT_EQ(ask(start().url, "SELECT 1"), "1") << "the longest";
+  EXPECT_TRUE(server().stop(soon(), {}));
+  project_ += "y";
+  fs::create_directories(project_);
+  const Error error = error_of([&] { PrivateServer{options()}; });
+  EXPECT_EQ(error.exit_code(), ExitCode::usage);
+  EXPECT_TRUE(has(error.what(), "901 bytes")) << error.what();
+  project_ = base_ / "project";
+}
+
 TEST_F(EmbeddedSites, ASocketFolderOfAStrangerIsRefused) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root, to be the stranger";
   project_ = base_ / std::string(120, 'y');
@@ -75,6 +90,75 @@ TEST_F(EmbeddedSites, AProjectTheServersUserCannotEnterGetsASystemFolder) {
   EXPECT_EQ(ask(status.url, "SELECT 1"), "1");
   fs::permissions(project_, fs::perms(0755));
   EXPECT_EQ(server().status().pid, status.pid) << "the data is found again when the project opens";
+}
+
+TEST_F(EmbeddedSites, DataInTheSystemFolderIsNotForgottenByTheOwner) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  const auto games = exec::find_user("games");
+  if (!games) GTEST_SKIP() << "needs a user who owns nothing here";
+  fs::permissions(project_, fs::perms(0700));
+  start();
+  ASSERT_EQ(::chown(project_.c_str(), games->uid, games->gid), 0);
+  const pid_t owner = in_process([&] {
+    if (::setgid(games->gid) != 0 || ::setuid(games->uid) != 0) return 1;
+    const Error error = error_of([&] { server().start(soon(), {}); });
+    return error.exit_code() == ExitCode::refused && has(error.what(), (base_ / "system").string()) ? 0 : 2;
+  });
+  EXPECT_EQ(status_of(owner), 0) << "an empty database would have looked like a loss";
+}
+
+TEST_F(EmbeddedSites, RootGivesNothingAwayThatALinkLeadsTo) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  const auto games = exec::find_user("games");
+  if (!games) GTEST_SKIP() << "needs a user who owns nothing here";
+  const fs::path open = base_ / "open";
+  for (const fs::path& folder : {open, open / "pg"}) fs::create_directory(folder);
+  fs::permissions(open, fs::perms(0777));
+  std::ofstream(open / ".gitignore").flush();
+  fs::create_directory_symlink(open, project_ / ".weir");
+  ASSERT_EQ(::lchown(project_.c_str(), games->uid, games->gid), 0);
+  ServerOptions wanted = options();
+  wanted.user = "games";
+  EXPECT_EQ(error_of([&] { PrivateServer(wanted).start(soon(), {}); }).exit_code(), ExitCode::refused);
+  struct stat info {};
+  ASSERT_EQ(::stat((open / "pg").c_str(), &info), 0);
+  EXPECT_EQ(info.st_uid, 0U);
+}
+
+TEST_F(EmbeddedSites, AHomeThatWasNotYetHandedOverIs) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  const auto games = exec::find_user("games");
+  if (!games) GTEST_SKIP() << "needs a user who owns nothing here";
+  // Root, told to run the server as somebody else than the owner, was killed before it gave the home away.
+  const fs::path home = project_ / ".weir" / "pg";
+  fs::create_directories(home);
+  for (const fs::path& folder : {project_, home.parent_path(), home}) {
+    ASSERT_EQ(::chown(folder.c_str(), games->uid, games->gid), 0);
+  }
+  ServerOptions wanted = options();
+  wanted.user = "postgres";
+  const ServerStatus status = PrivateServer(wanted).start(soon(), {});
+  EXPECT_EQ(status.user, "postgres");
+  EXPECT_EQ(ask(status.url, "SELECT 1"), "1");
+  PrivateServer(wanted).stop(soon(), {});
+}
+
+TEST_F(EmbeddedSites, ACopyOfARunningProjectGetsAServerOfItsOwn) {
+  make_data();
+  const ServerStatus original = start();
+  exec::Command copy;
+  copy.argv = {"cp", "-a", project_, base_ / "copy"};
+  ASSERT_TRUE(exec::run_command(copy, soon(), {}).ok());
+  ServerOptions options = this->options();
+  options.project = base_ / "copy";
+  const PrivateServer second(options);
+  EXPECT_EQ(second.status().state, ServerState::stopped);
+  const ServerStatus status = second.start(soon(), {});
+  EXPECT_NE(status.pid, original.pid);
+  EXPECT_NE(status.url, original.url);
+  EXPECT_EQ(ask(status.url, "SELECT 1"), "1");
+  EXPECT_TRUE(second.stop(soon(), {}));
+  EXPECT_EQ(server().status().state, ServerState::running);
 }
 
 TEST_F(EmbeddedSites, NobodyElsesServerIsTouched) {

@@ -6,7 +6,12 @@
 #include <fstream>
 #include <sstream>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <fmt/format.h>
+
+#include "exec/process.h"
 
 namespace weir::test {
 namespace {
@@ -42,6 +47,29 @@ std::vector<pid_t> children_of(pid_t parent) {
     if (parent_of(contents(entry.path() / "stat")) == parent) children.push_back(pid);
   }
   return children;
+}
+
+bool gone(pid_t pid) {
+  const auto process = exec::Process::find(pid);
+  return !process || process->wait_end(Deadline::after(std::chrono::minutes(1)), {}) == WaitEnd::ready;
+}
+
+pid_t in_process(const std::function<int()>& work) {
+  const pid_t pid = ::fork();
+  if (pid != 0) return pid;
+  int status = 99;
+  try {
+    status = work();
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}\n", error.what());
+  }
+  ::_exit(status);
+}
+
+int status_of(pid_t child) {
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 std::string describe_process(pid_t pid) {

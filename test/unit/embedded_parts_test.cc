@@ -1,30 +1,31 @@
+#include <csignal>
+#include <fstream>
+#include <stdexcept>
+
+#include <unistd.h>
+
 #include <gtest/gtest.h>
 
 #include "base/error.h"
 #include "embedded/binaries.h"
+#include "embedded/file_lock.h"
+#include "embedded/files.h"
 #include "embedded/postmaster_file.h"
 #include "embedded/server_log.h"
 #include "embedded/server_status.h"
 #include "embedded/settings.h"
 #include "embedded/site_choice.h"
+#include "support/errors.h"
+#include "support/processes.h"
+#include "support/server.h"
 
 namespace weir::embedded {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// The Error that `action` throws: its exit code, message and remedy.
-template <class Action>
-Error error_of(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  return Error(ExitCode::ok, "nothing was thrown");
-}
-
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+using test::error_of;
+using test::has;
 
 TEST(EmbeddedBinaries, ReadsVersions) {
   const auto debian = parse_version("postgres (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)\n");
@@ -77,6 +78,94 @@ TEST(EmbeddedBinaries, SaysWhyNoneFits) {
       << mismatch.what();
   EXPECT_TRUE(has(mismatch.remedy(), "WEIR_PG_BIN") && has(mismatch.remedy(), "pg_upgrade"))
       << mismatch.remedy();
+}
+
+/// A folder with programs that answer `version` to --version, or fail when it is empty.
+fs::path make_programs(const fs::path& folder, const std::string& version) {
+  fs::create_directories(folder);
+  for (const char* name : {"postgres", "initdb"}) {
+    std::ofstream(folder / name) << "#!/bin/sh\n"
+                                 << (version.empty() ? "echo broken >&2; exit 127"
+                                                     : "echo 'postgres (PostgreSQL) " + version + "'")
+                                 << "\n";
+    fs::permissions(folder / name, fs::perms(0755));
+  }
+  return folder;
+}
+
+Deadline soon() { return Deadline::after(std::chrono::seconds(60)); }
+
+TEST(EmbeddedBinaries, ABrokenInstallationDoesNotSpoilTheOthers) {
+  const test::ScratchFolder scratch("binaries");
+  make_programs(scratch.path() / "17" / "bin", "");
+  BinarySearch search;
+  search.versioned = scratch.path();
+  const Error alone = error_of([&] { find_binaries(search, soon(), {}); });
+  EXPECT_EQ(alone.exit_code(), ExitCode::database);
+  EXPECT_TRUE(has(alone.what(), "17/bin/postgres --version failed (exit status 127): broken"))
+      << alone.what();
+  make_programs(scratch.path() / "16" / "bin", "16.1");
+  EXPECT_EQ(find_binaries(search, soon(), {}).version.major, 16);
+}
+
+TEST(EmbeddedBinaries, ARelativeFolderIsTakenWhereWeStandOrNotAtAll) {
+  const test::ScratchFolder scratch("binaries");
+  const fs::path folder = make_programs(scratch.path() / "bin", "15.1");
+  BinarySearch search;
+  search.versioned = scratch.path() / "none";
+  search.wanted = fs::relative(folder);
+  EXPECT_TRUE(fs::equivalent(find_binaries(search, soon(), {}).folder, folder));
+  EXPECT_TRUE(find_binaries(search, soon(), {}).folder.is_absolute()) << "the programs run in other folders";
+
+  search.wanted.reset();
+  search.path = fs::relative(folder).string() + "::";
+  EXPECT_EQ(error_of([&] { find_binaries(search, soon(), {}); }).exit_code(), ExitCode::database)
+      << "on PATH it is whatever lies in the folder where we happen to stand";
+  search.path += folder.string();
+  EXPECT_EQ(find_binaries(search, soon(), {}).folder, folder);
+}
+
+TEST(EmbeddedFiles, AFailureLeavesTheOldAndNothingNew) {
+  const test::ScratchFolder scratch("files");
+  const fs::path target = scratch.path() / "taken";
+  fs::create_directory(target);
+  const Error error = error_of([&] { write_file(target, "text", false); });
+  EXPECT_EQ(error.exit_code(), ExitCode::database);
+  EXPECT_FALSE(error.remedy().empty());
+  EXPECT_EQ(std::distance(fs::directory_iterator(scratch.path()), {}), 1) << "only the folder is there";
+}
+
+TEST(EmbeddedFiles, SmallOnesAreReadWholeOrNotAtAll) {
+  const test::ScratchFolder scratch("files");
+  const fs::path file = scratch.path() / "file";
+  EXPECT_EQ(read_small_file(file), std::nullopt);
+  const std::string text(100'000, 'x');
+  write_file(file, text, false);
+  EXPECT_EQ(read_small_file(file), text);
+  write_file(file, std::string((1 << 20) + 1, 'x'), false);
+  EXPECT_NE(error_of([&] { read_small_file(file); }).exit_code(), ExitCode::ok);
+}
+
+TEST(EmbeddedFileLock, NeedsAnAbsolutePath) {
+  for (const char* path : {"", "pg-start.lock", "./pg-start.lock"}) {
+    EXPECT_THROW(FileLock{path}, std::logic_error) << path;
+  }
+  EXPECT_FALSE(fs::exists("pg-start.lock"));
+}
+
+TEST(EmbeddedFileLock, IsFreeAtItsEndAlsoWhereAForkHasTheFileOpen) {
+  const test::ScratchFolder scratch("lock");
+  const fs::path file = scratch.path() / "lock";
+  pid_t copy = 0;
+  {
+    FileLock lock(file);
+    ASSERT_TRUE(lock.try_exclusive());
+    copy = test::in_process([] { return ::pause(); });
+    EXPECT_FALSE(FileLock(file).try_exclusive());
+  }
+  EXPECT_TRUE(FileLock(file).try_exclusive());
+  ::kill(copy, SIGKILL);
+  test::status_of(copy);
 }
 
 TEST(EmbeddedSettings, FollowTheMemory) {
@@ -138,7 +227,7 @@ TEST(EmbeddedPostmasterFile, IsReadWholeAndInPart) {
     EXPECT_FALSE(part->ready()) << size;
   }
   EXPECT_FALSE(parse_postmaster_file("12"));
-  EXPECT_TRUE(parse_postmaster_file("1\n/d\n0\n1\n/s\n\n\nstopping\n")->stopping());
+  EXPECT_TRUE(parse_postmaster_file("1\n/d\n0\n1\n/s\n\n\nready\n")->ready());
 }
 
 TEST(EmbeddedPostmasterFile, RefusesWhatIsNoProcess) {
@@ -254,6 +343,15 @@ TEST(EmbeddedStatus, UrlsHoldAnyPath) {
   EXPECT_EQ(socket_url("/p/.weir/pg/run", 5432),
             "postgresql://weir@/weir?host=%2Fp%2F.weir%2Fpg%2Frun&port=5432");
   EXPECT_EQ(socket_url("/a b&c", 1), "postgresql://weir@/weir?host=%2Fa%20b%26c&port=1");
+}
+
+TEST(EmbeddedStatus, TcpUrlsConnectToWhateverIsListenedOn) {
+  EXPECT_EQ(tcp_url("abc", "127.0.0.1", 5432), "postgresql://weir:abc@127.0.0.1:5432/weir");
+  for (const char* everywhere : {"*", "0.0.0.0", "::"}) {
+    EXPECT_EQ(tcp_url("abc", everywhere, 1), "postgresql://weir:abc@127.0.0.1:1/weir");
+  }
+  EXPECT_EQ(tcp_url("abc", "::1", 1), "postgresql://weir:abc@[::1]:1/weir");
+  EXPECT_EQ(tcp_url("a@b/c", "h", 1), "postgresql://weir:a%40b%2Fc@h:1/weir");
 }
 
 }  // namespace

@@ -99,6 +99,11 @@ TEST(ExecChild, EnvironmentIsOursWithOverrides) {
   ::unsetenv("WEIR_TEST_GONE");
 }
 
+TEST(ExecChild, SaysWhichSignalEndedIt) {
+  EXPECT_EQ(run(shell("kill -SEGV $$")).describe(), "signal 11 (Segmentation fault)");
+  EXPECT_EQ(run(shell("kill -40 $$")).describe(), "signal 40 (real-time)");
+}
+
 TEST(ExecChild, RunsInItsFolder) {
   Command command = shell("pwd");
   command.cwd = "/usr/lib";

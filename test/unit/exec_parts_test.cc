@@ -1,7 +1,12 @@
+#include <array>
 #include <filesystem>
+#include <fstream>
+#include <optional>
 #include <thread>
 
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +16,8 @@
 #include "exec/captured_text.h"
 #include "exec/command.h"
 #include "exec/file_identity.h"
+#include "support/errors.h"
+#include "support/processes.h"
 
 namespace weir::exec {
 namespace {
@@ -51,6 +58,12 @@ TEST(ExecFindProgram, LooksThroughTheFoldersInOrder) {
   EXPECT_EQ(find_program("sh", "::"), std::nullopt);
 }
 
+TEST(ExecFindProgram, WhatIsFoundIsTheSameFileInEveryFolder) {
+  const auto found = find_program("sh", fs::relative("/bin").string());
+  ASSERT_TRUE(found);
+  EXPECT_TRUE(found->is_absolute()) << *found;
+}
+
 TEST(ExecUser, KnowsRootAndNoStrangers) {
   const auto root = find_user("root");
   ASSERT_TRUE(root);
@@ -86,6 +99,60 @@ TEST(ExecFileIdentity, ChangesTheRightsOfThisThreadAlone) {
   changed = true;
   changed.notify_all();
   looked.wait(false);
+}
+
+TEST(ExecFileIdentity, LeavesTheProcessDumpableHoweverThreadsOverlap) {
+  if (::geteuid() != 0 || ::prctl(PR_GET_DUMPABLE) != 1) GTEST_SKIP() << "needs root";
+  std::atomic<bool> enter{false};
+  std::atomic<bool> inside{false};
+  std::atomic<bool> leave{false};
+  // Made before ours: a new thread has the rights of its maker.
+  std::jthread other([&] {
+    enter.wait(false);
+    const FileIdentity as_nobody(find_user("nobody"));
+    inside = true;
+    inside.notify_all();
+    leave.wait(false);
+  });
+  std::optional<FileIdentity> ours(std::in_place, find_user("nobody"));
+  enter = true;
+  enter.notify_all();
+  inside.wait(false);
+  ours.reset();
+  leave = true;
+  leave.notify_all();
+  other.join();
+  EXPECT_EQ(::prctl(PR_GET_DUMPABLE), 1);
+}
+
+TEST(ExecFileIdentity, NeverGoesOnAsRootInstead) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  // In a namespace that knows root alone, the kernel refuses every other user without a word.
+  std::array<int, 2> made{};
+  std::array<int, 2> mapped{};
+  ASSERT_TRUE(::pipe(made.data()) == 0 && ::pipe(mapped.data()) == 0);
+  const pid_t child = test::in_process([&] {
+    char byte = ::unshare(CLONE_NEWUSER) == 0 ? 'y' : 'n';
+    if (::write(made[1], &byte, 1) != 1 || byte == 'n' || ::read(mapped[0], &byte, 1) != 1) return 77;
+    const User stranger{"stranger", 1234, 0, {0}, "/"};
+    try {
+      const FileIdentity as_stranger(stranger);
+    } catch (const Error& error) {
+      return test::has(error.what(), "stranger: Invalid argument") && !error.remedy().empty() ? 0 : 2;
+    }
+    return 1;
+  });
+  char byte = 0;
+  ASSERT_EQ(::read(made[0], &byte, 1), 1);
+  // From outside, where that is allowed without giving up setgroups.
+  for (const char* map : {"uid_map", "gid_map"}) {
+    std::ofstream("/proc/" + std::to_string(child) + "/" + map) << "0 0 1\n" << std::flush;
+  }
+  ASSERT_EQ(::write(mapped[1], &byte, 1), 1);
+  const int status = test::status_of(child);
+  for (const int fd : {made[0], made[1], mapped[0], mapped[1]}) ::close(fd);
+  if (status == 77) GTEST_SKIP() << "this machine has no user namespaces for us";
+  EXPECT_EQ(status, 0);
 }
 
 TEST(ExecFileIdentity, NothingForNobodyInParticular) {
