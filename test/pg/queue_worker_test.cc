@@ -1,0 +1,258 @@
+// Leased jobs, end to end: what becomes of a job, and what of its worker.
+
+#include <atomic>
+#include <set>
+#include <thread>
+
+#include <poll.h>
+
+#include <gtest/gtest.h>
+
+#include "queue/kinds.h"
+#include "queue/worker.h"
+#include "schema/migrator.h"
+#include "support/database.h"
+#include "support/waiting.h"
+
+namespace weir::queue {
+namespace {
+
+using namespace std::chrono_literals;
+using work::Outcome;
+
+class WorkerTest : public test::PgTest {
+ protected:
+  void SetUp() override {
+    PgTest::SetUp();
+    pg::Session session = this->session();
+    schema::migrate(session);
+  }
+
+  std::int64_t enqueue(const std::string& arguments) {
+    pg::Session session = this->session();
+    return session.execute("SELECT weir.enqueue(" + arguments + ")")[0].get<std::int64_t>(0);
+  }
+  void enqueue_many(const std::string& queue, int count) {
+    pg::Session session = this->session();
+    session.execute(
+        "SELECT count(*) FROM weir.enqueue_many($1, ARRAY(SELECT jsonb_build_object('n', n) FROM "
+        "generate_series(1, $2::int4) n), 'count')",
+        queue, count);
+  }
+  std::int64_t count(const std::string& from) {
+    pg::Session session = this->session();
+    return session.execute("SELECT count(*) FROM " + from)[0].get<std::int64_t>(0);
+  }
+  std::string text(const std::string& sql) {
+    pg::Session session = this->session();
+    return session.execute(sql)[0].get<std::string>(0);
+  }
+
+  std::unique_ptr<Worker> worker(WorkerOptions options) {
+    return std::make_unique<Worker>(
+        shared_connector(), [this] { return std::make_unique<Kinds>(functions_); }, std::move(options));
+  }
+  /// Works until nothing is left.
+  void work_off(WorkerOptions options) {
+    options.once = true;
+    const auto worker = this->worker(std::move(options));
+    worker->start();
+    worker->wait_until_finished({});
+    worker->stop();
+  }
+
+  Kinds::Functions functions_;
+};
+
+TEST_F(WorkerTest, EveryJobIsDoneOnceAndNothingIsLeft) {
+  std::atomic<int> calls{0};
+  functions_["count"] = [&](const JobContext&) {
+    ++calls;
+    return Outcome::done();
+  };
+  enqueue_many("q", 5000);
+  work_off({.queues = {"q"}});
+  EXPECT_EQ(calls, 5000);
+  for (const char* table :
+       {"weir.job", "weir.job_claim", "weir.job_later", "weir.job_dead", "weir.process"}) {
+    EXPECT_EQ(count(table), 0) << table;
+  }
+}
+
+TEST_F(WorkerTest, AFailureIsTriedAgainAndThenGivenUp) {
+  std::atomic<int> calls{0};
+  functions_["bad"] = [&](const JobContext& context) -> Outcome {
+    EXPECT_EQ(context.job.attempt, ++calls);
+    throw std::runtime_error("attempt " + std::to_string(context.job.attempt));
+  };
+  const auto id = enqueue("'q', '{}', 'bad', max_attempts => 3");
+  session().execute("UPDATE weir.queue SET backoff_ms = 1, backoff_cap_ms = 1");
+  work_off({.queues = {"q"}});
+  EXPECT_EQ(calls, 3);
+  EXPECT_EQ(text("SELECT id || ' ' || attempt || ' ' || error FROM weir.job_dead"),
+            std::to_string(id) + " 3 attempt 3");
+}
+
+TEST_F(WorkerTest, AnUnknownKindIsADeadLetterAtOnce) {
+  enqueue("'q', '{}', 'mystery'");
+  work_off({.queues = {"q"}});
+  EXPECT_EQ(text("SELECT error FROM weir.job_dead WHERE attempt = 1"),
+            "no handler for jobs of kind \"mystery\"");
+}
+
+TEST_F(WorkerTest, ASleepingWorkerIsWokenByAnEnqueue) {
+  std::atomic<int> calls{0};
+  functions_[""] = [&](const JobContext&) {
+    ++calls;
+    return Outcome::done();
+  };
+  const auto worker = this->worker({.queues = {"q"}, .longest_sleep = 1h});
+  worker->start();
+  worker->runtime().asleep.enable();
+  for (int i = 1; i <= 20; ++i) {
+    ASSERT_TRUE(worker->runtime().asleep.wait(Deadline::after(20s))) << i;
+    enqueue("'q'");
+    test::wait_until([&] { return calls == i; }, "the job");
+  }
+  worker->stop();
+}
+
+TEST_F(WorkerTest, ADeadProcesssJobsAreDoneByAnother) {
+  enqueue_many("q", 10);
+  // A process that claimed and was never heard of again.
+  pg::Session session = this->session();
+  session.execute("INSERT INTO weir.process (name, lease_until) VALUES ('gone', now() - interval '1 s')");
+  session.execute(
+      "WITH t AS (DELETE FROM weir.job RETURNING *) INSERT INTO weir.job_claim (worker_id, queue_id, lane, "
+      "jobs) "
+      "SELECT 1, queue_id, 0, array_agg(ROW(seq, seq, created_at, NULL, priority, 1, max_attempts, kind, "
+      "payload, NULL, "
+      "NULL, NULL)::weir.claimed_job) FROM t GROUP BY 2");
+  std::atomic<int> calls{0};
+  functions_["count"] = [&](const JobContext& context) {
+    EXPECT_EQ(context.job.attempt, 2);
+    ++calls;
+    return Outcome::done();
+  };
+  work_off({.queues = {"q"}});
+  EXPECT_EQ(calls, 10);
+  EXPECT_EQ(count("weir.process"), 0);
+}
+
+TEST_F(WorkerTest, ALostLeaseStopsTheWorkAndItsOutcomeIsRefused) {
+  Wakeup begun;
+  std::atomic<bool> stopped{false};
+  std::atomic<int> calls{0};
+  functions_[""] = [&](const JobContext& context) {
+    if (++calls > 1) return Outcome::done();
+    begun.notify();
+    Wakeup unused;
+    wait_fd(-1, 0, Deadline::after(30s), context.stop, unused);
+    stopped = context.stop.stop_requested();
+    return Outcome::done();
+  };
+  enqueue("'q'");
+  const auto worker = this->worker({.queues = {"q"}, .lease = 1s});
+  worker->start();
+  Wakeup unused;
+  ASSERT_EQ(wait_fd(begun.fd(), POLLIN, Deadline::after(20s), {}, unused), WaitEnd::ready);
+  session().execute("UPDATE weir.process SET dead = true");
+  test::wait_until([&] { return calls == 2; }, "the second attempt, in the next life");
+  EXPECT_TRUE(stopped);
+  test::wait_until([&] { return count("weir.job_claim") == 0; }, "the outcome");
+  EXPECT_EQ(worker->stats().refused, 1U);
+  worker->stop();
+}
+
+TEST_F(WorkerTest, StopHandsBackWhatHasNotBegun) {
+  Wakeup begun;
+  Wakeup go_on;
+  functions_["count"] = [&](const JobContext&) {
+    begun.notify();
+    Wakeup unused;
+    wait_fd(go_on.fd(), POLLIN, Deadline::after(30s), {}, unused);
+    return Outcome::done();
+  };
+  enqueue_many("q", 5);
+  const auto worker = this->worker({.queues = {"q"}, .slots = 1});
+  worker->start();
+  Wakeup unused;
+  ASSERT_EQ(wait_fd(begun.fd(), POLLIN, Deadline::after(20s), {}, unused), WaitEnd::ready);
+  std::jthread stopping([&] { worker->stop(); });
+  test::wait_until([&] { return count("weir.job") > 0; }, "jobs that are handed back");
+  go_on.notify();
+  stopping.join();
+  EXPECT_EQ(count("weir.job_claim"), 0);
+  EXPECT_EQ(count("weir.job WHERE attempt > 0"), 0) << "a job that was handed back has not been tried";
+}
+
+TEST_F(WorkerTest, ARunningJobIsCancelled) {
+  Wakeup begun;
+  functions_[""] = [&](const JobContext& context) {
+    begun.notify();
+    Wakeup unused;
+    wait_fd(-1, 0, Deadline::after(30s), context.stop, unused);
+    return Outcome();
+  };
+  const auto id = enqueue("'q'");
+  const auto worker = this->worker({.queues = {"q"}});
+  worker->start();
+  Wakeup unused;
+  ASSERT_EQ(wait_fd(begun.fd(), POLLIN, Deadline::after(20s), {}, unused), WaitEnd::ready);
+  EXPECT_EQ(text("SELECT weir.cancel_job(" + std::to_string(id) + ")"), "stopping");
+  test::wait_until([&] { return count("weir.job_claim") == 0; }, "its end");
+  EXPECT_EQ(count("weir.job") + count("weir.job_later") + count("weir.job_dead"), 0);
+  worker->stop();
+}
+
+TEST_F(WorkerTest, ALargePayloadArrivesWhole) {
+  std::atomic<std::size_t> size{0};
+  functions_[""] = [&](const JobContext& context) {
+    size = context.job.payload.size();
+    return Outcome::done();
+  };
+  session().execute(
+      "SELECT weir.enqueue('q', jsonb_build_object('x', (SELECT string_agg(md5(n::text), '') FROM "
+      "generate_series(1, 100000) n)))");
+  EXPECT_EQ(count("weir.job_payload"), 1);
+  work_off({.queues = {"q"}});
+  EXPECT_EQ(size, 3200009U);
+  EXPECT_EQ(count("weir.job_payload"), 0);
+}
+
+TEST_F(WorkerTest, HistoryKeepsTheResult) {
+  functions_[""] = [&](const JobContext&) { return Outcome::done(R"({"answer": 42})"); };
+  const auto id = enqueue("'q', '{\"question\": 1}'");
+  session().execute("UPDATE weir.queue SET keep_days = 1");
+  work_off({.queues = {"q"}});
+  EXPECT_EQ(text("SELECT id || ' ' || payload || ' ' || result FROM weir.job_done"),
+            std::to_string(id) + R"( {"question": 1} {"answer": 42})");
+}
+
+TEST_F(WorkerTest, ACapHoldsForAllWorkersTogether) {
+  std::atomic<int> running{0};
+  std::atomic<int> most{0};
+  std::atomic<int> calls{0};
+  functions_["count"] = [&](const JobContext&) {
+    const int now = ++running;
+    int seen = most;
+    while (now > seen && !most.compare_exchange_weak(seen, now)) {
+    }
+    std::this_thread::yield();
+    --running;
+    ++calls;
+    return Outcome::done();
+  };
+  enqueue_many("q", 200);
+  session().execute("UPDATE weir.queue SET max_running = 3");
+  const auto other = this->worker({.queues = {"q"}, .slots = 8});
+  other->start();
+  work_off({.queues = {"q"}, .slots = 8});
+  other->stop();
+  EXPECT_EQ(calls, 200);
+  EXPECT_LE(most, 3);
+  EXPECT_EQ(count("weir.job_slot"), 0);
+}
+
+}  // namespace
+}  // namespace weir::queue
