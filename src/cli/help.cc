@@ -1,6 +1,7 @@
 #include "cli/help.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "cli/parse.h"
 #include "cli/term/table.h"
@@ -73,6 +74,14 @@ std::string help_command(const Command& command, const Paint& paint) {
   text += "\n" + options(global_options(), "Options of every command", paint);
   if (!command.examples.empty()) text += "\n" + examples(command, paint);
   return text;
+}
+
+void show_help(Output& out, bool json, const std::function<std::string(const Paint&)>& text) {
+  if (json) {
+    out.json({{"help", text(Paint(false))}});
+  } else {
+    out.write(text(out.paint()));
+  }
 }
 
 }  // namespace weir::cli

@@ -1,6 +1,7 @@
 #include "cli/program.h"
 
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 
 #include <fcntl.h>
@@ -43,16 +44,10 @@ ExitCode tell(const Failure& failure, bool json, ColorChoice color) {
   return failure.code;
 }
 
-ExitCode show_help(const Registry& registry, const Invocation& invocation, Output& out) {
+std::string help_text(const Registry& registry, const Invocation& invocation, const Paint& paint) {
+  if (invocation.command != nullptr) return help_command(*invocation.command, paint);
   const CommandGroup* const group = registry.find_group(invocation.group);
-  if (invocation.command != nullptr) {
-    out.write(help_command(*invocation.command, out.paint()));
-  } else if (group != nullptr) {
-    out.write(help_group(registry, *group, out.paint()));
-  } else {
-    out.write(help_overview(registry, out.paint()));
-  }
-  return ExitCode::ok;
+  return group == nullptr ? help_overview(registry, paint) : help_group(registry, *group, paint);
 }
 
 LinePrinter::Mode progress_mode(const GlobalOptions& global, const Terminal& terminal) noexcept {
@@ -65,7 +60,10 @@ LinePrinter::Mode progress_mode(const GlobalOptions& global, const Terminal& ter
 ExitCode run_command(const Registry& registry, const Invocation& invocation) {
   const GlobalOptions& global = invocation.global;
   Output out(STDOUT_FILENO, look_at_terminal(STDOUT_FILENO, global.color).color);
-  if (invocation.help) return show_help(registry, invocation, out);
+  if (invocation.help) {
+    show_help(out, global.json, [&](const Paint& paint) { return help_text(registry, invocation, paint); });
+    return ExitCode::ok;
+  }
 
   const StopSignals signals;
   const Terminal terminal = look_at_terminal(STDERR_FILENO, global.color);
@@ -79,6 +77,8 @@ ExitCode run_command(const Registry& registry, const Invocation& invocation) {
 
 int run_program(int argc, const char* const* argv) noexcept {
   occupy_standard_fds();
+  // A reader that left is for Output to notice, also where an error or the help is told.
+  std::signal(SIGPIPE, SIG_IGN);
   bool json = false;
   ColorChoice color = ColorChoice::automatic;
   try {

@@ -108,6 +108,12 @@ class CliDatabase : public PgTest {
     PgTest::TearDown();
   }
 
+  void end_session_of_up() {
+    session().execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND "
+        "application_name = 'weir:api:up'");
+  }
+
   /// A plain user with a password; answers its URL with `password`.
   std::string url_of_user(const std::string& password) {
     role_ = "cli_" + database();
@@ -201,12 +207,36 @@ TEST_F(CliDatabase, PsqlGetsThePasswordAndItsStatusIsOurs) {
   EXPECT_THAT(missing.err, HasSubstr("the program psql was not found on PATH"));
 }
 
+TEST_F(CliDatabase, NobodysFunctionsRunWithTheRightsOfWhoMigratesOrLooks) {
+  // Whoever may create in schema public could offer functions that are nearer to a call than PostgreSQL's
+  // own.
+  session().execute_script(
+      "CREATE FUNCTION public.quote_ident(name) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'caught'; "
+      "END $$;"
+      "CREATE FUNCTION public.has_database_privilege(name, text) RETURNS bool LANGUAGE plpgsql AS "
+      "$$ BEGIN RAISE 'caught'; END $$;");
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"db", "migrate"}, {"doctor"}, {"db", "status"}}) {
+    const WeirResult result = run_weir(words, with_url(url()));
+    EXPECT_THAT(result.out + result.err, Not(HasSubstr("caught")));
+    EXPECT_NE(result.status, 4);
+  }
+}
+
+TEST_F(CliDatabase, UpEndsWhenTheSchemaHasBecomeNewer) {
+  WeirProgram up({"up"}, with_url(url()));
+  up.wait_for("weir: ready");
+  session().execute(
+      "INSERT INTO weir.schema_migration (number, name, checksum, took_ms) VALUES (999, 'later', 'x', 1)");
+  end_session_of_up();
+  EXPECT_EQ(up.wait_end(), 5);
+  EXPECT_THAT(up.err(), HasSubstr("the schema is newer than this binary"));
+}
+
 TEST_F(CliDatabase, UpConnectsAndReconnects) {
   WeirProgram up({"up"}, with_url(tcp_url()));
   EXPECT_EQ(up.wait_for("weir: ready"), "weir: ready; connect with: psql '" + tcp_conninfo().display() + "'");
-  session().execute(
-      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND "
-      "application_name = 'weir:api:up'");
+  end_session_of_up();
   up.wait_for_error("the connection to the database was lost");
   up.wait_for_error("the database is back");
   up.signal(SIGTERM);

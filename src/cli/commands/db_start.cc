@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/database_status.h"
 #include "cli/migrating.h"
@@ -27,7 +28,7 @@ ExitCode run(Context& context) {
     return ExitCode::ok;
   }
   context.out.line(fmt::format("PostgreSQL {} is running (process {}), data in {}", status.version,
-                               status.pid.value_or(0), status.data_dir.string()));
+                               status.pid.value_or(0), printable(status.data_dir.string())));
   context.out.line(fmt::format("connect with: {}", psql_command(status.url)));
   if (status.port) context.out.line("over TCP:     psql \"$(weir db url --tcp)\"");
   context.out.line("stop it with: weir db stop");

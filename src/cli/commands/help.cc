@@ -9,24 +9,23 @@
 namespace weir::cli {
 namespace {
 
-ExitCode run(Context& context) {
+std::string text_on(const std::string& path, const Paint& paint) {
   const Registry registry = all_commands();
+  if (path.empty()) return help_overview(registry, paint);
+  if (const Command* const command = registry.find(path)) return help_command(*command, paint);
+  if (const CommandGroup* const group = registry.find_group(path)) return help_group(registry, *group, paint);
+  std::vector<std::string_view> known;
+  known.reserve(registry.commands.size());
+  for (const Command& each : registry.commands) known.push_back(each.path);
+  const auto near = closest(path, known);
+  throw Error(ExitCode::usage, fmt::format("there is no command '{}'", printable(path)),
+              near ? fmt::format("Did you mean 'weir help {}'? All commands: weir help", *near)
+                   : "All commands: weir help");
+}
+
+ExitCode run(Context& context) {
   const std::string path = fmt::format("{}", fmt::join(context.arguments.words, " "));
-  if (path.empty()) {
-    context.out.write(help_overview(registry, context.out.paint()));
-  } else if (const Command* command = registry.find(path)) {
-    context.out.write(help_command(*command, context.out.paint()));
-  } else if (const CommandGroup* group = registry.find_group(path)) {
-    context.out.write(help_group(registry, *group, context.out.paint()));
-  } else {
-    std::vector<std::string_view> known;
-    known.reserve(registry.commands.size());
-    for (const Command& each : registry.commands) known.push_back(each.path);
-    const auto near = closest(path, known);
-    throw Error(ExitCode::usage, fmt::format("there is no command '{}'", printable(path)),
-                near ? fmt::format("Did you mean 'weir help {}'? All commands: weir help", *near)
-                     : "All commands: weir help");
-  }
+  show_help(context.out, context.global.json, [&](const Paint& paint) { return text_on(path, paint); });
   return ExitCode::ok;
 }
 

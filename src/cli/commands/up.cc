@@ -110,6 +110,7 @@ class Keeper {
         }
       } catch (const Error& error) {
         if (error.exit_code() == ExitCode::interrupted) return false;
+        if (error.exit_code() == ExitCode::refused) throw;  // no waiting makes a newer schema older
         log::warn("the database is not back yet", {{"reason", error.what()}, {"attempt", attempt}});
       }
       const Duration pause = backoff_delay(kRecovery, attempt, random_unit());
