@@ -86,7 +86,8 @@ TEST(CliDatabaseUrl, StartAndStopAreRefused) {
     EXPECT_EQ(result.status, 5);
     EXPECT_THAT(result.err,
                 AllOf(HasSubstr("DATABASE_URL names another server (postgresql://eve@db.example/x)"),
-                      HasSubstr("env -u DATABASE_URL"), Not(HasSubstr("sesame"))));
+                      HasSubstr(std::string("env -u DATABASE_URL weir db ") + verb + "\n"),
+                      Not(HasSubstr("sesame"))));
   }
 }
 

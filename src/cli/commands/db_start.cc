@@ -20,9 +20,11 @@ ExitCode run(Context& context) {
   announce_start(context, server.status());
   const embedded::ServerStatus started = server.start(Deadline::after(kStartSpan), context.stop);
   show_notices(context, started);
-  migrate_database(context, connector_for(pg::Conninfo::parse(started.url)));
+  const schema::MigrationReport report =
+      migrate_database(context, connector_for(pg::Conninfo::parse(started.url)));
 
-  const DatabaseStatus status = look_at_database(context, choice);
+  DatabaseStatus status = look_at_database(context, choice);
+  status.notices.insert(status.notices.end(), report.notices.begin(), report.notices.end());
   if (context.global.json) {
     context.out.json(to_json(status));
     return ExitCode::ok;
