@@ -90,6 +90,23 @@ TEST_F(MigrateTest, ScriptsDoNotMeetWhatIsInTheUsersSearchPath) {
   EXPECT_NE(text("SELECT id::text FROM weir.instance"), "00000000-0000-0000-0000-000000000000");
 }
 
+TEST_F(MigrateTest, ScriptsMeetTheSameSettingsInEveryDatabase) {
+  const std::string alter = "ALTER DATABASE \"" + database() + "\" SET ";
+  session().execute(alter + "statement_timeout = '1h'");
+  session().execute(alter + "lock_timeout = '1h'");
+  session().execute(alter + "standard_conforming_strings = off");
+  if (session().server_version() >= 170000) session().execute(alter + "transaction_timeout = '1h'");
+  session().execute(alter + "default_transaction_read_only = on");
+  const std::vector<Migration> known =
+      known_and({"CREATE TABLE weir.met AS SELECT current_setting('search_path') AS search_path,"
+                 " current_setting('lock_timeout') AS lock_timeout,"
+                 " current_setting('statement_timeout') AS statement_timeout,"
+                 " current_setting('standard_conforming_strings') AS strings,"
+                 " coalesce(current_setting('transaction_timeout', true), '0') AS transaction_timeout;"});
+  migrate_all(known);
+  EXPECT_EQ(text("SELECT met::text FROM weir.met"), "(\"pg_catalog, pg_temp\",2s,0,on,0)");
+}
+
 TEST_F(MigrateTest, ConcurrentMigratorsApplyEachMigrationOnce) {
   constexpr int kMigrators = 4;
   std::latch start(kMigrators);
