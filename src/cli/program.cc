@@ -44,12 +44,6 @@ ExitCode tell(const Failure& failure, bool json, ColorChoice color) {
   return failure.code;
 }
 
-std::string help_text(const Registry& registry, const Invocation& invocation, const Paint& paint) {
-  if (invocation.command != nullptr) return help_command(*invocation.command, paint);
-  const CommandGroup* const group = registry.find_group(invocation.group);
-  return group == nullptr ? help_overview(registry, paint) : help_group(registry, *group, paint);
-}
-
 LinePrinter::Mode progress_mode(const GlobalOptions& global, const Terminal& terminal) noexcept {
   if (global.quiet || global.json || global.log_format == log::Format::json) return LinePrinter::Mode::silent;
   // A log between the steps would be overwritten by them.
@@ -61,8 +55,9 @@ ExitCode run_command(const Registry& registry, const Invocation& invocation) {
   const GlobalOptions& global = invocation.global;
   Output out(STDOUT_FILENO, look_at_terminal(STDOUT_FILENO, global.color).color);
   if (invocation.help) {
-    show_help(out, global.json, [&](const Paint& paint) { return help_text(registry, invocation, paint); });
-    return ExitCode::ok;
+    const bool shown = show_help(out, global.json, registry,
+                                 invocation.command == nullptr ? invocation.group : invocation.command->path);
+    return shown ? ExitCode::ok : ExitCode::usage;
   }
 
   const StopSignals signals;

@@ -9,11 +9,10 @@
 namespace weir::cli {
 namespace {
 
-std::string text_on(const std::string& path, const Paint& paint) {
+ExitCode run(Context& context) {
   const Registry registry = all_commands();
-  if (path.empty()) return help_overview(registry, paint);
-  if (const Command* const command = registry.find(path)) return help_command(*command, paint);
-  if (const CommandGroup* const group = registry.find_group(path)) return help_group(registry, *group, paint);
+  const std::string path = fmt::format("{}", fmt::join(context.arguments.words, " "));
+  if (show_help(context.out, context.global.json, registry, path)) return ExitCode::ok;
   std::vector<std::string_view> known;
   known.reserve(registry.commands.size());
   for (const Command& each : registry.commands) known.push_back(each.path);
@@ -21,12 +20,6 @@ std::string text_on(const std::string& path, const Paint& paint) {
   throw Error(ExitCode::usage, fmt::format("there is no command '{}'", printable(path)),
               near ? fmt::format("Did you mean 'weir help {}'? All commands: weir help", *near)
                    : "All commands: weir help");
-}
-
-ExitCode run(Context& context) {
-  const std::string path = fmt::format("{}", fmt::join(context.arguments.words, " "));
-  show_help(context.out, context.global.json, [&](const Paint& paint) { return text_on(path, paint); });
-  return ExitCode::ok;
 }
 
 }  // namespace
