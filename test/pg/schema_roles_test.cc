@@ -189,21 +189,21 @@ TEST_F(RolesTest, ApplyGrantsTakesBackWhatIsNotDeclaredAndThenHasNothingToDo) {
   EXPECT_TRUE(session.run<sql::ApplyGrants>().empty());
   session.execute_script(
       "GRANT DELETE ON weir.instance TO weir_viewer; GRANT SELECT ON weir.instance TO PUBLIC;"
-      "CREATE FUNCTION weir.enqueue(kind text) RETURNS int LANGUAGE sql AS 'SELECT 1';"
+      "CREATE FUNCTION weir.answer(kind text) RETURNS int LANGUAGE sql AS 'SELECT 1';"
       "CREATE PROCEDURE weir.tidy() LANGUAGE sql AS 'SELECT 1';"
-      "INSERT INTO weir.role_grant VALUES ('weir_producer', 'routine', 'weir.enqueue(text)', 'EXECUTE');");
+      "INSERT INTO weir.role_grant VALUES ('weir_producer', 'routine', 'weir.answer(text)', 'EXECUTE');");
   const auto changes = session.run<sql::ApplyGrants>();
   std::string statements;
   for (const auto row : changes) statements.append(row.statement).append("\n");
   EXPECT_EQ(statements,
-            "GRANT EXECUTE ON ROUTINE weir.enqueue(text) TO weir_producer\n"
+            "GRANT EXECUTE ON ROUTINE weir.answer(text) TO weir_producer\n"
             "REVOKE DELETE ON TABLE weir.instance FROM weir_viewer\n"
-            "REVOKE EXECUTE ON ROUTINE weir.enqueue(text) FROM PUBLIC\n"
+            "REVOKE EXECUTE ON ROUTINE weir.answer(text) FROM PUBLIC\n"
             "REVOKE EXECUTE ON ROUTINE weir.tidy() FROM PUBLIC\n"
             "REVOKE SELECT ON TABLE weir.instance FROM PUBLIC\n");
   EXPECT_TRUE(session.run<sql::ApplyGrants>().empty());
-  EXPECT_EQ(outcome("weir_producer", "SELECT weir.enqueue('x')"), "ok");
-  EXPECT_EQ(outcome("weir_viewer", "SELECT weir.enqueue('x')"), kInsufficientPrivilege);
+  EXPECT_EQ(outcome("weir_producer", "SELECT weir.answer('x')"), "ok");
+  EXPECT_EQ(outcome("weir_viewer", "SELECT weir.answer('x')"), kInsufficientPrivilege);
 
   session.execute("INSERT INTO weir.role_grant VALUES ('weir_viewer', 'table', 'weir.gone', 'SELECT')");
   EXPECT_THROW(session.run<sql::ApplyGrants>(), pg::Error);
