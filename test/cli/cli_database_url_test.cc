@@ -167,7 +167,8 @@ TEST_F(CliDatabase, MigratePlansFirstAndThenDoes) {
   const WeirSetup setup = with_url(url());
   const WeirResult plan = run_weir({"db", "migrate", "--plan"}, setup);
   EXPECT_EQ(plan.status, 0) << plan.err;
-  EXPECT_THAT(plan.out, AllOf(HasSubstr("     1  foundation  pending\n"), HasSubstr("nothing was changed")));
+  EXPECT_THAT(plan.out, AllOf(::testing::ContainsRegex("     1  foundation +pending\n"),
+                              HasSubstr("nothing was changed")));
   EXPECT_EQ(nlohmann::json::parse(run_weir({"db", "migrate", "--plan", "--json"}, setup).out).at("applied"),
             0);
 
