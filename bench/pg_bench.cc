@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
+#include <functional>
 #include <thread>
 
 #include <fmt/format.h>
@@ -98,87 +99,72 @@ Measurement pipelined_inserts(Scene& scene) {
           .against = "pgbench \\startpipeline"};
 }
 
-/// Both sides read the same file and load it over one connection that they open themselves.
-Measurement copy_file(Scene& scene, const std::string& name, const std::filesystem::path& file,
-                      const std::string& format) {
+struct CopyFile {
+  std::filesystem::path path;
+  std::string format;
+};
+
+/// `load` beside psql, which sends `file`: each empties the table first and opens its own connection.
+Measurement copy_beside_psql(Scene& scene, const std::string& name, const CopyFile& file,
+                             const std::function<void(pg::CopyIn&)>& load) {
+  const std::string format = " (format " + file.format + ")";
   pg::Session session = scene.session();
-  const auto emptied = [&] {
+  const auto rate_of = [&](const std::function<void()>& work) {
     session.execute("TRUNCATE bench_copy");
     session.execute("CHECKPOINT");
+    return static_cast<double>(kRows) / seconds_of(work);
   };
   const Pair rate = in_turn(
       kRounds,
       [&] {
-        emptied();
-        return static_cast<double>(kRows) / seconds_of([&] {
-                 pg::Session loader = scene.session();
-                 pg::CopyIn copy(loader, "COPY bench_copy FROM STDIN (FORMAT " + format + ")");
-                 std::ifstream input(file, std::ios::binary);
-                 std::string buffer(std::size_t{64} * 1024, '\0');
-                 while (input.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) ||
-                        input.gcount() > 0) {
-                   copy.write({buffer.data(), static_cast<std::size_t>(input.gcount())});
-                 }
-                 copy.finish();
-               });
+        return rate_of([&] {
+          pg::Session loader = scene.session();
+          pg::CopyIn copy(loader, "COPY bench_copy FROM STDIN" + format);
+          load(copy);
+          copy.finish();
+        });
       },
       [&] {
-        emptied();
-        const std::string command = "\\copy bench_copy from '" + file.string() + "' (format " + format + ")";
-        return static_cast<double>(kRows) / seconds_of([&] {
-                 (void)scene.run_tool({"psql", "-X", "-q", "-c", command, scene.url()});
-               });
+        const std::string command = "\\copy bench_copy from '" + file.path.string() + "'" + format;
+        return rate_of([&] { (void)scene.run_tool({"psql", "-X", "-q", "-c", command, scene.url()}); });
       });
-  return {.name = name,
-          .value = rate.ours,
-          .unit = "rows/s",
-          .ratio = rate.ours / rate.theirs,
-          .target = 0.95,
-          .against = "psql \\copy"};
+  return {.name = name, .value = rate.ours, .unit = "rows/s", .ratio = rate.ours / rate.theirs};
+}
+
+/// Both sides read the same file.
+Measurement copy_file(Scene& scene, const CopyFile& file) {
+  Measurement result =
+      copy_beside_psql(scene, "COPY of a " + file.format + " file", file, [&](pg::CopyIn& copy) {
+        std::ifstream input(file.path, std::ios::binary);
+        std::string buffer(std::size_t{64} * 1024, '\0');
+        while (input.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || input.gcount() > 0)
+          copy.write({buffer.data(), static_cast<std::size_t>(input.gcount())});
+      });
+  result.target = 0.95;
+  result.against = "psql \\copy";
+  return result;
 }
 
 /// What a load does: C++ values, encoded and sent; beside psql, which only sends a file that was encoded
 /// before.
-Measurement copy_encoded(Scene& scene, const std::filesystem::path& file) {
-  pg::Session session = scene.session();
-  const auto emptied = [&] {
-    session.execute("TRUNCATE bench_copy");
-    session.execute("CHECKPOINT");
-  };
-  const Pair rate = in_turn(
-      kRounds,
-      [&] {
-        emptied();
-        return static_cast<double>(kRows) / seconds_of([&] {
-                 pg::Session loader = scene.session();
-                 pg::CopyIn copy(loader, "COPY bench_copy FROM STDIN (FORMAT binary)");
-                 pg::CopyBinary rows(3);
-                 for (std::int64_t n = 0; n < kRows; ++n) {
-                   rows.begin_row();
-                   rows.add(n);
-                   rows.add(static_cast<double>(n) * 0.5);
-                   rows.add(std::string_view("a payload of thirty characters"));
-                   if (rows.bytes().size() < std::size_t{64} * 1024) continue;
-                   copy.write(rows.bytes());
-                   rows.clear();
-                 }
-                 rows.finish();
-                 copy.write(rows.bytes());
-                 copy.finish();
-               });
-      },
-      [&] {
-        emptied();
-        const std::string command = "\\copy bench_copy from '" + file.string() + "' (format binary)";
-        return static_cast<double>(kRows) / seconds_of([&] {
-                 (void)scene.run_tool({"psql", "-X", "-q", "-c", command, scene.url()});
-               });
+Measurement copy_encoded(Scene& scene, const CopyFile& file) {
+  Measurement result =
+      copy_beside_psql(scene, "COPY of values, encoded on the way", file, [](pg::CopyIn& copy) {
+        pg::CopyBinary rows(3);
+        for (std::int64_t n = 0; n < kRows; ++n) {
+          rows.begin_row();
+          rows.add(n);
+          rows.add(static_cast<double>(n) * 0.5);
+          rows.add(std::string_view("a payload of thirty characters"));
+          if (rows.bytes().size() < std::size_t{64} * 1024) continue;
+          copy.write(rows.bytes());
+          rows.clear();
+        }
+        rows.finish();
+        copy.write(rows.bytes());
       });
-  return {.name = "COPY of values, encoded on the way",
-          .value = rate.ours,
-          .unit = "rows/s",
-          .ratio = rate.ours / rate.theirs,
-          .against = "psql \\copy of a binary file"};
+  result.against = "psql \\copy of a binary file";
+  return result;
 }
 
 /// From the request to stop until the call has come back, while the server does not answer: the worst of
@@ -226,11 +212,11 @@ std::vector<Measurement> bench_pg(Scene& scene) {
       "AS payload "
       "FROM generate_series(0, " +
       std::to_string(kRows - 1) + ") n");
-  const auto text = scene.folder() / "rows.txt";
-  const auto binary = scene.folder() / "rows.bin";
-  for (const auto& [file, format] : {std::pair(text, "text"), std::pair(binary, "binary")}) {
-    std::ofstream output(file, std::ios::binary);
-    pg::CopyOut copy(session, std::string("COPY (TABLE bench_rows) TO STDOUT (FORMAT ") + format + ")");
+  const CopyFile text{scene.folder() / "rows.txt", "text"};
+  const CopyFile binary{scene.folder() / "rows.bin", "binary"};
+  for (const CopyFile& file : {text, binary}) {
+    std::ofstream output(file.path, std::ios::binary);
+    pg::CopyOut copy(session, "COPY (TABLE bench_rows) TO STDOUT (FORMAT " + file.format + ")");
     while (const auto piece = copy.next())
       output.write(piece->data(), static_cast<std::streamsize>(piece->size()));
   }
@@ -238,8 +224,8 @@ std::vector<Measurement> bench_pg(Scene& scene) {
   results.push_back(round_trip(scene));
   results.push_back(stop_latency(scene));
   results.push_back(pipelined_inserts(scene));
-  results.push_back(copy_file(scene, "COPY of a text file", text, "text"));
-  results.push_back(copy_file(scene, "COPY of a binary file", binary, "binary"));
+  results.push_back(copy_file(scene, text));
+  results.push_back(copy_file(scene, binary));
   results.push_back(copy_encoded(scene, binary));
   return results;
 }

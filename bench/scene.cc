@@ -38,6 +38,7 @@ Scene::Scene() : folder_(make_folder()), server_(options_for(folder_)) {
   status_ = server_.start(Deadline::after(kServerSpan), {});
   pg::Connector::Options options;
   options.session.timeout = kToolSpan;
+  options.users_search_path = true;
   connector_ = std::make_unique<pg::Connector>(pg::Conninfo::parse(status_.url), options);
 }
 

@@ -38,10 +38,14 @@ StopSignals::~StopSignals() {
 void StopSignals::watch(const std::stop_token& done) {
   Wakeup wakeup;
   Deadline patience = Deadline::never();
+  bool was_pressed = false;
   while (wait_fd(signals_.get(), POLLIN, Deadline::never(), done, wakeup) == WaitEnd::ready) {
     signalfd_siginfo info{};
     if (::read(signals_.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info)) continue;
-    if (patience.expired()) ::_exit(static_cast<int>(ExitCode::interrupted));
+    // Ctrl-C comes from the kernel; what a wrapper passes on is sent by a process.
+    const bool pressed = info.ssi_signo == SIGINT && info.ssi_code == SI_KERNEL;
+    if (patience.expired() || (pressed && was_pressed)) ::_exit(static_cast<int>(ExitCode::interrupted));
+    was_pressed = was_pressed || pressed;
     if (!patience.is_never()) continue;
     patience = Deadline::after(kSameWish);
     received_ = static_cast<int>(info.ssi_signo);

@@ -9,11 +9,12 @@
 
 namespace weir {
 
-/// Turns SIGINT, SIGTERM and SIGHUP (the terminal is gone) into a stop request while it lives. Another one a
-/// second later or more ends the process at once with 130; before that it is the same wish, because wrappers
-/// signal a process and then its group. Made once, by main, before any other thread, because threads inherit
-/// the mask that keeps the signals for it. While it lives SIGPIPE is ignored as well: a closed pipe is an
-/// error of write, not the end of the process.
+/// Turns SIGINT, SIGTERM and SIGHUP (the terminal is gone) into a stop request while it lives. A second
+/// Ctrl-C on the terminal ends the process at once with 130. So does another signal that a process sent, but
+/// only a second later or more: before that it is the same wish, because wrappers signal a process and then
+/// its group. Made once, by main, before any other thread, because threads inherit the mask that keeps the
+/// signals for it. While it lives SIGPIPE is ignored as well: a closed pipe is an error of write, not the end
+/// of the process.
 class StopSignals {
  public:
   StopSignals();

@@ -22,8 +22,10 @@ std::optional<int> Arguments::number(std::string_view option, int least, int mos
   const char* const end = text->data() + text->size();
   const auto parsed = std::from_chars(text->data(), end, number);
   if (parsed.ec != std::errc() || parsed.ptr != end || number < least || number > most) {
-    throw Error(ExitCode::usage, fmt::format("--{} is '{}', which is not a number from {} to {}", option,
-                                             printable(*text), least, most));
+    throw Error(ExitCode::usage,
+                fmt::format("--{} is '{}', which is not a number from {} to {}", option, printable(*text),
+                            least, most),
+                "The command's --help says what it is for.");
   }
   return number;
 }

@@ -80,8 +80,10 @@ void require_private(const DatabaseChoice& choice, std::string_view command) {
       ExitCode::refused,
       fmt::format("weir {} is for the project's private PostgreSQL, but {} names another server ({})",
                   command, choice.source, choice.given->display()),
-      "Start and stop that server by its own means, or leave DATABASE_URL and --database-url out: env "
-      "-u DATABASE_URL weir db start");
+      fmt::format(
+          "Start and stop that server by its own means, or leave DATABASE_URL and --database-url out: "
+          "env -u DATABASE_URL weir {}",
+          command));
 }
 
 }  // namespace weir::cli

@@ -1,6 +1,10 @@
 #include "cli/help.h"
 
+#include <optional>
+#include <string>
+
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "cli/parse.h"
 #include "cli/term/table.h"
@@ -48,8 +52,6 @@ std::string examples(const Command& command, const Paint& paint) {
   return heading(paint, "Examples") + listing.render(paint);
 }
 
-}  // namespace
-
 std::string help_overview(const Registry& registry, const Paint& paint) {
   return "Weir, a concurrency-safe ELT engine on PostgreSQL\n\nUsage: weir COMMAND [OPTION]...\n\n" +
          commands(registry, "", paint) + "\n" + options(global_options(), "Options of every command", paint) +
@@ -73,6 +75,26 @@ std::string help_command(const Command& command, const Paint& paint) {
   text += "\n" + options(global_options(), "Options of every command", paint);
   if (!command.examples.empty()) text += "\n" + examples(command, paint);
   return text;
+}
+
+std::optional<std::string> help_on(const Registry& registry, std::string_view path, const Paint& paint) {
+  if (path.empty()) return help_overview(registry, paint);
+  if (const Command* const command = registry.find(path)) return help_command(*command, paint);
+  if (const CommandGroup* const group = registry.find_group(path)) return help_group(registry, *group, paint);
+  return std::nullopt;
+}
+
+}  // namespace
+
+bool show_help(Output& out, bool json, const Registry& registry, std::string_view path) {
+  const std::optional<std::string> text = help_on(registry, path, json ? Paint(false) : out.paint());
+  if (!text) return false;
+  if (json) {
+    out.json({{"help", *text}});
+  } else {
+    out.write(*text);
+  }
+  return true;
 }
 
 }  // namespace weir::cli

@@ -1,16 +1,13 @@
 #pragma once
 
-#include <string>
+#include <string_view>
 
 #include "cli/command.h"
-#include "cli/term/paint.h"
 
 namespace weir::cli {
 
-/// All commands, and the options they share.
-std::string help_overview(const Registry& registry, const Paint& paint);
-/// The commands of a group.
-std::string help_group(const Registry& registry, const CommandGroup& group, const Paint& paint);
-std::string help_command(const Command& command, const Paint& paint);
+/// Shows what a command takes, or the commands of a group, or for an empty path all commands and the options
+/// they share; as `{"help": "<text>"}` where JSON is wanted. False for a path that names nothing.
+[[nodiscard]] bool show_help(Output& out, bool json, const Registry& registry, std::string_view path);
 
 }  // namespace weir::cli

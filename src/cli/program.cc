@@ -1,6 +1,7 @@
 #include "cli/program.h"
 
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 
 #include <fcntl.h>
@@ -43,18 +44,6 @@ ExitCode tell(const Failure& failure, bool json, ColorChoice color) {
   return failure.code;
 }
 
-ExitCode show_help(const Registry& registry, const Invocation& invocation, Output& out) {
-  const CommandGroup* const group = registry.find_group(invocation.group);
-  if (invocation.command != nullptr) {
-    out.write(help_command(*invocation.command, out.paint()));
-  } else if (group != nullptr) {
-    out.write(help_group(registry, *group, out.paint()));
-  } else {
-    out.write(help_overview(registry, out.paint()));
-  }
-  return ExitCode::ok;
-}
-
 LinePrinter::Mode progress_mode(const GlobalOptions& global, const Terminal& terminal) noexcept {
   if (global.quiet || global.json || global.log_format == log::Format::json) return LinePrinter::Mode::silent;
   // A log between the steps would be overwritten by them.
@@ -65,7 +54,11 @@ LinePrinter::Mode progress_mode(const GlobalOptions& global, const Terminal& ter
 ExitCode run_command(const Registry& registry, const Invocation& invocation) {
   const GlobalOptions& global = invocation.global;
   Output out(STDOUT_FILENO, look_at_terminal(STDOUT_FILENO, global.color).color);
-  if (invocation.help) return show_help(registry, invocation, out);
+  if (invocation.help) {
+    const bool shown = show_help(out, global.json, registry,
+                                 invocation.command == nullptr ? invocation.group : invocation.command->path);
+    return shown ? ExitCode::ok : ExitCode::usage;
+  }
 
   const StopSignals signals;
   const Terminal terminal = look_at_terminal(STDERR_FILENO, global.color);
@@ -79,6 +72,8 @@ ExitCode run_command(const Registry& registry, const Invocation& invocation) {
 
 int run_program(int argc, const char* const* argv) noexcept {
   occupy_standard_fds();
+  // A reader that left is for Output to notice, also where an error or the help is told.
+  std::signal(SIGPIPE, SIG_IGN);
   bool json = false;
   ColorChoice color = ColorChoice::automatic;
   try {

@@ -63,6 +63,26 @@ ErrorInfo together(std::optional<ErrorInfo> before, ErrorInfo failure) {
   return failure;
 }
 
+/// Said in the connection's first message, not by SET: then it is what RESET and DISCARD ALL return to.
+constexpr const char* kOwnSearchPath = "-c search_path=pg_catalog,pg_temp";
+
+/// A pooler that hands server processes around refuses a setting of one client; SET would reach the others.
+/// So there the user's own path counts, which doctor reports.
+bool is_refused_by_pooler(const Error& error) {
+  return error.sqlstate() == "08P01" &&
+         std::string_view(error.what()).find("unsupported startup parameter") != std::string_view::npos;
+}
+
+Wire connect_wire(const Conninfo& conninfo, const Limit& limit, bool users_search_path) {
+  if (users_search_path) return Wire::connect(conninfo, limit);
+  try {
+    return Wire::connect(conninfo, limit, kOwnSearchPath);
+  } catch (const ConnectionLost& error) {
+    if (!is_refused_by_pooler(error)) throw;
+  }
+  return Wire::connect(conninfo, limit);
+}
+
 }  // namespace
 
 Connector::Connector(Conninfo conninfo, Options options)
@@ -77,7 +97,7 @@ Session Connector::connect(Role role, std::string_view id, const Limit& limit) c
   for (std::size_t i = 0; i < hosts.size(); ++i) {
     const Deadline deadline = share_of(limit.deadline, hosts.size() - i).sooner(Deadline::after(timeout));
     try {
-      Wire wire = Wire::connect(hosts[i], {deadline, limit.stop});
+      Wire wire = connect_wire(hosts[i], {deadline, limit.stop}, options_.users_search_path);
       check_server(wire, hosts[i], options_.require_primary);
       return {std::move(wire), options_.session};
     } catch (const ConnectionLost& error) {

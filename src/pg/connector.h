@@ -17,6 +17,10 @@ class Connector {
     Session::Options session{};
     /// Refuse a hot standby, on which every write would fail later.
     bool require_primary = true;
+    /// Names without a schema are found as the user set it up: for sessions that run SQL of the user. Weir's
+    /// own see pg_catalog alone, so that no function or operator of somebody's schema is ever taken for
+    /// PostgreSQL's.
+    bool users_search_path = false;
   };
 
   explicit Connector(Conninfo conninfo) : Connector(std::move(conninfo), Options()) {}

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <thread>
 #include <utility>
 
@@ -49,12 +50,21 @@ bool needs_resolver(const Conninfo& conninfo) {
   return false;
 }
 
-PGconn* connect_start(const Conninfo& conninfo) {
+PGconn* connect_start(const Conninfo& conninfo, const std::string& switches) {
   std::vector<const char*> keys;
   std::vector<const char*> values;
   for (const auto& [key, value] : conninfo.options()) {
     keys.push_back(key.c_str());
     values.push_back(value.c_str());
+  }
+  std::string options;
+  if (!switches.empty()) {
+    // What is set here hides the environment's, and of a keyword given twice the last counts.
+    const char* const environment = std::getenv("PGOPTIONS");
+    options = std::string(conninfo.get("options").value_or(environment == nullptr ? "" : environment));
+    options.append(options.empty() ? "" : " ").append(switches);
+    keys.push_back("options");
+    values.push_back(options.c_str());
   }
   keys.push_back(nullptr);
   values.push_back(nullptr);
@@ -125,11 +135,12 @@ void Canceller::cancel_soon() const noexcept {
 
 void Wire::Finish::operator()(PGconn* connection) const noexcept { PQfinish(connection); }
 
-Wire::Connection Wire::start_connecting(const Conninfo& conninfo, const Limit& limit, Wakeup& wakeup) {
-  if (!needs_resolver(conninfo)) return Connection(connect_start(conninfo));
+Wire::Connection Wire::start_connecting(const Conninfo& conninfo, const std::string& switches,
+                                        const Limit& limit, Wakeup& wakeup) {
+  if (!needs_resolver(conninfo)) return Connection(connect_start(conninfo, switches));
   auto pending = std::make_shared<PendingStart>();
-  std::thread([pending, conninfo] {
-    PGconn* connection = connect_start(conninfo);
+  std::thread([pending, conninfo, switches] {
+    PGconn* connection = connect_start(conninfo, switches);
     const MutexLock lock(pending->mutex);
     if (pending->abandoned) {
       PQfinish(connection);
@@ -155,9 +166,9 @@ Wire::Wire(Connection connection) : connection_(std::move(connection)) {
   PQsetErrorVerbosity(connection_.get(), PQERRORS_VERBOSE);  // only so does a refusal carry its SQLSTATE
 }
 
-Wire Wire::connect(const Conninfo& conninfo, const Limit& limit) {
+Wire Wire::connect(const Conninfo& conninfo, const Limit& limit, const std::string& switches) {
   Wakeup wakeup;
-  Connection started = start_connecting(conninfo, limit, wakeup);
+  Connection started = start_connecting(conninfo, switches, limit, wakeup);
   if (!started) throw std::bad_alloc();
   Wire wire(std::move(started));
   PGconn* const connection = wire.handle();

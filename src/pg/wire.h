@@ -47,7 +47,8 @@ class Canceller {
 /// unknown.
 class Wire {
  public:
-  static Wire connect(const Conninfo& conninfo, const Limit& limit);
+  /// `switches` are for the server process (`-c name=value`), behind those of the connection string.
+  static Wire connect(const Conninfo& conninfo, const Limit& limit, const std::string& switches = {});
 
   Wire(Wire&&) noexcept = default;
   Wire& operator=(Wire&&) noexcept = default;
@@ -114,7 +115,8 @@ class Wire {
   using Connection = std::unique_ptr<pg_conn, Finish>;
 
   explicit Wire(Connection connection);
-  static Connection start_connecting(const Conninfo& conninfo, const Limit& limit, Wakeup& wakeup);
+  static Connection start_connecting(const Conninfo& conninfo, const std::string& switches,
+                                     const Limit& limit, Wakeup& wakeup);
 
   [[nodiscard]] pg_conn* handle() const;
   void check_sent(int accepted);

@@ -24,6 +24,8 @@ constexpr auto kLockKey = static_cast<std::int64_t>(fnv1a("weir.schema_migration
 /// (a lock that was not free) and not by a lost connection.
 constexpr Duration kGrace = std::chrono::seconds(5);
 constexpr std::string_view kInsufficientPrivilege = "42501";
+/// The migration that makes weir.apply_grants().
+constexpr int kGrantsSince = 2;
 
 enum class Obstacle { other_migrator, lock, conflict };
 
@@ -90,9 +92,12 @@ class Migrator {
     in_turn(step, [&] {
       // Another migrator may have been faster: only what is read under the lock counts.
       if (sound_plan().applied + 1 != step.number) return;
+      become_schema_owner();
       const Migration& migration = options_.known[static_cast<std::size_t>(step.number) - 1];
       const SteadyTime begin = std::chrono::steady_clock::now();
       session_.execute_script(migration.sql);
+      // In the script's own transaction: nobody ever sees a function that PUBLIC may execute.
+      if (step.number >= kGrantsSince) session_.run<sql::ApplyGrants>();
       const Duration took = std::chrono::steady_clock::now() - begin;
       session_.run<sql::RecordMigration>(migration.number, migration.name, migration.checksum,
                                          std::chrono::ceil<std::chrono::milliseconds>(took).count());
@@ -107,7 +112,20 @@ class Migrator {
   void make_roles_in_turn() {
     rights_ = migration_rights(session_);
     if (!rights_.is_schema_owner) return;
-    in_turn({}, [&] { report_.notices = role_notices(make_roles(session_), rights_.user); });
+    in_turn({}, [&] {
+      report_.notices = role_notices(make_roles(session_), rights_.user);
+      become_schema_owner();
+      session_.run<sql::ApplyGrants>();
+    });
+  }
+
+  /// Until the end of the transaction. What a superuser or a member of the owner's role makes would be theirs
+  /// otherwise, and the owner could neither change nor grant it; and scripts get no more rights than they
+  /// need.
+  void become_schema_owner() {
+    rights_ = migration_rights(session_);
+    if (!rights_.schema_owner || *rights_.schema_owner == rights_.user) return;
+    session_.execute("SET LOCAL ROLE " + *rights_.schema_owner);  // it comes quoted
   }
 
   /// Runs `body` in a transaction that holds the migrators' lock, again and again until it commits.
@@ -148,6 +166,7 @@ class Migrator {
     transaction.set_local("lock_timeout", millis(lock_wait));
     // Our deadline ends it; the user's default is meant for queries.
     transaction.set_local("statement_timeout", "0");
+    if (session_.server_version() >= 170000) transaction.set_local("transaction_timeout", "0");
     transaction.set_local("standard_conforming_strings", "on");
     transaction.set_local("client_min_messages", "warning");
   }

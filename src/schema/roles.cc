@@ -24,7 +24,6 @@ std::vector<RoleResult> make_roles(pg::Session& session) {
   std::vector<RoleResult> results;
   const auto rows = session.run<sql::CreateRoles>();
   for (const auto row : rows) results.push_back({std::string(row.role), parse_outcome(row.outcome)});
-  session.run<sql::ApplyGrants>();
   return results;
 }
 

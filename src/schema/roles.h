@@ -20,8 +20,8 @@ struct RoleResult {
   RoleOutcome outcome = RoleOutcome::present;
 };
 
-/// Makes the group roles that are missing and lets the catalogue agree with weir.role_grant. Part of
-/// migrate(): it needs a transaction that holds the migrators' lock, and a user who owns the schema.
+/// Makes the group roles that are missing, as far as this user may; weir.apply_grants() gives them their
+/// rights.
 std::vector<RoleResult> make_roles(pg::Session& session);
 
 /// What an administrator has to know or do, with the SQL for it; empty when all roles are in order.

@@ -48,7 +48,9 @@ class NetworkTest : public test::PgTest {
     PgTest::TearDown();
   }
 
-  [[nodiscard]] Connector through_gate() const { return Connector(gate_->through(tcp_conninfo())); }
+  [[nodiscard]] Connector through_gate() const {
+    return {gate_->through(tcp_conninfo()), {.users_search_path = true}};
+  }
   [[nodiscard]] Session gated_session() const { return through_gate().connect(Role::api, "gated"); }
   std::int64_t events() { return session().execute("SELECT count(*) FROM event")[0].get<std::int64_t>(0); }
 

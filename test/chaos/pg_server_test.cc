@@ -25,7 +25,7 @@ class ServerTest : public ::testing::Test {
     session.set("synchronous_commit", "on");  // so that the table itself survives the kill
     session.execute("CREATE TABLE event (id int8)");
   }
-  [[nodiscard]] Connector connector() const { return Connector(server_.conninfo()); }
+  [[nodiscard]] Connector connector() const { return {server_.conninfo(), {.users_search_path = true}}; }
   [[nodiscard]] Session session() const { return connector().connect(Role::api, "test"); }
 
   test::TestServer server_;

@@ -82,6 +82,9 @@ TEST_F(CliDoctor, FindsAPoolerInTransactionMode) {
   EXPECT_EQ(report.verdict("pooler"), "warn") << report.document;
   EXPECT_THAT(report.find("pooler").at("message"), HasSubstr("leases and polling"));
   EXPECT_EQ(report.verdict("version"), "ok");
+  // This one refuses a search_path of our own, too.
+  EXPECT_THAT(report.document.dump(), HasSubstr("the pooler in between refuses Weir's search_path"));
+  EXPECT_THAT(examine(url()).document.dump(), ::testing::Not(HasSubstr("search_path")));
 }
 
 TEST(CliDoctorUnreached, IsAFindingAndExitCode4) {

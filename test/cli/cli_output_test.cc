@@ -1,6 +1,7 @@
 // Standard output that is closed, full or not read.
 #include <array>
 #include <string>
+#include <vector>
 
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -9,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <gmock/gmock.h>
 
+#include "base/error.h"
 #include "exec/child.h"
 #include "exec/spawn.h"
 #include "weir_program.h"
@@ -57,16 +59,23 @@ TEST(CliOutput, AReaderThatLeftIsNoFailure) {
   EXPECT_EQ(piped.err, "");
 
   // The same without a race: the reader is gone before the program begins.
-  std::array<int, 2> ends{};
-  ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
-  const UniqueFd write_end(ends[1]);
-  ::close(ends[0]);
-  exec::Command command;
-  command.argv = {weir_binary(), "help"};
-  const pid_t pid = exec::spawn_child(command, {STDIN_FILENO, write_end.get(), STDERR_FILENO});
-  int status = -1;
-  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
-  EXPECT_EQ(status, 0);
+  const auto status_unread = [](const std::vector<std::string>& words) {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw_errno("pipe2");
+    const UniqueFd write_end(ends[1]);
+    ::close(ends[0]);
+    exec::Command command;
+    command.argv = {weir_binary()};
+    command.argv.insert(command.argv.end(), words.begin(), words.end());
+    const pid_t pid = exec::spawn_child(command, {STDIN_FILENO, write_end.get(), write_end.get()});
+    int status = -1;
+    EXPECT_EQ(::waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  };
+  EXPECT_EQ(status_unread({"help"}), 0);
+  EXPECT_EQ(status_unread({"--help"}), 0);
+  EXPECT_EQ(status_unread({"docter"}), 2);
+  EXPECT_EQ(status_unread({"docter", "--json"}), 2);
 }
 
 }  // namespace

@@ -99,6 +99,17 @@ TEST_F(CliPrivate, StartLeavesItRunningUntilStop) {
   EXPECT_FALSE(answers(tcp));
 }
 
+TEST_F(CliPrivate, WhatAnAdministratorShouldKnowIsInTheDocumentToo) {
+  ASSERT_EQ(run({"db", "start"}).status, 0);
+  ASSERT_EQ(run({"db", "psql", "--", "-Xqc", "ALTER ROLE weir_viewer LOGIN"}).status, 0);
+  const auto about_the_role = HasSubstr("Role weir_viewer exists and is more than a group");
+  EXPECT_THAT(nlohmann::json::parse(run({"db", "start", "--json"}).out).at("notices").dump(), about_the_role);
+  WeirProgram up({"up", "--json"}, setup());
+  EXPECT_THAT(nlohmann::json::parse(up.wait_for("ready")).at("notices").dump(), about_the_role);
+  up.signal(SIGINT);
+  EXPECT_EQ(up.wait_end(), 0);
+}
+
 TEST_F(CliPrivate, UpRunsUntilCtrlCAndTheServerEndsWithIt) {
   WeirProgram up({"up"}, setup());
   const std::string line = up.wait_for("weir: ready");

@@ -60,6 +60,23 @@ TEST(CliWords, HelpIsTheSameByAnyName) {
   EXPECT_EQ(run_weir({"db", "start", "-h"}).out, run_weir({"help", "db", "start"}).out);
 }
 
+TEST(CliWords, HelpIsADocumentWhereJsonIsWanted) {
+  for (const Words& words : {Words{"help", "db"}, {"db", "--help"}, {"help", "db", "start"}, {"-h"}}) {
+    Words with_json = words;
+    with_json.insert(with_json.begin(), "--json");
+    with_json.insert(with_json.begin(), "--color=always");
+    const auto document = nlohmann::json::parse(run_weir(with_json).out);
+    EXPECT_EQ(document.at("help"), run_weir(words).out);
+  }
+}
+
+TEST(CliWords, PsqlHasNoJson) {
+  const WeirResult result = run_weir({"db", "psql", "--json"});
+  EXPECT_EQ(result.status, 2);
+  EXPECT_EQ(nlohmann::json::parse(result.out).at("error").at("code"), 2);
+  EXPECT_THAT(result.out, HasSubstr("weir db psql -- --csv"));
+}
+
 TEST(CliWords, EveryCommandHasHelpWithExamples) {
   for (const std::string path : {"up", "db start", "db stop", "db status", "db url", "db psql", "db migrate",
                                  "doctor", "version", "help"}) {

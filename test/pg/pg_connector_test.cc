@@ -1,3 +1,5 @@
+#include <cstdlib>
+
 #include <gtest/gtest.h>
 
 #include "pg/pooler.h"
@@ -109,6 +111,51 @@ TEST_F(ConnectorTest, EveryHostThatFailedIsNamed) {
   const std::string text = error.what();
   EXPECT_NE(text.find(std::to_string(first)), std::string::npos) << text;
   EXPECT_NE(text.find(std::to_string(second)), std::string::npos) << text;
+}
+
+std::string search_path(Session& session) {
+  return session.execute("SELECT current_setting('search_path')")[0].get<std::string>(0);
+}
+
+TEST_F(ConnectorTest, NothingOfAUsersSchemaIsTakenForPostgreSQLsOwn) {
+  // Nearer to count(..) and to the operator than PostgreSQL's own, and in front of it.
+  session().execute_script(
+      "CREATE SCHEMA trap; CREATE FUNCTION trap.lower(text) RETURNS text LANGUAGE sql AS $$ SELECT 'caught' "
+      "$$;"
+      "CREATE FUNCTION trap.add(int, int) RETURNS int LANGUAGE sql AS 'SELECT 666';"
+      "CREATE OPERATOR trap.+ (FUNCTION = trap.add, LEFTARG = int, RIGHTARG = int);");
+  session().execute("ALTER DATABASE " + database() + " SET search_path = trap, pg_catalog");
+  const auto answers = [](Session& session) {
+    return session.execute("SELECT concat_ws(' ', lower('A'), 1 + 1)")[0].get<std::string>(0);
+  };
+  Session users = session();
+  EXPECT_EQ(answers(users), "caught 666");
+
+  Session own = connector().connect(Role::api, "test");
+  EXPECT_EQ(answers(own), "a 2");
+  own.execute("CREATE TEMPORARY VIEW pg_class AS SELECT 1 AS mine");
+  EXPECT_EQ(own.execute("SELECT count(*) > 1 FROM pg_class")[0].get<bool>(0), true);
+  own.execute("SET search_path = trap");
+  own.execute("DISCARD ALL");
+  EXPECT_EQ(answers(own), "a 2");
+}
+
+TEST_F(ConnectorTest, OptionsOfTheConnectionStringStay) {
+  Conninfo conninfo = tcp_conninfo();
+  conninfo.set("options", "-c work_mem=1234kB -c search_path=public");
+  Session own = Connector(conninfo).connect(Role::api, "test");
+  EXPECT_EQ(search_path(own), "pg_catalog,pg_temp");
+  EXPECT_EQ(own.execute("SELECT current_setting('work_mem')")[0].get<std::string>(0), "1234kB");
+  Session users = Connector(conninfo, {.users_search_path = true}).connect(Role::api, "test");
+  EXPECT_EQ(search_path(users), "public");
+}
+
+TEST_F(ConnectorTest, TheEnvironmentsOptionsStay) {
+  ::setenv("PGOPTIONS", "-c work_mem=1235kB", 1);
+  Session own = connector().connect(Role::api, "test");
+  ::unsetenv("PGOPTIONS");
+  EXPECT_EQ(search_path(own), "pg_catalog,pg_temp");
+  EXPECT_EQ(own.execute("SELECT current_setting('work_mem')")[0].get<std::string>(0), "1235kB");
 }
 
 TEST_F(ConnectorTest, ThePrivateServerIsNoPooler) { EXPECT_EQ(detect_pooling(connector()), Pooling::none); }

@@ -152,6 +152,7 @@ TEST_F(PipelineTest, AnUnfinishedOneClosesTheSession) {
 TEST_F(PipelineTest, WorksWithoutPreparedStatements) {
   Connector::Options options;
   options.session.prepare = false;
+  options.users_search_path = true;
   Session session = Connector(connector().conninfo(), options).connect(Role::api, "test");
   Pipeline pipeline(session, {&kInsert});
   for (std::int64_t id = 0; id < 10; ++id) insert(pipeline, id);

@@ -20,7 +20,9 @@ class PoolTest : public PgTest {
   [[nodiscard]] PoolOptions options(std::size_t size, std::size_t overflow = 0) const {
     return {.name = "test", .role = Role::task, .size = size, .overflow = overflow};
   }
-  [[nodiscard]] Pool pool(PoolOptions options) const { return {shared_connector(), std::move(options)}; }
+  [[nodiscard]] Pool pool(PoolOptions options) const {
+    return {std::make_shared<const Connector>(users_connector()), std::move(options)};
+  }
   static std::int64_t number(Session& session, const std::string& sql) {
     return session.execute(sql)[0].get<std::int64_t>(0);
   }

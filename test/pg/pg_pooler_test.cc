@@ -64,6 +64,13 @@ TEST_F(PoolerTest, NamedQueriesWorkThroughTransactionModeWithoutPreparing) {
   }
 }
 
+TEST_F(PoolerTest, APoolerThatRefusesTheSearchPathStillConnects) {
+  const PgBouncer bouncer(PgBouncer::Mode::session);
+  Session session = through(bouncer).connect(Role::api, "test");
+  EXPECT_NE(session.execute("SELECT current_setting('search_path')")[0].get<std::string>(0),
+            "pg_catalog,pg_temp");
+}
+
 TEST_F(PoolerTest, ALockTakenThroughTransactionModeIsNoticedAtTheLatestAtItsRelease) {
   const PgBouncer bouncer(PgBouncer::Mode::transaction);
   const Connector connector = through(bouncer);

@@ -12,6 +12,7 @@
 #include "pg/transaction.h"
 #include "schema/migrator.h"
 #include "schema/schema_check.h"
+#include "support/actions.h"
 #include "support/database.h"
 #include "support/waiting.h"
 
@@ -19,6 +20,8 @@ namespace weir::schema {
 namespace {
 
 using namespace std::chrono_literals;
+using test::failure_of;
+using test::in_background;
 using Kind = MigrationEvent::Kind;
 
 /// The binary's migrations and then some of the test.
@@ -42,29 +45,6 @@ class MigrateTest : public test::PgTest {
   }
   static int last() { return static_cast<int>(known_migrations().size()); }
 };
-
-/// A thread whose exceptions fail the test instead of ending the program.
-template <class Action>
-std::jthread in_background(Action action) {
-  return std::jthread([action] {
-    try {
-      action();
-    } catch (const std::exception& error) {
-      ADD_FAILURE() << error.what();
-    }
-  });
-}
-
-/// The error that `action` throws; an empty one when there was none.
-template <class Action>
-Error failure_of(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  return {ExitCode::ok, ""};
-}
 
 TEST_F(MigrateTest, BringsAnEmptyDatabaseUpAndIsIdempotent) {
   const MigrationReport first = migrate_all();
@@ -108,6 +88,23 @@ TEST_F(MigrateTest, ScriptsDoNotMeetWhatIsInTheUsersSearchPath) {
   session().execute("ALTER DATABASE \"" + database() + "\" SET search_path = trap, pg_catalog");
   migrate_all();
   EXPECT_NE(text("SELECT id::text FROM weir.instance"), "00000000-0000-0000-0000-000000000000");
+}
+
+TEST_F(MigrateTest, ScriptsMeetTheSameSettingsInEveryDatabase) {
+  const std::string alter = "ALTER DATABASE \"" + database() + "\" SET ";
+  session().execute(alter + "statement_timeout = '1h'");
+  session().execute(alter + "lock_timeout = '1h'");
+  session().execute(alter + "standard_conforming_strings = off");
+  if (session().server_version() >= 170000) session().execute(alter + "transaction_timeout = '1h'");
+  session().execute(alter + "default_transaction_read_only = on");
+  const std::vector<Migration> known =
+      known_and({"CREATE TABLE weir.met AS SELECT current_setting('search_path') AS search_path,"
+                 " current_setting('lock_timeout') AS lock_timeout,"
+                 " current_setting('statement_timeout') AS statement_timeout,"
+                 " current_setting('standard_conforming_strings') AS strings,"
+                 " coalesce(current_setting('transaction_timeout', true), '0') AS transaction_timeout;"});
+  migrate_all(known);
+  EXPECT_EQ(text("SELECT met::text FROM weir.met"), "(\"pg_catalog, pg_temp\",2s,0,on,0)");
 }
 
 TEST_F(MigrateTest, ConcurrentMigratorsApplyEachMigrationOnce) {
@@ -256,6 +253,39 @@ TEST_F(MigrateTest, StopEndsTheWait) {
                                  .known = known,
                                  .on_event = [&](const MigrationEvent&) { stop.request_stop(); }}),
                pg::Cancelled);
+}
+
+TEST_F(MigrateTest, RightsAreAppliedInTheTransactionOfEachMigration) {
+  migrate_all();
+  // Later ones fail: nothing makes up for what was not done with the first.
+  EXPECT_THROW(migrate_all(known_and(
+                   {"CREATE FUNCTION weir.forgotten() RETURNS int LANGUAGE sql AS 'SELECT 1';"
+                    "CREATE TABLE weir.shown (i int);"
+                    "INSERT INTO weir.role_grant VALUES ('weir_viewer', 'table', 'weir.shown', 'SELECT');",
+                    "SELECT 1/0;"})),
+               pg::Error);
+  EXPECT_EQ(text("SELECT has_function_privilege('public', 'weir.forgotten()', 'EXECUTE')::text"), "false");
+  EXPECT_EQ(text("SELECT has_table_privilege('weir_viewer', 'weir.shown', 'SELECT')::text"), "true");
+}
+
+TEST_F(MigrateTest, AMigrationThatGrantsWhatDoesNotExistIsUndone) {
+  migrate_all();
+  const Error error = failure_of([&] {
+    migrate_all(known_and(
+        {"INSERT INTO weir.role_grant VALUES ('weir_viewer', 'table', 'weir.misspelt', 'SELECT');"}));
+  });
+  EXPECT_NE(std::string(error.what()).find("weir.role_grant names table weir.misspelt"), std::string::npos)
+      << error.what();
+  EXPECT_EQ(text("SELECT max(number)::text FROM weir.schema_migration"), std::to_string(last()));
+}
+
+TEST_F(MigrateTest, FunctionsBringTheirOwnSearchPath) {
+  migrate_all();
+  // The body of BEGIN ATOMIC was bound when it was made.
+  EXPECT_EQ(text("SELECT coalesce(string_agg(oid::regprocedure::text, ', '), 'all') FROM pg_proc "
+                 "WHERE pronamespace = 'weir'::regnamespace AND prosqlbody IS NULL "
+                 "AND NOT coalesce(proconfig, '{}') @> ARRAY['search_path=pg_catalog, pg_temp']"),
+            "all");
 }
 
 TEST_F(MigrateTest, AScriptThatFailsLeavesNothingOfItself) {

@@ -1,8 +1,10 @@
 // Roles belong to the whole server, so these tests have one of their own.
 
 #include <memory>
+#include <span>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -13,6 +15,7 @@
 #include "schema/queries.h"
 #include "schema/roles.h"
 #include "schema/schema_check.h"
+#include "support/actions.h"
 #include "support/server.h"
 #include "support/waiting.h"
 
@@ -20,20 +23,10 @@ namespace weir::schema {
 namespace {
 
 using namespace std::chrono_literals;
+using test::failure_of;
+using test::in_background;
 
 constexpr const char* kInsufficientPrivilege = "42501";
-
-/// A thread whose exceptions fail the test instead of ending the program.
-template <class Action>
-std::jthread in_background(Action action) {
-  return std::jthread([action] {
-    try {
-      action();
-    } catch (const std::exception& error) {
-      ADD_FAILURE() << error.what();
-    }
-  });
-}
 
 class RolesTest : public ::testing::Test {
  protected:
@@ -63,8 +56,9 @@ class RolesTest : public ::testing::Test {
     session.execute("SET SESSION AUTHORIZATION " + pg::quote_identifier(role));
     return session;
   }
-  static MigrationReport migrate_as(pg::Session session) {
-    return migrate(session, {.limit = pg::Limit::within(60s)});
+  static MigrationReport migrate_as(pg::Session session,
+                                    std::span<const Migration> known = known_migrations()) {
+    return migrate(session, {.limit = pg::Limit::within(60s), .known = known});
   }
   static std::string text(pg::Session session, const std::string& sql) {
     return session.execute(sql)[0].get<std::string>(0);
@@ -86,14 +80,10 @@ class RolesTest : public ::testing::Test {
 };
 
 TEST_F(RolesTest, AUserWithoutRightsIsToldTheExactGrant) {
-  try {
-    migrate_as(as("o'Hara"));
-    FAIL() << "the migration went through";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.exit_code(), ExitCode::database);
-    EXPECT_STREQ(error.what(), "user \"o'Hara\" may not create schema weir in database roles");
-    EXPECT_NE(error.remedy().find("GRANT CREATE ON DATABASE roles TO \"o'Hara\";"), std::string::npos);
-  }
+  const Error error = failure_of([] { migrate_as(as("o'Hara")); });
+  EXPECT_EQ(error.exit_code(), ExitCode::database);
+  EXPECT_STREQ(error.what(), "user \"o'Hara\" may not create schema weir in database roles");
+  EXPECT_NE(error.remedy().find("GRANT CREATE ON DATABASE roles TO \"o'Hara\";"), std::string::npos);
   pg::Session session = as("o'Hara");
   EXPECT_EQ(plan(session).applied, 0);
 }
@@ -146,6 +136,7 @@ TEST_F(RolesTest, TwoDatabasesMayMakeTheRolesAtTheSameTime) {
   pg::Session first = admin();
   pg::Transaction transaction(first);
   EXPECT_EQ(make_roles(first).at(0).outcome, RoleOutcome::created);
+  first.run<sql::ApplyGrants>();
   TestSignal<int> pid;
   pid.enable();
   std::jthread second = in_background([&] {
@@ -153,6 +144,7 @@ TEST_F(RolesTest, TwoDatabasesMayMakeTheRolesAtTheSameTime) {
     pg::Transaction waiting(session);
     pid.emit(session.backend_pid());
     EXPECT_EQ(make_roles(session).at(0).outcome, RoleOutcome::present);
+    session.run<sql::ApplyGrants>();
     waiting.commit();
   });
   // It has met the uncommitted role of the first one in the catalogue.
@@ -179,12 +171,8 @@ TEST_F(RolesTest, ProducersReadNoTable) {
   EXPECT_EQ(outcome("weir_producer", "SELECT * FROM weir.instance"), kInsufficientPrivilege);
   EXPECT_EQ(outcome("weir_producer", "SELECT * FROM weir.schema_migration"), kInsufficientPrivilege);
   pg::Session session = as("weir_producer");
-  try {
-    require_schema(session);
-    FAIL() << "a producer could read the record";
-  } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "user weir_producer may not read Weir's tables in this database");
-  }
+  EXPECT_STREQ(failure_of([&] { require_schema(session); }).what(),
+               "user weir_producer may not read Weir's tables in this database");
 }
 
 TEST_F(RolesTest, PublicGetsNothing) {
@@ -201,21 +189,21 @@ TEST_F(RolesTest, ApplyGrantsTakesBackWhatIsNotDeclaredAndThenHasNothingToDo) {
   EXPECT_TRUE(session.run<sql::ApplyGrants>().empty());
   session.execute_script(
       "GRANT DELETE ON weir.instance TO weir_viewer; GRANT SELECT ON weir.instance TO PUBLIC;"
-      "CREATE FUNCTION weir.enqueue(kind text) RETURNS int LANGUAGE sql AS 'SELECT 1';"
+      "CREATE FUNCTION weir.answer(kind text) RETURNS int LANGUAGE sql AS 'SELECT 1';"
       "CREATE PROCEDURE weir.tidy() LANGUAGE sql AS 'SELECT 1';"
-      "INSERT INTO weir.role_grant VALUES ('weir_producer', 'routine', 'weir.enqueue(text)', 'EXECUTE');");
+      "INSERT INTO weir.role_grant VALUES ('weir_producer', 'routine', 'weir.answer(text)', 'EXECUTE');");
   const auto changes = session.run<sql::ApplyGrants>();
   std::string statements;
   for (const auto row : changes) statements.append(row.statement).append("\n");
   EXPECT_EQ(statements,
-            "GRANT EXECUTE ON ROUTINE weir.enqueue(text) TO weir_producer\n"
+            "GRANT EXECUTE ON ROUTINE weir.answer(text) TO weir_producer\n"
             "REVOKE DELETE ON TABLE weir.instance FROM weir_viewer\n"
-            "REVOKE EXECUTE ON ROUTINE weir.enqueue(text) FROM PUBLIC\n"
+            "REVOKE EXECUTE ON ROUTINE weir.answer(text) FROM PUBLIC\n"
             "REVOKE EXECUTE ON ROUTINE weir.tidy() FROM PUBLIC\n"
             "REVOKE SELECT ON TABLE weir.instance FROM PUBLIC\n");
   EXPECT_TRUE(session.run<sql::ApplyGrants>().empty());
-  EXPECT_EQ(outcome("weir_producer", "SELECT weir.enqueue('x')"), "ok");
-  EXPECT_EQ(outcome("weir_viewer", "SELECT weir.enqueue('x')"), kInsufficientPrivilege);
+  EXPECT_EQ(outcome("weir_producer", "SELECT weir.answer('x')"), "ok");
+  EXPECT_EQ(outcome("weir_viewer", "SELECT weir.answer('x')"), kInsufficientPrivilege);
 
   session.execute("INSERT INTO weir.role_grant VALUES ('weir_viewer', 'table', 'weir.gone', 'SELECT')");
   EXPECT_THROW(session.run<sql::ApplyGrants>(), pg::Error);
@@ -228,12 +216,30 @@ TEST_F(RolesTest, WhoDoesNotOwnTheSchemaIsToldWhoDoes) {
   admin().execute_script(
       "CREATE ROLE boss; ALTER SCHEMA weir OWNER TO boss; DELETE FROM weir.schema_migration "
       "WHERE number = (SELECT max(number) FROM weir.schema_migration)");
-  try {
-    migrate_as(as("o'Hara"));
-    FAIL() << "the migration went through";
-  } catch (const Error& error) {
-    EXPECT_NE(error.remedy().find("GRANT boss TO \"o'Hara\";"), std::string::npos) << error.remedy();
-  }
+  const Error error = failure_of([] { migrate_as(as("o'Hara")); });
+  EXPECT_NE(error.remedy().find("GRANT boss TO \"o'Hara\";"), std::string::npos) << error.remedy();
+}
+
+TEST_F(RolesTest, WhateverAnAdministratorOrAMemberMigratesBelongsToTheSchemasOwner) {
+  admin().execute("CREATE SCHEMA weir AUTHORIZATION \"o'Hara\"");
+  EXPECT_TRUE(migrate_as(admin()).notices.empty());  // the roles are made with the administrator's own rights
+  EXPECT_EQ(text(admin(),
+                 "SELECT string_agg(DISTINCT o.owner::regrole::text, ' ') FROM ("
+                 "SELECT relowner AS owner FROM pg_class WHERE relnamespace = 'weir'::regnamespace UNION ALL "
+                 "SELECT proowner FROM pg_proc WHERE pronamespace = 'weir'::regnamespace) o"),
+            "\"o'Hara\"");
+  EXPECT_EQ(text(admin(), "SELECT DISTINCT applied_by FROM weir.schema_migration"),
+            text(admin(), "SELECT session_user::text"));
+  EXPECT_EQ(outcome("weir_viewer", "SELECT * FROM weir.instance"), "ok");
+
+  admin().execute_script("CREATE ROLE boss; GRANT \"o'Hara\" TO boss;");
+  std::vector<Migration> known(known_migrations().begin(), known_migrations().end());
+  known.push_back(
+      {static_cast<int>(known.size()) + 1, "by_a_member", "x", "CREATE TABLE weir.late (i int);"});
+  migrate_as(as("boss"), known);
+  EXPECT_EQ(text(admin(), "SELECT relowner::regrole::text FROM pg_class WHERE oid = 'weir.late'::regclass"),
+            "\"o'Hara\"");
+  EXPECT_TRUE(migrate_as(as("o'Hara"), known).applied.empty());
 }
 
 }  // namespace

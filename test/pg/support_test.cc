@@ -83,7 +83,7 @@ TEST(TestServerItself, ComesBackAfterItWasKilledAndAfterItWasFrozen) {
   TestServer server;
   const pg::Connector connector(server.conninfo());
   pg::Session session = connector.connect(pg::Role::api, "test");
-  session.execute("CREATE TABLE kept AS SELECT 7 AS n");
+  session.execute("CREATE TABLE public.kept AS SELECT 7 AS n");
   session.execute("CHECKPOINT");
 
   session.set_timeout(100ms);
@@ -96,7 +96,7 @@ TEST(TestServerItself, ComesBackAfterItWasKilledAndAfterItWasFrozen) {
   EXPECT_THROW(static_cast<void>(connector.connect(pg::Role::api, "test")), pg::ConnectionLost);
   server.start();
   pg::Session after = pg::Connector(server.tcp_conninfo()).connect(pg::Role::api, "test");
-  EXPECT_EQ(after.execute("SELECT n FROM kept")[0].get<std::int32_t>(0), 7);
+  EXPECT_EQ(after.execute("SELECT n FROM public.kept")[0].get<std::int32_t>(0), 7);
 
   server.configure({{"max_prepared_transactions", "7"}});
   server.restart();

@@ -64,6 +64,10 @@ void PgTest::check_for_leaks(pg::Session& admin) const {
   if (!left.empty()) ADD_FAILURE() << "the test left behind:" << left;
 }
 
+pg::Connector PgTest::users_connector() const {
+  return {connector_->conninfo(), {.users_search_path = true}};
+}
+
 std::string PgTest::url() const { return connector_->conninfo().url(); }
 std::string PgTest::tcp_url() const { return tcp_conninfo().url(); }
 

@@ -20,8 +20,10 @@ class PgTest : public ::testing::Test {
   [[nodiscard]] const std::string& database() const noexcept { return database_; }
   [[nodiscard]] const pg::Connector& connector() const noexcept { return *connector_; }
   [[nodiscard]] std::shared_ptr<const pg::Connector> shared_connector() const noexcept { return connector_; }
-  /// A session of role api for the test itself.
-  [[nodiscard]] pg::Session session() const { return connector_->connect(pg::Role::api, "test"); }
+  /// A session of role api for the test itself, with the search_path that a user has.
+  [[nodiscard]] pg::Session session() const { return users_connector().connect(pg::Role::api, "test"); }
+  /// For sessions that run SQL of users.
+  [[nodiscard]] pg::Connector users_connector() const;
   [[nodiscard]] pg::Conninfo tcp_conninfo() const { return TestServer::shared().tcp_conninfo(database_); }
   /// For other programs: DATABASE_URL, psql.
   [[nodiscard]] std::string url() const;

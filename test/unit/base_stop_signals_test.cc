@@ -2,6 +2,8 @@
 #include <cerrno>
 #include <optional>
 
+#include <pty.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
@@ -51,6 +53,56 @@ void insist() {
 
 TEST(StopSignalsDeathTest, WhoInsistsEndsTheProcess) {
   EXPECT_EXIT(insist(), ExitedWithCode(static_cast<int>(ExitCode::interrupted)), "");
+}
+
+/// Becomes the only process of a terminal, whose keyboard is the answer.
+int take_a_terminal() {
+  int keyboard = -1;
+  int terminal = -1;
+  if (::setsid() < 0 || ::openpty(&keyboard, &terminal, nullptr, nullptr, nullptr) != 0 ||
+      ::ioctl(terminal, TIOCSCTTY, 0) != 0)
+    ::_exit(kNotAsExpected);
+  return keyboard;
+}
+
+void press_ctrl_c(int keyboard) {
+  if (::write(keyboard, "\x03", 1) != 1) ::_exit(kNotAsExpected);
+}
+
+void press_twice() {
+  const int keyboard = take_a_terminal();
+  const StopSignals signals;
+  press_ctrl_c(keyboard);
+  wait_for_stop(signals);
+  if (signals.received() != SIGINT) ::_exit(kNotAsExpected);
+  press_ctrl_c(keyboard);
+  Wakeup wakeup;
+  wait_fd(-1, 0, Deadline::after(std::chrono::seconds(20)), {}, wakeup);
+  ::_exit(kNotAsExpected);
+}
+
+TEST(StopSignalsDeathTest, ASecondCtrlCEndsTheProcess) {
+  EXPECT_EXIT(press_twice(), ExitedWithCode(static_cast<int>(ExitCode::interrupted)), "");
+}
+
+void press_once_below_a_wrapper() {
+  const int keyboard = take_a_terminal();
+  {
+    const StopSignals signals;
+    press_ctrl_c(keyboard);
+    wait_for_stop(signals);
+    ::kill(::getpid(), SIGINT);
+    ::kill(::getpid(), SIGTERM);
+    // They have been read when no longer pending; the end of the scope waits for what follows from them.
+    for (sigset_t pending{}; ::sigpending(&pending) == 0 &&
+                             (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1);) {
+    }
+  }
+  ::_exit(kAsExpected);
+}
+
+TEST(StopSignalsDeathTest, WhatAWrapperPassesOnAtOnceIsTheSameWish) {
+  EXPECT_EXIT(press_once_below_a_wrapper(), ExitedWithCode(kAsExpected), "");
 }
 
 void write_to_a_closed_pipe(bool with_signals) {

@@ -85,6 +85,15 @@ TEST(DoctorJudge, SeveralSettingsAreSeveralFindings) {
   EXPECT_EQ(judge_settings(facts).size(), 2U);
 }
 
+TEST(DoctorJudge, ASearchPathThatThePoolerRefused) {
+  DoctorFacts facts = healthy();
+  facts.own_search_path = false;
+  const Findings findings = judge_settings(facts);
+  ASSERT_EQ(findings.size(), 1U);
+  EXPECT_EQ(findings[0].verdict, Verdict::warn);
+  EXPECT_THAT(findings[0].remedy, HasSubstr("ALTER ROLE eve SET search_path = pg_catalog, pg_temp"));
+}
+
 TEST(DoctorJudge, WhatCannotBeWritten) {
   EXPECT_EQ(judge_primary(with_setting("default_transaction_read_only", "on")).verdict, Verdict::fail);
   DoctorFacts standby = healthy();

@@ -84,6 +84,9 @@ TEST(MigrationFile, RefusesScriptsThatCouldBeAppliedInPart) {
             "2: a migration must not control the transaction it runs in (COMMIT)");
   EXPECT_NE(fault("001_a.sql", "begin; SELECT 1; end;"), "none");
   EXPECT_NE(fault("001_a.sql", "/* x */ Rollback;"), "none");
+  EXPECT_EQ(fault("001_a.sql", "SELECT 1; PREPARE /* x */ Transaction 'half';"),
+            "1: a migration must not control the transaction it runs in (Transaction)");
+  EXPECT_EQ(fault("001_a.sql", "PREPARE p AS SELECT 1;"), "none");
   EXPECT_EQ(fault("001_a.sql", "DO $$ BEGIN COMMIT; END $$; SELECT 'commit;';"), "none");
   EXPECT_EQ(fault("001_a.sql", "SELECT 1;\nSELECT 2"), "2: the last statement has no semicolon");
   EXPECT_EQ(fault("001_a.sql", "-- nothing\n"), "1: the migration has no statement");

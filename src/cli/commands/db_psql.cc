@@ -35,6 +35,10 @@ void restore_signals() noexcept {
 }
 
 ExitCode run(Context& context) {
+  if (context.global.json) {
+    throw Error(ExitCode::usage, "db psql becomes psql, which knows no --json",
+                "For machines: weir db psql -- --csv -c 'select ..'");
+  }
   const pg::Conninfo conninfo = running_database(context.global, choose_database(context.global));
   const std::string psql = find_psql().string();
   // Arguments are visible to everybody on the machine, the environment is not.

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/database_status.h"
 #include "cli/migrating.h"
@@ -19,15 +20,17 @@ ExitCode run(Context& context) {
   announce_start(context, server.status());
   const embedded::ServerStatus started = server.start(Deadline::after(kStartSpan), context.stop);
   show_notices(context, started);
-  migrate_database(context, connector_for(pg::Conninfo::parse(started.url)));
+  const schema::MigrationReport report =
+      migrate_database(context, connector_for(pg::Conninfo::parse(started.url)));
 
-  const DatabaseStatus status = look_at_database(context, choice);
+  DatabaseStatus status = look_at_database(context, choice);
+  status.notices.insert(status.notices.end(), report.notices.begin(), report.notices.end());
   if (context.global.json) {
     context.out.json(to_json(status));
     return ExitCode::ok;
   }
   context.out.line(fmt::format("PostgreSQL {} is running (process {}), data in {}", status.version,
-                               status.pid.value_or(0), status.data_dir.string()));
+                               status.pid.value_or(0), printable(status.data_dir.string())));
   context.out.line(fmt::format("connect with: {}", psql_command(status.url)));
   if (status.port) context.out.line("over TCP:     psql \"$(weir db url --tcp)\"");
   context.out.line("stop it with: weir db stop");

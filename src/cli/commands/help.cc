@@ -12,22 +12,14 @@ namespace {
 ExitCode run(Context& context) {
   const Registry registry = all_commands();
   const std::string path = fmt::format("{}", fmt::join(context.arguments.words, " "));
-  if (path.empty()) {
-    context.out.write(help_overview(registry, context.out.paint()));
-  } else if (const Command* command = registry.find(path)) {
-    context.out.write(help_command(*command, context.out.paint()));
-  } else if (const CommandGroup* group = registry.find_group(path)) {
-    context.out.write(help_group(registry, *group, context.out.paint()));
-  } else {
-    std::vector<std::string_view> known;
-    known.reserve(registry.commands.size());
-    for (const Command& each : registry.commands) known.push_back(each.path);
-    const auto near = closest(path, known);
-    throw Error(ExitCode::usage, fmt::format("there is no command '{}'", printable(path)),
-                near ? fmt::format("Did you mean 'weir help {}'? All commands: weir help", *near)
-                     : "All commands: weir help");
-  }
-  return ExitCode::ok;
+  if (show_help(context.out, context.global.json, registry, path)) return ExitCode::ok;
+  std::vector<std::string_view> known;
+  known.reserve(registry.commands.size());
+  for (const Command& each : registry.commands) known.push_back(each.path);
+  const auto near = closest(path, known);
+  throw Error(ExitCode::usage, fmt::format("there is no command '{}'", printable(path)),
+              near ? fmt::format("Did you mean 'weir help {}'? All commands: weir help", *near)
+                   : "All commands: weir help");
 }
 
 }  // namespace

@@ -37,9 +37,9 @@ class Keeper {
     if (server_) announce_start(context_, server_->status());
     connect();
     if (use_) show_notices(context_, use_->status());
-    migrate_database(context_, connector_for(conninfo_));
+    const schema::MigrationReport report = migrate_database(context_, connector_for(conninfo_));
     context_.progress.clear();
-    tell_ready();
+    tell_ready(report.notices);
   }
 
   void run() {
@@ -110,6 +110,7 @@ class Keeper {
         }
       } catch (const Error& error) {
         if (error.exit_code() == ExitCode::interrupted) return false;
+        if (error.exit_code() == ExitCode::refused) throw;  // no waiting makes a newer schema older
         log::warn("the database is not back yet", {{"reason", error.what()}, {"attempt", attempt}});
       }
       const Duration pause = backoff_delay(kRecovery, attempt, random_unit());
@@ -125,9 +126,9 @@ class Keeper {
     if (speaks_json()) context_.out.json_line(event);
   }
 
-  void tell_ready() const {
+  void tell_ready(const std::vector<std::string>& notices) const {
     const std::string url = conninfo_.display();
-    tell({{"event", "ready"}, {"url", url}, {"source", choice_.source}});
+    tell({{"event", "ready"}, {"url", url}, {"source", choice_.source}, {"notices", notices}});
     if (!speaks_json()) context_.out.line(fmt::format("weir: ready; connect with: {}", psql_command(url)));
     context_.progress.note("Ctrl-C ends it");
   }

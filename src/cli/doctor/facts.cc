@@ -39,6 +39,8 @@ DoctorFacts gather_facts(const pg::Connector& connector, const pg::Budget& budge
     facts.roles.push_back({std::string(role.role), role.present, role.is_group, role.is_member});
   const auto encoding = session.run<sql::DatabaseEncoding>();
   facts.encoding = encoding.one().encoding;
+  const auto path = session.run<sql::OwnSearchPath>();
+  facts.own_search_path = path.one().own;
   const auto snapshots = session.run<sql::OldestSnapshots>();
   for (const auto row : snapshots) {
     SnapshotFact& fact = facts.snapshots.emplace_back();

@@ -30,6 +30,7 @@ struct SnapshotFact {
 /// All that doctor's judgements rest on.
 struct DoctorFacts {
   pg::Pooling pooling = pg::Pooling::none;
+  bool own_search_path = true;  ///< false: a pooler refused it, so names are looked up where the user says
   schema::ServerInfo server;
   pg::Budget budget;
   schema::SchemaCheck schema;

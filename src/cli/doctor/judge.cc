@@ -117,6 +117,17 @@ Findings judge_settings(const DoctorFacts& facts) {
                         .message = fmt::format("{} = {}: {}", rule.name, *value, rule.consequence),
                         .remedy = std::string(rule.remedy)});
   }
+  if (!facts.own_search_path) {
+    findings.push_back(
+        {.check = "settings",
+         .verdict = Verdict::warn,
+         .message = "the pooler in between refuses Weir's search_path: functions that others put into the "
+                    "user's path can be taken for PostgreSQL's",
+         .remedy =
+             fmt::format("ALTER ROLE {} SET search_path = pg_catalog, pg_temp; or let nobody else CREATE "
+                         "in the schemas of the path.",
+                         facts.rights.user)});
+  }
   if (findings.empty()) {
     std::vector<std::string_view> names;
     names.reserve(kSettingRules.size());

@@ -38,14 +38,19 @@ void check_statements(std::string_view text) {
   bool at_start = true;
   bool any = false;
   std::size_t last_offset = 0;
+  bool after_prepare = false;
   for (Token token = lexer.next(); token.kind != Kind::end; token = lexer.next()) {
     if (is_blank(token.kind)) continue;
     const std::string word = lower(token.text);
-    if (at_start && std::find(kForbidden.begin(), kForbidden.end(), word) != kForbidden.end()) {
+    const bool ends_transaction =
+        (at_start && std::find(kForbidden.begin(), kForbidden.end(), word) != kForbidden.end()) ||
+        (after_prepare && word == "transaction");
+    if (ends_transaction) {
       throw SyntaxError{token.offset, "a migration must not control the transaction it runs in (" +
                                           std::string(token.text) + ")"};
     }
     any = true;
+    after_prepare = at_start && word == "prepare";
     at_start = token.kind == Kind::semicolon;
     last_offset = token.offset;
   }

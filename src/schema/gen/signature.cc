@@ -12,7 +12,7 @@ namespace {
 /// What PostgreSQL keeps of a prepared statement's name; two longer ones could become the same.
 constexpr std::size_t kLongestName = 63;
 
-//// Columns become members of a C++ struct. Each word stands between two spaces.
+/// Columns become members of a C++ struct. Each word stands between two spaces.
 constexpr std::string_view kReserved =
     " alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t char16_t char32_t "
     "class "

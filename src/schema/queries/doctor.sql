@@ -4,6 +4,10 @@
 SELECT pg_encoding_to_char(d.encoding)::text AS encoding
   FROM pg_catalog.pg_database d WHERE d.datname = current_database();
 
+-- name: own_search_path() -> (own bool)
+-- Whether this session looks names up in pg_catalog alone, as ours do unless a pooler refused it.
+SELECT current_schemas(true) = ARRAY['pg_catalog']::name[] AS own;
+
 -- name: oldest_snapshots() -> (kind text, holder text, age_seconds float8?, transactions int8)
 -- What keeps dead rows from being removed: sessions, prepared transactions, replication slots. Of sessions that this
 -- user may not look into only the pid shows. `transactions` counts those that began since.
