@@ -104,7 +104,7 @@ CREATE FUNCTION weir.enqueue(
 ) RETURNS int8
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  q        weir.queue;
+  q        weir.queue%ROWTYPE;
   new_id   int8 := nextval('weir.job_id');
   own_id   int8;
   due      timestamptz := coalesce(run_at, now() + delay);
@@ -113,7 +113,8 @@ DECLARE
 BEGIN
   SELECT * INTO q FROM weir.queue WHERE name = enqueue.queue;
   IF q.id IS NULL THEN
-    SELECT * INTO STRICT q FROM weir.queue WHERE id = weir.queue_id(enqueue.queue);
+    q.id := weir.queue_id(enqueue.queue);
+    SELECT * INTO STRICT q FROM weir.queue WHERE id = q.id;
   END IF;
   IF priority NOT BETWEEN -32768 AND 32767 THEN
     RAISE EXCEPTION 'the priority % is outside of -32768 (first) to 32767 (last)', priority
@@ -186,10 +187,11 @@ CREATE FUNCTION weir.enqueue_many(
 ) RETURNS SETOF int8
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  q   weir.queue;
+  q   weir.queue%ROWTYPE;
   due timestamptz := coalesce(run_at, now() + delay);
 BEGIN
-  SELECT * INTO STRICT q FROM weir.queue WHERE id = weir.queue_id(enqueue_many.queue);
+  q.id := weir.queue_id(enqueue_many.queue);
+  SELECT * INTO STRICT q FROM weir.queue WHERE id = q.id;
   IF due > clock_timestamp() THEN
     RETURN QUERY
       WITH item AS MATERIALIZED (
