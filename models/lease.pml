@@ -16,8 +16,8 @@
  *
  * check two_jobs:       FAULTS=1                        -> holds
  * check two_faults:     ONE_JOB RESCUERS=2 HANDLERS=1   -> holds
- * check one_process:    PROCESSES=1 RESCUERS=2          -> holds
- * check transactional:  PROCESSES=1 HANDLERS=2          -> holds
+ * check one_process:    PROCESSES=1                     -> holds
+ * check transactional:  PROCESSES=1 HANDLERS=2 FAULTS=1 -> holds
  * check server_crash:   ONE_JOB SERVER_CRASHES          -> holds
  * check two_slots:      PROCESSES=1 SLOTS=2 SERVER_CRASHES FAULTS=1 -> holds
  * check every_run_ends: cycles ONE_JOB HANDLERS=1       -> holds
