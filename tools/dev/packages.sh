@@ -8,6 +8,8 @@ declare -A package_groups=(
   # procps: tests look for processes that were left behind. bsdutils: script(1) gives them a terminal.
   [test]='libgtest-dev libgmock-dev librapidcheck-dev pgbouncer procps bsdutils util-linux'
   # pgbench and psql come with postgresql-15.
+  # spin makes a C program of a model in models/.
+  [model]='spin gcc'
   [bench]='libbenchmark-dev'
   [lint]='clang-16 clang-tidy-16 clang-format-16 shellcheck'
   [fmt]='clang-format-16'

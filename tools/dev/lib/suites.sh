@@ -1,7 +1,7 @@
 # Running the test suites of a preset and counting.
 # shellcheck shell=bash
 
-all_suites=(compile_fail unit pg cli chaos imports)
+all_suites=(compile_fail unit pg cli chaos imports model)
 chosen_suites=()
 filter='' pg_version=''
 # A command in front of every test program; a verb may set it.
@@ -40,11 +40,15 @@ parse_suite_arguments() {
 
 # A build that fails is a failed run: it ends with the same line as any other.
 build_tests() {
+  suites_need_a_build || return 0
   (build "$1") || {
     printf '0 passed, 1 failed\n'
     exit 1
   }
 }
+
+# Whether a chosen suite needs more than spin.
+suites_need_a_build() { [[ ${chosen_suites[*]} != model ]]; }
 
 # Adds a suite's figures to the table: NAME PASSED FAILED SKIPPED SECONDS
 record() {
@@ -68,7 +72,7 @@ run_suites() {
 
   for suite in "${chosen_suites[@]}"; do
     case $suite in
-      compile_fail | imports) run_check "$suite" ;;
+      compile_fail | imports | model) run_check "$suite" ;;
       *) if grep -qx "$suite" "$dir/test-suites.txt"; then run_gtest "$suite"; fi ;;
     esac
   done
@@ -96,6 +100,7 @@ run_check() {
     compgen -G "$WEIR_ROOT/test/compile_fail/*.cc" >/dev/null || return 0
     command=("$WEIR_ROOT/tools/compile-fail" "$dir")
   fi
+  [[ $name != model ]] || command=("$WEIR_ROOT/tools/check-models" "$dir")
   bounded "${command[@]}" >"$log" 2>&1 || status=$?
   passed=$(grep -c '^PASS ' "$log" || true)
   failed=$(grep -c '^FAIL ' "$log" || true)

@@ -9,7 +9,7 @@ source "$WEIR_ROOT/tools/dev/lib/build.sh"
 source "$WEIR_ROOT/tools/dev/lib/suites.sh"
 
 parse_suite_arguments "$@"
-packages build test cov
+packages build test cov model
 build_tests cov
 dir=$WEIR_ROOT/build/cov
 find "$dir" -name '*.gcda' -delete

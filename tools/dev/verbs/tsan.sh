@@ -9,7 +9,7 @@ source "$WEIR_ROOT/tools/dev/lib/build.sh"
 source "$WEIR_ROOT/tools/dev/lib/suites.sh"
 
 parse_suite_arguments "$@"
-packages build test
+packages build test model
 build_tests tsan
 # second_deadlock_stack: a lock order inversion is of no use without the place of the other lock.
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:history_size=4
