@@ -25,12 +25,13 @@ class JobClaim final : public work::Claim {
 
   /// `rows` of any of the claim queries: they have the same columns.
   template <class NamedQuery>
-  JobClaim(pg::Rows<NamedQuery> rows, std::shared_ptr<const QueueSettings> settings);
+  JobClaim(std::int64_t number, pg::Rows<NamedQuery> rows, std::shared_ptr<const QueueSettings> settings);
 
   [[nodiscard]] std::span<const work::Item> items() const noexcept override { return items_; }
   [[nodiscard]] std::optional<Duration> timeout() const noexcept override { return settings_->timeout; }
 
-  [[nodiscard]] std::int64_t id() const noexcept { return id_; }
+  /// Counted by this process; with its life's id it names the claim.
+  [[nodiscard]] std::int64_t number() const noexcept { return number_; }
   [[nodiscard]] const QueueSettings& settings() const noexcept { return *settings_; }
   [[nodiscard]] std::span<const Job> jobs() const noexcept { return jobs_; }
   /// The most urgent one.
@@ -49,9 +50,9 @@ class JobClaim final : public work::Claim {
   /// The server answers in this order as a rule, and promises nothing.
   void sort();
 
+  std::int64_t number_;
   std::shared_ptr<const void> answer_;
   std::shared_ptr<const QueueSettings> settings_;
-  std::int64_t id_ = 0;
   bool plain_ = true;
   std::vector<work::Item> items_;
   std::vector<Job> jobs_;
@@ -60,14 +61,16 @@ class JobClaim final : public work::Claim {
 };
 
 template <class NamedQuery>
-JobClaim::JobClaim(pg::Rows<NamedQuery> rows, std::shared_ptr<const QueueSettings> settings)
-    : settings_(std::move(settings)), plain_(!settings_->limited && !settings_->keeps_history) {
+JobClaim::JobClaim(std::int64_t number, pg::Rows<NamedQuery> rows,
+                   std::shared_ptr<const QueueSettings> settings)
+    : number_(number),
+      settings_(std::move(settings)),
+      plain_(!settings_->limited && !settings_->keeps_history) {
   const auto answer = std::make_shared<const pg::Rows<NamedQuery>>(std::move(rows));
   answer_ = answer;
   items_.reserve(static_cast<std::size_t>(answer->size()));
   jobs_.reserve(static_cast<std::size_t>(answer->size()));
   for (const auto& row : *answer) {
-    id_ = row.claim;
     const bool is_large = !row.payload.has_value();
     items_.push_back({.id = row.id,
                       .source = settings_->name,

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "pg/error.h"
 #include "pg/transaction.h"
+#include "queue/marked_claim.h"
 #include "schema/queries.h"
 #include "work/process.h"
 
@@ -16,6 +18,39 @@ constexpr std::size_t kMostTopics = 8;
 constexpr std::size_t kMostAskedOneByOne = 4;
 
 Duration from_ms(std::int64_t ms) { return std::chrono::milliseconds(ms); }
+
+/// The jobs of a claim as the columns of one statement.
+struct TakenColumns {
+  explicit TakenColumns(const JobClaim& claim) {
+    for (std::size_t i = 0; i < claim.items().size(); ++i) {
+      const work::Item& item = claim.items()[i];
+      const JobClaim::Job& job = claim.jobs()[i];
+      seqs.push_back(job.seq);
+      ids.push_back(item.id);
+      priorities.push_back(job.priority);
+      attempts.push_back(static_cast<std::int16_t>(item.attempt));
+      max_attempts.push_back(static_cast<std::int16_t>(item.max_attempts));
+      created_at.push_back(item.created_at.value_or(WallTime()));
+      deadlines.push_back(item.deadline);
+      kinds.push_back(item.kind);
+      payloads.push_back(job.is_large ? std::nullopt : std::optional(pg::JsonView{item.payload}));
+      unique_keys.push_back(job.unique_key);
+      limit_keys.push_back(job.limit_key);
+    }
+  }
+
+  std::vector<std::int64_t> seqs;
+  std::vector<std::int64_t> ids;
+  std::vector<std::int16_t> priorities;
+  std::vector<std::int16_t> attempts;
+  std::vector<std::int16_t> max_attempts;
+  std::vector<WallTime> created_at;
+  std::vector<std::optional<WallTime>> deadlines;
+  std::vector<std::string_view> kinds;
+  std::vector<std::optional<pg::JsonView>> payloads;
+  std::vector<std::optional<std::string_view>> unique_keys;
+  std::vector<std::optional<std::string_view>> limit_keys;
+};
 
 std::shared_ptr<const QueueSettings> to_settings(const sql::QueueSettings::Row& row) {
   auto settings = std::make_shared<QueueSettings>();
@@ -102,32 +137,62 @@ std::shared_ptr<JobClaim> JobSource::claim_from(pg::Session& session, const work
                                                 const std::shared_ptr<const QueueSettings>& queue,
                                                 std::size_t wanted) {
   const auto count = static_cast<std::int64_t>(wanted);
+  const std::int64_t number = ++claims_;
   if (queue->limited) {
-    auto rows =
-        session.run<sql::ClaimLimitedJobs>(life.id(), kLane, queue->id, static_cast<std::int32_t>(count));
-    return rows.empty() ? nullptr : std::make_shared<JobClaim>(std::move(rows), queue);
+    auto rows = session.run<sql::ClaimLimitedJobs>(life.id(), number, kLane, queue->id,
+                                                   static_cast<std::int32_t>(count));
+    return rows.empty() ? nullptr : std::make_shared<JobClaim>(number, std::move(rows), queue);
   }
-  ClaimMarks& marks = marks_[queue->id];
-  const SteadyTime began = std::chrono::steady_clock::now();
-  const auto finish = [&](const std::optional<ClaimMarks::Range>& range,
-                          auto rows) -> std::shared_ptr<JobClaim> {
-    const SteadyTime ended = std::chrono::steady_clock::now();
-    const auto found = static_cast<std::size_t>(rows.size());
-    if (found == 0) {
-      marks.claimed(range, 0, wanted, {}, began, ended);
-      return nullptr;
-    }
-    auto claim = std::make_shared<JobClaim>(std::move(rows), queue);
-    marks.claimed(range, found, wanted, {claim->first().priority, claim->first().seq - 1}, began, ended);
+  return claim_with_marks(
+      marks_[queue->id], wanted, number, queue,
+      [&](const ClaimMarks::Range& range) {
+        return session.run<sql::ClaimJobsFrom>(life.id(), number, kLane, queue->id, range.priority,
+                                               range.above, count);
+      },
+      [&] { return session.run<sql::ClaimJobs>(life.id(), number, kLane, queue->id, count); });
+}
+
+std::shared_ptr<JobClaim> JobSource::take(pg::Session& session, Taker& taker, std::size_t wanted) const {
+  const auto queues = settings();
+  const auto count = static_cast<std::int64_t>(wanted);
+  for (std::size_t i = 0; i < queues->size(); ++i) {
+    const auto& queue = (*queues)[(taker.turn + i) % queues->size()];
+    auto claim = claim_with_marks(
+        taker.marks[queue->id], wanted, ++taker.taken, queue,
+        [&](const ClaimMarks::Range& range) {
+          return session.run<sql::TakeJobsFrom>(kLane, queue->id, range.priority, range.above, count);
+        },
+        [&] { return session.run<sql::TakeJobs>(kLane, queue->id, count); });
+    if (!claim) continue;
+    taker.turn = (taker.turn + i + 1) % queues->size();
     return claim;
-  };
-  if (const auto range = marks.next(began)) {
-    if (auto claim = finish(range, session.run<sql::ClaimJobsFrom>(life.id(), kLane, queue->id,
-                                                                   range->priority, range->above, count))) {
-      return claim;
-    }
   }
-  return finish(std::nullopt, session.run<sql::ClaimJobs>(life.id(), kLane, queue->id, count));
+  return nullptr;
+}
+
+void JobSource::finish_taken(pg::Session& session, JobClaim& claim,
+                             const std::vector<work::Outcome>& outcomes) {
+  const auto items = claim.items();
+  const auto done = [](const work::Outcome& outcome) { return outcome.is_done(); };
+  if (claim.is_plain() && std::all_of(outcomes.begin(), outcomes.end(), done)) {
+    counts_.add(claim.settings().id, {.done = static_cast<std::int64_t>(items.size())});
+    return;
+  }
+  // A claim of nobody: it is gone before anybody else could see it. No process has a number below zero.
+  const std::int64_t nobody = -session.backend_pid();
+  TakenColumns columns(claim);
+  session.run<sql::AdoptTakenJobs>(nobody, claim.number(), claim.settings().id, kLane, columns.seqs,
+                                   columns.ids, columns.priorities, columns.attempts, columns.max_attempts,
+                                   columns.created_at, columns.deadlines, columns.kinds, columns.payloads,
+                                   columns.unique_keys, columns.limit_keys);
+  counts_.add(claim.settings().id, {.running = static_cast<std::int64_t>(items.size())});
+  const work::Settlement settlement{nullptr, nullptr, 0, outcomes};
+  settle_parts(session, nobody, claim, {&settlement});
+}
+
+void JobSource::resolve(pg::Session& session, const work::Life& life) {
+  session.run<sql::ReturnClaim>(life.id(), claims_);
+  for (auto& [queue, marks] : marks_) marks.forget();
 }
 
 std::optional<Duration> JobSource::next_look() const {
@@ -140,6 +205,11 @@ std::optional<Duration> JobSource::next_look() const {
     soonest = std::min(soonest.value_or(look), look);
   }
   return soonest;
+}
+
+bool JobSource::has_limits() const {
+  const auto queues = settings();
+  return std::any_of(queues->begin(), queues->end(), [](const auto& queue) { return queue->limited; });
 }
 
 bool JobSource::has_more(pg::Session& session) {
@@ -186,7 +256,7 @@ std::size_t JobSource::settle(pg::Session& session, const work::Life& life,
     for (const work::Settlement& settlement : pending) {
       if (settlement.claim.get() == claim) mine.push_back(&settlement);
     }
-    refused += settle_parts(session, life, *claim, mine);
+    refused += settle_parts(session, life.id(), *claim, mine);
     std::erase_if(pending, [&](const work::Settlement& settlement) {
       if (settlement.claim.get() != claim) return false;
       claim->settled += settlement.outcomes.size();
@@ -200,15 +270,15 @@ std::size_t JobSource::finish_whole(pg::Session& session, const work::Life& life
                                     std::vector<work::Settlement>& pending,
                                     const std::set<const JobClaim*>& whole) {
   std::vector<std::int64_t> ids;
-  for (const JobClaim* claim : whole) ids.push_back(claim->id());
+  for (const JobClaim* claim : whole) ids.push_back(claim->number());
   std::set<std::int64_t> accepted;
-  for (const auto& row : session.run<sql::FinishClaims>(life.id(), ids)) accepted.insert(row.id);
+  for (const auto& row : session.run<sql::FinishClaims>(life.id(), ids)) accepted.insert(row.number);
   std::size_t refused = 0;
   std::erase_if(pending, [&](const work::Settlement& settlement) {
     const auto* claim = static_cast<const JobClaim*>(settlement.claim.get());
     if (!whole.contains(claim)) return false;
     const auto items = static_cast<std::int64_t>(settlement.outcomes.size());
-    const bool taken = accepted.contains(claim->id());
+    const bool taken = accepted.contains(claim->number());
     if (!taken) refused += settlement.outcomes.size();
     counts_.add(claim->settings().id, {.done = taken ? items : 0, .running = -items});
     return true;
@@ -216,7 +286,7 @@ std::size_t JobSource::finish_whole(pg::Session& session, const work::Life& life
   return refused;
 }
 
-std::size_t JobSource::settle_parts(pg::Session& session, const work::Life& life, JobClaim& claim,
+std::size_t JobSource::settle_parts(pg::Session& session, std::int64_t worker, JobClaim& claim,
                                     const std::vector<const work::Settlement*>& parts) {
   std::vector<std::int64_t> seqs;
   std::vector<std::string_view> actions;
@@ -242,10 +312,40 @@ std::size_t JobSource::settle_parts(pg::Session& session, const work::Life& life
       counts.dead += decision.action == Action::dead ? 1 : 0;
     }
   }
-  const auto accepted = session.run<sql::SettleJobs>(life.id(), claim.id(), seqs, actions, delays, texts);
+  const std::size_t accepted = write(session, worker, claim.number(), seqs, actions, delays, texts);
   forget_cancels(claim, parts);
   counts_.add(claim.settings().id, counts);
-  return seqs.size() - static_cast<std::size_t>(accepted.size());
+  return seqs.size() - accepted;
+}
+
+std::size_t JobSource::write(pg::Session& session, std::int64_t worker, std::int64_t claim,
+                             const std::vector<std::int64_t>& seqs,
+                             const std::vector<std::string_view>& actions,
+                             const std::vector<std::int64_t>& delays,
+                             const std::vector<std::optional<std::string_view>>& texts) {
+  const auto settle = [&](const auto&... columns) {
+    return static_cast<std::size_t>(session.run<sql::SettleJobs>(worker, claim, columns...).size());
+  };
+  try {
+    return settle(seqs, actions, delays, texts);
+  } catch (const pg::Error& error) {
+    if (error.kind() != pg::ErrorKind::server || session.in_transaction()) throw;
+  }
+  // One of them cannot be written, such as a result that is no JSON: it must not keep the others back.
+  std::size_t accepted = 0;
+  for (std::size_t i = 0; i < seqs.size(); ++i) {
+    using Texts = std::vector<std::optional<std::string_view>>;
+    try {
+      accepted +=
+          settle(std::vector{seqs[i]}, std::vector{actions[i]}, std::vector{delays[i]}, Texts{texts[i]});
+    } catch (const pg::Error& error) {
+      if (error.kind() != pg::ErrorKind::server) throw;
+      const std::string reason = std::string("its outcome cannot be stored: ") + error.what();
+      accepted += settle(std::vector{seqs[i]}, std::vector{to_string(Action::dead)},
+                         std::vector<std::int64_t>{0}, Texts{reason});
+    }
+  }
+  return accepted;
 }
 
 void JobSource::be_durable(pg::Session& session, bool durable) {

@@ -27,6 +27,7 @@ class JobSource final : public work::ClaimSource {
   [[nodiscard]] std::vector<std::string> topics() const override;
   std::shared_ptr<work::Claim> claim(pg::Session& session, const work::Life& life,
                                      std::size_t wanted) override;
+  void resolve(pg::Session& session, const work::Life& life) override;
   [[nodiscard]] std::optional<Duration> next_look() const override;
   bool has_more(pg::Session& session) override;
   std::size_t settle(pg::Session& session, const work::Life& life, std::vector<work::Settlement>& pending,
@@ -34,6 +35,18 @@ class JobSource final : public work::ClaimSource {
   std::vector<std::int64_t> cancelled(pg::Session& session, const work::Life& life) override;
   void rescue(pg::Session& session) override;
   Duration keep(pg::Session& session, const work::Life& life) override;
+
+  /// Transactional mode: of one slot.
+  struct Taker {
+    std::map<std::int32_t, ClaimMarks> marks;
+    std::size_t turn = 0;
+    std::int64_t taken = 0;
+  };
+  /// Takes jobs out of their queue within the session's transaction; null when there are none. Any thread.
+  std::shared_ptr<JobClaim> take(pg::Session& session, Taker& taker, std::size_t wanted) const;
+  /// Writes what is to be written of them within the same transaction. Any thread.
+  void finish_taken(pg::Session& session, JobClaim& claim, const std::vector<work::Outcome>& outcomes);
+  [[nodiscard]] bool has_limits() const;
 
   [[nodiscard]] QueueCounts& counts() noexcept { return counts_; }
 
@@ -51,8 +64,13 @@ class JobSource final : public work::ClaimSource {
 
   std::size_t finish_whole(pg::Session& session, const work::Life& life,
                            std::vector<work::Settlement>& pending, const std::set<const JobClaim*>& whole);
-  std::size_t settle_parts(pg::Session& session, const work::Life& life, JobClaim& claim,
+  std::size_t settle_parts(pg::Session& session, std::int64_t worker, JobClaim& claim,
                            const std::vector<const work::Settlement*>& parts);
+  static std::size_t write(pg::Session& session, std::int64_t worker, std::int64_t claim,
+                           const std::vector<std::int64_t>& seqs,
+                           const std::vector<std::string_view>& actions,
+                           const std::vector<std::int64_t>& delays,
+                           const std::vector<std::optional<std::string_view>>& texts);
   [[nodiscard]] bool is_cancelled(std::int64_t id) const;
   void forget_cancels(const JobClaim& claim, const std::vector<const work::Settlement*>& parts);
   void be_durable(pg::Session& session, bool durable);
@@ -66,6 +84,7 @@ class JobSource final : public work::ClaimSource {
   // Of the claiming thread.
   std::map<std::int32_t, ClaimMarks> marks_;
   std::size_t turn_ = 0;
+  std::int64_t claims_ = 0;
   // Of the settling thread.
   int relaxed_session_ = 0;  ///< the server process that was told not to wait for the disk
   // Of the keeping thread.

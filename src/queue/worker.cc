@@ -30,57 +30,77 @@ Worker::~Worker() { stop(); }
 
 void Worker::start() {
   const MutexLock lock(mutex_);
-  if (runtime_) return;
+  if (runtime() != nullptr) return;
   WorkConnector at = connector_for_work(connector_);
   pg::Session session = at.connector->connect(pg::Role::api, "start");
   auto source = std::make_unique<JobSource>(options_.queues, session);
   session.close();
-  auto runtime = std::make_unique<work::Runtime>(
-      at.connector, process_, *source, factory_,
-      work::RuntimeOptions{.slots = options_.slots,
-                           .drain = options_.drain,
-                           .longest_sleep = at.can_be_woken ? options_.longest_sleep
-                                                            : std::min<Duration>(options_.longest_sleep,
-                                                                                 std::chrono::seconds(1)),
-                           .can_be_woken = at.can_be_woken,
-                           .once = options_.once});
+  if (options_.delivery == Delivery::transactional && source->has_limits()) {
+    throw Error(
+        ExitCode::usage, "a queue with a limit cannot be worked on in transactional mode",
+        "its slots are counted by leases: take the limit off (weir queue set), or work on it in leased mode");
+  }
+  work::RuntimeOptions options{.slots = options_.slots,
+                               .drain = options_.drain,
+                               .longest_sleep = options_.longest_sleep,
+                               .can_be_woken = at.can_be_woken,
+                               .once = options_.once};
+  if (!at.can_be_woken)
+    options.longest_sleep = std::min<Duration>(options.longest_sleep, std::chrono::seconds(1));
   process_.start();
+  source_ = std::move(source);
+  if (options_.delivery == Delivery::leased) {
+    leased_ = std::make_unique<work::Runtime>(at.connector, process_, *source_, factory_, options);
+  } else {
+    transactional_ =
+        std::make_unique<TransactionRuntime>(at.connector, process_, *source_, factory_, options);
+  }
   try {
-    runtime->start();
+    runtime()->start();
   } catch (...) {
+    leased_.reset();
+    transactional_.reset();
     process_.stop();
     throw;
   }
-  source_ = std::move(source);
-  runtime_ = std::move(runtime);
 }
+
+Service* Worker::runtime() const noexcept {
+  return leased_ ? static_cast<Service*>(leased_.get()) : transactional_.get();
+}
+
+Wakeup& Worker::finished() noexcept { return leased_ ? leased_->finished() : transactional_->finished(); }
+TestSignal<int>& Worker::asleep() noexcept { return leased_ ? leased_->asleep : transactional_->asleep; }
 
 void Worker::stop() noexcept {
   const MutexLock lock(mutex_);
-  if (runtime_) runtime_->stop();
+  if (runtime() != nullptr) runtime()->stop();
   process_.stop();
-  runtime_.reset();
+  leased_.reset();
+  transactional_.reset();
 }
 
 void Worker::hurry() noexcept {
-  if (runtime_) runtime_->hurry();
+  if (leased_) leased_->hurry();
+  if (transactional_) transactional_->hurry();
 }
 
 void Worker::wait_until_finished(const std::stop_token& stop) {
   Wakeup unused;
-  wait_fd(runtime_->finished().fd(), POLLIN, Deadline::never(), stop, unused);
+  wait_fd(finished().fd(), POLLIN, Deadline::never(), stop, unused);
 }
 
 Worker::Stats Worker::stats() const {
   Stats stats;
+  if (!source_) return stats;
   for (const auto& [queue, counts] : source_->counts().all()) {
     stats.done += counts.done;
     stats.failed += counts.failed;
     stats.dead += counts.dead;
   }
-  if (runtime_) {
-    stats.refused = runtime_->refused();
-    stats.in_flight = runtime_->in_flight();
+  if (leased_) {
+    stats.refused = leased_->refused();
+    stats.in_flight = leased_->in_flight();
   }
   return stats;
 }

@@ -7,9 +7,15 @@
 
 #include "base/service.h"
 #include "queue/job_source.h"
+#include "queue/transaction_runtime.h"
 #include "work/runtime.h"
 
 namespace weir::queue {
+
+enum class Delivery {
+  leased,         ///< at least once; the handler's effects may be anywhere
+  transactional,  ///< exactly once, for effects that the handler writes with the session it is given
+};
 
 struct WorkerOptions {
   std::vector<std::string> queues;  ///< none: all
@@ -18,6 +24,7 @@ struct WorkerOptions {
   Duration drain = std::chrono::seconds(30);
   Duration longest_sleep = std::chrono::seconds(15);
   bool once = false;
+  Delivery delivery = Delivery::leased;
 };
 
 /// A process that works on jobs, leased: at least once, and what comes after a lost lease is refused. start()
@@ -47,16 +54,20 @@ class Worker final : public Service {
 
   /// For tests.
   [[nodiscard]] work::Process& process() noexcept { return process_; }
-  [[nodiscard]] work::Runtime& runtime() noexcept { return *runtime_; }
+  [[nodiscard]] TestSignal<int>& asleep() noexcept;
 
  private:
+  [[nodiscard]] Service* runtime() const noexcept;
+  [[nodiscard]] Wakeup& finished() noexcept;
+
   std::shared_ptr<const pg::Connector> connector_;
   work::HandlerFactory factory_;
   WorkerOptions options_;
   work::Process process_;
   mutable Mutex mutex_;
   std::unique_ptr<JobSource> source_;
-  std::unique_ptr<work::Runtime> runtime_;
+  std::unique_ptr<work::Runtime> leased_;
+  std::unique_ptr<TransactionRuntime> transactional_;
 };
 
 /// A connector for work: behind a transaction pooler nothing is prepared and nobody can be woken, which is

@@ -17,8 +17,9 @@ void Bed::make(const Life& life, const std::stop_token& stop) {
 }
 
 void Bed::lie_down() {
-  const auto answer = session_->run<sql::LieDown>(process_, topic_views_);
-  undecided_from_ = std::string(answer.one().undecided_from);
+  session_->run<sql::LieDown>(process_, topic_views_);
+  const auto answer = session_->run<sql::UndecidedFrom>();
+  undecided_from_ = std::string(answer.one().xid);
   lying_ = true;
 }
 

@@ -58,6 +58,9 @@ class ClaimSource {
 
   /// Up to `wanted` items, alone in their transaction; null when there is nothing now.
   virtual std::shared_ptr<Claim> claim(pg::Session& session, const Life& life, std::size_t wanted) = 0;
+  /// After a claim() that threw: whether it was carried out is not known. Hands back what it took, or makes
+  /// sure that it never will.
+  virtual void resolve(pg::Session& session, const Life& life) = 0;
   /// The longest time to sleep before claiming again although nobody woke us, beyond the runtime's own.
   [[nodiscard]] virtual std::optional<Duration> next_look() const { return std::nullopt; }
   /// Whether anything is left that claim() would give sooner or later without more being handed in.

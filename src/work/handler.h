@@ -73,6 +73,9 @@ class Handler {
   virtual ~Handler() = default;
 
   virtual void run(Batch& batch) = 0;
+  /// In a transaction: whether what failing items wrote is undone already when run() returns. Otherwise the
+  /// whole batch is undone, and its items are run again one by one.
+  [[nodiscard]] virtual bool undoes_failures() const noexcept { return false; }
 };
 
 using HandlerFactory = std::function<std::unique_ptr<Handler>()>;

@@ -42,12 +42,15 @@ void Keeper::run(const std::stop_token& stop, const std::function<void()>& ready
 
 Duration Keeper::round(pg::Session& session, const Life& life) {
   const SteadyTime now = std::chrono::steady_clock::now();
-  bool rescue = now >= rescue_due_;
+  // In a new life there is our own old one to be rescued.
+  bool rescue = now >= rescue_due_ || life.id() != life_;
+  life_ = life.id();
   const auto dead = session.run<sql::DeclareDead>();
   for (const auto& process : dead) {
     log::warn("a process is dead: its work goes to others",
               {{"process", process.id}, {"name", process.name}});
     session.run<sql::HangUpFor>(process.id);
+    session.run<sql::WakeFor>(process.id);
     rescue = true;
   }
   if (rescue) {

@@ -38,6 +38,7 @@ class Keeper final : public ThreadService {
   OnCancelled on_cancelled_;
   Wakeup poked_;
   SteadyTime rescue_due_{};
+  std::int64_t life_ = 0;
 };
 
 }  // namespace weir::work

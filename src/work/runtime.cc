@@ -6,11 +6,15 @@
 
 #include "base/backoff.h"
 #include "base/log.h"
+#include "schema/queries.h"
 
 namespace weir::work {
 namespace {
 
 constexpr BackoffPolicy kRetry{.base = std::chrono::milliseconds(50), .cap = std::chrono::seconds(5)};
+
+/// Who is full and left work behind wakes others for it, so often at most.
+constexpr Duration kPassOnInterval = std::chrono::milliseconds(50);
 
 SteadyTime now() { return std::chrono::steady_clock::now(); }
 
@@ -76,19 +80,49 @@ bool Runtime::look(const std::shared_ptr<Life>& life, const std::stop_token& sto
   if (options_.can_be_woken) bed_.make(*life, stop);
   const std::size_t wanted = appetite_.wanted(inbox_.pace(), inbox_.in_flight());
   if (wanted == 0) {
-    wait_until(SteadyTime::max(), true, stop);
+    pass_on(*life, stop);
+    wait_until(more_ ? pass_on_due_ : SteadyTime::max(), true, stop);
     return true;
   }
-  if (const auto claim = source_.claim(session(*life, stop), *life, wanted)) {
+  // In this order: what those wrote who had ended by then, the claim sees.
+  const bool lying = bed_.lying();
+  const bool decided = lying && bed_.decided();
+  if (const auto claim = this->claim(life, wanted, stop)) {
+    more_ = claim->items().size() >= wanted;
     idle_.found_work();
     bed_.get_up();
     hand_out(life, claim);
     return true;
   }
+  more_ = false;
   if (options_.once && inbox_.in_flight() == 0 && !source_.has_more(session(*life, stop))) return false;
-  const bool lying = bed_.lying();
-  rest(idle_.found_nothing(lying, lying && bed_.decided()), stop);
+  rest(idle_.found_nothing(lying, decided), stop);
   return true;
+}
+
+std::shared_ptr<Claim> Runtime::claim(const std::shared_ptr<Life>& life, std::size_t wanted,
+                                      const std::stop_token& stop) {
+  pg::Session& session = this->session(*life, stop);
+  if (in_doubt_ == life) source_.resolve(session, *life);
+  in_doubt_ = life;
+  auto claim = source_.claim(session, *life, wanted);
+  in_doubt_ = nullptr;
+  return claim;
+}
+
+void Runtime::resolve_doubt() noexcept {
+  if (!in_doubt_ || in_doubt_->is_lost()) return;
+  try {
+    source_.resolve(session(*in_doubt_, in_doubt_->lost()), *in_doubt_);
+  } catch (const std::exception& error) {
+    log::warn("the last claim may have to be rescued by others", {{"error", error.what()}});
+  }
+}
+
+void Runtime::pass_on(const Life& life, const std::stop_token& stop) {
+  if (!more_ || !options_.can_be_woken || now() < pass_on_due_) return;
+  for (const std::string& topic : source_.topics()) session(life, stop).run<sql::WakeTopic>(topic, 2);
+  pass_on_due_ = now() + kPassOnInterval;
 }
 
 void Runtime::hand_out(const std::shared_ptr<Life>& life, const std::shared_ptr<Claim>& claim) {
@@ -150,6 +184,7 @@ void Runtime::drain() {
     completer_.push({portion.life, portion.claim, portion.first,
                      std::vector<Outcome>(portion.count, Outcome::returned())});
   }
+  resolve_doubt();
   const SteadyTime hurry_at = now() + options_.drain;
   bool hurried = false;
   while (inbox_.in_flight() > 0) {
@@ -170,9 +205,9 @@ pg::Session& Runtime::session(const Life& life, const std::stop_token& stop) {
     session_.emplace(connector_->connect(pg::Role::poll, life.session_id(), {.stop = stop}));
     // A claim that is lost in a crash of the server is a repeat, and what was done under it is refused.
     session_->set("synchronous_commit", "off");
-    session_->set_stop(stop);
     session_life_ = life.id();
   }
+  session_->set_stop(stop);
   return *session_;
 }
 

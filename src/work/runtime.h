@@ -56,6 +56,10 @@ class Runtime final : public ThreadService {
   void fetch(const std::stop_token& stop);
   /// One look; false when there is nothing left, with options.once.
   bool look(const std::shared_ptr<Life>& life, const std::stop_token& stop);
+  std::shared_ptr<Claim> claim(const std::shared_ptr<Life>& life, std::size_t wanted,
+                               const std::stop_token& stop);
+  void resolve_doubt() noexcept;
+  void pass_on(const Life& life, const std::stop_token& stop);
   void hand_out(const std::shared_ptr<Life>& life, const std::shared_ptr<Claim>& claim);
   void rest(const Idle::Action& action, const std::stop_token& stop);
   /// Until the time, a notification, or, where it matters, until something was settled.
@@ -81,8 +85,11 @@ class Runtime final : public ThreadService {
   // Of the fetching thread.
   Idle idle_;
   Bed bed_;
+  bool more_ = false;  ///< the last claim left work behind
+  SteadyTime pass_on_due_{};
   std::optional<pg::Session> session_;
   std::int64_t session_life_ = 0;
+  std::shared_ptr<Life> in_doubt_;  ///< of a claim whose answer did not come
 };
 
 }  // namespace weir::work

@@ -57,6 +57,10 @@ void run_guarded(Handler& handler, Batch& batch, const Inbox::Running* running) 
   } catch (...) {
     batch.settle_rest(Outcome::failed("the handler threw something that is no exception"));
   }
+  settle_open(batch, running);
+}
+
+void settle_open(Batch& batch, const Inbox::Running* running) {
   if (batch.open() == 0) return;
   if (running != nullptr && running->timed_out()) {
     batch.settle_rest(Outcome::failed("it took longer than its queue allows"));

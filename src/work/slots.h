@@ -37,6 +37,8 @@ class Slots {
   std::vector<std::jthread> threads_;
 };
 
+/// Settles what a handler left open, by what became of its batch.
+void settle_open(Batch& batch, const Inbox::Running* running);
 /// Runs a handler on a batch and settles what it left open, by what became of it.
 void run_guarded(Handler& handler, Batch& batch, const Inbox::Running* running = nullptr);
 

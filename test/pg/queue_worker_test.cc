@@ -108,9 +108,9 @@ TEST_F(WorkerTest, ASleepingWorkerIsWokenByAnEnqueue) {
   };
   const auto worker = this->worker({.queues = {"q"}, .longest_sleep = 1h});
   worker->start();
-  worker->runtime().asleep.enable();
+  worker->asleep().enable();
   for (int i = 1; i <= 20; ++i) {
-    ASSERT_TRUE(worker->runtime().asleep.wait(Deadline::after(20s))) << i;
+    ASSERT_TRUE(worker->asleep().wait(Deadline::after(20s))) << i;
     enqueue("'q'");
     test::wait_until([&] { return calls == i; }, "the job");
   }
@@ -123,11 +123,12 @@ TEST_F(WorkerTest, ADeadProcesssJobsAreDoneByAnother) {
   pg::Session session = this->session();
   session.execute("INSERT INTO weir.process (name, lease_until) VALUES ('gone', now() - interval '1 s')");
   session.execute(
-      "WITH t AS (DELETE FROM weir.job RETURNING *) INSERT INTO weir.job_claim (worker_id, queue_id, lane, "
+      "WITH t AS (DELETE FROM weir.job RETURNING *) INSERT INTO weir.job_claim (worker_id, number, queue_id, "
+      "lane, "
       "jobs) "
-      "SELECT 1, queue_id, 0, array_agg(ROW(seq, seq, created_at, NULL, priority, 1, max_attempts, kind, "
+      "SELECT 1, 1, queue_id, 0, array_agg(ROW(seq, seq, created_at, NULL, priority, 1, max_attempts, kind, "
       "payload, NULL, "
-      "NULL, NULL)::weir.claimed_job) FROM t GROUP BY 2");
+      "NULL, NULL)::weir.claimed_job) FROM t GROUP BY 3");
   std::atomic<int> calls{0};
   functions_["count"] = [&](const JobContext& context) {
     EXPECT_EQ(context.job.attempt, 2);
@@ -227,6 +228,40 @@ TEST_F(WorkerTest, HistoryKeepsTheResult) {
   work_off({.queues = {"q"}});
   EXPECT_EQ(text("SELECT id || ' ' || payload || ' ' || result FROM weir.job_done"),
             std::to_string(id) + R"( {"question": 1} {"answer": 42})");
+}
+
+TEST_F(WorkerTest, InATransactionEffectsHappenOnceAndFailuresLeaveNone) {
+  session().execute("CREATE TABLE public.effect (n int)");
+  functions_["count"] = [&](const JobContext& context) -> Outcome {
+    context.session->execute("INSERT INTO public.effect SELECT ($1::jsonb->>'n')::int",
+                             pg::JsonView{context.job.payload});
+    const bool bad = context.job.payload.find("7") != std::string_view::npos;
+    if (bad && context.job.attempt == 1) throw std::runtime_error("a seven");
+    return Outcome::done();
+  };
+  enqueue_many("q", 300);
+  session().execute("UPDATE weir.queue SET backoff_ms = 1, backoff_cap_ms = 1");
+  work_off({.queues = {"q"}, .delivery = Delivery::transactional});
+  EXPECT_EQ(text("SELECT count(*) || ' ' || count(DISTINCT n) FROM public.effect"), "300 300");
+  EXPECT_EQ(count("weir.job_claim") + count("weir.job_dead") + count("weir.job_later"), 0);
+}
+
+TEST_F(WorkerTest, ASleepingTransactionalWorkerIsWokenByAnEnqueue) {
+  std::atomic<int> calls{0};
+  functions_[""] = [&](const JobContext&) {
+    ++calls;
+    return Outcome::done();
+  };
+  const auto worker =
+      this->worker({.queues = {"q"}, .longest_sleep = 1h, .delivery = Delivery::transactional});
+  worker->start();
+  worker->asleep().enable();
+  for (int i = 1; i <= 5; ++i) {
+    ASSERT_TRUE(worker->asleep().wait(Deadline::after(20s))) << i;
+    enqueue("'q'");
+    test::wait_until([&] { return calls == i; }, "the job");
+  }
+  worker->stop();
 }
 
 TEST_F(WorkerTest, ACapHoldsForAllWorkersTogether) {

@@ -9,8 +9,10 @@ CREATE TABLE weir.process (
   lease_until timestamptz NOT NULL,
   started_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
   dead        bool        NOT NULL DEFAULT false,
+  first_claim int8        NOT NULL DEFAULT 0,
   name        text        NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, vacuum_truncate = off);
+COMMENT ON COLUMN weir.process.first_claim IS 'Claims of a lower number are not begun any more: their fate was settled.';
 COMMENT ON TABLE weir.process IS 'The processes that do work; who does not renew lease_until is rescued by the others.';
 
 -- Who may be woken for a topic, such as job:7 for a queue. Written when a process starts and when it ends; whether it

@@ -75,14 +75,17 @@ CREATE TYPE weir.claimed_job AS (
   error        text
 );
 
+-- Its process numbers it: a sequence would give the same number out again after a crash of the server, because claims
+-- do not wait for the disk, and then an old claim's outcomes would be taken for a new one's (models/lease.pml).
 CREATE TABLE weir.job_claim (
-  id         int8               GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   worker_id  int8               NOT NULL,
+  number     int8               NOT NULL,
   claimed_at timestamptz        NOT NULL DEFAULT clock_timestamp(),
   queue_id   int4               NOT NULL,
   lane       int2               NOT NULL,
   jobs       weir.claimed_job[] NOT NULL,
-  settled    int8[]             NOT NULL DEFAULT '{}'
+  settled    int8[]             NOT NULL DEFAULT '{}',
+  PRIMARY KEY (worker_id, number)
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off,
         toast.autovacuum_vacuum_scale_factor = 0.05, toast.autovacuum_vacuum_cost_delay = 0,
         toast.vacuum_truncate = off);

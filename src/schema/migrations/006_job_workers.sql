@@ -14,7 +14,7 @@ DECLARE
   keeps    bool;
   accepted int8[];
 BEGIN
-  SELECT * INTO c FROM weir.job_claim k WHERE k.id = claim AND k.worker_id = process FOR UPDATE;
+  SELECT * INTO c FROM weir.job_claim k WHERE k.worker_id = process AND k.number = claim FOR UPDATE;
   IF NOT FOUND THEN
     RETURN;
   END IF;
@@ -69,11 +69,25 @@ BEGIN
   SELECT array_agg(i.seq) INTO accepted FROM item i;
 
   IF cardinality(c.settled) + coalesce(cardinality(accepted), 0) >= cardinality(c.jobs) THEN
-    DELETE FROM weir.job_claim k WHERE k.id = claim;
+    DELETE FROM weir.job_claim k WHERE k.worker_id = process AND k.number = claim;
   ELSIF accepted IS NOT NULL THEN
-    UPDATE weir.job_claim k SET settled = k.settled || accepted WHERE k.id = claim;
+    UPDATE weir.job_claim k SET settled = k.settled || accepted
+     WHERE k.worker_id = process AND k.number = claim;
   END IF;
   RETURN QUERY SELECT unnest(accepted);
+END $$;
+
+-- For a process that does not know whether its claim was carried out, because the session was lost: hands back what it
+-- took, and sees to it that it does not happen later. FOR UPDATE waits for one that is under way.
+CREATE FUNCTION weir.return_job_claim(process int8, claim int8) RETURNS bool
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM FROM weir.process p WHERE p.id = process FOR UPDATE;
+  UPDATE weir.process p SET first_claim = claim + 1 WHERE p.id = process AND p.first_claim <= claim;
+  PERFORM weir.settle_jobs(process, claim, array_agg(j.seq), array_agg('back'::text), array_agg(0::int8),
+                           array_agg(NULL::text))
+     FROM weir.job_claim k, unnest(k.jobs) j WHERE k.worker_id = process AND k.number = claim;
+  RETURN FOUND;
 END $$;
 
 -- Puts the jobs of dead processes back where they were, claim by claim; answers how many. A job that was begun as often
@@ -87,7 +101,7 @@ BEGIN
   FOR c IN
     SELECT * FROM weir.job_claim k
      WHERE NOT EXISTS (SELECT FROM weir.process p WHERE p.id = k.worker_id AND NOT p.dead)
-     ORDER BY k.id LIMIT max_claims FOR UPDATE SKIP LOCKED
+     ORDER BY k.worker_id, k.number LIMIT max_claims FOR UPDATE SKIP LOCKED
   LOOP
     WITH item AS MATERIALIZED (
       SELECT j.* FROM unnest(c.jobs) j WHERE j.seq <> ALL (c.settled)
@@ -115,7 +129,7 @@ BEGIN
       DELETE FROM weir.job_progress g USING item i WHERE g.job_id = i.id
     )
     SELECT rescued + count(*) INTO rescued FROM item i;
-    DELETE FROM weir.job_claim k WHERE k.id = c.id;
+    DELETE FROM weir.job_claim k WHERE k.worker_id = c.worker_id AND k.number = c.number;
     PERFORM weir.wake_queue(c.queue_id);
   END LOOP;
   RETURN rescued;
@@ -123,8 +137,8 @@ END $$;
 
 -- Claims from a queue with a limit. The lock of the queue's row makes claims of it take turns; the second statement
 -- sees every slot that was committed before (counting in the same statement as the lock would count the past).
-CREATE FUNCTION weir.claim_limited_jobs(process int8, lane int2, queue int4, wanted int4)
-RETURNS TABLE (claim int8, job weir.claimed_job)
+CREATE FUNCTION weir.claim_limited_jobs(process int8, number int8, lane int2, queue int4, wanted int4)
+RETURNS SETOF weir.claimed_job
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   q      weir.queue;
@@ -133,7 +147,7 @@ DECLARE
   taken  weir.claimed_job[];
   bucket interval;
 BEGIN
-  PERFORM FROM weir.process p WHERE p.id = process AND NOT p.dead FOR KEY SHARE;
+  PERFORM FROM weir.process p WHERE p.id = process AND NOT p.dead AND p.first_claim <= claim_limited_jobs.number FOR KEY SHARE;
   IF NOT FOUND THEN
     RETURN;
   END IF;
@@ -200,9 +214,9 @@ BEGIN
     INSERT INTO weir.queue_rate AS t (queue_id, at, started) VALUES (q.id, r.at, r.started)
     ON CONFLICT (queue_id) DO UPDATE SET at = excluded.at, started = excluded.started;
   END IF;
-  INSERT INTO weir.job_claim (worker_id, queue_id, lane, jobs)
-  VALUES (process, q.id, claim_limited_jobs.lane, taken) RETURNING id INTO claim;
-  RETURN QUERY SELECT claim_limited_jobs.claim, t FROM unnest(taken) t;
+  INSERT INTO weir.job_claim (worker_id, number, queue_id, lane, jobs)
+  VALUES (process, claim_limited_jobs.number, q.id, claim_limited_jobs.lane, taken);
+  RETURN QUERY SELECT t.* FROM unnest(taken) t;
 END $$;
 
 -- Moves jobs that are due to where they wait, and wakes. Answers how many, and the milliseconds until the next one is
@@ -328,8 +342,9 @@ INSERT INTO weir.role_grant (role, kind, object, privilege)
   SELECT 'weir_worker', 'routine', f, 'EXECUTE'
     FROM unnest(ARRAY[
       'weir.settle_jobs(int8, int8, int8[], text[], int8[], text[])',
+      'weir.return_job_claim(int8, int8)',
       'weir.rescue_jobs(int4)',
-      'weir.claim_limited_jobs(int8, int2, int4, int4)',
+      'weir.claim_limited_jobs(int8, int8, int2, int4, int4)',
       'weir.promote_jobs(int4)',
       'weir.cancel_job(int8)',
       'weir.replay_jobs(int8[])',

@@ -1,11 +1,11 @@
 -- What the job queue runs. See migrations/004_jobs.sql for where a job is when.
 
--- name: claim_jobs_from(process int8, lane int2, queue int4, priority int2, above int8, wanted int8) -> (
---   claim int8, seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
+-- name: claim_jobs_from(process int8, number int8, lane int2, queue int4, priority int2, above int8, wanted int8) -> (
+--   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
 --   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
 -- One priority, above a mark: the dead rows that an old snapshot keeps at the head of the index are not walked.
 WITH me AS MATERIALIZED (
-  SELECT p.id FROM weir.process p WHERE p.id = :process AND NOT p.dead FOR KEY SHARE
+  SELECT p.id FROM weir.process p WHERE p.id = :process AND NOT p.dead AND p.first_claim <= :number FOR KEY SHARE
 ), picked AS MATERIALIZED (
   SELECT j.ctid AS tid FROM weir.job j
    WHERE EXISTS (SELECT FROM me)
@@ -15,23 +15,23 @@ WITH me AS MATERIALIZED (
 ), taken AS (
   DELETE FROM weir.job j USING picked WHERE j.ctid = picked.tid RETURNING j.*
 ), claim AS (
-  INSERT INTO weir.job_claim (worker_id, queue_id, lane, jobs)
-  SELECT :process, :queue, :lane,
+  INSERT INTO weir.job_claim (worker_id, number, queue_id, lane, jobs)
+  SELECT :process, :number, :queue, :lane,
          array_agg(ROW(t.seq, coalesce(t.own_id, t.seq), t.created_at, t.deadline_at, t.priority, t.attempt + 1,
                        t.max_attempts, t.kind, t.payload, t.unique_key, t.limit_key, t.error)::weir.claimed_job)
     FROM taken t HAVING count(*) > 0
-  RETURNING id
+  RETURNING 1
 )
-SELECT c.id AS claim, t.seq, coalesce(t.own_id, t.seq) AS id, t.priority, (t.attempt + 1)::int2 AS attempt,
+SELECT t.seq, coalesce(t.own_id, t.seq) AS id, t.priority, (t.attempt + 1)::int2 AS attempt,
        t.max_attempts, t.created_at, t.deadline_at, t.kind, t.payload, t.unique_key, t.limit_key, t.error
-  FROM taken t, claim c;
+  FROM taken t;
 
--- name: claim_jobs(process int8, lane int2, queue int4, wanted int8) -> (
---   claim int8, seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
+-- name: claim_jobs(process int8, number int8, lane int2, queue int4, wanted int8) -> (
+--   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
 --   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
 -- From the very head, all priorities: finds what came in below a mark.
 WITH me AS MATERIALIZED (
-  SELECT p.id FROM weir.process p WHERE p.id = :process AND NOT p.dead FOR KEY SHARE
+  SELECT p.id FROM weir.process p WHERE p.id = :process AND NOT p.dead AND p.first_claim <= :number FOR KEY SHARE
 ), picked AS MATERIALIZED (
   SELECT j.ctid AS tid FROM weir.job j
    WHERE EXISTS (SELECT FROM me)
@@ -41,26 +41,26 @@ WITH me AS MATERIALIZED (
 ), taken AS (
   DELETE FROM weir.job j USING picked WHERE j.ctid = picked.tid RETURNING j.*
 ), claim AS (
-  INSERT INTO weir.job_claim (worker_id, queue_id, lane, jobs)
-  SELECT :process, :queue, :lane,
+  INSERT INTO weir.job_claim (worker_id, number, queue_id, lane, jobs)
+  SELECT :process, :number, :queue, :lane,
          array_agg(ROW(t.seq, coalesce(t.own_id, t.seq), t.created_at, t.deadline_at, t.priority, t.attempt + 1,
                        t.max_attempts, t.kind, t.payload, t.unique_key, t.limit_key, t.error)::weir.claimed_job)
     FROM taken t HAVING count(*) > 0
-  RETURNING id
+  RETURNING 1
 )
-SELECT c.id AS claim, t.seq, coalesce(t.own_id, t.seq) AS id, t.priority, (t.attempt + 1)::int2 AS attempt,
+SELECT t.seq, coalesce(t.own_id, t.seq) AS id, t.priority, (t.attempt + 1)::int2 AS attempt,
        t.max_attempts, t.created_at, t.deadline_at, t.kind, t.payload, t.unique_key, t.limit_key, t.error
-  FROM taken t, claim c;
+  FROM taken t;
 
--- name: claim_limited_jobs(process int8, lane int2, queue int4, wanted int4) -> (
---   claim int8, seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
+-- name: claim_limited_jobs(process int8, number int8, lane int2, queue int4, wanted int4) -> (
+--   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
 --   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
-SELECT c.claim, (c.job).seq, (c.job).id, (c.job).priority, (c.job).attempt, (c.job).max_attempts, (c.job).created_at,
-       (c.job).deadline_at, (c.job).kind, (c.job).payload, (c.job).unique_key, (c.job).limit_key, (c.job).error
-  FROM weir.claim_limited_jobs(:process, :lane, :queue, :wanted) c;
+SELECT c.seq, c.id, c.priority, c.attempt, c.max_attempts, c.created_at, c.deadline_at, c.kind, c.payload, c.unique_key,
+       c.limit_key, c.error
+  FROM weir.claim_limited_jobs(:process, :number, :lane, :queue, :wanted) c;
 
 -- name: take_jobs_from(lane int2, queue int4, priority int2, above int8, wanted int8) -> (
---   claim int8, seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
+--   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
 --   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
 -- Transactional mode: the jobs are gone when the transaction commits, together with what the handler did.
 WITH picked AS MATERIALIZED (
@@ -70,11 +70,11 @@ WITH picked AS MATERIALIZED (
    ORDER BY j.priority, j.seq LIMIT :wanted FOR UPDATE SKIP LOCKED
 )
 DELETE FROM weir.job j USING picked WHERE j.ctid = picked.tid
-RETURNING 0::int8 AS claim, j.seq, coalesce(j.own_id, j.seq) AS id, j.priority, (j.attempt + 1)::int2 AS attempt,
+RETURNING j.seq, coalesce(j.own_id, j.seq) AS id, j.priority, (j.attempt + 1)::int2 AS attempt,
           j.max_attempts, j.created_at, j.deadline_at, j.kind, j.payload, j.unique_key, j.limit_key, j.error;
 
 -- name: take_jobs(lane int2, queue int4, wanted int8) -> (
---   claim int8, seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
+--   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
 --   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
 WITH picked AS MATERIALIZED (
   SELECT j.ctid AS tid FROM weir.job j
@@ -83,30 +83,32 @@ WITH picked AS MATERIALIZED (
    ORDER BY j.priority, j.seq LIMIT :wanted FOR UPDATE SKIP LOCKED
 )
 DELETE FROM weir.job j USING picked WHERE j.ctid = picked.tid
-RETURNING 0::int8 AS claim, j.seq, coalesce(j.own_id, j.seq) AS id, j.priority, (j.attempt + 1)::int2 AS attempt,
+RETURNING j.seq, coalesce(j.own_id, j.seq) AS id, j.priority, (j.attempt + 1)::int2 AS attempt,
           j.max_attempts, j.created_at, j.deadline_at, j.kind, j.payload, j.unique_key, j.limit_key, j.error;
 
--- name: finish_claims(process int8, claims int8[]) -> (id int8)
+-- name: finish_claims(process int8, claims int8[]) -> (number int8)
 -- The fast way to finish: all jobs of these claims are done, and leave nothing behind but their claim.
-DELETE FROM weir.job_claim c WHERE c.id = ANY (:claims) AND c.worker_id = :process RETURNING c.id;
+DELETE FROM weir.job_claim c WHERE c.worker_id = :process AND c.number = ANY (:claims) RETURNING c.number;
+
+-- name: return_claim(process int8, number int8) -> (found bool)
+SELECT weir.return_job_claim(:process, :number) AS found;
 
 -- name: settle_jobs(process int8, claim int8, seqs int8[], actions text[], delays_ms int8[], texts text?[]) -> (seq int8)
 SELECT s AS seq FROM weir.settle_jobs(:process, :claim, :seqs, :actions, :delays_ms, :texts) s;
 
--- name: adopt_taken_jobs(process int8, queue int4, lane int2, seqs int8[], ids int8[], priorities int2[],
+-- name: adopt_taken_jobs(process int8, number int8, queue int4, lane int2, seqs int8[], ids int8[], priorities int2[],
 --   attempts int2[], max_attempts int2[], created_at timestamptz[], deadlines timestamptz?[],
---   kinds text[], payloads jsonb?[], unique_keys text?[], limit_keys text?[]) -> (claim int8)
+--   kinds text[], payloads jsonb?[], unique_keys text?[], limit_keys text?[])
 -- Transactional mode: what was taken and did not simply end well becomes a claim of this transaction, and is settled
 -- like any other.
-INSERT INTO weir.job_claim (worker_id, queue_id, lane, jobs)
-SELECT :process, :queue, :lane,
+INSERT INTO weir.job_claim (worker_id, number, queue_id, lane, jobs)
+SELECT :process, :number, :queue, :lane,
        array_agg(ROW(t.seq, t.id, t.created_at, t.deadline_at, t.priority, t.attempt, t.max_attempts, t.kind, t.payload,
                      t.unique_key, t.limit_key, NULL)::weir.claimed_job)
   FROM unnest(:seqs::int8[], :ids::int8[], :priorities::int2[], :attempts::int2[], :max_attempts::int2[],
               :created_at::timestamptz[], :deadlines::timestamptz[], :kinds::text[], :payloads::jsonb[], :unique_keys::text[],
               :limit_keys::text[])
-         t(seq, id, priority, attempt, max_attempts, created_at, deadline_at, kind, payload, unique_key, limit_key)
-RETURNING id AS claim;
+         t(seq, id, priority, attempt, max_attempts, created_at, deadline_at, kind, payload, unique_key, limit_key);
 
 -- name: job_payload(job int8) -> (payload jsonb)
 SELECT p.payload FROM weir.job_payload p WHERE p.id = :job;

@@ -35,18 +35,26 @@ SELECT pg_terminate_backend(a.pid) AS ended
  WHERE a.application_name ~ ('^weir:[a-z]+:p' || :process::int8 || '$') AND a.usename = current_user
    AND a.pid <> pg_backend_pid();
 
+-- name: wake_for(process int8) -> (woken int8)
+-- What a dead process was woken for, or was claiming, waits again without anybody having been told.
+SELECT sum(weir.wake(l.topic))::int8 AS woken FROM weir.listener l WHERE l.process_id = :process HAVING count(*) > 0;
+
 -- name: join_topics(process int8, topics text[])
 INSERT INTO weir.listener (topic, process_id) SELECT t, :process FROM unnest(:topics::text[]) t ON CONFLICT DO NOTHING;
 
--- name: lie_down(process int8, topics text[]) -> (undecided_from text)
--- Says that the process sleeps, by session locks, and answers the first transaction id that was not given out when they
--- were held: whoever enqueued without seeing them has a lower one.
-SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS undecided_from
-  FROM (SELECT count(pg_advisory_lock_shared(weir.sleep_key(t)) IS NULL),
-               count(pg_advisory_lock(weir.sleep_key(t, :process)) IS NULL) FROM unnest(:topics::text[]) t) held;
+-- name: lie_down(process int8, topics text[]) -> (held int8)
+-- Says that the process sleeps. It waits for the locks: one who only tries may meet a producer that looks.
+SELECT count(pg_advisory_lock_shared(weir.sleep_key(t)) IS NULL) + count(pg_advisory_lock(weir.sleep_key(t, :process)) IS NULL)
+         AS held
+  FROM unnest(:topics::text[]) t;
+
+-- name: undecided_from() -> (xid text)
+-- Once the locks are held, and in a statement of its own: the first transaction id that was not given out. Whoever
+-- enqueued without seeing the sleeper has a lower one.
+SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS xid;
 
 -- name: all_decided(before text) -> (decided bool)
--- Whether every transaction below that id has ended.
+-- Whether every transaction below that id has ended. What they wrote is seen by a claim that begins after this.
 SELECT pg_snapshot_xmin(pg_current_snapshot()) >= :before::text::xid8 AS decided;
 
 -- name: get_up(process int8, topics text[]) -> (held int8)

@@ -1,0 +1,100 @@
+#include "queue/transaction_runtime.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/backoff.h"
+#include "base/log.h"
+
+namespace weir::queue {
+namespace {
+
+constexpr BackoffPolicy kRetry{.base = std::chrono::milliseconds(50), .cap = std::chrono::seconds(5)};
+
+}  // namespace
+
+TransactionRuntime::TransactionRuntime(std::shared_ptr<const pg::Connector> connector, work::Process& process,
+                                       JobSource& source, work::HandlerFactory factory,
+                                       work::RuntimeOptions options)
+    : connector_(std::move(connector)),
+      process_(process),
+      source_(source),
+      factory_(std::move(factory)),
+      options_(options),
+      keeper_(*connector_, process_, source_, [](const std::vector<std::int64_t>& /*ids*/) {}),
+      idle_({.longest = options.longest_sleep, .can_be_woken = options.can_be_woken}),
+      bed_(*connector_, source.topics()) {}
+
+void TransactionRuntime::hurry() noexcept {
+  hurry_ = true;
+  room_.notify();
+}
+
+void TransactionRuntime::run(const std::stop_token& stop, const std::function<void()>& ready) {
+  TransactionSlots slots(*connector_, source_);
+  slots.start(options_.slots, factory_);
+  keeper_.start();
+  ready();
+  for (int failures = 0; !stop.stop_requested();) {
+    try {
+      if (!look(slots, stop)) {
+        finished_.notify();
+        break;
+      }
+      failures = 0;
+    } catch (const std::exception& error) {
+      if (stop.stop_requested()) break;
+      log::warn("looking for jobs failed", {{"error", error.what()}});
+      bed_.leave();
+      wait_fd(-1, 0, Deadline::after(backoff_delay(kRetry, ++failures, random_unit())), stop, room_);
+    }
+  }
+  drain(slots);
+  keeper_.stop();
+  bed_.leave();
+}
+
+bool TransactionRuntime::look(TransactionSlots& slots, const std::stop_token& stop) {
+  const auto life = process_.life(stop);
+  if (!life) return true;
+  if (options_.can_be_woken) bed_.make(*life, stop);
+  const bool lying = bed_.lying();
+  const bool decided = lying && bed_.decided();
+  if (slots.round(stop)) {
+    idle_.found_work();
+    bed_.get_up();
+    return true;
+  }
+  if (stop.stop_requested()) return true;
+  if (options_.once && slots.all_wait() && nothing_left(stop)) return false;
+  const work::Idle::Action action = idle_.found_nothing(lying, decided);
+  if (action.step == work::Idle::Step::lie_down) {
+    bed_.lie_down();
+    return true;
+  }
+  if (action.step == work::Idle::Step::sleep) asleep.emit(0);
+  const SteadyTime until = std::chrono::steady_clock::now() + action.pause;
+  while (!stop.stop_requested() && std::chrono::steady_clock::now() < until && !bed_.heard().wake) {
+    bed_.wait(Deadline(until), stop, room_);
+  }
+  return true;
+}
+
+bool TransactionRuntime::nothing_left(const std::stop_token& stop) {
+  pg::Session session = connector_->connect(pg::Role::api, "once", {.stop = stop});
+  return !source_.has_more(session);
+}
+
+void TransactionRuntime::drain(TransactionSlots& slots) {
+  slots.close();
+  const SteadyTime hurry_at = std::chrono::steady_clock::now() + options_.drain;
+  while (!hurry_ && std::chrono::steady_clock::now() < hurry_at) {
+    // The slots tell a condition variable, the impatient user a descriptor: look at both, a few times a
+    // second.
+    if (slots.wait_ended(Deadline::after(std::chrono::milliseconds(50)))) return;
+  }
+  log::warn("handlers are stopped before they are done");
+  slots.stop_handlers();
+}
+
+}  // namespace weir::queue

@@ -1,0 +1,181 @@
+#include "queue/transaction_slots.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "base/backoff.h"
+#include "base/log.h"
+#include "pg/transaction.h"
+#include "queue/taken_batch.h"
+
+namespace weir::queue {
+namespace {
+
+constexpr BackoffPolicy kRetry{.base = std::chrono::milliseconds(20), .cap = std::chrono::seconds(5)};
+/// A transaction should be about so long: long enough to pay for its commit, short enough not to hold up
+/// vacuum.
+constexpr Duration kAimedAt = std::chrono::milliseconds(50);
+constexpr Duration kTooLong = std::chrono::seconds(5);
+constexpr std::size_t kMostJobs = 1000;
+
+/// How many jobs to take at once, by how long they took of late.
+class TakeSize {
+ public:
+  [[nodiscard]] std::size_t next() const noexcept { return size_; }
+  void took(std::size_t jobs, Duration span) noexcept {
+    if (jobs == 0) return;
+    const Duration each = std::max<Duration>(span / static_cast<Duration::rep>(jobs), Duration(1));
+    const auto fitting = static_cast<std::size_t>(kAimedAt / each);
+    // At most doubled: one quick batch proves little.
+    size_ = std::clamp<std::size_t>(std::min(fitting, size_ * 2), 1, kMostJobs);
+  }
+
+ private:
+  std::size_t size_ = 10;
+};
+
+/// One slot's session, transaction after transaction.
+class Slot {
+ public:
+  Slot(const pg::Connector& connector, JobSource& source, work::Handler& handler, std::stop_token hard)
+      : connector_(connector), source_(source), handler_(handler), hard_(std::move(hard)) {}
+
+  bool take_and_run() {
+    pg::Session& session = this->session();
+    pg::Transaction transaction(session);
+    const SteadyTime began = std::chrono::steady_clock::now();
+    const auto claim = source_.take(session, taker_, size_.next());
+    if (!claim) return false;
+    if (claim->settings().relaxed) transaction.set_local("synchronous_commit", "off");
+    for (std::size_t i = 0; i < claim->items().size(); ++i) {
+      if (claim->is_heavy(i)) claim->load(i, session);
+    }
+    const auto outcomes = run_taken(session, handler_, *claim, hard_);
+    source_.finish_taken(session, *claim, outcomes);
+    transaction.commit();
+    const Duration span = std::chrono::steady_clock::now() - began;
+    size_.took(claim->items().size(), span);
+    if (span > kTooLong) {
+      log::warn(
+          "a transaction was open for long: it holds up vacuum for everybody",
+          {{"queue", claim->settings().name}, {"seconds", std::chrono::duration<double>(span).count()}});
+    }
+    return true;
+  }
+  void leave() noexcept { session_.reset(); }
+
+ private:
+  pg::Session& session() {
+    if (!session_ || !session_->is_open()) {
+      session_.emplace(connector_.connect(pg::Role::task, "jobs", {.stop = hard_}));
+      session_->set_stop(hard_);
+    }
+    return *session_;
+  }
+
+  const pg::Connector& connector_;
+  JobSource& source_;
+  work::Handler& handler_;
+  std::stop_token hard_;
+  std::optional<pg::Session> session_;
+  JobSource::Taker taker_;
+  TakeSize size_;
+};
+
+}  // namespace
+
+void TransactionSlots::start(std::size_t count, const work::HandlerFactory& factory) {
+  for (std::size_t i = 0; i < count; ++i) handlers_.push_back(factory());
+  for (const auto& handler : handlers_) {
+    threads_.emplace_back([this, &handler = *handler](const std::stop_token& stop) { work(handler, stop); });
+  }
+}
+
+void TransactionSlots::work(work::Handler& handler, const std::stop_token& stop) {
+  Slot slot(connector_, source_, handler, stop_.get_token());
+  int failures = 0;
+  for (std::uint64_t seen = 0; wait_for_round(seen, stop);) {
+    Look look = Look::found;
+    while (look == Look::found && !stop.stop_requested()) {
+      try {
+        look = slot.take_and_run() ? Look::found : Look::empty;
+        failures = 0;
+      } catch (const std::exception& error) {
+        if (stop.stop_requested() || stop_.stop_requested()) break;
+        const auto* known = dynamic_cast<const pg::Error*>(&error);
+        if (known == nullptr || known->kind() != pg::ErrorKind::retryable) {
+          log::warn("a transaction of jobs was undone; they are tried again", {{"error", error.what()}});
+        }
+        Wakeup unused;
+        wait_fd(-1, 0, Deadline::after(backoff_delay(kRetry, ++failures, random_unit())), stop, unused);
+        continue;
+      }
+      report(look);
+    }
+  }
+  slot.leave();
+  const MutexLock lock(mutex_);
+  ++ended_;
+  changed_.notify_all();
+}
+
+bool TransactionSlots::wait_for_round(std::uint64_t& seen, const std::stop_token& stop) {
+  MutexLock lock(mutex_);
+  ++waiting_;
+  changed_.notify_all();
+  changed_.wait(lock, stop, [&]() WEIR_REQUIRES(mutex_) { return round_ > seen || closed_; });
+  --waiting_;
+  seen = round_;
+  return !closed_ && !stop.stop_requested();
+}
+
+void TransactionSlots::report(Look look) {
+  const MutexLock lock(mutex_);
+  if (look == Look::found) found_ = true;
+  if (look == Look::empty && looking_ > 0) --looking_;
+  changed_.notify_all();
+}
+
+bool TransactionSlots::round(const std::stop_token& stop) {
+  MutexLock lock(mutex_);
+  changed_.wait(lock, stop, [this]() WEIR_REQUIRES(mutex_) { return waiting_ > 0; });
+  if (stop.stop_requested()) return false;
+  found_ = false;
+  looking_ = waiting_;
+  ++round_;
+  changed_.notify_all();
+  changed_.wait(lock, stop, [this]() WEIR_REQUIRES(mutex_) { return found_ || looking_ == 0; });
+  return found_;
+}
+
+bool TransactionSlots::all_wait() const {
+  const MutexLock lock(mutex_);
+  return waiting_ == threads_.size();
+}
+
+void TransactionSlots::close() {
+  {
+    const MutexLock lock(mutex_);
+    closed_ = true;
+  }
+  for (std::jthread& thread : threads_) thread.request_stop();
+  changed_.notify_all();
+}
+
+bool TransactionSlots::wait_ended(Deadline deadline) {
+  MutexLock lock(mutex_);
+  while (ended_ < threads_.size()) {
+    if (deadline.expired()) return false;
+    changed_.wait_until(lock,
+                        std::min(deadline.at(), std::chrono::steady_clock::now() + std::chrono::hours(1)));
+  }
+  return true;
+}
+
+void TransactionSlots::join() noexcept {
+  for (std::jthread& thread : threads_) thread.request_stop();
+  threads_.clear();
+  handlers_.clear();
+}
+
+}  // namespace weir::queue
