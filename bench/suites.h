@@ -10,6 +10,7 @@
 namespace weir::bench {
 
 std::vector<Measurement> bench_pg(Scene& scene);
+std::vector<Measurement> bench_queue(Scene& scene);
 
 struct Suite {
   std::string_view name;
@@ -19,6 +20,8 @@ struct Suite {
 
 inline constexpr std::array kSuites{
     Suite{"pg", "round trip, pipelined inserts, COPY, beside pgbench and psql", &bench_pg},
+    Suite{"queue", "jobs: leased, transactional, under a held snapshot; enqueue; latency; idle load",
+          &bench_queue},
 };
 
 }  // namespace weir::bench

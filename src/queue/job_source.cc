@@ -107,10 +107,12 @@ std::vector<std::string> JobSource::topics() const {
 std::shared_ptr<work::Claim> JobSource::claim(pg::Session& session, const work::Life& life,
                                               std::size_t wanted) {
   if (auto claim = claim_any(session, life, *settings(), wanted)) return claim;
-  if (!names_.empty()) return nullptr;
-  const std::size_t known = settings()->size();
+  // There may be a queue that we do not know yet, or one whose limits are gone.
+  const SteadyTime now = std::chrono::steady_clock::now();
+  if (now < reload_due_) return nullptr;
+  reload_due_ = now + (names_.empty() ? std::chrono::milliseconds(200) : std::chrono::seconds(5));
   reload(session);
-  return settings()->size() > known ? claim_any(session, life, *settings(), wanted) : nullptr;
+  return claim_any(session, life, *settings(), wanted);
 }
 
 std::shared_ptr<JobClaim> JobSource::claim_any(pg::Session& session, const work::Life& life,

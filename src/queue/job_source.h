@@ -85,6 +85,7 @@ class JobSource final : public work::ClaimSource {
   std::map<std::int32_t, ClaimMarks> marks_;
   std::size_t turn_ = 0;
   std::int64_t claims_ = 0;
+  SteadyTime reload_due_{};
   // Of the settling thread.
   int relaxed_session_ = 0;  ///< the server process that was told not to wait for the disk
   // Of the keeping thread.
