@@ -3,9 +3,8 @@
 #include <stop_token>
 
 #include "base/deadline.h"
-#include "base/unique_fd.h"
 #include "exec/captured_text.h"
-#include "exec/command.h"
+#include "exec/conversation.h"
 
 namespace weir::exec {
 
@@ -29,16 +28,13 @@ struct Outcome {
   [[nodiscard]] std::string describe() const;
 };
 
-/// A running program with its process group. Nothing of the group outlives it: what is left is killed.
-/// Used by one thread.
+/// A program that is run to its end. Nothing of its process group outlives it: what is left is killed. Used
+/// by one thread.
 class Child {
  public:
   explicit Child(const Command& command);
-  ~Child();
-  Child(const Child&) = delete;
-  Child& operator=(const Child&) = delete;
 
-  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+  [[nodiscard]] pid_t pid() const noexcept { return program_.pid(); }
 
   /// Feeds its input and takes its output until it ends. When the deadline passes or stop is requested, the
   /// group gets SIGTERM, and SIGKILL after the command's grace. Called once.
@@ -47,25 +43,15 @@ class Child {
  private:
   enum class Ended { yes, deadline, stopped };
   Ended pump(Deadline deadline, const std::stop_token& stop);
-  void handle(int fd);
   void feed();
-  bool take(UniqueFd& pipe, CapturedText& text);
-  void forget(UniqueFd& pipe) noexcept;
-  void signal_group(int signal) const noexcept;
-  int end_group() noexcept;
+  void take(Conversation::Stream stream, CapturedText& text);
 
   Duration grace_;
   std::string input_;
   std::size_t fed_ = 0;
   CapturedText out_text_;
   CapturedText err_text_;
-  UniqueFd in_;
-  UniqueFd out_;
-  UniqueFd err_;
-  UniqueFd events_;
-  UniqueFd process_;
-  pid_t pid_ = 0;
-  bool reaped_ = false;
+  Conversation program_;
 };
 
 /// Runs a command to its end.

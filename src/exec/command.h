@@ -16,11 +16,14 @@ namespace weir::exec {
 struct Command {
   std::vector<std::string> argv;  ///< argv[0] without a slash is looked up on our PATH
   std::map<std::string, std::optional<std::string>> env;  ///< laid over our environment; nothing means unset
-  std::filesystem::path cwd;                 ///< empty: ours. Entered with the rights of `run_as`
-  std::optional<User> run_as;                ///< needs root, unless it is who we are
-  std::string input;                         ///< standard input; empty is an end of file at once
-  std::size_t keep_head = 16 * 1024;         ///< of each of standard output and error, these first bytes
-  std::size_t keep_tail = 48 * 1024;         ///< and these last ones are kept, the middle is counted
+  std::filesystem::path cwd;          ///< empty: ours. Entered with the rights of `run_as`
+  std::optional<User> run_as;         ///< needs root, unless it is who we are
+  std::string input;                  ///< standard input; empty is an end of file at once
+  std::size_t keep_head = 16 * 1024;  ///< of each of standard output and error, these first bytes
+  std::size_t keep_tail = 48 * 1024;  ///< and these last ones are kept, the middle is counted
+  /// SIGKILL for it when the thread that starts it ends, and so when our process is killed. Not for what it
+  /// started itself: those see the end of their pipes.
+  bool dies_with_thread = false;
   Duration grace = std::chrono::seconds(5);  ///< from SIGTERM to SIGKILL when it has to end early
 };
 

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -35,6 +36,7 @@ class Plan {
         identity_(command.run_as && (::geteuid() == 0 || command.run_as->uid != ::geteuid())
                       ? &*command.run_as
                       : nullptr),
+        parent_(command.dies_with_thread ? ::getpid() : 0),
         last_fd_(static_cast<int>(::sysconf(_SC_OPEN_MAX))) {
     const char* path = std::getenv("PATH");
     const auto program = find_program(command.argv.at(0), path == nullptr ? "/usr/bin:/bin" : path);
@@ -62,6 +64,11 @@ class Plan {
     close_the_rest();
     for (int signal = 1; signal < NSIG; ++signal) std::signal(signal, SIG_DFL);
     if (identity_ != nullptr && !take_identity()) return StartError::Step::identity;
+    // After the change of identity, which forgets it. We may have been killed before it was asked for.
+    if (parent_ != 0 && !own_session) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (::getppid() != parent_) ::_exit(127);
+    }
     if (!cwd_.empty() && ::chdir(cwd_.c_str()) != 0) return StartError::Step::folder;
     sigset_t none;
     sigemptyset(&none);
@@ -95,6 +102,7 @@ class Plan {
   std::string program_;
   std::string cwd_;
   const User* identity_;
+  pid_t parent_;  // 0 when it may outlive us
   int last_fd_;
   std::vector<std::string> argv_;
   std::vector<std::string> env_;

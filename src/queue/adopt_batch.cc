@@ -1,12 +1,14 @@
 #include "queue/adopt_batch.h"
 
 #include <charconv>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "base/log.h"
 #include "base/text.h"
 #include "pg/transaction.h"
+#include "work/bisection.h"
 
 namespace weir::queue {
 namespace {
@@ -33,11 +35,10 @@ std::int64_t item_id(const pg::Result& answer, int row, std::size_t key_width) {
   return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size() ? number : id;
 }
 
-bool wants_nothing_more(const pg::Error& error, const pg::Session& session) {
-  if (!session.is_open()) return true;
-  // The same batch may succeed next time; a stop or a cancellation is nobody's failure.
-  return error.kind() != pg::ErrorKind::server && error.kind() != pg::ErrorKind::decode &&
-         error.kind() != pg::ErrorKind::misuse;
+/// A conflict, a stop or a cancellation is nobody's failure: the same batch may succeed next time.
+bool blames_a_row(const pg::Error& error) {
+  return error.kind() == pg::ErrorKind::decode ||
+         (error.kind() == pg::ErrorKind::server && work::may_be_fault_of_an_item(error.sqlstate()));
 }
 
 }  // namespace
@@ -55,7 +56,6 @@ AdoptBatchReport AdoptBatchRunner::run(pg::Session& session, const std::optional
                                        const std::stop_token& stop) {
   AdoptBatchReport report;
   stop_ = stop;
-  divided_ = false;
   const SteadyTime begin = now();
   pg::Transaction transaction(session);
   const bool found = claim(session, mark, report);
@@ -64,11 +64,15 @@ AdoptBatchReport AdoptBatchRunner::run(pg::Session& session, const std::optional
     transaction.rollback();
     return report;
   }
-  if (!options_.transactional) {
-    run_handler(nullptr, 0, items_.size());
-    settle_unit(session, 0, items_.size());
+  if (options_.transactional) {
+    divide(session, [&](std::size_t first, std::size_t end) {
+      run_handler(&session, first, end);
+      mark_done(session, first, end);
+    });
   } else {
-    handle(session, 0, items_.size());
+    // What a command did is done, and is not done again to find a row that cannot be marked.
+    run_handler(nullptr, 0, items_.size());
+    divide(session, [&](std::size_t first, std::size_t end) { mark_done(session, first, end); });
   }
   keep_errors(session);
   try {
@@ -135,59 +139,34 @@ void AdoptBatchRunner::run_handler(pg::Session* session, std::size_t begin, std:
   }
 }
 
-void AdoptBatchRunner::handle(pg::Session& session, std::size_t begin, std::size_t end) {
-  // The unit before has made the constraints immediate.
-  session.execute_script(divided_ ? "SAVEPOINT weir_unit; SET CONSTRAINTS ALL DEFERRED"
-                                  : "SAVEPOINT weir_unit");
-  std::string reason;
-  try {
-    run_handler(&session, begin, end);
-    mark_done(session, begin, end);
-    // What would fail at commit is to fail here, where it can be told whose it is.
-    session.execute_script("SET CONSTRAINTS ALL IMMEDIATE; RELEASE SAVEPOINT weir_unit");
-    return;
-  } catch (const pg::Error& error) {
-    if (wants_nothing_more(error, session)) throw;
-    reason = error.what();
-  } catch (const std::exception& error) {
-    if (!session.in_transaction()) throw;
-    reason = error.what();
+void AdoptBatchRunner::divide(pg::Session& session,
+                              const std::function<void(std::size_t begin, std::size_t end)>& unit) {
+  work::Bisection bisection(rows_.size());
+  bool first = true;
+  for (auto range = bisection.next(); range && !stop_.stop_requested(); range = bisection.next()) {
+    // The part before has made the constraints immediate.
+    session.execute_script(std::exchange(first, false) ? "SAVEPOINT weir_part"
+                                                       : "SAVEPOINT weir_part; SET CONSTRAINTS ALL DEFERRED");
+    std::string reason;
+    try {
+      unit(range->begin, range->end);
+      // What would fail at commit is to fail here, where it can be told whose it is.
+      session.execute_script("SET CONSTRAINTS ALL IMMEDIATE; RELEASE SAVEPOINT weir_part");
+      bisection.succeeded();
+      continue;
+    } catch (const pg::Error& error) {
+      if (!session.is_open() || !blames_a_row(error)) throw;
+      reason = error.what();
+    } catch (const std::exception& error) {
+      if (!session.in_transaction()) throw;
+      reason = error.what();
+    }
+    session.execute_script("ROLLBACK TO SAVEPOINT weir_part; RELEASE SAVEPOINT weir_part");
+    if (bisection.failed()) rows_[range->begin].outcome = Outcome::failed(reason);
   }
-  session.execute_script("ROLLBACK TO SAVEPOINT weir_unit; RELEASE SAVEPOINT weir_unit");
-  divided_ = true;
-  if (end - begin == 1 || stop_.stop_requested()) {
-    for (std::size_t i = begin; i < end; ++i)
-      rows_[i].outcome = stop_.stop_requested() ? Outcome::returned() : Outcome::failed(reason);
-    return;
+  for (const work::Bisection::Range& range : bisection.untried()) {
+    for (std::size_t i = range.begin; i < range.end; ++i) rows_[i].outcome = Outcome::returned();
   }
-  const std::size_t middle = begin + (end - begin) / 2;
-  handle(session, begin, middle);
-  handle(session, middle, end);
-}
-
-/// The part of handle() behind the handler: what a command did is done, and is not done again to find a row
-/// that cannot be marked.
-void AdoptBatchRunner::settle_unit(pg::Session& session, std::size_t begin, std::size_t end) {
-  session.execute_script(divided_ ? "SAVEPOINT weir_unit; SET CONSTRAINTS ALL DEFERRED"
-                                  : "SAVEPOINT weir_unit");
-  std::string reason;
-  try {
-    mark_done(session, begin, end);
-    session.execute_script("SET CONSTRAINTS ALL IMMEDIATE; RELEASE SAVEPOINT weir_unit");
-    return;
-  } catch (const pg::Error& error) {
-    if (wants_nothing_more(error, session)) throw;
-    reason = error.what();
-  }
-  session.execute_script("ROLLBACK TO SAVEPOINT weir_unit; RELEASE SAVEPOINT weir_unit");
-  divided_ = true;
-  if (end - begin == 1) {
-    rows_[begin].outcome = Outcome::failed(reason);
-    return;
-  }
-  const std::size_t middle = begin + (end - begin) / 2;
-  settle_unit(session, begin, middle);
-  settle_unit(session, middle, end);
 }
 
 void AdoptBatchRunner::mark_done(pg::Session& session, std::size_t begin, std::size_t end) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -34,7 +35,8 @@ struct AdoptBatchReport {
 /// One batch: claim, handler and UPDATE in one transaction, so that the effects of a transactional handler
 /// happen exactly once whatever is killed. Each run of the handler has a savepoint: when it throws, or the
 /// rows it worked on cannot be marked, its effects are undone and it is run again on each half, until the bad
-/// rows are alone. A handler that settles a row as failed has undone that row's effects itself. Used by one
+/// rows are alone (work::Bisection). An SQL error that no row can be blamed for undoes the batch and is
+/// thrown. A handler that settles a row as failed has undone that row's effects itself. Used by one
 /// thread.
 class AdoptBatchRunner {
  public:
@@ -55,9 +57,9 @@ class AdoptBatchRunner {
   };
 
   bool claim(pg::Session& session, const std::optional<std::string>& mark, AdoptBatchReport& report);
-  void handle(pg::Session& session, std::size_t begin, std::size_t end);
+  /// Runs `unit` on all rows, and on parts of them where it fails.
+  void divide(pg::Session& session, const std::function<void(std::size_t begin, std::size_t end)>& unit);
   void run_handler(pg::Session* session, std::size_t begin, std::size_t end);
-  void settle_unit(pg::Session& session, std::size_t begin, std::size_t end);
   void mark_done(pg::Session& session, std::size_t begin, std::size_t end);
   void keep_errors(pg::Session& session);
   void remember(AdoptBatchReport& report);
@@ -78,7 +80,6 @@ class AdoptBatchRunner {
   std::vector<work::Item> items_;
   std::vector<Row> rows_;
   std::stop_token stop_;
-  bool divided_ = false;
 };
 
 }  // namespace weir::queue

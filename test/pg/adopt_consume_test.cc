@@ -9,6 +9,7 @@
 #include "base/test_signal.h"
 #include "support/adopt.h"
 #include "support/waiting.h"
+#include "work/sql_handler.h"
 
 namespace weir::test {
 namespace {
@@ -253,6 +254,32 @@ TEST_F(AdoptConsume, ABatchThatDoesNotEndInTimeIsUndone) {
   stop.request_stop();
   running.join();
   EXPECT_EQ(tally(), "0/20 0/0");
+}
+
+TEST_F(AdoptConsume, SqlOfTheUserWorksOnWeirBatch) {
+  make_events(Shape::partitioned, 300);
+  const std::string sql =
+      "INSERT INTO effect SELECT (payload->>'id')::bigint FROM weir_batch; "
+      "SELECT 1 / (77 - (payload->>'id')::bigint) FROM weir_batch";
+  queue::AdoptConsumer consumer(
+      shared_connector(), adopted(),
+      [&] {
+        return std::make_unique<work::SqlHandler>(work::SqlOptions{.sql = sql, .relation = "weir_batch"});
+      },
+      {.workers = 2, .once = true, .batch = {.rows = 50}, .retries = {.max_attempts = 2, .backoff = kSoon}});
+  EXPECT_EQ(consumer.run({}).given_up, 1U);
+  EXPECT_EQ(tally(), "299/300 299/299");
+}
+
+TEST_F(AdoptConsume, AnErrorThatNoRowIsToBlameForEndsIt) {
+  make_events(Shape::plain, 300);
+  std::atomic<int> runs = 0;
+  auto consumer = this->consumer({}, [&](work::Batch& batch) {
+    ++runs;
+    batch.session()->execute("SELEKT 1");
+  });
+  EXPECT_THROW(consumer.run({}), pg::Error);
+  EXPECT_EQ(runs, 1);
 }
 
 TEST_F(AdoptConsume, ATableThatGoesAwayIsAnErrorAndNoLoop) {

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/backoff.h"
+#include "base/deadline.h"
+#include "exec/command.h"
+#include "work/handler.h"
+
+namespace weir::work {
+
+class Answers;
+class BatchText;
+
+struct CommandOptions {
+  /// What to run. Its environment gets WEIR_QUEUE, WEIR_SLOT and WEIR_PROTOCOL, and loses what says how to
+  /// reach a database (kDatabaseVariables), unless `env` sets it again.
+  exec::Command command;
+  std::string queue;  ///< or table, or stream
+  int slot = 0;
+  std::size_t longest_line = std::size_t{16} << 20U;  ///< of an answer
+  std::optional<Duration> timeout{};                  ///< for a whole batch
+  /// Before the next start after a process that gave no answer at all.
+  BackoffPolicy restart{.base = std::chrono::milliseconds(200), .cap = std::chrono::seconds(30)};
+};
+
+/// A program of the user that gets items and answers them line by line: docs/command-protocol.md. One
+/// process, started at the first batch, and again after one that ended. What it answered stands, whatever
+/// becomes of it then; the items without an answer fail.
+class CommandHandler final : public Handler {
+ public:
+  explicit CommandHandler(CommandOptions options);
+  ~CommandHandler() override;
+
+  void run(Batch& batch) override;
+
+ private:
+  struct Process;
+
+  bool get_ready(const std::stop_token& stop);
+  std::optional<std::string> talk(Batch& batch);
+  void take_output(Process& process, Answers& answers, bool all_sent);
+  void take_errors(Process& process);
+  std::string end_by_force(Answers* answers, bool all_sent);
+  std::string collect_end(Answers* answers, bool all_sent);
+  bool leave_time_to_end(Deadline deadline, Answers* answers, bool all_sent);
+
+  CommandOptions options_;
+  std::unique_ptr<Process> process_;
+  std::uint64_t batches_ = 0;
+  int useless_starts_ = 0;  // in a row: processes that gave no answer
+};
+
+}  // namespace weir::work

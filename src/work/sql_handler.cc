@@ -1,0 +1,175 @@
+#include "work/sql_handler.h"
+
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "pg/identifier.h"
+#include "pg/row.h"
+#include "pg/session.h"
+#include "work/bisection.h"
+
+namespace weir::work {
+namespace {
+
+using pg::JsonView;
+
+/// Larger payloads go alone, as a parameter that is not copied on its way.
+constexpr std::size_t kSmallPayload = std::size_t{1} << 20U;
+/// Of payloads in one INSERT.
+constexpr std::size_t kInsertBytes = std::size_t{8} << 20U;
+
+// No named queries: the relation has the caller's name, and the rest of the text is the user's.
+
+constexpr std::string_view kColumns =
+    "(id, queue, kind, payload, attempt, max_attempts, error, created_at, deadline)";
+
+/// In a DO block, because a COMMIT in it would keep the effects without the outcomes, or the other way round:
+/// EXECUTE refuses to end a transaction. The search_path is ours again afterwards; after an error the
+/// savepoint sees to that.
+std::string wrap(const SqlOptions& options) {
+  const std::string execute = fmt::format("EXECUTE {};", pg::quote_literal(options.sql));
+  std::string body = fmt::format("BEGIN {} END", execute);
+  if (!options.search_path.empty()) {
+    body = fmt::format(
+        "DECLARE weir_path text := pg_catalog.current_setting('search_path');"
+        " BEGIN PERFORM pg_catalog.set_config('search_path', {}, true); {}"
+        " PERFORM pg_catalog.set_config('search_path', weir_path, true); END",
+        pg::quote_literal(options.search_path), execute);
+  }
+  return "DO LANGUAGE plpgsql " + pg::quote_literal(body);
+}
+
+template <class T>
+using Column = std::vector<std::optional<T>>;
+
+std::optional<std::string_view> or_null(std::string_view text) {
+  return text.empty() ? std::nullopt : std::optional(text);
+}
+
+}  // namespace
+
+SqlHandler::SqlHandler(SqlOptions options)
+    : relation_("pg_temp." + pg::quote_identifier(options.relation)), script_(wrap(options)) {
+  pg::checked_sql(script_);
+}
+
+void SqlHandler::run(Batch& batch) {
+  if (batch.session() == nullptr) {
+    throw Error(ExitCode::failed, "SQL handlers need the transactional mode: there is no session for them");
+  }
+  pg::Session& session = *batch.session();
+  std::vector<std::size_t> open;
+  for (std::size_t i = 0; i < batch.items().size(); ++i) {
+    if (batch.outcomes()[i].is_open()) open.push_back(i);
+  }
+  if (open.empty()) return;
+  make_relation(session);
+
+  Bisection bisection(open.size());
+  while (const auto range = bisection.next()) {
+    if (batch.stop().stop_requested()) return;
+    std::vector<const Item*> items;
+    for (std::size_t i = range->begin; i < range->end; ++i) items.push_back(&batch.items()[open[i]]);
+    session.execute_script("SAVEPOINT weir_items; DELETE FROM " + relation_);
+    try {
+      try_items(session, items);
+    } catch (const pg::Error& error) {
+      if (!session.is_open() || error.kind() != pg::ErrorKind::server ||
+          !may_be_fault_of_an_item(error.sqlstate())) {
+        throw;
+      }
+      session.execute_script("ROLLBACK TO SAVEPOINT weir_items; RELEASE SAVEPOINT weir_items");
+      if (bisection.failed()) {
+        batch.settle(open[range->begin],
+                     Outcome::failed(fmt::format("{} ({})", error.what(), error.sqlstate())));
+      }
+      continue;
+    }
+    session.execute("RELEASE SAVEPOINT weir_items");
+    bisection.succeeded();
+    for (std::size_t i = range->begin; i < range->end; ++i) batch.settle(open[i], Outcome::done());
+  }
+
+  std::size_t untried = 0;
+  for (const Bisection::Range range : bisection.untried()) {
+    untried += range.size();
+    for (std::size_t i = range.begin; i < range.end; ++i) batch.settle(open[i], Outcome::returned());
+  }
+  if (untried > 0) {
+    log::warn("too many items of a batch failed one by one; the others are handed back",
+              {{"items", open.size()}, {"handed_back", untried}});
+  }
+}
+
+/// Once for a session: a table for each batch would bloat the catalog. Asked for each time, because the
+/// transaction that made it may have been rolled back, or the session cleaned.
+void SqlHandler::make_relation(pg::Session& session) const {
+  const pg::Result found = session.execute("SELECT pg_catalog.to_regclass($1) IS NOT NULL", relation_);
+  if (found[0].get<bool>(0)) return;
+  session.execute(
+      fmt::format("CREATE TEMPORARY TABLE {} (id bigint NOT NULL, queue text NOT NULL, kind text NOT NULL, "
+                  "payload jsonb, attempt integer NOT NULL, max_attempts integer NOT NULL, error text, "
+                  "created_at timestamptz, deadline timestamptz) ON COMMIT DELETE ROWS",
+                  relation_));
+}
+
+void SqlHandler::try_items(pg::Session& session, const std::vector<const Item*>& items) const {
+  fill(session, items);
+  session.execute_script(script_);
+}
+
+void SqlHandler::fill(pg::Session& session, const std::vector<const Item*>& items) const {
+  const std::string one = fmt::format(
+      "INSERT INTO {} {} VALUES ($1, $2, $3, $4::text::jsonb, $5, $6, $7, $8, $9)", relation_, kColumns);
+  std::vector<const Item*> some;
+  std::size_t bytes = 0;
+  const auto flush = [&] {
+    if (!some.empty()) fill_small(session, some);
+    some.clear();
+    bytes = 0;
+  };
+  for (const Item* const item : items) {
+    if (item->payload.size() > kSmallPayload) {
+      session.execute(one, item->id, item->source, item->kind, item->payload, item->attempt,
+                      item->max_attempts, or_null(item->error), item->created_at, item->deadline);
+      continue;
+    }
+    some.push_back(item);
+    bytes += item->payload.size();
+    if (bytes > kInsertBytes) flush();
+  }
+  flush();
+}
+
+void SqlHandler::fill_small(pg::Session& session, const std::vector<const Item*>& items) const {
+  std::vector<std::int64_t> ids;
+  std::vector<std::string_view> queues;
+  std::vector<std::string_view> kinds;
+  Column<JsonView> payloads;
+  std::vector<std::int32_t> attempts;
+  std::vector<std::int32_t> max_attempts;
+  Column<std::string_view> errors;
+  Column<WallTime> created;
+  Column<WallTime> deadlines;
+  for (const Item* const item : items) {
+    ids.push_back(item->id);
+    queues.push_back(item->source);
+    kinds.push_back(item->kind);
+    payloads.push_back(item->payload.empty() ? std::nullopt : std::optional(JsonView{item->payload}));
+    attempts.push_back(item->attempt);
+    max_attempts.push_back(item->max_attempts);
+    errors.push_back(or_null(item->error));
+    created.push_back(item->created_at);
+    deadlines.push_back(item->deadline);
+  }
+  session.execute(
+      fmt::format("INSERT INTO {} {} SELECT * FROM pg_catalog.unnest($1::bigint[], $2::text[], $3::text[], "
+                  "$4::jsonb[], $5::integer[], $6::integer[], $7::text[], $8::timestamptz[], "
+                  "$9::timestamptz[])",
+                  relation_, kColumns),
+      ids, queues, kinds, payloads, attempts, max_attempts, errors, created, deadlines);
+}
+
+}  // namespace weir::work

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "work/handler.h"
+
+namespace weir::work {
+
+struct SqlOptions {
+  std::string sql;                    ///< one statement or several, without COMMIT, ROLLBACK or SAVEPOINT
+  std::string relation = "weir_job";  ///< the temporary table that has the batch
+  std::string search_path;            ///< for the user's SQL alone, as SET takes it; empty leaves it as it is
+};
+
+/// Runs the user's SQL once for a batch, in the transaction that the outcomes commit with. What fails is
+/// rolled back to a savepoint and tried in halves, until the items are found that are to blame: those fail,
+/// the others are done. An error that no item can be blamed for is thrown, and with it all of the transaction
+/// has to go; so has it for one that only COMMIT finds (deferred constraints).
+class SqlHandler final : public Handler {
+ public:
+  explicit SqlHandler(SqlOptions options);
+
+  void run(Batch& batch) override;
+
+ private:
+  void make_relation(pg::Session& session) const;
+  void fill(pg::Session& session, const std::vector<const Item*>& items) const;
+  void fill_small(pg::Session& session, const std::vector<const Item*>& items) const;
+  void try_items(pg::Session& session, const std::vector<const Item*>& items) const;
+
+  std::string relation_;  // quoted, with its schema
+  std::string script_;
+};
+
+}  // namespace weir::work

@@ -1,0 +1,139 @@
+#include <array>
+#include <csignal>
+#include <string>
+#include <thread>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "exec/conversation.h"
+#include "exec/process.h"
+
+namespace weir::exec {
+namespace {
+
+using std::chrono::seconds;
+
+Deadline soon() { return Deadline::after(seconds(30)); }
+
+Command shell(const std::string& script) {
+  Command command;
+  command.argv = {"/bin/sh", "-c", script};
+  return command;
+}
+
+/// Reads until `end` was read, or the stream is closed.
+std::string read_until(Conversation& program, Conversation::Stream stream, const std::string& end) {
+  std::string text;
+  std::array<char, 4096> room;
+  while (program.is_open(stream) && text.find(end) == std::string::npos) {
+    const std::string_view got = program.read(stream, room);
+    text += got;
+    if (got.empty() && program.is_open(stream) && program.wait(false, soon(), {}) != WaitEnd::ready) break;
+  }
+  return text;
+}
+
+void wait_end(Conversation& program) {
+  while (!program.ended()) ASSERT_EQ(program.wait(false, soon(), {}), WaitEnd::ready);
+}
+
+TEST(ExecConversation, AsksAndHearsAnswersOverAndOver) {
+  Conversation program(shell("while read -r line; do echo \"<$line>\"; echo \"e:$line\" >&2; done"));
+  for (const std::string word : {"one", "two"}) {
+    EXPECT_EQ(program.write(word + "\n"), 4U);
+    EXPECT_EQ(read_until(program, Conversation::Stream::out, ">\n"), "<" + word + ">\n");
+    EXPECT_EQ(read_until(program, Conversation::Stream::err, "\n"), "e:" + word + "\n");
+  }
+  EXPECT_FALSE(program.ended());
+  program.close_input();
+  wait_end(program);
+  EXPECT_EQ(describe_status(program.end()), "exit status 0");
+}
+
+TEST(ExecConversation, WritingNeverBlocksAndWaitTellsWhenItGoesOn) {
+  Conversation program(shell("wc -c"));
+  constexpr std::size_t kAll = 1 << 20;
+  const std::string bytes(kAll, 'x');
+  std::size_t total = 0;
+  while (total < kAll) {
+    total += program.write(std::string_view(bytes).substr(total));
+    if (total < kAll) {
+      ASSERT_EQ(program.wait(true, soon(), {}), WaitEnd::ready);
+    }
+  }
+  program.close_input();
+  EXPECT_EQ(read_until(program, Conversation::Stream::out, "\n"), "1048576\n");
+}
+
+TEST(ExecConversation, AFullPipeIsNotWaitedForUnasked) {
+  Conversation program(shell("sleep 1000"));
+  const std::string block(1 << 16, 'x');
+  while (program.write(block) > 0) continue;
+  EXPECT_TRUE(program.input_open());
+  const Deadline at_once(SteadyTime::min());
+  EXPECT_EQ(program.wait(true, at_once, {}), WaitEnd::deadline);
+}
+
+TEST(ExecConversation, AProgramThatClosesItsInputIsNoSignalForUs) {
+  Conversation program(shell("exec <&-; echo closed; sleep 1000"));
+  EXPECT_EQ(read_until(program, Conversation::Stream::out, "\n"), "closed\n");
+  EXPECT_EQ(program.write("x"), 0U);
+  EXPECT_FALSE(program.input_open());
+  sigset_t pending;
+  sigpending(&pending);
+  EXPECT_EQ(sigismember(&pending, SIGPIPE), 0);
+}
+
+TEST(ExecConversation, ItsInputCanBeOpenedByName) {
+  Conversation program(shell("cat /dev/stdin"));
+  program.write("hello\n");
+  program.close_input();
+  EXPECT_EQ(read_until(program, Conversation::Stream::out, "\n"), "hello\n");
+}
+
+TEST(ExecConversation, ItsEndIsSeenWhileOthersHoldThePipes) {
+  Conversation program(shell("sleep 1000 & echo $!"));
+  const std::string child = read_until(program, Conversation::Stream::out, "\n");
+  wait_end(program);
+  EXPECT_TRUE(program.is_open(Conversation::Stream::out));
+  program.end();
+  const auto process = Process::find(std::stoi(child));
+  EXPECT_TRUE(!process || process->wait_end(soon(), {}) == WaitEnd::ready);
+}
+
+TEST(ExecConversation, StopEndsTheWait) {
+  std::stop_source source;
+  Conversation program(shell("sleep 1000"));
+  const std::jthread stopper([&] { source.request_stop(); });
+  EXPECT_EQ(program.wait(false, soon(), source.get_token()), WaitEnd::stopped);
+}
+
+TEST(ExecConversation, DiesWithTheProcessThatStartedIt) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  const pid_t owner = ::fork();
+  if (owner == 0) {
+    Command command;
+    command.argv = {"sleep", "1000"};
+    command.dies_with_thread = true;
+    const Conversation program(command);
+    const pid_t pid = program.pid();
+    [[maybe_unused]] const auto written = ::write(ends[1], &pid, sizeof pid);
+    for (;;) ::pause();
+  }
+  pid_t pid = 0;
+  ASSERT_EQ(::read(ends[0], &pid, sizeof pid), static_cast<ssize_t>(sizeof pid));
+  const auto process = Process::find(pid);
+  ASSERT_TRUE(process);
+  ::kill(owner, SIGKILL);
+  ::waitpid(owner, nullptr, 0);
+  EXPECT_EQ(process->wait_end(soon(), {}), WaitEnd::ready);
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+}  // namespace
+}  // namespace weir::exec
