@@ -30,7 +30,8 @@ AdoptConsumer::AdoptConsumer(std::shared_ptr<const pg::Connector> connector, Ado
               .poll = options.poll,
               .waker = nullptr,
               .on_batch = {},
-              .on_trouble = {}},
+              .on_trouble = {},
+              .on_sleep = [this] { sleeps.emit(1); }},
       handlers_(std::move(handlers)),
       options_(std::move(options)) {
   shared_.on_batch = [this](const AdoptBatchReport& report) {

@@ -8,6 +8,7 @@
 #include <stop_token>
 
 #include "base/mutex.h"
+#include "base/test_signal.h"
 #include "queue/adopt_worker.h"
 
 namespace weir::queue {
@@ -47,8 +48,8 @@ class AdoptConsumer {
 
   /// Whether run() ended because nothing was left.
   [[nodiscard]] bool finished() const noexcept { return finished_; }
-  /// For tests. Null unless the table has the trigger, and before run().
-  [[nodiscard]] AdoptWaker* waker() const noexcept { return waker_.get(); }
+  /// For tests: a worker sleeps until it is notified.
+  TestSignal<int> sleeps;
 
  private:
   void start_waker(const std::stop_token& stop);

@@ -63,7 +63,6 @@ void AdoptWaker::attend(pg::Session& session) {
     }
     held_by_ = 0;
     session.run<sql::AdoptAwake>(table_id_);
-    registered.emit(false);
     return;
   }
   session.run<sql::AdoptFallAsleep>(table_id_);
@@ -74,7 +73,6 @@ void AdoptWaker::attend(pg::Session& session) {
     const MutexLock lock(mutex_);
     next_ = snapshot.one().next;
   }
-  registered.emit(true);
 }
 
 }  // namespace weir::queue

@@ -8,7 +8,6 @@
 
 #include "base/deadline.h"
 #include "base/mutex.h"
-#include "base/test_signal.h"
 #include "pg/listener.h"
 
 namespace weir::queue {
@@ -51,11 +50,6 @@ class AdoptWaker {
 
   /// Until something has been heard since `registration`, the deadline or stop.
   void wait(const Registration& registration, Deadline deadline, const std::stop_token& stop);
-
-  /// For tests: the listening session's server process, at each new session.
-  TestSignal<int>& connected() noexcept { return listener_.connected; }
-  /// For tests: the lock was taken (true) or given back.
-  TestSignal<bool> registered;
 
  private:
   void add(int sleepers);

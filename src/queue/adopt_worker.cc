@@ -120,7 +120,10 @@ AdoptWorker::Next AdoptWorker::idle(pg::Session& session, bool full, const Adopt
   if (shared_.once && !anything_left(session)) return Next::finished;
   const BackoffPolicy policy{.base = kFirstPoll, .cap = shared_.once ? kOncePoll : shared_.poll};
   Duration span = backoff_delay(policy, ++idle_rounds_, random_unit());
-  if (settled && full) span = shared_.poll;
+  if (settled && full) {
+    span = shared_.poll;
+    if (shared_.on_sleep) shared_.on_sleep();
+  }
   if (!full) span = std::min<Duration>(span, std::max<Duration>(rescan_at_ - now(), kFirstPoll));
   if (const auto due = shared_.retries.next_due()) span = std::clamp<Duration>(*due, kFirstPoll, span);
   if (!sleeper_ && shared_.waker != nullptr) sleeper_.emplace(*shared_.waker);

@@ -24,6 +24,7 @@ struct AdoptShared {
   AdoptWaker* waker = nullptr;              ///< null: only by polling
   std::function<void(const AdoptBatchReport&)> on_batch;
   std::function<void()> on_trouble;  ///< a batch was undone by a loss or a conflict
+  std::function<void()> on_sleep;    ///< only a notification or the next look wakes it
 };
 
 /// One session, one handler, batch after batch. It scans from a low-water mark: where the index holds the

@@ -9,8 +9,9 @@ CREATE FUNCTION weir.wake_consumers() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   sleepers constant int8 := hashtextextended('weir sleep:' || TG_RELID, 0);
+  asleep   constant bool := CASE WHEN pg_try_advisory_lock(sleepers) THEN NOT pg_advisory_unlock(sleepers) ELSE true END;
 BEGIN
-  IF CASE WHEN pg_try_advisory_lock(sleepers) THEN NOT pg_advisory_unlock(sleepers) ELSE true END THEN
+  IF asleep THEN
     PERFORM pg_notify('weir_consume_' || TG_RELID, '');
   END IF;
   RETURN NULL;

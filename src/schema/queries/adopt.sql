@@ -38,13 +38,13 @@ SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type,
   JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
   LEFT JOIN pg_catalog.pg_constraint k ON k.conrelid = a.attrelid AND k.contype = 'p'
   LEFT JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = a.attrelid
- WHERE a.attrelid = :table_id::oid AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE a.attrelid = :table_id::int8::oid AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attnum;
 
 -- name: adopt_indexes(table_id int8) -> (name text, first_column text?, partial bool)
 -- Those of the table and of all its partitions that queries may use.
 SELECT c.relname::text AS name, a.attname::text AS first_column, i.indpred IS NOT NULL AS partial
-  FROM (SELECT p.relid FROM pg_catalog.pg_partition_tree(:table_id::oid) p UNION SELECT :table_id::oid) t
+  FROM (SELECT p.relid FROM pg_catalog.pg_partition_tree(:table_id::int8::oid) p UNION SELECT :table_id::int8::oid) t
   JOIN pg_catalog.pg_index i ON i.indrelid = t.relid AND i.indisvalid
   JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
   LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] AND a.attnum > 0;
@@ -54,7 +54,7 @@ SELECT c.relname::text AS name, a.attname::text AS first_column, i.indpred IS NO
 -- Below the table, parents first.
 SELECT n.nspname::text AS schema_name, c.relname::text AS name, pn.nspname::text AS parent_schema,
        pc.relname::text AS parent_name, p.isleaf AS leaf
-  FROM pg_catalog.pg_partition_tree(:table_id::oid) p
+  FROM pg_catalog.pg_partition_tree(:table_id::int8::oid) p
   JOIN pg_catalog.pg_class c ON c.oid = p.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_class pc ON pc.oid = p.parentrelid JOIN pg_catalog.pg_namespace pn ON pn.oid = pc.relnamespace
  WHERE p.level > 0
@@ -65,15 +65,15 @@ SELECT t.oid IS NOT NULL AS present, coalesce(t.tgenabled IN ('O', 'A'), false) 
        to_regprocedure('weir.wake_consumers()') IS NOT NULL AS function_present
   FROM (SELECT 1) one
   LEFT JOIN pg_catalog.pg_trigger t
-         ON t.tgrelid = :table_id::oid AND t.tgname = 'weir_consume_wake' AND NOT t.tgisinternal;
+         ON t.tgrelid = :table_id::int8::oid AND t.tgname = 'weir_consume_wake' AND NOT t.tgisinternal;
 
 -- name: adopt_fall_asleep(table_id int8) -> (asleep bool)
 -- Waits while an inserter tries the lock, which is microseconds.
 SELECT true AS asleep
-  FROM pg_catalog.pg_advisory_lock_shared(pg_catalog.hashtextextended('weir sleep:' || :table_id, 0));
+  FROM pg_catalog.pg_advisory_lock_shared(pg_catalog.hashtextextended('weir sleep:' || :table_id::int8, 0));
 
 -- name: adopt_awake(table_id int8) -> (held bool)
-SELECT pg_catalog.pg_advisory_unlock_shared(pg_catalog.hashtextextended('weir sleep:' || :table_id, 0)) AS held;
+SELECT pg_catalog.pg_advisory_unlock_shared(pg_catalog.hashtextextended('weir sleep:' || :table_id::int8, 0)) AS held;
 
 -- name: adopt_snapshot() -> (oldest int8, next int8)
 -- The transactions that may still be in progress lie between the two.
