@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -62,7 +63,10 @@ struct CommandHandler::Process {
   Conversation program;
   LineBuffer lines;
   StderrRelay relay;
+  bool used = false;  // had a batch
 };
+
+Duration CommandHandler::farewell() const { return std::min(kFarewell, options_.command.grace); }
 
 CommandHandler::CommandHandler(CommandOptions options) : options_(std::move(options)) {
   options_.command = prepared(options_);
@@ -72,7 +76,7 @@ CommandHandler::~CommandHandler() {
   if (!process_) return;
   try {
     process_->program.close_input();
-    if (!leave_time_to_end(Deadline::after(std::min(kFarewell, options_.command.grace)), nullptr, true)) {
+    if (!leave_time_to_end(Deadline::after(farewell()), nullptr, true)) {
       end_by_force(nullptr, true);
     }
   } catch (const std::exception& error) {
@@ -86,8 +90,13 @@ void CommandHandler::run(Batch& batch) {
       batch.settle(i, Outcome::discarded(std::move(*fault)));
     }
   }
-  if (batch.open() == 0 || !get_ready(batch.stop())) return;
-  if (const auto reason = talk(batch)) batch.settle_rest(Outcome::failed(*reason));
+  while (batch.open() > 0 && get_ready(batch.stop())) {
+    const auto reason = talk(batch);
+    if (!reason) return;
+    // One that does one batch in its life may be on its way out when the next one comes.
+    if (had_left_) continue;
+    batch.settle_rest(Outcome::failed(*reason));
+  }
 }
 
 /// False when it was stopped before there was a process.
@@ -124,6 +133,9 @@ std::optional<std::string> CommandHandler::talk(Batch& batch) {
   Answers answers(batch);
   Deadline deadline = options_.timeout ? Deadline::after(*options_.timeout) : Deadline::never();
   bool input_lost = false;
+  const bool used = std::exchange(process.used, true);
+  const std::size_t open_before = batch.open();
+  had_left_ = false;
   for (;;) {
     take_errors(process);
     try {
@@ -134,9 +146,10 @@ std::optional<std::string> CommandHandler::talk(Batch& batch) {
     }
     if (batch.open() == 0 && text.done()) break;
     if (process.program.ended() || !process.program.is_open(Conversation::Stream::out)) {
-      const bool ended = leave_time_to_end(Deadline::after(kFarewell), &answers, text.done());
+      const bool ended = leave_time_to_end(Deadline::after(farewell()), &answers, text.done());
       std::string end = ended ? collect_end(&answers, text.done()) : end_by_force(&answers, text.done());
       if (batch.open() == 0) break;
+      had_left_ = ended && used && exited_well_ && batch.open() == open_before;
       return (ended ? "" : "the command closed its standard output: ") + end;
     }
     for (int round = 0; round < 16 && !text.done(); ++round) {
@@ -147,7 +160,7 @@ std::optional<std::string> CommandHandler::talk(Batch& batch) {
     }
     if (!process.program.input_open() && !text.done() && !input_lost) {
       input_lost = true;
-      deadline = deadline.sooner(Deadline::after(kFarewell));
+      deadline = deadline.sooner(Deadline::after(farewell()));
     }
     switch (process.program.wait(!text.done(), deadline, batch.stop())) {
       case WaitEnd::stopped:
@@ -231,6 +244,7 @@ std::string CommandHandler::end_by_force(Answers* answers, bool all_sent) {
 std::string CommandHandler::collect_end(Answers* answers, bool all_sent) {
   const std::unique_ptr<Process> process = std::move(process_);
   const int status = process->program.end();
+  exited_well_ = status == 0;
   take_errors(*process);
   if (answers != nullptr) {
     try {

@@ -45,12 +45,15 @@ class CommandHandler final : public Handler {
   void take_errors(Process& process);
   std::string end_by_force(Answers* answers, bool all_sent);
   std::string collect_end(Answers* answers, bool all_sent);
+  [[nodiscard]] Duration farewell() const;
   bool leave_time_to_end(Deadline deadline, Answers* answers, bool all_sent);
 
   CommandOptions options_;
   std::unique_ptr<Process> process_;
   std::uint64_t batches_ = 0;
-  int useless_starts_ = 0;  // in a row: processes that gave no answer
+  int useless_starts_ = 0;    // in a row: processes that gave no answer
+  bool exited_well_ = false;  // the last process that ended
+  bool had_left_ = false;     // it ended in order after a batch before, and saw nothing of this one
 };
 
 }  // namespace weir::work

@@ -1,5 +1,7 @@
 #include "work/sql_handler.h"
 
+#include <array>
+#include <iterator>
 #include <optional>
 
 #include <fmt/format.h>
@@ -164,12 +166,15 @@ void SqlHandler::fill_small(pg::Session& session, const std::vector<const Item*>
     created.push_back(item->created_at);
     deadlines.push_back(item->deadline);
   }
-  session.execute(
-      fmt::format("INSERT INTO {} {} SELECT * FROM pg_catalog.unnest($1::bigint[], $2::text[], $3::text[], "
-                  "$4::jsonb[], $5::integer[], $6::integer[], $7::text[], $8::timestamptz[], "
-                  "$9::timestamptz[])",
-                  relation_, kColumns),
-      ids, queues, kinds, payloads, attempts, max_attempts, errors, created, deadlines);
+  constexpr std::array kTypes{"bigint",  "text", "text",        "jsonb",      "integer",
+                              "integer", "text", "timestamptz", "timestamptz"};
+  std::string columns;
+  for (std::size_t i = 0; i < kTypes.size(); ++i) {
+    fmt::format_to(std::back_inserter(columns), "{}pg_catalog.unnest(${}::{}[])", i == 0 ? "" : ", ", i + 1,
+                   kTypes.at(i));
+  }
+  session.execute(fmt::format("INSERT INTO {} {} SELECT * FROM ROWS FROM ({})", relation_, kColumns, columns),
+                  ids, queues, kinds, payloads, attempts, max_attempts, errors, created, deadlines);
 }
 
 }  // namespace weir::work

@@ -79,8 +79,10 @@ class CommandHandlerTest : public ::testing::Test {
   }
 
   /// The items of a batch of three when the program runs `end` instead of answering the second.
-  std::vector<Outcome> answer_one_then(const std::string& end) {
-    CommandHandler handler(shell(kEach + "if [ $id = 2 ]; then " + end + "; fi; " + kOk + "done"));
+  std::vector<Outcome> answer_one_then(const std::string& end, Duration grace = std::chrono::seconds(20)) {
+    CommandOptions options = shell(kEach + "if [ $id = 2 ]; then " + end + "; fi; " + kOk + "done");
+    options.command.grace = grace;
+    CommandHandler handler(options);
     return run(handler, some_items(3));
   }
 
@@ -198,10 +200,10 @@ TEST_F(CommandHandlerTest, FloodsOnBothOutputsTakeNoMemory) {
 
 TEST_F(CommandHandlerTest, AnswersPileUpWhileTheBatchIsStillWrittenWithoutADeadlock) {
   // Both directions are far larger than a pipe, and sed reads only while it can write.
-  const std::string payload = "\"" + std::string(300'000, 'x') + "\"";
+  const std::string payload = "\"" + std::string(50'000, 'x') + "\"";
   CommandHandler handler(
       shell(R"x(sed -u -n 's/^{"id":"\([0-9]*\)".*"payload":\(.*\)}$/{"id":\1,"ok":true,"result":\2}/p')x"));
-  for (const Outcome& outcome : run(handler, some_items(20, payload))) {
+  for (const Outcome& outcome : run(handler, some_items(10, payload))) {
     ASSERT_TRUE(outcome.is_done()) << outcome.text();
     EXPECT_EQ(outcome.text(), payload);
   }
@@ -253,14 +255,16 @@ TEST_F(CommandHandlerTest, AHangIsEndedByTheTimeout) {
 }
 
 TEST_F(CommandHandlerTest, WhoClosesItsOutputIsEnded) {
-  const auto outcomes = answer_one_then("exec >&-; sleep 1000");
+  const auto outcomes = answer_one_then("exec >&-; sleep 1000", milliseconds(50));
   EXPECT_EQ(kinds(outcomes), (std::vector{Kind::done, Kind::failed, Kind::failed}));
   EXPECT_THAT(outcomes[1].text(), HasSubstr("closed its standard output"));
 }
 
 TEST_F(CommandHandlerTest, WhoClosesItsInputIsEnded) {
   const std::string large = "\"" + std::string(1 << 20, 'x') + "\"";
-  CommandHandler handler(shell("exec <&-; sleep 1000"));
+  CommandOptions options = shell("exec <&-; sleep 1000");
+  options.command.grace = milliseconds(50);
+  CommandHandler handler(options);
   EXPECT_THAT(run(handler, some_items(1, large))[0].text(), HasSubstr("closed its standard input"));
 }
 
@@ -275,13 +279,18 @@ TEST_F(CommandHandlerTest, ChildrenThatKeepThePipesOpenHoldUpNothing) {
 }
 
 TEST_F(CommandHandlerTest, OutputBetweenBatchesIsNotTakenForAnAnswer) {
-  // A late answer to an item that another batch may have again.
-  CommandHandler late(
-      shell("echo started >>" + path("late") + R"(; while read -r line; do case $line in '{"end":1'*)
-    printf '{"ack":"all"}\n{"ack":"all"}\n';; '{"end":2'*) echo '{"id":1,"error":"second"}';; esac; done)"));
-  EXPECT_EQ(kinds(run(late, some_items(1))), std::vector{Kind::done});
-  EXPECT_EQ(run(late, some_items(1))[0].text(), "second");
-  EXPECT_EQ(text_of("late"), "started\nstarted\n");
+  // A late answer, to an item that the next batch has again.
+  const std::string wait = "while [ ! -e " + path("go") + " ]; do sleep 0.01; done; ";
+  CommandHandler handler(
+      shell("echo started >>" + path("log") +
+            R"(; while read -r line; do case $line in '{"end":1'*) echo '{"ack":"all"}'; )" + wait +
+            R"(echo '{"ack":"all"}'; echo said >)" + path("said") +
+            R"(;; '{"end":2'*) echo '{"id":1,"error":"second"}';; esac; done)"));
+  EXPECT_EQ(kinds(run(handler, some_items(1))), std::vector{Kind::done});
+  std::ofstream(path("go")) << "go";
+  test::wait_until([&] { return !text_of("said").empty(); }, "the late answer");
+  EXPECT_EQ(run(handler, some_items(1))[0].text(), "second");
+  EXPECT_EQ(text_of("log"), "started\nstarted\n");
 }
 
 TEST_F(CommandHandlerTest, ADeathBetweenBatchesFailsNothing) {
