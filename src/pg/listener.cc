@@ -87,10 +87,10 @@ void Listener::serve(Session& session, const std::stop_token& stop, const std::f
   if (attendant_) attendant_(session);
   listens();
   while (!stop.stop_requested()) {
-    while (const auto notification = session.wire_.next_notification()) {
+    while (const auto notification = session.next_notification()) {
       deliver({.channel = notification->channel, .payload = notification->payload});
     }
-    const WaitEnd end = session.wire_.wait_readable({.stop = stop}, changed_);
+    const WaitEnd end = session.wait_readable({.stop = stop}, changed_);
     if (end != WaitEnd::woken) continue;
     follow_subscriptions(session, listening);
     if (attendant_) attendant_(session);

@@ -79,6 +79,16 @@ std::string Session::statement_name(const Query& query) const {
   return std::string(query.name) + (stale == 0 ? "" : "_" + std::to_string(stale));
 }
 
+std::optional<Notification> Session::next_notification() {
+  begin("a notification");
+  return wire_.next_notification();
+}
+
+WaitEnd Session::wait_readable(const Limit& limit, Wakeup& wakeup) {
+  begin("a wait for notifications");
+  return wire_.wait_readable(limit, wakeup);
+}
+
 void Session::prepare(const Query& query) {
   if (!options_.prepare || is_prepared(query)) return;
   begin(query.name);

@@ -78,6 +78,11 @@ class Session {
   }
   [[nodiscard]] Canceller canceller() const { return wire_.canceller(); }
 
+  /// What NOTIFY has sent to this session and was read already; it waits for nothing.
+  std::optional<Notification> next_notification();
+  /// Waits, outside of any statement, until the server says something of its own accord. Throws when it has gone.
+  WaitEnd wait_readable(const Limit& limit, Wakeup& wakeup);
+
   /// Prepares it now instead of at its first use.
   void prepare(const Query& query);
   [[nodiscard]] bool is_prepared(const Query& query) const;
@@ -86,7 +91,6 @@ class Session {
   friend class CopyIn;
   friend class CopyOut;
   friend class Pipeline;
-  friend class Listener;
   friend class PoolCore;
   friend class Transaction;
 

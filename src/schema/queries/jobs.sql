@@ -1,0 +1,177 @@
+-- What the job queue runs. See migrations/004_jobs.sql for where a job is when.
+
+-- name: claim_jobs_from(process int8, lane int2, queue int4, priority int2, above int8, wanted int8) -> (
+--   claim int8, seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
+--   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
+-- One priority, above a mark: the dead rows that an old snapshot keeps at the head of the index are not walked.
+WITH me AS MATERIALIZED (
+  SELECT p.id FROM weir.process p WHERE p.id = :process AND NOT p.dead FOR KEY SHARE
+), picked AS MATERIALIZED (
+  SELECT j.ctid AS tid FROM weir.job j
+   WHERE EXISTS (SELECT FROM me)
+     AND EXISTS (SELECT FROM weir.queue q WHERE q.id = :queue AND NOT q.paused AND NOT q.limited)
+     AND j.lane = :lane AND j.queue_id = :queue AND j.priority = :priority AND j.seq > :above
+   ORDER BY j.priority, j.seq LIMIT :wanted FOR UPDATE SKIP LOCKED
+), taken AS (
+  DELETE FROM weir.job j USING picked WHERE j.ctid = picked.tid RETURNING j.*
+), claim AS (
+  INSERT INTO weir.job_claim (worker_id, queue_id, lane, jobs)
+  SELECT :process, :queue, :lane,
+         array_agg(ROW(t.seq, coalesce(t.own_id, t.seq), t.created_at, t.deadline_at, t.priority, t.attempt + 1,
+                       t.max_attempts, t.kind, t.payload, t.unique_key, t.limit_key, t.error)::weir.claimed_job)
+    FROM taken t HAVING count(*) > 0
+  RETURNING id
+)
+SELECT c.id AS claim, t.seq, coalesce(t.own_id, t.seq) AS id, t.priority, (t.attempt + 1)::int2 AS attempt,
+       t.max_attempts, t.created_at, t.deadline_at, t.kind, t.payload, t.unique_key, t.limit_key, t.error
+  FROM taken t, claim c;
+
+-- name: claim_jobs(process int8, lane int2, queue int4, wanted int8) -> (
+--   claim int8, seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
+--   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
+-- From the very head, all priorities: finds what came in below a mark.
+WITH me AS MATERIALIZED (
+  SELECT p.id FROM weir.process p WHERE p.id = :process AND NOT p.dead FOR KEY SHARE
+), picked AS MATERIALIZED (
+  SELECT j.ctid AS tid FROM weir.job j
+   WHERE EXISTS (SELECT FROM me)
+     AND EXISTS (SELECT FROM weir.queue q WHERE q.id = :queue AND NOT q.paused AND NOT q.limited)
+     AND j.lane = :lane AND j.queue_id = :queue
+   ORDER BY j.priority, j.seq LIMIT :wanted FOR UPDATE SKIP LOCKED
+), taken AS (
+  DELETE FROM weir.job j USING picked WHERE j.ctid = picked.tid RETURNING j.*
+), claim AS (
+  INSERT INTO weir.job_claim (worker_id, queue_id, lane, jobs)
+  SELECT :process, :queue, :lane,
+         array_agg(ROW(t.seq, coalesce(t.own_id, t.seq), t.created_at, t.deadline_at, t.priority, t.attempt + 1,
+                       t.max_attempts, t.kind, t.payload, t.unique_key, t.limit_key, t.error)::weir.claimed_job)
+    FROM taken t HAVING count(*) > 0
+  RETURNING id
+)
+SELECT c.id AS claim, t.seq, coalesce(t.own_id, t.seq) AS id, t.priority, (t.attempt + 1)::int2 AS attempt,
+       t.max_attempts, t.created_at, t.deadline_at, t.kind, t.payload, t.unique_key, t.limit_key, t.error
+  FROM taken t, claim c;
+
+-- name: claim_limited_jobs(process int8, lane int2, queue int4, wanted int4) -> (
+--   claim int8, seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
+--   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
+SELECT c.claim, (c.job).seq, (c.job).id, (c.job).priority, (c.job).attempt, (c.job).max_attempts, (c.job).created_at,
+       (c.job).deadline_at, (c.job).kind, (c.job).payload, (c.job).unique_key, (c.job).limit_key, (c.job).error
+  FROM weir.claim_limited_jobs(:process, :lane, :queue, :wanted) c;
+
+-- name: take_jobs_from(lane int2, queue int4, priority int2, above int8, wanted int8) -> (
+--   claim int8, seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
+--   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
+-- Transactional mode: the jobs are gone when the transaction commits, together with what the handler did.
+WITH picked AS MATERIALIZED (
+  SELECT j.ctid AS tid FROM weir.job j
+   WHERE EXISTS (SELECT FROM weir.queue q WHERE q.id = :queue AND NOT q.paused AND NOT q.limited)
+     AND j.lane = :lane AND j.queue_id = :queue AND j.priority = :priority AND j.seq > :above
+   ORDER BY j.priority, j.seq LIMIT :wanted FOR UPDATE SKIP LOCKED
+)
+DELETE FROM weir.job j USING picked WHERE j.ctid = picked.tid
+RETURNING 0::int8 AS claim, j.seq, coalesce(j.own_id, j.seq) AS id, j.priority, (j.attempt + 1)::int2 AS attempt,
+          j.max_attempts, j.created_at, j.deadline_at, j.kind, j.payload, j.unique_key, j.limit_key, j.error;
+
+-- name: take_jobs(lane int2, queue int4, wanted int8) -> (
+--   claim int8, seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
+--   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
+WITH picked AS MATERIALIZED (
+  SELECT j.ctid AS tid FROM weir.job j
+   WHERE EXISTS (SELECT FROM weir.queue q WHERE q.id = :queue AND NOT q.paused AND NOT q.limited)
+     AND j.lane = :lane AND j.queue_id = :queue
+   ORDER BY j.priority, j.seq LIMIT :wanted FOR UPDATE SKIP LOCKED
+)
+DELETE FROM weir.job j USING picked WHERE j.ctid = picked.tid
+RETURNING 0::int8 AS claim, j.seq, coalesce(j.own_id, j.seq) AS id, j.priority, (j.attempt + 1)::int2 AS attempt,
+          j.max_attempts, j.created_at, j.deadline_at, j.kind, j.payload, j.unique_key, j.limit_key, j.error;
+
+-- name: finish_claims(process int8, claims int8[]) -> (id int8)
+-- The fast way to finish: all jobs of these claims are done, and leave nothing behind but their claim.
+DELETE FROM weir.job_claim c WHERE c.id = ANY (:claims) AND c.worker_id = :process RETURNING c.id;
+
+-- name: settle_jobs(process int8, claim int8, seqs int8[], actions text[], delays_ms int8[], texts text?[]) -> (seq int8)
+SELECT s AS seq FROM weir.settle_jobs(:process, :claim, :seqs, :actions, :delays_ms, :texts) s;
+
+-- name: adopt_taken_jobs(process int8, queue int4, lane int2, seqs int8[], ids int8[], priorities int2[],
+--   attempts int2[], max_attempts int2[], created_at timestamptz[], deadlines timestamptz?[],
+--   kinds text[], payloads jsonb?[], unique_keys text?[], limit_keys text?[]) -> (claim int8)
+-- Transactional mode: what was taken and did not simply end well becomes a claim of this transaction, and is settled
+-- like any other.
+INSERT INTO weir.job_claim (worker_id, queue_id, lane, jobs)
+SELECT :process, :queue, :lane,
+       array_agg(ROW(t.seq, t.id, t.created_at, t.deadline_at, t.priority, t.attempt, t.max_attempts, t.kind, t.payload,
+                     t.unique_key, t.limit_key, NULL)::weir.claimed_job)
+  FROM unnest(:seqs::int8[], :ids::int8[], :priorities::int2[], :attempts::int2[], :max_attempts::int2[],
+              :created_at::timestamptz[], :deadlines::timestamptz[], :kinds::text[], :payloads::jsonb[], :unique_keys::text[],
+              :limit_keys::text[])
+         t(seq, id, priority, attempt, max_attempts, created_at, deadline_at, kind, payload, unique_key, limit_key)
+RETURNING id AS claim;
+
+-- name: job_payload(job int8) -> (payload jsonb)
+SELECT p.payload FROM weir.job_payload p WHERE p.id = :job;
+
+-- name: rescue_jobs(max_claims int4) -> (rescued int8)
+SELECT weir.rescue_jobs(:max_claims) AS rescued;
+
+-- name: promote_jobs(wanted int4) -> (promoted int4, next_ms int8?)
+SELECT p.promoted, p.next_ms FROM weir.promote_jobs(:wanted) p;
+
+-- name: cancel_requests(process int8) -> (job_id int8)
+DELETE FROM weir.job_cancel WHERE worker_id = :process RETURNING job_id;
+
+-- name: report_progress(jobs int8[], shares float8[], notes text[])
+INSERT INTO weir.job_progress AS g (job_id, share, note) SELECT * FROM unnest(:jobs::int8[], :shares::float8[], :notes::text[])
+ON CONFLICT (job_id) DO UPDATE SET share = excluded.share, note = excluded.note, updated_at = clock_timestamp();
+
+-- name: report_queue_stats(process int8, queues int4[], done int8[], failed int8[], dead int8[], busy_us int8[],
+--   running int4[])
+INSERT INTO weir.queue_stats AS s (queue_id, process_id, done, failed, dead, busy_us, running)
+SELECT t.queue_id, :process, t.done, t.failed, t.dead, t.busy_us, t.running
+  FROM unnest(:queues::int4[], :done::int8[], :failed::int8[], :dead::int8[], :busy_us::int8[], :running::int4[])
+         t(queue_id, done, failed, dead, busy_us, running)
+ON CONFLICT (queue_id, process_id) DO UPDATE
+   SET done = excluded.done, failed = excluded.failed, dead = excluded.dead, busy_us = excluded.busy_us,
+       running = excluded.running, updated_at = clock_timestamp();
+
+-- name: fold_queue_stats()
+-- The counters of processes that are gone are kept in row 0 of their queue.
+WITH gone AS (
+  DELETE FROM weir.queue_stats s
+   WHERE s.process_id <> 0 AND NOT EXISTS (SELECT FROM weir.process p WHERE p.id = s.process_id) RETURNING s.*
+)
+INSERT INTO weir.queue_stats AS s (queue_id, process_id, done, failed, dead, busy_us)
+SELECT g.queue_id, 0, sum(g.done)::int8, sum(g.failed)::int8, sum(g.dead)::int8, sum(g.busy_us)::int8
+  FROM gone g GROUP BY 1 ORDER BY 1
+ON CONFLICT (queue_id, process_id) DO UPDATE
+   SET done = s.done + excluded.done, failed = s.failed + excluded.failed, dead = s.dead + excluded.dead,
+       busy_us = s.busy_us + excluded.busy_us, updated_at = clock_timestamp();
+
+-- name: forget_old_keys()
+DELETE FROM weir.job_unique WHERE until < now();
+
+-- name: keep_job_history() -> (changed int4)
+SELECT weir.keep_job_history() AS changed;
+
+-- name: forget_old_jobs(most int8) -> (id int8)
+-- History of queues that keep less than the partitions hold.
+DELETE FROM weir.job_done d
+ USING (SELECT o.tableoid AS part, o.ctid AS tid
+          FROM weir.queue q
+          JOIN weir.job_done o ON o.queue_id = q.id
+           AND o.finished_at < now() - coalesce(q.keep_days, 0) * interval '1 day'
+         LIMIT :most) old
+ WHERE d.tableoid = old.part AND d.ctid = old.tid RETURNING d.id;
+
+-- name: queue_settings(names text[]) -> (
+--   id int4, name text, paused bool, relaxed bool, limited bool, keeps_history bool, backoff_ms int8,
+--   backoff_cap_ms int8, timeout_ms int8?, rate_ms int8?)
+-- All queues where no names are given. rate_ms: the mean time between two starts that its rate allows.
+SELECT q.id, q.name, q.paused, q.relaxed, q.limited, q.keep_days IS NOT NULL AS keeps_history, q.backoff_ms,
+       q.backoff_cap_ms, q.timeout_ms, q.rate_period_ms / q.rate_limit AS rate_ms
+  FROM weir.queue q
+ WHERE cardinality(:names::text[]) = 0 OR q.name = ANY (:names::text[])
+ ORDER BY q.id;
+
+-- name: make_queue(name text) -> (id int4)
+SELECT weir.queue_id(:name) AS id;

@@ -1,0 +1,58 @@
+-- Processes and their leases; how one sleeps and is woken. See migrations/003_work.sql.
+
+-- name: register_process(name text, lease_ms int8) -> (id int8)
+INSERT INTO weir.process (name, lease_until) VALUES (:name, clock_timestamp() + :lease_ms::int8 * interval '1 ms')
+RETURNING id;
+
+-- name: renew_process(process int8, lease_ms int8) -> (id int8)
+-- No row: the lease is lost for good, and so is everything that was claimed under this id.
+UPDATE weir.process SET lease_until = clock_timestamp() + :lease_ms::int8 * interval '1 ms'
+ WHERE id = :process AND NOT dead RETURNING id;
+
+-- name: retire_process(process int8)
+-- The end of a process that has handed everything back.
+WITH gone AS (DELETE FROM weir.listener WHERE process_id = :process)
+DELETE FROM weir.process WHERE id = :process AND NOT dead;
+
+-- name: declare_dead() -> (id int8, name text)
+-- FOR UPDATE, which a claim's FOR KEY SHARE keeps away: one that claims this very moment is looked at the next time.
+WITH late AS MATERIALIZED (
+  SELECT id FROM weir.process WHERE lease_until < clock_timestamp() AND NOT dead FOR UPDATE SKIP LOCKED)
+UPDATE weir.process p SET dead = true FROM late WHERE p.id = late.id RETURNING p.id, p.name;
+
+-- name: bury_processes() -> (id int8)
+-- Dead processes that own nothing any more.
+WITH gone AS (
+  DELETE FROM weir.process p
+   WHERE p.dead AND NOT EXISTS (SELECT FROM weir.job_claim c WHERE c.worker_id = p.id)
+  RETURNING p.id), listener AS (DELETE FROM weir.listener l USING gone WHERE l.process_id = gone.id)
+SELECT id FROM gone;
+
+-- name: hang_up_for(process int8) -> (ended bool)
+-- Ends the sessions that a dead process may still have: it may be frozen, asleep with its locks held. Only where we may.
+SELECT pg_terminate_backend(a.pid) AS ended
+  FROM pg_catalog.pg_stat_activity a
+ WHERE a.application_name ~ ('^weir:[a-z]+:p' || :process::int8 || '$') AND a.usename = current_user
+   AND a.pid <> pg_backend_pid();
+
+-- name: join_topics(process int8, topics text[])
+INSERT INTO weir.listener (topic, process_id) SELECT t, :process FROM unnest(:topics::text[]) t ON CONFLICT DO NOTHING;
+
+-- name: lie_down(process int8, topics text[]) -> (undecided_from text)
+-- Says that the process sleeps, by session locks, and answers the first transaction id that was not given out when they
+-- were held: whoever enqueued without seeing them has a lower one.
+SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS undecided_from
+  FROM (SELECT count(pg_advisory_lock_shared(weir.sleep_key(t)) IS NULL),
+               count(pg_advisory_lock(weir.sleep_key(t, :process)) IS NULL) FROM unnest(:topics::text[]) t) held;
+
+-- name: all_decided(before text) -> (decided bool)
+-- Whether every transaction below that id has ended.
+SELECT pg_snapshot_xmin(pg_current_snapshot()) >= :before::text::xid8 AS decided;
+
+-- name: get_up(process int8, topics text[]) -> (held int8)
+SELECT count(pg_advisory_unlock_shared(weir.sleep_key(t))) + count(pg_advisory_unlock(weir.sleep_key(t, :process)))
+         AS held
+  FROM unnest(:topics::text[]) t;
+
+-- name: wake_topic(topic text, wanted int4) -> (woken int4)
+SELECT weir.wake(:topic, :wanted) AS woken;
