@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "pg/pooler.h"
 #include "queue/adopt_trigger.h"
 
 namespace weir::queue {
@@ -74,6 +75,11 @@ void AdoptConsumer::start_waker(const std::stop_token& stop) {
   pg::Session session = shared_.connector->connect(pg::Role::task, "consume-start", {.stop = stop});
   if (!has_wake_trigger(session, shared_.adopted.table_id)) return;
   session.close();
+  if (pg::detect_pooling(*shared_.connector, {.stop = stop}) == pg::Pooling::transaction) {
+    log::info("behind a pooler that shares sessions nobody can be woken: the table is polled",
+              {{"table", shared_.adopted.label()}, {"every", human_duration(options_.poll)}});
+    return;
+  }
   waker_ = std::make_unique<AdoptWaker>(shared_.connector, shared_.adopted.table_id,
                                         "consume-" + shared_.adopted.table);
   waker_->start();

@@ -6,7 +6,6 @@
 #include "base/wait.h"
 #include "pg/identifier.h"
 #include "pg/transaction.h"
-#include "queue/adopt_sql.h"
 #include "schema/queries.h"
 
 namespace weir::queue {
@@ -14,7 +13,11 @@ namespace {
 
 constexpr BackoffPolicy kStepBack{.base = std::chrono::milliseconds(200), .cap = std::chrono::seconds(5)};
 
-void change(pg::Session& session, const Adopted& adopted, const std::string& statement,
+std::string quoted(const AdoptFacts& table) {
+  return pg::quote_identifier(table.schema) + "." + pg::quote_identifier(table.name);
+}
+
+void change(pg::Session& session, const AdoptFacts& table, const std::string& statement,
             const TriggerOptions& options) {
   Wakeup wakeup;
   for (int attempt = 1;; ++attempt) {
@@ -31,7 +34,7 @@ void change(pg::Session& session, const Adopted& adopted, const std::string& sta
         throw Error(
             ExitCode::database,
             fmt::format("{} was in use all the time, so its trigger could not be changed ({} attempts)",
-                        adopted.label(), attempt),
+                        table.schema + "." + table.name, attempt),
             "Long transactions hold locks on it: try again when it is less busy. See: SELECT "
             "pid, query FROM pg_stat_activity WHERE xact_start < now() - interval '1 minute';");
     } catch (const pg::Retryable&) {
@@ -53,25 +56,28 @@ bool has_wake_trigger(pg::Session& session, std::int64_t table_id) {
   return answer.one().present && answer.one().enabled;
 }
 
-bool install_wake_trigger(pg::Session& session, const Adopted& adopted, const TriggerOptions& options) {
-  const auto answer = session.run<sql::AdoptTrigger>(adopted.table_id);
+bool install_wake_trigger(pg::Session& session, const AdoptFacts& table, const TriggerOptions& options) {
+  const auto answer = session.run<sql::AdoptTrigger>(table.id);
   if (!answer.one().function_present)
     throw Error(ExitCode::database, "the trigger's function weir.wake_consumers() is not in this database",
                 "Run weir db migrate first.");
   if (answer.one().present) return false;
-  change(session, adopted,
+  if (table.kind != 'r' && table.kind != 'p')
+    throw Error(ExitCode::definition,
+                table.schema + "." + table.name + " is no table, so rows that come into it wake nobody");
+  change(session, table,
          fmt::format("CREATE TRIGGER weir_consume_wake AFTER INSERT ON {} FOR EACH STATEMENT "
                      "EXECUTE FUNCTION weir.wake_consumers()",
-                     AdoptSql(adopted).table()),
+                     quoted(table)),
          options);
   return true;
 }
 
-bool remove_wake_trigger(pg::Session& session, const Adopted& adopted, const TriggerOptions& options) {
-  const auto answer = session.run<sql::AdoptTrigger>(adopted.table_id);
+bool remove_wake_trigger(pg::Session& session, const AdoptFacts& table, const TriggerOptions& options) {
+  const auto answer = session.run<sql::AdoptTrigger>(table.id);
   if (!answer.one().present) return false;
-  change(session, adopted,
-         fmt::format("DROP TRIGGER IF EXISTS weir_consume_wake ON {}", AdoptSql(adopted).table()), options);
+  change(session, table, fmt::format("DROP TRIGGER IF EXISTS weir_consume_wake ON {}", quoted(table)),
+         options);
   return true;
 }
 

@@ -28,9 +28,9 @@ struct TriggerOptions {
 
 /// CREATE TRIGGER takes SHARE ROW EXCLUSIVE on the table: writers wait while it is made, readers do not.
 /// False when it was there. Needs schema weir (weir.wake_consumers()), and the right TRIGGER on the table.
-bool install_wake_trigger(pg::Session& session, const Adopted& adopted, const TriggerOptions& options);
+bool install_wake_trigger(pg::Session& session, const AdoptFacts& table, const TriggerOptions& options);
 
 /// DROP TRIGGER takes ACCESS EXCLUSIVE, for a moment. False when there was none.
-bool remove_wake_trigger(pg::Session& session, const Adopted& adopted, const TriggerOptions& options);
+bool remove_wake_trigger(pg::Session& session, const AdoptFacts& table, const TriggerOptions& options);
 
 }  // namespace weir::queue

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "base/test_signal.h"
+#include "queue/adopt_catalog.h"
 #include "schema/migrator.h"
 #include "support/adopt.h"
 #include "support/waiting.h"
@@ -21,8 +22,12 @@ class AdoptTrigger : public AdoptTest {
     make_events(shape, 0);
     pg::Session session = this->session();
     schema::migrate(session, {.limit = pg::Limit::within(60s)});
-    EXPECT_TRUE(queue::install_wake_trigger(session, adopted(), {}));
+    EXPECT_TRUE(queue::install_wake_trigger(session, facts(), {}));
     EXPECT_TRUE(queue::has_wake_trigger(session, adopted().table_id));
+  }
+  [[nodiscard]] queue::AdoptFacts facts() const {
+    pg::Session session = this->session();
+    return queue::read_adopt_facts(session, "events");
   }
   void insert(const std::string& time = "now()") const {
     session().execute("INSERT INTO events (event_timestamp) VALUES (" + time + ")");
@@ -143,18 +148,18 @@ TEST_F(AdoptTrigger, WhileNobodySleepsNothingIsSent) {
 TEST_F(AdoptTrigger, InstallingStepsBackFromALockAndTriesAgain) {
   make_events(Shape::plain, 3);
   pg::Session session = this->session();
-  EXPECT_THROW(queue::install_wake_trigger(session, adopted(), {}), Error);  // no schema yet
+  EXPECT_THROW(queue::install_wake_trigger(session, facts(), {}), Error);  // no schema yet
   schema::migrate(session, {.limit = pg::Limit::within(60s)});
   pg::Session writer = this->session();
   writer.execute_script("BEGIN; UPDATE events SET payload = ''");
   int retries = 0;
-  EXPECT_TRUE(queue::install_wake_trigger(session, adopted(), {.lock_timeout = 10ms, .on_retry = [&](int) {
-                                                                 if (++retries == 2) writer.execute("COMMIT");
-                                                               }}));
+  EXPECT_TRUE(queue::install_wake_trigger(session, facts(), {.lock_timeout = 10ms, .on_retry = [&](int) {
+                                                               if (++retries == 2) writer.execute("COMMIT");
+                                                             }}));
   EXPECT_EQ(retries, 2);
-  EXPECT_FALSE(queue::install_wake_trigger(session, adopted(), {}));
-  EXPECT_TRUE(queue::remove_wake_trigger(session, adopted(), {}));
-  EXPECT_FALSE(queue::remove_wake_trigger(session, adopted(), {}));
+  EXPECT_FALSE(queue::install_wake_trigger(session, facts(), {}));
+  EXPECT_TRUE(queue::remove_wake_trigger(session, facts(), {}));
+  EXPECT_FALSE(queue::remove_wake_trigger(session, facts(), {}));
 }
 
 }  // namespace
