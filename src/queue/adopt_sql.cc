@@ -60,12 +60,12 @@ AdoptSql::AdoptSql(const Adopted& adopted)
   for (const AdoptColumn& column : adopted.key) {
     key_texts_.push_back(as_text(column));
     key_joins_.push_back(
-        fmt::format("{} = CAST(weir_key.k{} AS {})", field(column.name), key_texts_.size(), column.type));
+        fmt::format("{} = CAST(weir_key.weir_k{} AS {})", field(column.name), key_texts_.size(), column.type));
     parts += (parts.empty() ? "" : ", ") + key_texts_.back();
   }
   if (!has_key_) {
     key_texts_ = {"weir_row.tableoid::text", "weir_row.ctid::text"};
-    key_joins_ = {"weir_row.tableoid = weir_key.k1::oid", "weir_row.ctid = weir_key.k2::tid"};
+    key_joins_ = {"weir_row.tableoid = weir_key.weir_k1::oid", "weir_row.ctid = weir_key.weir_k2::tid"};
     parts = "weir_row.tableoid::text, weir_row.ctid::text";
   }
   identity_ = key_texts_.size() == 1 ? key_texts_.front() : fmt::format("ROW({})::text", parts);
@@ -115,7 +115,7 @@ std::string AdoptSql::keys_from(std::size_t extra) const {
   std::string names;
   for (std::size_t i = 1; i <= key_texts_.size() + extra; ++i) {
     arrays += fmt::format("{}${}::text[]", i == 1 ? "" : ", ", i);
-    names += fmt::format("{}k{}", i == 1 ? "" : ", ", i);
+    names += fmt::format("{}weir_k{}", i == 1 ? "" : ", ", i);
   }
   return fmt::format("unnest({}) AS weir_key({})", arrays, names);
 }
@@ -128,7 +128,7 @@ std::string AdoptSql::mark_done() const {
 }
 
 std::string AdoptSql::mark_failed() const {
-  return fmt::format("UPDATE {} AS weir_row SET {} = weir_key.k{} FROM {} WHERE {}", table_, failed_,
+  return fmt::format("UPDATE {} AS weir_row SET {} = weir_key.weir_k{} FROM {} WHERE {}", table_, failed_,
                      key_texts_.size() + 1, keys_from(1), join_keys());
 }
 

@@ -90,6 +90,44 @@ TEST_F(AdoptConsume, TheRowsComeInOrderWithWhatWasAskedFor) {
   EXPECT_EQ(order[0].get<std::int64_t>(0), 80);
 }
 
+/// Names, types and settings as they come: nothing of them may reach the statements unquoted or be read
+/// otherwise.
+TEST_F(AdoptConsume, OddTablesAreConsumedAsTheyStand) {
+  pg::Session session = this->session();
+  session.execute_script(
+      "CREATE SCHEMA \"a b\"; CREATE TYPE \"a b\".\"St ate\" AS ENUM ('new', 'it''s done');"
+      "CREATE TABLE \"a b\".\"we\"\"ird\" (\"k'1\" text, weir_row timestamptz, \"or der\" date, k1 \"a "
+      "b\".\"St ate\" "
+      "NOT NULL DEFAULT 'new', t text, PRIMARY KEY (\"k'1\", weir_row));"
+      "INSERT INTO \"a b\".\"we\"\"ird\" SELECT E'a\\\\b\"\\'{' || n || '},NULL', '2026-03-04 "
+      "05:06Z'::timestamptz + n * "
+      "interval '1.000001 day', CASE WHEN n > 5 THEN '2026-01-02'::date + n % 7 END FROM generate_series(1, "
+      "40) n;"
+      "INSERT INTO \"a b\".\"we\"\"ird\" VALUES ('', 'infinity', 'infinity'), ('é', '0044-03-15 00:00 BC', "
+      "'0001-01-01 BC');"
+      "ALTER DATABASE " +
+      database() + " SET datestyle = 'SQL, DMY'; ALTER DATABASE " + database() +
+      " SET timezone = 'Asia/Kolkata'; ALTER DATABASE " + database() +
+      " SET standard_conforming_strings = off");
+  const queue::AdoptRequest odd{.table = "\"a b\".\"we\"\"ird\"",
+                                .order_by = {"\"or der\" desc", "weir_row"},
+                                .done = "K1",
+                                .done_value = "it's done",
+                                .set = {"t = k1::text"},
+                                .failed = ""};
+  std::atomic<int> handled = 0;
+  queue::AdoptConsumer consumer(shared_connector(), adopted(odd), handlers([&](work::Batch& batch) {
+                                  if (batch.items().size() > 1) throw std::runtime_error("one by one");
+                                  ++handled;
+                                  if (batch.items()[0].attempt == 1) throw std::runtime_error("once more");
+                                  batch.settle_rest(Outcome::done());
+                                }),
+                                {.once = true, .batch = {.rows = 5}, .retries = {.backoff = kSoon}});
+  EXPECT_EQ(consumer.run({}).done, 42U);
+  EXPECT_EQ(handled, 84);
+  EXPECT_EQ(number("SELECT count(*) FROM \"a b\".\"we\"\"ird\" WHERE k1 = 'it''s done' AND t = 'new'"), 42);
+}
+
 TEST_F(AdoptConsume, AFailedBatchIsRepeatedRowByRowUntilItIsDone) {
   make_events(Shape::plain, 100);
   std::atomic<int> runs = 0;
