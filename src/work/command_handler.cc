@@ -112,9 +112,11 @@ bool CommandHandler::get_ready(const std::stop_token& stop) {
       return true;
     }
     const std::string end = silent ? collect_end(nullptr, true) : end_by_force(nullptr, true);
-    log::warn(silent ? "a command ended between two batches and is started again"
-                     : "a command wrote to its standard output between two batches and is started again",
-              {{"command", options_.command.argv.front()}, {"end", end}});
+    // A program may well do one batch in its life.
+    const auto tell = silent && exited_well_ ? &log::debug : &log::warn;
+    tell(silent ? "a command ended between two batches and is started again"
+                : "a command wrote to its standard output between two batches and is started again",
+         {{"command", options_.command.argv.front()}, {"end", end}});
   }
   if (useless_starts_ > 0) {
     Wakeup wakeup;

@@ -141,12 +141,16 @@ TEST_F(CommandHandlerTest, AProgramForEachBatchIsStartedAgain) {
 }
 
 TEST_F(CommandHandlerTest, ACrashLoopFailsTheItemsWithTheReasonAndWaitsBetweenTheStarts) {
-  CommandOptions options = shell("echo cannot >&2; exit 7");
+  std::ofstream(path("program")) << "#!/bin/sh\necho cannot >&2\nexit 7\n";
+  fs::permissions(path("program"), fs::perms::owner_all);
+  CommandOptions options = shell("");
+  options.command.argv = {path("program")};
   options.restart = {.base = std::chrono::hours(1), .cap = std::chrono::hours(1)};
   CommandHandler handler(options);
   const auto outcomes = run(handler, some_items(1));
   EXPECT_THAT(outcomes[0].text(), HasSubstr("exit status 7; its standard error ends with:\ncannot"));
-  // The second start would come in an hour: only the stop ends the wait, and the item is handed back.
+  // The second start would come in an hour, and fail: only the stop ends the wait, and the item stays open.
+  fs::remove(path("program"));
   std::stop_source source;
   const std::jthread stopper([&] { source.request_stop(); });
   EXPECT_EQ(kinds(run(handler, some_items(1), source.get_token())), std::vector{Kind::open});
