@@ -67,11 +67,11 @@ void AdoptWaker::attend(pg::Session& session) {
   }
   session.run<sql::AdoptFallAsleep>(table_id_);
   held_by_ = session.backend_pid();
-  // A statement of its own: the snapshot has to be younger than the lock.
-  const auto snapshot = session.run<sql::AdoptSnapshot>();
+  // A statement of its own: the id has to be younger than the lock.
+  const auto answer = session.run<sql::AdoptNextTransaction>();
   {
     const MutexLock lock(mutex_);
-    next_ = snapshot.one().next;
+    next_ = answer.one().next;
   }
 }
 

@@ -17,8 +17,8 @@ namespace weir::queue {
 /// that the trigger looks for; while all work, nobody is notified.
 ///
 /// Why no wake-up is lost: a transaction whose trigger runs after the lock was taken notifies. One whose
-/// trigger ran before had its transaction id when the lock was taken; registration() names the next id of
-/// that moment, and a worker may only sleep when a poll that began after all older ones had ended found
+/// trigger ran before had its transaction id when the lock was taken; registration() names an id that was
+/// given out later, and a worker may only sleep when a poll that began after all older ones had ended found
 /// nothing. A session that is lost takes the lock with it, and the next one is a new registration.
 class AdoptWaker {
  public:
@@ -44,7 +44,7 @@ class AdoptWaker {
 
   struct Registration {
     std::uint64_t events = 0;          ///< for wait(): what has been heard so far
-    std::optional<std::int64_t> next;  ///< the transaction id that was next when the lock was taken
+    std::optional<std::int64_t> next;  ///< a transaction id from after the lock was taken
   };
   [[nodiscard]] Registration registration() const;
 

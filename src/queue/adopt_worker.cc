@@ -84,8 +84,8 @@ AdoptWorker::Next AdoptWorker::step(pg::Session& session, const std::stop_token&
   if (sleeper_) {
     seen = shared_.waker->registration();
     if (seen.next) {
-      const auto snapshot = session.run<sql::AdoptSnapshot>();
-      settled = snapshot.one().oldest >= *seen.next;
+      const auto answer = session.run<sql::AdoptOldestTransaction>();
+      settled = answer.one().oldest >= *seen.next;
     }
   }
   const bool full = !mark_ || now() >= rescan_at_;
@@ -125,7 +125,9 @@ AdoptWorker::Next AdoptWorker::idle(pg::Session& session, bool full, const Adopt
     if (shared_.on_sleep) shared_.on_sleep();
   }
   if (!full) span = std::min<Duration>(span, std::max<Duration>(rescan_at_ - now(), kFirstPoll));
-  if (const auto due = shared_.retries.next_due()) span = std::clamp<Duration>(*due, kFirstPoll, span);
+  // The pause may be shorter than the first one: it is left to chance, too.
+  if (const auto due = shared_.retries.next_due())
+    span = std::min<Duration>(span, std::max<Duration>(*due, kFirstPoll));
   if (!sleeper_ && shared_.waker != nullptr) sleeper_.emplace(*shared_.waker);
   if (sleeper_ && seen.next) {
     shared_.waker->wait(seen, Deadline::after(span), soft);

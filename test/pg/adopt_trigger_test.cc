@@ -1,7 +1,10 @@
 // Being woken by the table's trigger: no wake-up is lost, and no NOTIFY is sent while nobody sleeps.
 #include "queue/adopt_trigger.h"
 
+#include <iostream>
 #include <thread>
+
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
@@ -80,7 +83,9 @@ TEST_F(AdoptTrigger, NoInsertIsLostAtWhateverMomentItComes) {
   make(Shape::plain);
   RunningConsumer consumer(shared_connector(), adopted(), 3);
   std::jthread other([&] {
-    for (int i = 0; i < 300; ++i) insert();
+    // Also below the workers' marks.
+    for (int i = 0; i < 300; ++i)
+      insert("'2020-01-01'::timestamptz - " + std::to_string(i) + " * interval '1 s'");
   });
   for (int i = 0; i < 300; ++i) {
     insert();
@@ -94,16 +99,23 @@ TEST_F(AdoptTrigger, ATransactionThatWasOpenWhenItFellAsleepIsNotMissed) {
   pg::Session early = session();
   early.execute_script("BEGIN; INSERT INTO events (event_timestamp) VALUES (now())");
   RunningConsumer consumer(shared_connector(), adopted(), 1);
-  // Its own trigger saw a sleeper: so the consumer has registered, and the first one's commit tells nobody.
-  pg::Session heard = session();
+  // Its trigger has run, and no sleeper was there: its commit will tell nobody. So after its registration the
+  // consumer must go on looking.
+  pg::Session look = session();
+  const auto is = [&](const std::string& condition) {
+    return look.execute("SELECT EXISTS (SELECT FROM " + condition + ")")[0].get<bool>(0);
+  };
+  wait_until([&] { return is("pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'"); },
+             "its registration");
+  look.execute("CREATE TEMPORARY TABLE registered AS SELECT clock_timestamp() AS at");
   wait_until(
       [&] {
-        return heard
-            .execute(
-                "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock')")[0]
-            .get<bool>(0);
+        return is(
+            "pg_stat_activity a, registered r WHERE a.application_name LIKE 'weir:task:%' AND "
+            "a.query_start > r.at + interval '200 ms'");
       },
-      "the consumer to register");
+      "the consumer to look again");
+  look.execute("DROP TABLE registered");
   early.execute("COMMIT");
   EXPECT_TRUE(consumer.handles_one());
 }

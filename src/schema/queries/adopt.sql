@@ -75,7 +75,11 @@ SELECT true AS asleep
 -- name: adopt_awake(table_id int8) -> (held bool)
 SELECT pg_catalog.pg_advisory_unlock_shared(pg_catalog.hashtextextended('weir sleep:' || :table_id::int8, 0)) AS held;
 
--- name: adopt_snapshot() -> (oldest int8, next int8)
--- The transactions that may still be in progress lie between the two.
-SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8 AS oldest,
-       pg_snapshot_xmax(pg_current_snapshot())::text::int8 AS next;
+-- name: adopt_next_transaction() -> (next int8)
+-- Every transaction that has an id by now has a lower one. The snapshot's xmax would not do: it is one more than the
+-- last transaction that has *ended*, so the newest of those in progress may lie beyond it.
+SELECT pg_current_xact_id()::text::int8 AS next;
+
+-- name: adopt_oldest_transaction() -> (oldest int8)
+-- All below it have ended, and what they committed is visible to the next statement.
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8 AS oldest;
