@@ -36,6 +36,16 @@ bool may_pass(const pg::Error& error) {
   }
 }
 
+/// A server that runs a long statement does not see by itself that its client has gone, and keeps the locks.
+void notice_our_end(pg::Session& session) {
+  try {
+    session.set("client_connection_check_interval", "5s");
+  } catch (const pg::Error& error) {
+    // Servers on some platforms cannot.
+    if (error.kind() != pg::ErrorKind::server) throw;
+  }
+}
+
 }  // namespace
 
 AdoptWorker::AdoptWorker(AdoptShared& shared, std::string id, std::unique_ptr<work::Handler> handler)
@@ -73,6 +83,7 @@ pg::Session& AdoptWorker::connected(const std::stop_token& soft, const std::stop
     session_.emplace(shared_.connector->connect(pg::Role::task, id_, {.stop = soft}));
     session_->set_stop(hard);
     session_->set_timeout(kStatementSpan);
+    notice_our_end(*session_);
   }
   return *session_;
 }

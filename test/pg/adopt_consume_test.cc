@@ -289,6 +289,8 @@ TEST_F(AdoptConsume, ABatchThatDoesNotEndInTimeIsUndone) {
   });
   std::jthread running([&] { consumer.run(stop.get_token()); });
   ASSERT_TRUE(begun.wait(Deadline::after(20s)));
+  wait_until([&] { return number("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") > 0; },
+             "the long statement");
   stop.request_stop();
   running.join();
   EXPECT_EQ(tally(), "0/20 0/0");
