@@ -15,6 +15,7 @@ Command db_status_command();
 Command db_url_command();
 Command db_psql_command();
 Command db_migrate_command();
+Command consume_command();
 Command doctor_command();
 Command version_command();
 Command help_words_command();

@@ -26,8 +26,8 @@ void check_channel(std::string_view channel) {
 
 }  // namespace
 
-Listener::Listener(std::shared_ptr<const Connector> connector, std::string id)
-    : connector_(std::move(connector)), id_(std::move(id)) {}
+Listener::Listener(std::shared_ptr<const Connector> connector, std::string id, Attendant attendant)
+    : connector_(std::move(connector)), id_(std::move(id)), attendant_(std::move(attendant)) {}
 
 Listener::~Listener() { stop(); }
 
@@ -84,13 +84,16 @@ void Listener::run(const std::stop_token& stop, const std::function<void()>& rea
 void Listener::serve(Session& session, const std::stop_token& stop, const std::function<void()>& listens) {
   Listening listening;
   follow_subscriptions(session, listening);
+  if (attendant_) attendant_(session);
   listens();
   while (!stop.stop_requested()) {
     while (const auto notification = session.next_notification()) {
       deliver({.channel = notification->channel, .payload = notification->payload});
     }
     const WaitEnd end = session.wait_readable({.stop = stop}, changed_);
-    if (end == WaitEnd::woken) follow_subscriptions(session, listening);
+    if (end != WaitEnd::woken) continue;
+    follow_subscriptions(session, listening);
+    if (attendant_) attendant_(session);
   }
 }
 

@@ -26,7 +26,12 @@ class Listener final : public ThreadService {
   /// Called in the listener's thread; hands over and returns.
   using Handler = std::function<void(const Event&)>;
 
-  Listener(std::shared_ptr<const Connector> connector, std::string id);
+  /// Runs on the listening session, in its thread, when it listens: with each new session, and again after
+  /// call_attendant(). For state that has to live and die with the listening, such as a session lock. What it
+  /// throws is a loss of the session.
+  using Attendant = std::function<void(Session&)>;
+
+  Listener(std::shared_ptr<const Connector> connector, std::string id, Attendant attendant = {});
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
   ~Listener() override;
@@ -36,6 +41,9 @@ class Listener final : public ThreadService {
   class Subscription;
   /// At any time, before or after start(); one handler for a channel. Its first event is a resync.
   [[nodiscard]] Subscription subscribe(std::string channel, Handler handler);
+
+  /// From any thread; several calls may become one.
+  void call_attendant() noexcept { changed_.notify(); }
 
   [[nodiscard]] std::string_view name() const noexcept override { return "listener"; }
 
@@ -60,7 +68,8 @@ class Listener final : public ThreadService {
 
   const std::shared_ptr<const Connector> connector_;
   const std::string id_;
-  Wakeup changed_;  // wakes the thread to follow the subscriptions
+  const Attendant attendant_;
+  Wakeup changed_;  // wakes the thread to follow the subscriptions, and to let the attendant work
 
   Mutex mutex_;
   std::map<std::string, Subscriber, std::less<>> channels_ WEIR_GUARDED_BY(mutex_);

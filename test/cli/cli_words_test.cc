@@ -34,6 +34,7 @@ Commands
   weir db url      print the database's URL, for other programs
   weir db psql     open psql on the database
   weir db migrate  bring the database's schema up to this program
+  weir consume     work through the rows of an existing table, with many workers and no row twice
   weir doctor      check the database and the way to it, and say what to do
   weir version     show the version of this program
   weir help        show all commands, or the options and examples of one
@@ -79,7 +80,7 @@ TEST(CliWords, PsqlHasNoJson) {
 
 TEST(CliWords, EveryCommandHasHelpWithExamples) {
   for (const std::string path : {"up", "db start", "db stop", "db status", "db url", "db psql", "db migrate",
-                                 "doctor", "version", "help"}) {
+                                 "consume", "doctor", "version", "help"}) {
     const WeirResult result = run_weir({"help", path});
     EXPECT_EQ(result.status, 0) << path;
     EXPECT_THAT(result.out, StartsWith("weir " + path + ": "));
@@ -107,7 +108,7 @@ struct Mistake {
 
 TEST(CliWords, MistakesAreToldWithWhatWasProbablyMeant) {
   const std::vector<Mistake> mistakes{
-      {{}, "no command was given", "One of: up, db, doctor, version, help. See: weir help"},
+      {{}, "no command was given", "One of: up, db, consume, doctor, version, help. See: weir help"},
       {{"statsu"}, "unknown command 'statsu'", "All commands: weir help"},
       {{"docter"}, "unknown command 'docter'", "Did you mean 'doctor'? All commands: weir help"},
       {{"db"}, "db needs a command", "One of: start, stop, status, url, psql, migrate. See: weir help db"},
