@@ -50,6 +50,7 @@ int run(const Request& request) {
   for (const Suite& suite : kSuites) {
     if (!request.suite.empty() && suite.name != request.suite) continue;
     for (Measurement& result : suite.run(scene)) report.results.push_back(std::move(result));
+    std::fprintf(stderr, "%s: done\n", std::string(suite.name).c_str());
   }
   std::puts((request.json ? report.to_json() : report.to_markdown()).c_str());
   return 0;

@@ -231,8 +231,8 @@ std::vector<Measurement> idle_latency(Scene& plain, QueueScene& scene) {
   queue::Worker worker(std::make_shared<pg::Connector>(plain.connector()),
                        [&] { return std::make_unique<queue::Kinds>(functions); },
                        {.queues = {"bench"}, .slots = 1});
-  worker.asleep().enable();
   worker.start();
+  worker.asleep().enable();
   std::vector<double> milliseconds;
   Wakeup unused;
   for (int i = 0; i < kTries; ++i) {
@@ -262,8 +262,8 @@ Measurement idle_load(Scene& plain, QueueScene& scene) {
   queue::Worker worker(std::make_shared<pg::Connector>(plain.connector()),
                        [&] { return std::make_unique<queue::Kinds>(scene.functions_); },
                        {.queues = {"bench"}});
-  worker.asleep().enable();
   worker.start();
+  worker.asleep().enable();
   worker.asleep().wait(Deadline::after(std::chrono::seconds(20)));
   const auto transactions = [&] {
     // Backends report what they did at most once a second.

@@ -59,8 +59,8 @@ AdoptSql::AdoptSql(const Adopted& adopted)
   std::string parts;
   for (const AdoptColumn& column : adopted.key) {
     key_texts_.push_back(as_text(column));
-    key_joins_.push_back(
-        fmt::format("{} = CAST(weir_key.weir_k{} AS {})", field(column.name), key_texts_.size(), column.type));
+    key_joins_.push_back(fmt::format("{} = CAST(weir_key.weir_k{} AS {})", field(column.name),
+                                     key_texts_.size(), column.type));
     parts += (parts.empty() ? "" : ", ") + key_texts_.back();
   }
   if (!has_key_) {

@@ -2,48 +2,58 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <optional>
+#include <map>
+#include <vector>
 
 #include "base/clock.h"
 
 namespace weir::queue {
 
-/// Where the next claim of a queue begins. Pure. While an old snapshot is open somewhere, the rows of
-/// finished jobs stay at the head of the index, and every claim from the head walks over all of them; so a
-/// claim begins where the last one found its first job. Jobs may appear below (ids commit out of order, jobs
-/// come back), therefore a claim from the head is made once in a while, and whenever the mark finds too
-/// little.
+/// Where the claims of a queue begin. Pure. While an old snapshot is open somewhere, the rows of finished
+/// jobs stay at the head of the index, and every claim from the head walks over all of them; so claims begin
+/// where the last one of their priority found its first job. Jobs may appear below (ids commit out of order,
+/// jobs come back) and in other priorities, therefore a claim from the head is made once in a while, whenever
+/// the marks find nothing and it is cheap, and before anybody goes to sleep.
 class ClaimMarks {
  public:
-  struct Range {
+  struct Mark {
     std::int16_t priority = 0;
     std::int64_t above = 0;  ///< jobs with a greater seq
   };
 
-  /// Nothing: claim from the head.
-  [[nodiscard]] std::optional<Range> next(SteadyTime now) const noexcept {
-    return mark_ && now < head_due_ ? mark_ : std::nullopt;
+  [[nodiscard]] bool head_is_due(SteadyTime now) const noexcept {
+    return marks_.empty() || marks_.size() > kMostPriorities || now >= head_due_;
   }
-  /// After a claim from `range` that found `found` of `wanted` jobs; `first` is the most urgent of them.
-  void claimed(const std::optional<Range>& range, std::size_t found, std::size_t wanted, Range first,
-               SteadyTime began, SteadyTime ended) noexcept {
-    if (!range) head_due_ = ended + std::max<Duration>(kHeadInterval, (ended - began) * kHeadShare);
-    if (found > 0 && (!range || found == wanted)) {
-      mark_ = Range{first.priority, first.above};
-    } else {
-      mark_.reset();
-    }
+  /// Whether the head is worth a look when no mark found anything.
+  [[nodiscard]] bool head_is_cheap() const noexcept { return head_took_ < kCheap; }
+  /// The most urgent first.
+  [[nodiscard]] std::vector<Mark> marks() const {
+    std::vector<Mark> marks;
+    for (const auto& [priority, above] : marks_) marks.push_back({priority, above});
+    return marks;
   }
-  /// Jobs came back: look from the head.
-  void forget() noexcept { mark_.reset(); }
+
+  void head_claimed(SteadyTime began, SteadyTime ended) noexcept {
+    head_took_ = ended - began;
+    head_due_ = ended + std::max<Duration>(kHeadInterval, head_took_ * kHeadShare);
+  }
+  /// A claim found jobs of this priority, from `first` to `last`. Where it found all it wanted there may be
+  /// more of them behind the first that others hold; else the next ones come behind the last.
+  void found(std::int16_t priority, std::int64_t first, std::int64_t last, bool all_wanted) {
+    marks_[priority] = all_wanted ? first - 1 : last;
+  }
+  void forget() noexcept { marks_.clear(); }
 
   static constexpr Duration kHeadInterval = std::chrono::seconds(1);
-  /// The walk over dead rows may take long: it gets at most a twentieth of the time.
+  /// The walk over dead rows gets at most a twentieth of the time.
   static constexpr int kHeadShare = 20;
+  static constexpr Duration kCheap = std::chrono::milliseconds(3);
+  static constexpr std::size_t kMostPriorities = 8;
 
  private:
-  std::optional<Range> mark_;
+  std::map<std::int16_t, std::int64_t> marks_;
   SteadyTime head_due_{};
+  Duration head_took_{};
 };
 
 }  // namespace weir::queue

@@ -105,18 +105,18 @@ std::vector<std::string> JobSource::topics() const {
 // Claiming
 
 std::shared_ptr<work::Claim> JobSource::claim(pg::Session& session, const work::Life& life,
-                                              std::size_t wanted) {
-  if (auto claim = claim_any(session, life, *settings(), wanted)) return claim;
+                                              std::size_t wanted, bool thorough) {
+  if (auto claim = claim_any(session, life, *settings(), wanted, thorough)) return claim;
   // There may be a queue that we do not know yet, or one whose limits are gone.
   const SteadyTime now = std::chrono::steady_clock::now();
   if (now < reload_due_) return nullptr;
   reload_due_ = now + (names_.empty() ? std::chrono::milliseconds(200) : std::chrono::seconds(5));
   reload(session);
-  return claim_any(session, life, *settings(), wanted);
+  return claim_any(session, life, *settings(), wanted, thorough);
 }
 
 std::shared_ptr<JobClaim> JobSource::claim_any(pg::Session& session, const work::Life& life,
-                                               const Settings& queues, std::size_t wanted) {
+                                               const Settings& queues, std::size_t wanted, bool thorough) {
   std::set<std::int32_t> worth_asking;
   const bool many = queues.size() > kMostAskedOneByOne;
   if (many) {
@@ -126,7 +126,7 @@ std::shared_ptr<JobClaim> JobSource::claim_any(pg::Session& session, const work:
     // In turns: a full queue does not starve the next one.
     const auto& queue = queues[(turn_ + i) % queues.size()];
     if (many && !worth_asking.contains(queue->id)) continue;
-    if (auto claim = claim_from(session, life, queue, wanted)) {
+    if (auto claim = claim_from(session, life, queue, wanted, thorough)) {
       turn_ = (turn_ + i + 1) % queues.size();
       counts_.add(queue->id, {.running = static_cast<std::int64_t>(claim->items().size())});
       return claim;
@@ -137,7 +137,7 @@ std::shared_ptr<JobClaim> JobSource::claim_any(pg::Session& session, const work:
 
 std::shared_ptr<JobClaim> JobSource::claim_from(pg::Session& session, const work::Life& life,
                                                 const std::shared_ptr<const QueueSettings>& queue,
-                                                std::size_t wanted) {
+                                                std::size_t wanted, bool thorough) {
   const auto count = static_cast<std::int64_t>(wanted);
   const std::int64_t number = ++claims_;
   if (queue->limited) {
@@ -146,23 +146,24 @@ std::shared_ptr<JobClaim> JobSource::claim_from(pg::Session& session, const work
     return rows.empty() ? nullptr : std::make_shared<JobClaim>(number, std::move(rows), queue);
   }
   return claim_with_marks(
-      marks_[queue->id], wanted, number, queue,
-      [&](const ClaimMarks::Range& range) {
-        return session.run<sql::ClaimJobsFrom>(life.id(), number, kLane, queue->id, range.priority,
-                                               range.above, count);
+      marks_[queue->id], wanted, thorough, number, queue,
+      [&](const ClaimMarks::Mark& mark) {
+        return session.run<sql::ClaimJobsFrom>(life.id(), number, kLane, queue->id, mark.priority, mark.above,
+                                               count);
       },
       [&] { return session.run<sql::ClaimJobs>(life.id(), number, kLane, queue->id, count); });
 }
 
-std::shared_ptr<JobClaim> JobSource::take(pg::Session& session, Taker& taker, std::size_t wanted) const {
+std::shared_ptr<JobClaim> JobSource::take(pg::Session& session, Taker& taker, std::size_t wanted,
+                                          bool thorough) const {
   const auto queues = settings();
   const auto count = static_cast<std::int64_t>(wanted);
   for (std::size_t i = 0; i < queues->size(); ++i) {
     const auto& queue = (*queues)[(taker.turn + i) % queues->size()];
     auto claim = claim_with_marks(
-        taker.marks[queue->id], wanted, ++taker.taken, queue,
-        [&](const ClaimMarks::Range& range) {
-          return session.run<sql::TakeJobsFrom>(kLane, queue->id, range.priority, range.above, count);
+        taker.marks[queue->id], wanted, thorough, ++taker.taken, queue,
+        [&](const ClaimMarks::Mark& mark) {
+          return session.run<sql::TakeJobsFrom>(kLane, queue->id, mark.priority, mark.above, count);
         },
         [&] { return session.run<sql::TakeJobs>(kLane, queue->id, count); });
     if (!claim) continue;

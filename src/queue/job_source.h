@@ -25,8 +25,8 @@ class JobSource final : public work::ClaimSource {
 
   [[nodiscard]] std::string_view name() const noexcept override { return "jobs"; }
   [[nodiscard]] std::vector<std::string> topics() const override;
-  std::shared_ptr<work::Claim> claim(pg::Session& session, const work::Life& life,
-                                     std::size_t wanted) override;
+  std::shared_ptr<work::Claim> claim(pg::Session& session, const work::Life& life, std::size_t wanted,
+                                     bool thorough) override;
   void resolve(pg::Session& session, const work::Life& life) override;
   [[nodiscard]] std::optional<Duration> next_look() const override;
   bool has_more(pg::Session& session) override;
@@ -43,7 +43,7 @@ class JobSource final : public work::ClaimSource {
     std::int64_t taken = 0;
   };
   /// Takes jobs out of their queue within the session's transaction; null when there are none. Any thread.
-  std::shared_ptr<JobClaim> take(pg::Session& session, Taker& taker, std::size_t wanted) const;
+  std::shared_ptr<JobClaim> take(pg::Session& session, Taker& taker, std::size_t wanted, bool thorough) const;
   /// Writes what is to be written of them within the same transaction. Any thread.
   void finish_taken(pg::Session& session, JobClaim& claim, const std::vector<work::Outcome>& outcomes);
   [[nodiscard]] bool has_limits() const;
@@ -58,9 +58,10 @@ class JobSource final : public work::ClaimSource {
   [[nodiscard]] std::vector<std::int32_t> ids() const;
 
   std::shared_ptr<JobClaim> claim_any(pg::Session& session, const work::Life& life, const Settings& queues,
-                                      std::size_t wanted);
+                                      std::size_t wanted, bool thorough);
   std::shared_ptr<JobClaim> claim_from(pg::Session& session, const work::Life& life,
-                                       const std::shared_ptr<const QueueSettings>& queue, std::size_t wanted);
+                                       const std::shared_ptr<const QueueSettings>& queue, std::size_t wanted,
+                                       bool thorough);
 
   std::size_t finish_whole(pg::Session& session, const work::Life& life,
                            std::vector<work::Settlement>& pending, const std::set<const JobClaim*>& whole);

@@ -8,30 +8,40 @@
 
 namespace weir::queue {
 
-/// Claims from the mark and, where that gives nothing, from the head; keeps the marks. `from_mark(range)` and
-/// `from_head()` run the query; `number` is that of the claim.
+/// Claims from the marks and, where that is not enough, from the head; keeps the marks. `from_mark(mark)` and
+/// `from_head()` run the query; `number` is that of the claim. `thorough`: answers null only if nothing waits
+/// at all.
 template <class FromMark, class FromHead>
-std::shared_ptr<JobClaim> claim_with_marks(ClaimMarks& marks, std::size_t wanted, std::int64_t number,
+std::shared_ptr<JobClaim> claim_with_marks(ClaimMarks& marks, std::size_t wanted, bool thorough,
+                                           std::int64_t number,
                                            const std::shared_ptr<const QueueSettings>& queue,
                                            FromMark&& from_mark, FromHead&& from_head) {
-  const SteadyTime began = std::chrono::steady_clock::now();
-  const auto keep = [&](const std::optional<ClaimMarks::Range>& range,
-                        auto rows) -> std::shared_ptr<JobClaim> {
-    const SteadyTime ended = std::chrono::steady_clock::now();
-    const auto found = static_cast<std::size_t>(rows.size());
-    std::shared_ptr<JobClaim> claim;
-    ClaimMarks::Range first;
-    if (found > 0) {
-      claim = std::make_shared<JobClaim>(number, std::move(rows), queue);
-      first = {claim->first().priority, claim->first().seq - 1};
+  const auto keep = [&](auto rows) -> std::shared_ptr<JobClaim> {
+    if (rows.empty()) return nullptr;
+    const bool all_wanted = static_cast<std::size_t>(rows.size()) == wanted;
+    auto claim = std::make_shared<JobClaim>(number, std::move(rows), queue);
+    const auto jobs = claim->jobs();  // in order of priority, seq
+    for (std::size_t first = 0; first < jobs.size();) {
+      std::size_t last = first;
+      while (last + 1 < jobs.size() && jobs[last + 1].priority == jobs[first].priority) ++last;
+      marks.found(jobs[first].priority, jobs[first].seq, jobs[last].seq,
+                  all_wanted && last + 1 == jobs.size());
+      first = last + 1;
     }
-    marks.claimed(range, found, wanted, first, began, ended);
     return claim;
   };
-  if (const auto range = marks.next(began)) {
-    if (auto claim = keep(range, from_mark(*range))) return claim;
+  const auto look_at_head = [&] {
+    const SteadyTime began = std::chrono::steady_clock::now();
+    auto rows = from_head();
+    marks.head_claimed(began, std::chrono::steady_clock::now());
+    return keep(std::move(rows));
+  };
+  const bool head_first = marks.head_is_due(std::chrono::steady_clock::now());
+  if (head_first) return look_at_head();
+  for (const ClaimMarks::Mark& mark : marks.marks()) {
+    if (auto claim = keep(from_mark(mark))) return claim;
   }
-  return keep(std::nullopt, from_head());
+  return thorough || marks.head_is_cheap() ? look_at_head() : nullptr;
 }
 
 }  // namespace weir::queue

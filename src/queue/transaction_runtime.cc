@@ -60,7 +60,8 @@ bool TransactionRuntime::look(TransactionSlots& slots, const std::stop_token& st
   if (options_.can_be_woken) bed_.make(*life, stop);
   const bool lying = bed_.lying();
   const bool decided = lying && bed_.decided();
-  if (slots.round(stop)) {
+  const bool last_look = decided || options_.once;
+  if (slots.round(false, stop) || (last_look && slots.round(true, stop))) {
     idle_.found_work();
     bed_.get_up();
     return true;

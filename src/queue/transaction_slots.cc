@@ -40,11 +40,11 @@ class Slot {
   Slot(const pg::Connector& connector, JobSource& source, work::Handler& handler, std::stop_token hard)
       : connector_(connector), source_(source), handler_(handler), hard_(std::move(hard)) {}
 
-  bool take_and_run() {
+  bool take_and_run(bool thorough) {
     pg::Session& session = this->session();
     pg::Transaction transaction(session);
     const SteadyTime began = std::chrono::steady_clock::now();
-    const auto claim = source_.take(session, taker_, size_.next());
+    const auto claim = source_.take(session, taker_, size_.next(), thorough);
     if (!claim) return false;
     if (claim->settings().relaxed) transaction.set_local("synchronous_commit", "off");
     for (std::size_t i = 0; i < claim->items().size(); ++i) {
@@ -94,11 +94,12 @@ void TransactionSlots::start(std::size_t count, const work::HandlerFactory& fact
 void TransactionSlots::work(work::Handler& handler, const std::stop_token& stop) {
   Slot slot(connector_, source_, handler, stop_.get_token());
   int failures = 0;
-  for (std::uint64_t seen = 0; wait_for_round(seen, stop);) {
+  bool thorough = false;
+  for (std::uint64_t seen = 0; wait_for_round(seen, thorough, stop);) {
     Look look = Look::found;
     while (look == Look::found && !stop.stop_requested()) {
       try {
-        look = slot.take_and_run() ? Look::found : Look::empty;
+        look = slot.take_and_run(thorough) ? Look::found : Look::empty;
         failures = 0;
       } catch (const std::exception& error) {
         if (stop.stop_requested() || stop_.stop_requested()) break;
@@ -119,13 +120,14 @@ void TransactionSlots::work(work::Handler& handler, const std::stop_token& stop)
   changed_.notify_all();
 }
 
-bool TransactionSlots::wait_for_round(std::uint64_t& seen, const std::stop_token& stop) {
+bool TransactionSlots::wait_for_round(std::uint64_t& seen, bool& thorough, const std::stop_token& stop) {
   MutexLock lock(mutex_);
   ++waiting_;
   changed_.notify_all();
   changed_.wait(lock, stop, [&]() WEIR_REQUIRES(mutex_) { return round_ > seen || closed_; });
   --waiting_;
   seen = round_;
+  thorough = thorough_;
   return !closed_ && !stop.stop_requested();
 }
 
@@ -136,12 +138,13 @@ void TransactionSlots::report(Look look) {
   changed_.notify_all();
 }
 
-bool TransactionSlots::round(const std::stop_token& stop) {
+bool TransactionSlots::round(bool thorough, const std::stop_token& stop) {
   MutexLock lock(mutex_);
   changed_.wait(lock, stop, [this]() WEIR_REQUIRES(mutex_) { return waiting_ > 0; });
   if (stop.stop_requested()) return false;
   found_ = false;
   looking_ = waiting_;
+  thorough_ = thorough;
   ++round_;
   changed_.notify_all();
   changed_.wait(lock, stop, [this]() WEIR_REQUIRES(mutex_) { return found_ || looking_ == 0; });

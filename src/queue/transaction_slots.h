@@ -30,7 +30,7 @@ class TransactionSlots {
   void start(std::size_t count, const work::HandlerFactory& factory);
   /// Makes the slots that wait look once, and answers whether any of them found something; when none waits,
   /// as soon as one does. False on stop.
-  bool round(const std::stop_token& stop);
+  bool round(bool thorough, const std::stop_token& stop);
   [[nodiscard]] bool all_wait() const;
 
   /// No new transaction from now on.
@@ -46,7 +46,7 @@ class TransactionSlots {
 
   void work(work::Handler& handler, const std::stop_token& stop);
   /// Waits for the next round; false at the end.
-  bool wait_for_round(std::uint64_t& seen, const std::stop_token& stop);
+  bool wait_for_round(std::uint64_t& seen, bool& thorough, const std::stop_token& stop);
   void report(Look look);
 
   const pg::Connector& connector_;
@@ -61,6 +61,7 @@ class TransactionSlots {
   std::size_t waiting_ WEIR_GUARDED_BY(mutex_) = 0;  ///< slots that have nothing to do
   std::size_t ended_ WEIR_GUARDED_BY(mutex_) = 0;
   std::size_t looking_ WEIR_GUARDED_BY(mutex_) = 0;  ///< slots of this round that have not reported
+  bool thorough_ WEIR_GUARDED_BY(mutex_) = false;    ///< this round, as ClaimSource::claim() means it
   bool found_ WEIR_GUARDED_BY(mutex_) = false;
   bool closed_ WEIR_GUARDED_BY(mutex_) = false;
 };

@@ -56,8 +56,10 @@ class ClaimSource {
   /// What to be woken for, see weir.wake().
   [[nodiscard]] virtual std::vector<std::string> topics() const = 0;
 
-  /// Up to `wanted` items, alone in their transaction; null when there is nothing now.
-  virtual std::shared_ptr<Claim> claim(pg::Session& session, const Life& life, std::size_t wanted) = 0;
+  /// Up to `wanted` items, alone in their transaction; null when there is nothing now. A look that is not
+  /// thorough may miss what is hard to find; one that is comes before a sleep.
+  virtual std::shared_ptr<Claim> claim(pg::Session& session, const Life& life, std::size_t wanted,
+                                       bool thorough) = 0;
   /// After a claim() that threw: whether it was carried out is not known. Hands back what it took, or makes
   /// sure that it never will.
   virtual void resolve(pg::Session& session, const Life& life) = 0;

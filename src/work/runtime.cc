@@ -87,7 +87,10 @@ bool Runtime::look(const std::shared_ptr<Life>& life, const std::stop_token& sto
   // In this order: what those wrote who had ended by then, the claim sees.
   const bool lying = bed_.lying();
   const bool decided = lying && bed_.decided();
-  if (const auto claim = this->claim(life, wanted, stop)) {
+  auto claim = this->claim(life, wanted, false, stop);
+  const bool last_look = decided || options_.once;
+  if (!claim && last_look) claim = this->claim(life, wanted, true, stop);
+  if (claim) {
     more_ = claim->items().size() >= wanted;
     idle_.found_work();
     bed_.get_up();
@@ -100,12 +103,12 @@ bool Runtime::look(const std::shared_ptr<Life>& life, const std::stop_token& sto
   return true;
 }
 
-std::shared_ptr<Claim> Runtime::claim(const std::shared_ptr<Life>& life, std::size_t wanted,
+std::shared_ptr<Claim> Runtime::claim(const std::shared_ptr<Life>& life, std::size_t wanted, bool thorough,
                                       const std::stop_token& stop) {
   pg::Session& session = this->session(*life, stop);
   if (in_doubt_ == life) source_.resolve(session, *life);
   in_doubt_ = life;
-  auto claim = source_.claim(session, *life, wanted);
+  auto claim = source_.claim(session, *life, wanted, thorough);
   in_doubt_ = nullptr;
   return claim;
 }

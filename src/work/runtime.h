@@ -56,7 +56,7 @@ class Runtime final : public ThreadService {
   void fetch(const std::stop_token& stop);
   /// One look; false when there is nothing left, with options.once.
   bool look(const std::shared_ptr<Life>& life, const std::stop_token& stop);
-  std::shared_ptr<Claim> claim(const std::shared_ptr<Life>& life, std::size_t wanted,
+  std::shared_ptr<Claim> claim(const std::shared_ptr<Life>& life, std::size_t wanted, bool thorough,
                                const std::stop_token& stop);
   void resolve_doubt() noexcept;
   void pass_on(const Life& life, const std::stop_token& stop);

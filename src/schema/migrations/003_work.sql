@@ -32,16 +32,10 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN hashtextextended('weir.asleep:' || topic || coalesce('@' || process_id, ''), 0);
 
 -- Whether anybody may be asleep. Two that ask in the same instant may each take the other for a sleeper, which costs a
--- NOTIFY and nothing else.
-CREATE FUNCTION weir.somebody_sleeps(topic text) RETURNS bool
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  IF NOT pg_try_advisory_lock(weir.sleep_key(topic)) THEN
-    RETURN true;
-  END IF;
-  PERFORM pg_advisory_unlock(weir.sleep_key(topic));
-  RETURN false;
-END $$;
+-- NOTIFY and nothing else. One expression: a statement that is cancelled half way would leave the lock behind.
+CREATE FUNCTION weir.is_held(key int8) RETURNS bool
+LANGUAGE sql VOLATILE
+RETURN CASE WHEN pg_try_advisory_lock(key) THEN NOT pg_advisory_unlock(key) ELSE true END;
 
 -- Wakes up to `wanted` sleepers of a topic, and answers how many. To be called after the work is written, so that a
 -- sleeper that we did not see finds it by looking again (it looks until every transaction that ran when it lay down
@@ -53,15 +47,13 @@ DECLARE
   sleeper int8;
   woken   int4 := 0;
 BEGIN
-  IF NOT weir.somebody_sleeps(topic) THEN
+  IF NOT weir.is_held(weir.sleep_key(topic)) THEN
     RETURN 0;
   END IF;
   FOR sleeper IN
     SELECT l.process_id FROM weir.listener l WHERE l.topic = wake.topic ORDER BY random()
   LOOP
-    IF pg_try_advisory_lock_shared(weir.sleep_key(topic, sleeper)) THEN
-      PERFORM pg_advisory_unlock_shared(weir.sleep_key(topic, sleeper));
-    ELSE
+    IF weir.is_held(weir.sleep_key(topic, sleeper)) THEN
       PERFORM pg_notify('weir_' || sleeper, topic);
       woken := woken + 1;
       EXIT WHEN woken >= wanted;
@@ -80,7 +72,7 @@ INSERT INTO weir.role_grant (role, kind, object, privilege) VALUES
   ('weir_worker', 'table', 'weir.listener', 'INSERT'),
   ('weir_worker', 'table', 'weir.listener', 'DELETE'),
   ('weir_worker', 'routine', 'weir.sleep_key(text, int8)', 'EXECUTE'),
-  ('weir_worker', 'routine', 'weir.somebody_sleeps(text)', 'EXECUTE'),
+  ('weir_worker', 'routine', 'weir.is_held(int8)', 'EXECUTE'),
   ('weir_worker', 'routine', 'weir.wake(text, int4)', 'EXECUTE'),
   ('weir_viewer', 'table', 'weir.process', 'SELECT'),
   ('weir_viewer', 'table', 'weir.listener', 'SELECT');
