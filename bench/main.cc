@@ -13,6 +13,7 @@ using namespace weir::bench;
 
 struct Request {
   std::string suite;  // empty: all
+  std::string part;   // empty: all of them
   bool json = false;
 };
 
@@ -23,9 +24,11 @@ Request parse(int argc, char** argv) {
     if (word == "--json") {
       request.json = true;
     } else if (request.suite.empty() && !word.starts_with("-")) {
-      request.suite = word;
+      request.suite = word.substr(0, word.find('.'));
+      if (word.find('.') != word.npos) request.part = word.substr(word.find('.') + 1);
     } else {
-      throw Error(ExitCode::usage, "unknown word: " + printable(word), "usage: ./dev bench [NAME] [--json]");
+      throw Error(ExitCode::usage, "unknown word: " + printable(word),
+                  "usage: ./dev bench [NAME[.PART]] [--json]");
     }
   }
   return request;
@@ -43,14 +46,13 @@ int run(const Request& request) {
     throw Error(ExitCode::usage, "no benchmark has the name " + printable(request.suite),
                 "There are:" + known);
   }
-  Scene scene;
+  Scene scene(request.part);
   Report report;
   report.command = "./dev bench" + (request.suite.empty() ? std::string() : " " + request.suite);
   report.server = scene.server_version();
   for (const Suite& suite : kSuites) {
     if (!request.suite.empty() && suite.name != request.suite) continue;
     for (Measurement& result : suite.run(scene)) report.results.push_back(std::move(result));
-    std::fprintf(stderr, "%s: done\n", std::string(suite.name).c_str());
   }
   std::puts((request.json ? report.to_json() : report.to_markdown()).c_str());
   return 0;

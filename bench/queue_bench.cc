@@ -290,12 +290,14 @@ Measurement idle_load(Scene& plain, QueueScene& scene) {
 std::vector<Measurement> bench_queue(Scene& scene) {
   QueueScene queues(scene);
   std::vector<Measurement> results;
-  results.push_back(leased(queues));
-  results.push_back(transactional(queues));
-  results.push_back(held_snapshot(scene, queues));
-  results.push_back(enqueue(scene, queues));
-  for (Measurement& each : idle_latency(scene, queues)) results.push_back(std::move(each));
-  results.push_back(idle_load(scene, queues));
+  if (scene.wants("leased")) results.push_back(leased(queues));
+  if (scene.wants("transactional")) results.push_back(transactional(queues));
+  if (scene.wants("held")) results.push_back(held_snapshot(scene, queues));
+  if (scene.wants("enqueue")) results.push_back(enqueue(scene, queues));
+  if (scene.wants("latency")) {
+    for (Measurement& each : idle_latency(scene, queues)) results.push_back(std::move(each));
+  }
+  if (scene.wants("idle")) results.push_back(idle_load(scene, queues));
   return results;
 }
 

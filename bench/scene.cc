@@ -34,7 +34,8 @@ double median(std::vector<double> values) {
 
 }  // namespace
 
-Scene::Scene() : folder_(make_folder()), server_(options_for(folder_)) {
+Scene::Scene(std::string only)
+    : only_(std::move(only)), folder_(make_folder()), server_(options_for(folder_)) {
   status_ = server_.start(Deadline::after(kServerSpan), {});
   pg::Connector::Options options;
   options.session.timeout = kToolSpan;

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "embedded/private_server.h"
@@ -14,13 +15,15 @@ namespace weir::bench {
 /// that the same work is measured with.
 class Scene {
  public:
-  Scene();
+  /// `only`: one part of a suite, or empty for all of it.
+  explicit Scene(std::string only = {});
   ~Scene();
   Scene(const Scene&) = delete;
   Scene& operator=(const Scene&) = delete;
 
   [[nodiscard]] const pg::Connector& connector() const noexcept { return *connector_; }
   [[nodiscard]] pg::Session session() const { return connector_->connect(pg::Role::api, "bench"); }
+  [[nodiscard]] bool wants(std::string_view part) const noexcept { return only_.empty() || only_ == part; }
   [[nodiscard]] std::string url() const { return status_.url; }
   [[nodiscard]] std::string server_version() const;
   [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
@@ -29,6 +32,7 @@ class Scene {
   [[nodiscard]] std::string run_tool(std::vector<std::string> argv) const;
 
  private:
+  std::string only_;
   std::filesystem::path folder_;
   embedded::PrivateServer server_;
   embedded::ServerStatus status_;

@@ -20,6 +20,7 @@ constexpr Duration kRescueAnyway = std::chrono::seconds(30);
 void Keeper::run(const std::stop_token& stop, const std::function<void()>& ready) {
   ready();
   std::optional<pg::Session> session;
+  bool poked = true;
   for (int failures = 0; !stop.stop_requested();) {
     Duration pause{};
     try {
@@ -29,18 +30,18 @@ void Keeper::run(const std::stop_token& stop, const std::function<void()>& ready
         session.emplace(connector_.connect(pg::Role::recovery, life->session_id(), {.stop = stop}));
         session->set_stop(stop);
       }
-      pause = round(*session, *life);
+      pause = round(*session, *life, poked);
       failures = 0;
     } catch (const std::exception& error) {
       if (stop.stop_requested()) break;
       pause = backoff_delay(kRetry, ++failures, random_unit());
       log::warn("a round of housekeeping failed", {{"source", source_.name()}, {"error", error.what()}});
     }
-    wait_fd(-1, 0, Deadline::after(pause), stop, poked_);
+    poked = wait_fd(-1, 0, Deadline::after(pause), stop, poked_) == WaitEnd::woken;
   }
 }
 
-Duration Keeper::round(pg::Session& session, const Life& life) {
+Duration Keeper::round(pg::Session& session, const Life& life, bool poked) {
   const SteadyTime now = std::chrono::steady_clock::now();
   // In a new life there is our own old one to be rescued.
   bool rescue = now >= rescue_due_ || life.id() != life_;
@@ -60,7 +61,9 @@ Duration Keeper::round(pg::Session& session, const Life& life) {
     rescue_due_ = now + kRescueAnyway;
   }
   const Duration next = source_.keep(session, life);
-  if (const auto ids = source_.cancelled(session, life); !ids.empty()) on_cancelled_(ids);
+  if (rescue || poked) {
+    if (const auto ids = source_.cancelled(session, life); !ids.empty()) on_cancelled_(ids);
+  }
   // A third of the lease: so a dead process is noticed within a lease and a third.
   return std::min(next, process_.options().lease / 3);
 }

@@ -30,7 +30,7 @@ class Keeper final : public ThreadService {
   void run(const std::stop_token& stop, const std::function<void()>& ready) override;
 
  private:
-  Duration round(pg::Session& session, const Life& life);
+  Duration round(pg::Session& session, const Life& life, bool poked);
 
   const pg::Connector& connector_;
   const Process& process_;

@@ -18,10 +18,20 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION weir.queue_id(text) IS 'The id of a queue, which is made if it does not exist.';
 
--- job:* is the topic of processes that serve so many queues that a lock for each would be too much.
+-- job:* is the topic of processes that serve so many queues that a lock for each would be too much. The keys are those of
+-- weir.sleep_key() and the question is that of weir.is_held(), written out: this is asked for every job that comes in, and
+-- a call costs more than the answer.
 CREATE FUNCTION weir.wake_queue(queue_id int4, wanted int4 DEFAULT 2) RETURNS int4
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  this_queue int8 := hashtextextended('weir.asleep:job:' || queue_id, 0);
+  any_queue  int8 := hashtextextended('weir.asleep:job:*', 0);
+  nobody     bool := pg_try_advisory_lock(this_queue) AND pg_advisory_unlock(this_queue)
+                     AND pg_try_advisory_lock(any_queue) AND pg_advisory_unlock(any_queue);
 BEGIN
+  IF nobody THEN
+    RETURN 0;
+  END IF;
   RETURN weir.wake('job:' || queue_id, wanted) + weir.wake('job:*', wanted);
 END $$;
 
@@ -104,33 +114,43 @@ CREATE FUNCTION weir.enqueue(
 ) RETURNS int8
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  q        weir.queue%ROWTYPE;
-  new_id   int8 := nextval('weir.job_id');
-  own_id   int8;
-  due      timestamptz := coalesce(run_at, now() + delay);
-  body     jsonb := coalesce(payload, 'null');
-  taken    record;
+  the_queue int4;
+  attempts  int4;
+  new_id    int8;
+  own_id    int8;
+  due       timestamptz := coalesce(run_at, now() + delay);
+  body      jsonb := coalesce(payload, 'null');
+  taken     record;
 BEGIN
-  SELECT * INTO q FROM weir.queue WHERE name = enqueue.queue;
-  IF q.id IS NULL THEN
-    q.id := weir.queue_id(enqueue.queue);
-    SELECT * INTO STRICT q FROM weir.queue WHERE id = q.id;
+  SELECT q.id, coalesce(enqueue.max_attempts, q.max_attempts) INTO the_queue, attempts
+    FROM weir.queue q WHERE q.name = enqueue.queue;
+  IF the_queue IS NULL THEN
+    the_queue := weir.queue_id(enqueue.queue);
+    SELECT coalesce(enqueue.max_attempts, q.max_attempts) INTO attempts FROM weir.queue q WHERE q.id = the_queue;
   END IF;
   IF priority NOT BETWEEN -32768 AND 32767 THEN
     RAISE EXCEPTION 'the priority % is outside of -32768 (first) to 32767 (last)', priority
       USING ERRCODE = 'numeric_value_out_of_range';
-  END IF;
-  IF max_attempts NOT BETWEEN 1 AND 32767 THEN
+  ELSIF attempts NOT BETWEEN 1 AND 32767 THEN
     RAISE EXCEPTION 'max_attempts is %, and must be 1 to 32767', max_attempts
       USING ERRCODE = 'numeric_value_out_of_range';
   END IF;
 
+  IF unique_key IS NULL AND due IS NULL AND NOT weir.is_large(body) THEN  -- nearly all jobs
+    INSERT INTO weir.job (queue_id, priority, max_attempts, kind, payload, deadline_at, limit_key)
+    VALUES (the_queue, enqueue.priority, attempts, coalesce(enqueue.kind, ''), body, deadline, enqueue.limit_key)
+    RETURNING seq INTO new_id;
+    PERFORM weir.wake_queue(the_queue);
+    RETURN new_id;
+  END IF;
+
+  new_id := nextval('weir.job_id');
   IF unique_key IS NOT NULL THEN
     IF if_exists NOT IN ('ignore', 'replace', 'reschedule') THEN
       RAISE EXCEPTION 'if_exists is %, and must be ignore, replace or reschedule', quote_literal(if_exists)
         USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    taken := weir.take_unique_key(q.id, unique_key, new_id, now() + unique_for, if_exists);
+    taken := weir.take_unique_key(the_queue, unique_key, new_id, now() + unique_for, if_exists);
     IF taken.holder IS NOT NULL THEN
       RETURN taken.holder;
     END IF;
@@ -157,19 +177,17 @@ BEGIN
   IF due > clock_timestamp() THEN
     INSERT INTO weir.job_later (id, run_at, queue_id, priority, max_attempts, kind, payload, deadline_at, unique_key,
                                 limit_key)
-    VALUES (new_id, due, q.id, priority::int2, coalesce(max_attempts, q.max_attempts)::int2, coalesce(kind, ''), body,
-            deadline, unique_key, limit_key);
+    VALUES (new_id, due, the_queue, priority, attempts, coalesce(kind, ''), body, deadline, unique_key, limit_key);
     IF due > clock_timestamp() + interval '5 s' THEN
       RETURN new_id;  -- whoever moves due jobs looks at least that often
     END IF;
   ELSE
     INSERT INTO weir.job (seq, queue_id, priority, max_attempts, kind, payload, own_id, deadline_at, unique_key,
                           limit_key)
-    VALUES (CASE WHEN own_id IS NULL THEN new_id ELSE nextval('weir.job_id') END, q.id, priority::int2,
-            coalesce(max_attempts, q.max_attempts)::int2, coalesce(kind, ''), body, own_id, deadline, unique_key,
-            limit_key);
+    VALUES (CASE WHEN own_id IS NULL THEN new_id ELSE nextval('weir.job_id') END, the_queue, priority, attempts,
+            coalesce(kind, ''), body, own_id, deadline, unique_key, limit_key);
   END IF;
-  PERFORM weir.wake_queue(q.id);
+  PERFORM weir.wake_queue(the_queue);
   RETURN new_id;
 END $$;
 COMMENT ON FUNCTION weir.enqueue IS

@@ -1,7 +1,7 @@
 # summary: run the benchmarks
-# usage: ./dev bench [NAME] [--json]
+# usage: ./dev bench [NAME[.PART]] [--json]
 #
-# Without a name all of them run. --json prints one JSON document, otherwise Markdown.
+# Without a name all of them run; queue.idle is one part of the suite queue. --json prints one JSON document, otherwise Markdown.
 
 # shellcheck shell=bash
 source "$WEIR_ROOT/tools/dev/packages.sh"
