@@ -153,7 +153,7 @@ inline count_attempt(j, home) {
 }
 
 /*
- * Settle, first half: SELECT .. FROM weir.job_claim WHERE id = .. AND worker_id = .. FOR UPDATE. It waits for whoever
+ * Settle, first half: SELECT .. FROM weir.job_claim WHERE worker_id = .. AND number = .. FOR UPDATE. It waits for whoever
  * has the row, and then looks again. row == 2: there is none, so the lease was lost and the results are dropped.
  */
 #ifdef NO_WORKER_FENCE
