@@ -28,7 +28,7 @@ class FaultFinder final : public nlohmann::json_sax<nlohmann::json> {
   bool end_array() override { return true; }
   bool parse_error(std::size_t position, const std::string& /*token*/,
                    const nlohmann::detail::exception& /*error*/) override {
-    position_ = position;
+    position_ = position == 0 ? 0 : position - 1;  // it counts from 1
     return false;
   }
 

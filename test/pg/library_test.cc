@@ -109,7 +109,6 @@ TEST_F(LibraryTest, AHandlerSaysWhatBecomesOfItsJob) {
   session().execute("UPDATE weir.queue SET keep_days = 1, backoff_ms = 1, backoff_cap_ms = 1");
   for (const char* kind : {"void", "done", "broken result", "retry", "snooze", "discard", "throw", "odd"})
     client_->enqueue({.queue = "q", .kind = kind, .payload = "[7]", .max_attempts = 2});
-  std::atomic<int> snoozes{0};
   Worker worker = this->worker();
   worker.on("void", [](Job& job) { job.result(R"({"void": true})"); })
       .on("done",
@@ -126,25 +125,20 @@ TEST_F(LibraryTest, AHandlerSaysWhatBecomesOfItsJob) {
             EXPECT_EQ(job.last_error(), job.attempt() == 1 ? "" : "busy");
             return job.attempt() == 1 ? Outcome::retry(1ms, "busy") : Outcome::done();
           })
-      .on("snooze",
-          [&](Job& job) {
-            EXPECT_EQ(job.attempt(), 1);
-            return ++snoozes < 4 ? Outcome::snoozed(1ms) : Outcome::done();
-          })
+      .on("snooze", [](Job&) { return Outcome::snoozed(1h); })
       .on("discard", [](Job&) { return Outcome::discarded("never"); })
-      .on("throw", [](Job&) { throw std::runtime_error(std::string("bad \xFF\0 text", 11)); })
+      .on("throw", [](Job&) { throw std::runtime_error("bad \xFF"); })
       .on("odd", [](Job&) { throw 7; });
   worker.run();
   EXPECT_EQ(
       text(
           "SELECT string_agg(kind || ' ' || attempt || ' ' || coalesce(result::text, '-'), '; ' ORDER BY id) "
           "FROM weir.job_done"),
-      "void 1 {\"void\": true}; done 1 42; retry 2 -; snooze 1 -");
-  EXPECT_EQ(
-      deaths(),
-      "the result cannot be stored as jsonb: it is no JSON at byte 1; never; bad \\xff\\x00; the handler "
-      "threw something that is no exception");
-  EXPECT_EQ(snoozes, 4);
+      "void 1 {\"void\": true}; done 1 42; retry 2 -");
+  EXPECT_EQ(deaths(),
+            "the result cannot be stored as jsonb: it is no JSON at byte 1; never; bad \\xff; the handler "
+            "threw something that is no exception");
+  EXPECT_EQ(text("SELECT kind || ' ' || attempt FROM weir.job_later"), "snooze 0");
 }
 
 TEST_F(LibraryTest, InATransactionAHandlerThatHidesAFailureHasFailed) {

@@ -418,7 +418,7 @@ TEST_F(ClientTest, WhatTheServerWouldRefuseIsNotSent) {
   const std::vector<std::pair<NewJob, std::string>> cases{
       {{}, "it names no queue"},
       {{.queue = "q", .payload = ""}, "it is no JSON at byte"},
-      {{.queue = "q", .payload = "{\"a\":}"}, "it is no JSON at byte 6"},
+      {{.queue = "q", .payload = "{\"a\":}"}, "it is no JSON at byte 5"},
       {{.queue = "q", .payload = "1 2"}, "it is no JSON at byte"},
       {{.queue = "q", .payload = "NaN"}, "it is no JSON at byte"},
       {{.queue = "q", .payload = "\"a\xFFz\""}, "it is not UTF-8 at byte 2"},
