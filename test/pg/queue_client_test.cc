@@ -59,8 +59,8 @@ class ClientTest : public test::PgTest {
         "NULL,"
         "         l.priority, l.max_attempts, l.limit_key, l.unique_key, l.deadline_at, l.attempt, l.lane,"
         "         round(extract(epoch FROM l.run_at - now()) / 60))"
-        "    FROM weir.job_later l JOIN weir.queue q ON q.id = l.queue_id LEFT JOIN weir.job_payload p USING "
-        "(id)) x");
+        "    FROM weir.job_later l JOIN weir.queue q ON q.id = l.queue_id LEFT JOIN weir.job_payload p ON "
+        "p.id = l.id) x");
   }
 
   static std::int64_t in_bulk(pg::Session& session, const std::vector<NewJob>& jobs) {
@@ -198,7 +198,7 @@ TEST_F(ClientTest, AUniqueKeyOfAJobThatWaits) {
     EXPECT_EQ(
         client_->enqueue({.queue = "q", .payload = "2", .unique_key = "u", .if_exists = IfExists::replace}),
         id);
-    EXPECT_EQ(text("SELECT payload || ' ' || coalesce(own_id, seq) FROM weir.job"),
+    EXPECT_EQ(text("SELECT payload::text || ' ' || coalesce(own_id, seq) FROM weir.job"),
               "2 " + std::to_string(id));
     EXPECT_EQ(count("weir.job_later"), "0");
 
