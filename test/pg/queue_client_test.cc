@@ -297,7 +297,7 @@ TEST_F(ClientTest, ABulkIsSentInPiecesAndKeepsItsOrder) {
   std::size_t most = 0;
   for (int i = 0; i < kJobs; ++i) {
     // Now and then one that goes to another table, which must not come before or after its turn.
-    const std::string filler(i % 1000 == 500 ? 9000 : 10, 'x');
+    const std::string filler(i % 1000 == 500 ? 9000 : 300, 'x');
     bulk.add({.queue = "q", .payload = "[" + std::to_string(i) + ", \"" + filler + "\"]"});
     most = std::max(most, bulk.pending_bytes());
   }
