@@ -31,6 +31,24 @@ ExitCode exit_code_of(ErrorKind kind) noexcept {
   return ExitCode::failed;
 }
 
+Failure failure_of(ErrorKind kind) noexcept {
+  switch (kind) {
+    case ErrorKind::connect:
+    case ErrorKind::lost:
+    case ErrorKind::deadline:
+    case ErrorKind::exhausted: return Failure::connection;
+    case ErrorKind::in_doubt: return Failure::in_doubt;
+    case ErrorKind::lock_timeout: return Failure::lock_timeout;
+    case ErrorKind::retryable: return Failure::retryable;
+    case ErrorKind::stopped:
+    case ErrorKind::cancelled: return Failure::stopped;
+    case ErrorKind::misuse:
+    case ErrorKind::decode: return Failure::usage;
+    case ErrorKind::server: break;
+  }
+  return Failure::statement;
+}
+
 }  // namespace
 
 std::string_view to_string(ErrorKind kind) noexcept {
@@ -52,7 +70,8 @@ std::string_view to_string(ErrorKind kind) noexcept {
 }
 
 Error::Error(ErrorInfo info)
-    : weir::Error(exit_code_of(info.kind), compose(info), info.hint), info_(std::move(info)) {}
+    : weir::Error(exit_code_of(info.kind), compose(info), info.hint, failure_of(info.kind), info.sqlstate),
+      info_(std::move(info)) {}
 
 ErrorKind kind_of_sqlstate(std::string_view sqlstate) noexcept {
   if (sqlstate == "40001" || sqlstate == "40P01") return ErrorKind::retryable;

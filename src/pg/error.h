@@ -48,7 +48,6 @@ class Error : public weir::Error {
   explicit Error(ErrorInfo info);
   [[nodiscard]] const ErrorInfo& info() const noexcept { return info_; }
   [[nodiscard]] ErrorKind kind() const noexcept { return info_.kind; }
-  [[nodiscard]] const std::string& sqlstate() const noexcept { return info_.sqlstate; }
 
  private:
   ErrorInfo info_;

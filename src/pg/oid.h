@@ -10,6 +10,7 @@ using Oid = std::uint32_t;
 /// The types that Weir sends and reads in binary; their numbers are part of PostgreSQL's catalogue and never
 /// change.
 namespace oid {
+inline constexpr Oid kInferred = 0;  ///< of a parameter: the server decides
 inline constexpr Oid kUnknown = 705;
 inline constexpr Oid kBool = 16;
 inline constexpr Oid kBytea = 17;

@@ -25,6 +25,20 @@ Params& Params::add_owned(Oid type, std::size_t begin) {
   return *this;
 }
 
+Params& Params::add_untyped(std::string_view text) {
+  // libpq takes a text value up to its zero byte, and would silently send the half before it.
+  if (text.find('\0') != std::string_view::npos) {
+    raise({.kind = ErrorKind::misuse,
+           .message = "parameter $" + std::to_string(types_.size() + 1) +
+                      " has a zero byte in it, which PostgreSQL's text cannot hold"});
+  }
+  const std::size_t begin = arena_.size();
+  arena_.append(text).push_back('\0');
+  add_owned(oid::kInferred, begin);
+  formats_.back() = 0;
+  return *this;
+}
+
 void Params::push(Oid type, const char* value, std::size_t length) {
   if (length > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
     raise({.kind = ErrorKind::misuse,

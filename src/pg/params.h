@@ -10,6 +10,12 @@
 
 namespace weir::pg {
 
+/// A value in text form, whose type the server takes from where the parameter stands: for values of users.
+/// Copied.
+struct Untyped {
+  std::string_view text;
+};
+
 namespace detail {
 
 template <class T>
@@ -25,9 +31,9 @@ using WithoutOptionalT = typename WithoutOptional<std::remove_cvref_t<T>>::type;
 
 /// Whether a From becomes a To as it is: no number is cut, and neither a pointer nor a number becomes a bool.
 template <class To, class From>
-concept keeps_value =
-    (!std::is_same_v<WithoutOptionalT<To>, To> && std::is_same_v<std::remove_cvref_t<From>, std::nullopt_t>) ||
-    requires(const WithoutOptionalT<From>& from) { WithoutOptionalT<To>{from}; };
+concept keeps_value = (!std::is_same_v<WithoutOptionalT<To>, To> &&
+                       std::is_same_v<std::remove_cvref_t<From>, std::nullopt_t>) ||
+                      requires(const WithoutOptionalT<From>& from) { WithoutOptionalT<To>{from}; };
 
 }  // namespace detail
 
@@ -51,6 +57,8 @@ class Params {
       return value ? add(*value) : add_null(Codec<Value>::kOid);
     } else if constexpr (std::is_same_v<T, BytesView>) {
       return add_view(oid::kBytea, {reinterpret_cast<const char*>(value.data.data()), value.data.size()});
+    } else if constexpr (std::is_same_v<T, Untyped>) {
+      return add_untyped(value.text);
     } else if constexpr (std::is_convertible_v<const T&, std::string_view>) {
       return add_view(oid::kText, value);
     } else {
@@ -59,7 +67,7 @@ class Params {
       return add_owned(Codec<T>::kOid, begin);
     }
   }
-  /// A NULL of the given type.
+  /// A NULL of the given type; oid::kInferred leaves the type to the server.
   Params& add_null(Oid type);
 
   void clear() noexcept;
@@ -77,6 +85,7 @@ class Params {
  private:
   Params& add_view(Oid type, std::string_view bytes);
   Params& add_owned(Oid type, std::size_t begin);
+  Params& add_untyped(std::string_view text);
   void push(Oid type, const char* value, std::size_t length);
 
   static constexpr std::size_t kNotOwned = static_cast<std::size_t>(-1);

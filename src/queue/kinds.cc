@@ -27,8 +27,12 @@ void Kinds::run(work::Batch& batch) {
       continue;
     }
     work::Outcome outcome = call(found->second, {items[i], batch.stop(), batch.session()});
+    const bool done = outcome.is_done();
     // Open: the function saw the stop and left off.
     if (!outcome.is_open()) batch.settle(i, std::move(outcome));
+    // Whoever owns the transaction undoes the batch and has its jobs run again one by one. To go on would
+    // meet the statement that failed.
+    if (!done && batch.session() != nullptr) return;
   }
 }
 

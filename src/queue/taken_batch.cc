@@ -25,13 +25,23 @@ bool try_part(pg::Session& session, work::Handler& handler, std::span<const work
     batch.settle_rest(Outcome::failed(error.what()));
   } catch (const std::exception& error) {
     batch.settle_rest(Outcome::failed(error.what()));
+  } catch (...) {
+    batch.settle_rest(Outcome::failed("the handler threw something that is no exception"));
   }
   outcomes = std::move(batch).outcomes();
-  const bool good =
-      handler.undoes_failures() ||
-      std::all_of(outcomes.begin(), outcomes.end(), [](const Outcome& outcome) { return outcome.is_done(); });
-  session.execute(good ? "RELEASE SAVEPOINT weir_part" : "ROLLBACK TO SAVEPOINT weir_part");
-  return good;
+  if (handler.undoes_failures() || std::all_of(outcomes.begin(), outcomes.end(),
+                                               [](const Outcome& outcome) { return outcome.is_done(); })) {
+    try {
+      session.execute("RELEASE SAVEPOINT weir_part");
+      return true;
+    } catch (const pg::Error& error) {
+      // The handler caught the error of a statement and called the job done; nothing of it can be kept.
+      if (error.sqlstate() != "25P02") throw;
+      outcomes.assign(items.size(), Outcome::failed("a statement of the handler failed, and it went on"));
+    }
+  }
+  session.execute("ROLLBACK TO SAVEPOINT weir_part");
+  return false;
 }
 
 }  // namespace

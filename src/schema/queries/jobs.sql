@@ -110,6 +110,48 @@ SELECT :process, :number, :queue, :lane,
               :limit_keys::text[])
          t(seq, id, priority, attempt, max_attempts, created_at, deadline_at, kind, payload, unique_key, limit_key);
 
+-- name: enqueue_job(queue text, payload jsonb, kind text, priority int4, run_at timestamptz?, delay_us int8?,
+--   max_attempts int4?, unique_key text?, unique_for_us int8?, if_exists text, limit_key text?,
+--   deadline timestamptz?) -> (id int8)
+SELECT weir.enqueue(:queue, :payload, :kind, :priority, :run_at, :delay_us * interval '1 us', :max_attempts,
+                    :unique_key, :unique_for_us * interval '1 us', :if_exists, :limit_key, :deadline) AS id;
+
+-- name: enqueue_alike(queue text, payloads jsonb[], kind text, priority int4, run_at timestamptz?, delay_us int8?,
+--   max_attempts int4?) -> (id int8)
+SELECT e AS id
+  FROM weir.enqueue_many(:queue, :payloads, :kind, :priority, :run_at, :delay_us * interval '1 us', :max_attempts) e;
+
+-- name: enqueue_jobs(queues text[], payloads jsonb[], kinds text[], priorities int4[], run_at timestamptz?[],
+--   delays_us int8?[], max_attempts int4?[], unique_keys text?[], unique_for_us int8?[], if_exists text[],
+--   limit_keys text?[], deadlines timestamptz?[]) -> (id int8)
+-- In order: of two with one unique key the first comes first.
+SELECT weir.enqueue(t.queue, t.payload, t.kind, t.priority, t.run_at, t.delay_us * interval '1 us', t.max_attempts,
+                    t.unique_key, t.unique_for_us * interval '1 us', t.if_exists, t.limit_key, t.deadline) AS id
+  FROM unnest(:queues::text[], :payloads::jsonb[], :kinds::text[], :priorities::int4[], :run_at::timestamptz[],
+              :delays_us::int8[], :max_attempts::int4[], :unique_keys::text[], :unique_for_us::int8[],
+              :if_exists::text[], :limit_keys::text[], :deadlines::timestamptz[])
+         WITH ORDINALITY t(queue, payload, kind, priority, run_at, delay_us, max_attempts, unique_key, unique_for_us,
+                           if_exists, limit_key, deadline, place)
+ ORDER BY t.place;
+
+-- name: may_copy_jobs() -> (may bool, now timestamptz)
+-- A producer may call functions only.
+SELECT has_table_privilege('weir.job', 'INSERT') AND has_table_privilege('weir.job_payload', 'INSERT')
+       AND has_table_privilege('weir.job_later', 'INSERT') AND has_table_privilege('weir.queue', 'SELECT')
+       AND has_sequence_privilege('weir.job_id', 'USAGE') AS may, clock_timestamp() AS now;
+
+-- name: queue_attempts(queue int4) -> (max_attempts int2)
+SELECT q.max_attempts FROM weir.queue q WHERE q.id = :queue;
+
+-- name: take_job_ids(count int4) -> (id int8)
+SELECT nextval('weir.job_id') AS id FROM generate_series(1, :count);
+
+-- name: wake_queue(queue int4, wanted int4) -> (woken int4)
+SELECT weir.wake_queue(:queue, :wanted) AS woken;
+
+-- name: forget_progress(jobs int8[])
+DELETE FROM weir.job_progress WHERE job_id = ANY (:jobs);
+
 -- name: job_payload(job int8) -> (payload jsonb)
 SELECT p.payload FROM weir.job_payload p WHERE p.id = :job;
 

@@ -1,7 +1,7 @@
 # Running the test suites of a preset and counting.
 # shellcheck shell=bash
 
-all_suites=(compile_fail unit pg cli chaos imports model)
+all_suites=(compile_fail unit pg cli chaos embed imports model)
 chosen_suites=()
 filter='' pg_version=''
 # A command in front of every test program; a verb may set it.
@@ -72,7 +72,7 @@ run_suites() {
 
   for suite in "${chosen_suites[@]}"; do
     case $suite in
-      compile_fail | imports | model) run_check "$suite" ;;
+      compile_fail | embed | imports | model) run_check "$suite" ;;
       *) if grep -qx "$suite" "$dir/test-suites.txt"; then run_gtest "$suite"; fi ;;
     esac
   done
@@ -100,6 +100,7 @@ run_check() {
     compgen -G "$WEIR_ROOT/test/compile_fail/*.cc" >/dev/null || return 0
     command=("$WEIR_ROOT/tools/compile-fail" "$dir")
   fi
+  [[ $name != embed ]] || command=("$WEIR_ROOT/tools/check-embed" "$dir")
   [[ $name != model ]] || command=("$WEIR_ROOT/tools/check-models" "$dir")
   bounded "${command[@]}" >"$log" 2>&1 || status=$?
   passed=$(grep -c '^PASS ' "$log" || true)

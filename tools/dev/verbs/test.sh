@@ -1,7 +1,7 @@
 # summary: run all tests; the last line is "N passed, N failed"
 # usage: ./dev test [--pg 16|17|18] [SUITE...] [[--filter] PATTERN]
 #
-# Suites: compile_fail, unit, pg, cli, chaos, imports, model. Without a suite or a pattern all of them run.
+# Suites: compile_fail, unit, pg, cli, chaos, embed, imports, model. Without a suite or a pattern all of them run.
 # PATTERN is GoogleTest's: './dev test pg "Pool.*:-*Slow*"'. A word without a wildcard matches anywhere in a name.
 # --pg N runs the tests against another major version of PostgreSQL, installed with npm on first use.
 # Environment: WEIR_TEST_TIMEOUT, seconds that a suite may take (600).

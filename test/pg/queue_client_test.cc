@@ -1,0 +1,476 @@
+// How jobs come in: each way of enqueueing, in the caller's transaction and in one of its own.
+
+#include <atomic>
+#include <thread>
+
+#include <poll.h>
+
+#include <gtest/gtest.h>
+
+#include "pg/transaction.h"
+#include "queue/bulk_enqueue.h"
+#include "queue/client.h"
+#include "queue/kinds.h"
+#include "queue/worker.h"
+#include "schema/migrator.h"
+#include "support/actions.h"
+#include "support/database.h"
+#include "support/errors.h"
+#include "support/waiting.h"
+
+namespace weir::queue {
+namespace {
+
+using namespace std::chrono_literals;
+using test::error_of;
+using test::has;
+
+class ClientTest : public test::PgTest {
+ protected:
+  void SetUp() override {
+    PgTest::SetUp();
+    pg::Session session = this->session();
+    schema::migrate(session);
+    pool_.emplace(shared_connector(), pg::PoolOptions{.name = "test"});
+    client_.emplace(*pool_);
+  }
+  void TearDown() override {
+    pool_.reset();
+    PgTest::TearDown();
+  }
+
+  std::string text(const std::string& sql) {
+    pg::Session session = this->session();
+    return session.execute("SELECT coalesce((" + sql + ")::text, 'nothing')")[0].get<std::string>(0);
+  }
+  std::string count(const std::string& from) { return text("SELECT count(*) FROM " + from); }
+
+  /// All that a queue holds, without ids and times that differ from run to run.
+  std::string contents() {
+    return text(
+        "SELECT string_agg(line, E'\\n' ORDER BY line) FROM ("
+        "  SELECT concat_ws(' ', 'job', q.name, j.kind, coalesce(j.payload, p.payload), j.payload IS NULL,"
+        "         j.priority, j.max_attempts, j.limit_key, j.unique_key, j.deadline_at, j.attempt, j.lane) "
+        "AS line"
+        "    FROM weir.job j JOIN weir.queue q ON q.id = j.queue_id LEFT JOIN weir.job_payload p ON p.id = "
+        "j.seq"
+        "  UNION ALL SELECT concat_ws(' ', 'later', q.name, l.kind, coalesce(l.payload, p.payload), "
+        "l.payload IS "
+        "NULL,"
+        "         l.priority, l.max_attempts, l.limit_key, l.unique_key, l.deadline_at, l.attempt, l.lane,"
+        "         round(extract(epoch FROM l.run_at - now()) / 60))"
+        "    FROM weir.job_later l JOIN weir.queue q ON q.id = l.queue_id LEFT JOIN weir.job_payload p ON "
+        "p.id = l.id) x");
+  }
+
+  static std::int64_t in_bulk(pg::Session& session, const std::vector<NewJob>& jobs) {
+    std::size_t at = 0;
+    return enqueue_bulk(session, [&](NewJob& job) {
+      if (at == jobs.size()) return false;
+      job = jobs[at++];
+      return true;
+    });
+  }
+
+  /// A worker whose handler waits until it is let go, and then says what the test wants.
+  std::unique_ptr<Worker> worker(JobFunction function, WorkerOptions options = {.queues = {"q"}}) {
+    functions_[""] = std::move(function);
+    auto worker = std::make_unique<Worker>(
+        shared_connector(), [this] { return std::make_unique<Kinds>(functions_); }, std::move(options));
+    worker->start();
+    return worker;
+  }
+  void work_off(const JobFunction& function) {
+    const auto worker = this->worker(function, {.queues = {"q"}, .once = true});
+    worker->wait_until_finished({});
+    worker->stop();
+  }
+
+  std::optional<pg::Pool> pool_;
+  std::optional<Client> client_;
+  Kinds::Functions functions_;
+};
+
+work::Outcome done(const JobContext& /*context*/) { return work::Outcome::done(); }
+work::Outcome dies(const JobContext& /*context*/) { return work::Outcome::discarded("no good"); }
+
+using Way = std::function<void(pg::Session&, const std::vector<NewJob>&)>;
+const std::map<std::string, Way>& ways() {
+  static const std::map<std::string, Way> ways{
+      {"one by one",
+       [](pg::Session& session, const std::vector<NewJob>& jobs) {
+         for (const NewJob& job : jobs) enqueue(session, job);
+       }},
+      {"many", [](pg::Session& session, const std::vector<NewJob>& jobs) { enqueue_many(session, jobs); }},
+      {"bulk",
+       [](pg::Session& session, const std::vector<NewJob>& jobs) {
+         std::size_t at = 0;
+         enqueue_bulk(session, [&](NewJob& job) { return at < jobs.size() && (job = jobs[at++], true); });
+       }},
+  };
+  return ways;
+}
+
+TEST_F(ClientTest, JobsLiveAndDieWithTheCallersTransaction) {
+  for (const auto& [name, way] : ways()) {
+    pg::Session session = this->session();
+    session.execute("DELETE FROM weir.job");
+    {
+      pg::Transaction transaction(session);
+      way(session, {{.queue = "q"}, {.queue = "q", .payload = '"' + std::string(10'000, 'x') + '"'}});
+      EXPECT_EQ(count("weir.job"), "0") << name << ": seen before the commit";
+    }
+    EXPECT_EQ(count("weir.job"), "0") << name << ": kept after a rollback";
+    EXPECT_EQ(count("weir.job_payload"), "0") << name;
+    pg::Transaction transaction(session);
+    way(session, {{.queue = "q"}, {.queue = "q"}});
+    transaction.commit();
+    EXPECT_EQ(count("weir.job"), "2") << name;
+  }
+}
+
+TEST_F(ClientTest, EveryWayWritesTheSame) {
+  const auto day = std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now());
+  const std::vector<NewJob> jobs{
+      {.queue = "plain"},
+      {.queue = "full",
+       .kind = "mail",
+       .payload = R"({"to": "ännchen", "n": 1e10})",
+       .priority = -7,
+       .max_attempts = 3,
+       .limit_key = "customer 1",
+       .deadline = day + std::chrono::days(2)},
+      {.queue = "full", .kind = "later", .payload = "[1, null]", .priority = 32767, .delay = 90min},
+      {.queue = "full", .run_at = std::chrono::system_clock::now() + 3h, .delay = 1min, .limit_key = ""},
+      {.queue = "full", .kind = "due", .run_at = std::chrono::system_clock::now() - 1h},
+      {.queue = "full", .kind = "large", .payload = '"' + std::string(20'000, 'x') + '"'},
+      {.queue = "full",
+       .kind = "large, later",
+       .payload = '"' + std::string(20'000, 'y') + '"',
+       .delay = 90min},
+      {.queue = "'; DROP TABLE weir.job; --", .kind = "\\\t\n\"$1", .payload = R"("\\'; --")"},
+  };
+  std::string first;
+  for (const auto& [name, way] : ways()) {
+    pg::Session session = this->session();
+    session.execute("DELETE FROM weir.job");
+    session.execute("DELETE FROM weir.job_later");
+    session.execute("DELETE FROM weir.job_payload");
+    pg::Transaction transaction(session);
+    way(session, jobs);
+    transaction.commit();
+    if (first.empty()) first = contents();
+    EXPECT_EQ(contents(), first) << name;
+  }
+  EXPECT_TRUE(has(first, "job plain  {} f 0 25 0 0")) << first;
+  EXPECT_TRUE(has(first, "job full mail {\"n\": 10000000000, \"to\": \"ännchen\"} f -7 3 customer 1"))
+      << first;
+  EXPECT_TRUE(has(first, " 0 0 90\n")) << first;
+  EXPECT_TRUE(has(first, " 0 0 180")) << first;
+  EXPECT_EQ(count("weir.job_payload"), "2");
+}
+
+TEST_F(ClientTest, JobsAlikeAreOneCallAndTheirIdsComeInOrder) {
+  std::vector<NewJob> jobs;
+  for (int i = 0; i < 100; ++i) jobs.push_back({.queue = "q", .kind = "k", .payload = std::to_string(i)});
+  const auto ids = client_->enqueue_many(jobs);
+  ASSERT_EQ(ids.size(), 100U);
+  EXPECT_EQ(text("SELECT payload FROM weir.job WHERE seq = " + std::to_string(ids[42])), "42");
+  EXPECT_TRUE(client_->enqueue_many({}).empty());
+}
+
+TEST_F(ClientTest, AUniqueKeyOfAJobThatWaits) {
+  for (const bool later : {false, true}) {
+    session().execute("DELETE FROM weir.job");
+    session().execute("DELETE FROM weir.job_later");
+    session().execute("DELETE FROM weir.job_unique");
+    NewJob job{.queue = "q", .payload = "1", .unique_key = "u"};
+    if (later) job.delay = 1h;
+    const auto id = client_->enqueue(job);
+    const std::string where = later ? "weir.job_later" : "weir.job";
+
+    EXPECT_EQ(client_->enqueue({.queue = "q", .payload = "2", .unique_key = "u"}), id);
+    EXPECT_EQ(text("SELECT payload FROM " + where), "1");
+    EXPECT_NE(client_->enqueue({.queue = "other", .payload = "2", .unique_key = "u"}), id) << "per queue";
+    session().execute(
+        "DELETE FROM weir.job WHERE queue_id = (SELECT id FROM weir.queue WHERE name = 'other')");
+
+    EXPECT_EQ(
+        client_->enqueue({.queue = "q", .payload = "2", .unique_key = "u", .if_exists = IfExists::replace}),
+        id);
+    EXPECT_EQ(text("SELECT payload::text || ' ' || coalesce(own_id, seq) FROM weir.job"),
+              "2 " + std::to_string(id));
+    EXPECT_EQ(count("weir.job_later"), "0");
+
+    EXPECT_EQ(client_->enqueue({.queue = "q",
+                                .payload = "3",
+                                .delay = 2h,
+                                .unique_key = "u",
+                                .if_exists = IfExists::reschedule}),
+              id);
+    EXPECT_EQ(text("SELECT payload FROM weir.job_later WHERE run_at > now() + interval '1 h' AND id = " +
+                   std::to_string(id)),
+              "2");
+    EXPECT_EQ(count("weir.job"), "0");
+    EXPECT_EQ(count("weir.job_unique WHERE unique_key = 'u' AND job_id = " + std::to_string(id)), "1");
+  }
+}
+
+TEST_F(ClientTest, AUniqueKeyOfAJobThatRuns) {
+  for (const IfExists choice : {IfExists::ignore, IfExists::replace, IfExists::reschedule}) {
+    Wakeup begun;
+    Wakeup go_on;
+    std::atomic<int> calls{0};
+    const auto worker = this->worker([&](const JobContext&) {
+      if (++calls == 1) {
+        begun.notify();
+        Wakeup unused;
+        wait_fd(go_on.fd(), POLLIN, Deadline::after(30s), {}, unused);
+      }
+      return work::Outcome::done();
+    });
+    const auto id = client_->enqueue({.queue = "q", .unique_key = "u"});
+    Wakeup unused;
+    ASSERT_EQ(wait_fd(begun.fd(), POLLIN, Deadline::after(20s), {}, unused), WaitEnd::ready);
+    const auto next = client_->enqueue({.queue = "q", .delay = 1h, .unique_key = "u", .if_exists = choice});
+    const bool ignored = choice == IfExists::ignore;
+    EXPECT_EQ(next == id, ignored);
+    EXPECT_EQ(count("weir.job_later"), ignored ? "0" : "1") << "the one that runs is left alone";
+    go_on.notify();
+    test::wait_until([&] { return count("weir.job_claim") == "0"; }, "its end");
+    // Whose key it is now keeps it.
+    EXPECT_EQ(count("weir.job_unique"), ignored ? "0" : "1");
+    worker->stop();
+    EXPECT_EQ(calls, 1);
+    session().execute("DELETE FROM weir.job_later");
+    session().execute("DELETE FROM weir.job_unique");
+  }
+}
+
+TEST_F(ClientTest, AUniqueKeyOfAJobThatEndedIsFree) {
+  for (const JobFunction& end : {JobFunction(done), JobFunction(dies)}) {
+    for (const IfExists choice : {IfExists::ignore, IfExists::replace, IfExists::reschedule}) {
+      const auto id = client_->enqueue({.queue = "q", .unique_key = "u"});
+      work_off(end);
+      const auto next = client_->enqueue({.queue = "q", .unique_key = "u", .if_exists = choice});
+      EXPECT_NE(next, id);
+      EXPECT_EQ(count("weir.job"), "1");
+      work_off(done);
+    }
+  }
+}
+
+TEST_F(ClientTest, AWindowHoldsTheKeyWhateverBecomesOfTheJob) {
+  for (const JobFunction& end : {JobFunction(done), JobFunction(dies)}) {
+    const NewJob job{.queue = "q", .unique_key = "u", .unique_for = 1h};
+    const auto id = client_->enqueue(job);
+    work_off(end);
+    EXPECT_EQ(client_->enqueue(job), id) << "it was in the window";
+    EXPECT_EQ(count("weir.job"), "0");
+    NewJob other = job;
+    other.if_exists = IfExists::replace;
+    const auto replaced = client_->enqueue(other);
+    EXPECT_NE(replaced, id) << "nothing waits that could be replaced";
+    work_off(done);
+    session().execute("UPDATE weir.job_unique SET until = now() - interval '1 s'");
+    EXPECT_NE(client_->enqueue(job), replaced);
+    work_off(done);
+    session().execute("DELETE FROM weir.job_unique");
+  }
+}
+
+TEST_F(ClientTest, OfManyWithOneKeyTheFirstIsKept) {
+  const std::vector<NewJob> jobs{{.queue = "q", .payload = "1", .unique_key = "u"},
+                                 {.queue = "q", .payload = "2", .unique_key = "u"},
+                                 {.queue = "q", .payload = "3"}};
+  const auto ids = client_->enqueue_many(jobs);
+  EXPECT_EQ(ids[0], ids[1]);
+  EXPECT_EQ(text("SELECT string_agg(payload::text, ' ' ORDER BY seq) FROM weir.job"), "1 3");
+}
+
+TEST_F(ClientTest, ABulkIsSentInPiecesAndKeepsItsOrder) {
+  pg::Session session = this->session();
+  pg::Transaction transaction(session);
+  BulkEnqueue bulk(session);
+  EXPECT_TRUE(bulk.copies());
+  constexpr int kJobs = 100'000;
+  std::size_t most = 0;
+  for (int i = 0; i < kJobs; ++i) {
+    // Now and then one that goes to another table, which must not come before or after its turn.
+    const std::string filler(i % 1000 == 500 ? 9000 : 300, 'x');
+    bulk.add({.queue = "q", .payload = "[" + std::to_string(i) + ", \"" + filler + "\"]"});
+    most = std::max(most, bulk.pending_bytes());
+  }
+  EXPECT_EQ(bulk.finish(), kJobs);
+  transaction.commit();
+  EXPECT_LT(most, 1'100'000U);
+  EXPECT_EQ(count("weir.job"), std::to_string(kJobs));
+  EXPECT_EQ(count("weir.job_payload"), "100");
+  EXPECT_EQ(text("SELECT count(*) FROM (SELECT (coalesce(j.payload, p.payload)->>0)::int AS n,"
+                 " row_number() OVER (ORDER BY j.seq) - 1 AS place"
+                 " FROM weir.job j LEFT JOIN weir.job_payload p ON p.id = j.seq) x WHERE n <> place"),
+            "0");
+  // Nothing that the sequence gave out is given out again.
+  const auto id = client_->enqueue({.queue = "q"});
+  EXPECT_EQ(text("SELECT max(seq) FROM weir.job"), std::to_string(id));
+}
+
+TEST_F(ClientTest, ABulkOfABrokenSourceLeavesNothing) {
+  int given = 0;
+  EXPECT_THROW(client_->enqueue_bulk([&](NewJob& job) {
+    job = {.queue = "q"};
+    if (++given > 25'000) throw std::runtime_error("the file has ended in mid-line");
+    return true;
+  }),
+               std::runtime_error);
+  EXPECT_EQ(count("weir.job"), "0");
+  EXPECT_EQ(client_->enqueue_bulk([&](NewJob& job) {
+    job = {.queue = "q"};
+    return ++given <= 25'100;
+  }),
+            99);
+  EXPECT_EQ(count("weir.job"), "99");
+}
+
+TEST_F(ClientTest, ABulkNeedsATransactionAndTakesNoUniqueKeys) {
+  pg::Session session = this->session();
+  EXPECT_TRUE(has(error_of([&] { BulkEnqueue bulk(session); }).what(), "within a transaction only"));
+  const Error error = error_of([&] {
+    client_->enqueue_bulk([](NewJob& job) {
+      job = {.queue = "q", .unique_key = "u"};
+      return true;
+    });
+  });
+  EXPECT_TRUE(has(error.what(), "a job with a unique key cannot be enqueued in bulk"));
+  EXPECT_EQ(error.failure(), Failure::usage);
+}
+
+TEST_F(ClientTest, EachWayWakesASleepingWorker) {
+  std::atomic<int> calls{0};
+  const auto worker = this->worker(
+      [&](const JobContext&) {
+        ++calls;
+        return work::Outcome::done();
+      },
+      {.queues = {"q"}, .longest_sleep = 1h});
+  worker->asleep().enable();
+  const NewJob job{.queue = "q"};
+  const std::map<std::string, std::function<void()>> all{
+      {"enqueue", [&] { client_->enqueue(job); }},
+      {"enqueue_many",
+       [&] {
+         client_->enqueue_many({&job, 1});
+       }},
+      {"enqueue_many, not alike",
+       [&] { client_->enqueue_many(std::vector<NewJob>{{.queue = "q", .limit_key = "k"}}); }},
+      {"bulk",
+       [&] {
+         int left = 1;
+         client_->enqueue_bulk([&](NewJob& next) { return next = job, left-- > 0; });
+       }},
+      {"within a transaction",
+       [&] {
+         pg::Session session = this->session();
+         pg::Transaction transaction(session);
+         enqueue(session, job);
+         transaction.commit();
+       }},
+  };
+  int expected = 0;
+  for (const auto& [name, way] : all) {
+    ASSERT_TRUE(worker->asleep().wait(Deadline::after(20s))) << name;
+    way();
+    ++expected;
+    test::wait_until([&] { return calls == expected; }, "the job of " + name);
+  }
+  worker->stop();
+}
+
+TEST_F(ClientTest, AProducerEnqueuesEveryWayAndTouchesNoTable) {
+  for (const auto& [name, way] : ways()) {
+    pg::Session session = this->session();
+    session.execute("DELETE FROM weir.job");
+    session.execute("SET ROLE weir_producer");
+    pg::Transaction transaction(session);
+    way(session, {{.queue = "new " + name, .limit_key = "k"}, {.queue = "q", .delay = 1h}});
+    transaction.commit();
+    EXPECT_EQ(count("weir.job"), "1") << name;
+    EXPECT_EQ(test::failure_of([&] { session.execute("SELECT FROM weir.job"); }).sqlstate(), "42501");
+  }
+  pg::Session session = this->session();
+  session.execute("SET ROLE weir_producer");
+  pg::Transaction transaction(session);
+  BulkEnqueue bulk(session);
+  EXPECT_FALSE(bulk.copies());
+  std::size_t most = 0;
+  for (int i = 0; i < 30'000; ++i) {
+    bulk.add({.queue = "many", .payload = "\"" + std::string(100, 'x') + "\""});
+    most = std::max(most, bulk.pending_bytes());
+  }
+  EXPECT_EQ(bulk.finish(), 30'000);
+  transaction.commit();
+  EXPECT_LT(most, 1'100'000U);
+  EXPECT_EQ(count("weir.job j JOIN weir.queue q ON q.id = j.queue_id WHERE q.name = 'many'"), "30000");
+}
+
+TEST_F(ClientTest, WhatTheServerWouldRefuseIsNotSent) {
+  using namespace std::string_literals;
+  const std::vector<std::pair<NewJob, std::string>> cases{
+      {{}, "it names no queue"},
+      {{.queue = "q", .payload = ""}, "it is no JSON at byte"},
+      {{.queue = "q", .payload = "{\"a\":}"}, "it is no JSON at byte 5"},
+      {{.queue = "q", .payload = "1 2"}, "it is no JSON at byte"},
+      {{.queue = "q", .payload = "NaN"}, "it is no JSON at byte"},
+      {{.queue = "q", .payload = "\"a\xFFz\""}, "it is not UTF-8 at byte 2"},
+      {{.queue = "q", .payload = "\"a\0b\""s}, "it is no JSON at byte"},
+      {{.queue = "q", .payload = R"("\u0000")"}, "\\u0000"},
+      {{.queue = "q", .payload = R"("\ud800")"}, "it is no JSON at byte"},
+      {{.queue = "q", .payload = "\xEF\xBB\xBF{}"}, "byte order mark"},
+      {{.queue = "q", .payload = std::string(2000, '[') + std::string(2000, ']')}, "nested"},
+      {{.queue = "q\0"s}, "its queue has a zero byte at 1"},
+      {{.queue = "q", .kind = "k\xC3"}, "its kind is not UTF-8 at byte 1"},
+      {{.queue = "q", .unique_key = "\0"s}, "its unique_key has a zero byte at 0"},
+      {{.queue = "q", .limit_key = "\xFF"}, "its limit_key is not UTF-8 at byte 0"},
+      {{.queue = "q", .priority = 32768}, "its priority is 32768"},
+      {{.queue = "q", .priority = -32769}, "its priority is -32769"},
+      {{.queue = "q", .max_attempts = 0}, "its max_attempts is 0"},
+      {{.queue = "q", .max_attempts = 32768}, "its max_attempts is 32768"},
+  };
+  for (const auto& [name, way] : ways()) {
+    pg::Session session = this->session();
+    pg::Transaction transaction(session);
+    session.execute("CREATE TABLE public.effect ()");
+    for (const auto& [job, what] : cases) {
+      const Error error = error_of([&, &wrong = job] { way(session, {{.queue = "q"}, wrong}); });
+      EXPECT_TRUE(has(error.what(), what)) << name << ": " << error.what() << ", not " << what;
+      EXPECT_EQ(error.failure(), Failure::usage) << error.what();
+      EXPECT_FALSE(error.remedy().empty()) << error.what();
+    }
+    EXPECT_EQ(session.execute("SELECT 1")[0].get<std::int32_t>(0), 1) << "the transaction lives";
+  }
+  // jsonb takes what a double cannot hold.
+  client_->enqueue({.queue = "q", .payload = "123456789012345678901234567890.5"});
+  EXPECT_EQ(text("SELECT payload FROM weir.job"), "123456789012345678901234567890.5");
+}
+
+TEST_F(ClientTest, ASessionThatGoesInMidWayLeavesADoubt) {
+  // The first one's open transaction has the key, so the second waits, and nobody knows how it would end.
+  pg::Session first = session();
+  pg::Transaction transaction(first);
+  enqueue(first, {.queue = "q", .unique_key = "u"});
+  std::jthread cut([&] {
+    const std::string waiting =
+        "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    test::wait_until([&] { return text(waiting) != "nothing"; }, "the second one to wait");
+    text("SELECT pg_terminate_backend((" + waiting + "))");
+  });
+  const Error error = error_of([&] { client_->enqueue({.queue = "q", .unique_key = "u"}); });
+  EXPECT_EQ(error.failure(), Failure::in_doubt) << error.what();
+  EXPECT_TRUE(has(error.remedy(), "unique_key"));
+  transaction.rollback();
+  client_->enqueue({.queue = "q", .unique_key = "u"});
+  EXPECT_EQ(count("weir.job"), "1");
+}
+
+}  // namespace
+}  // namespace weir::queue
