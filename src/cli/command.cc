@@ -12,7 +12,23 @@ namespace weir::cli {
 std::optional<std::string> Arguments::value(std::string_view option) const {
   const auto found = options_.find(option);
   if (found == options_.end()) return std::nullopt;
-  return found->second;
+  return found->second.back();
+}
+
+std::vector<std::string> Arguments::values(std::string_view option) const {
+  const auto found = options_.find(option);
+  return found == options_.end() ? std::vector<std::string>() : found->second;
+}
+
+std::optional<Duration> Arguments::duration(std::string_view option, Duration least, Duration most) const {
+  const auto text = value(option);
+  if (!text) return std::nullopt;
+  const auto span = parse_duration(*text);
+  if (span && *span >= least && *span <= most) return span;
+  throw Error(ExitCode::usage,
+              fmt::format("--{} is '{}', which is not a time from {} to {}", option, printable(*text),
+                          human_duration(least), human_duration(most)),
+              "Write it as 250ms, 5s, 2m, 1h or 1d.");
 }
 
 std::optional<int> Arguments::number(std::string_view option, int least, int most) const {

@@ -7,8 +7,10 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "cli/global_options.h"
 #include "cli/term/line_printer.h"
@@ -27,19 +29,25 @@ struct OptionSpec {
 class Arguments {
  public:
   void set(std::string_view option, std::string value) {
-    options_.insert_or_assign(std::string(option), value);
+    options_[std::string(option)].push_back(std::move(value));
   }
 
   [[nodiscard]] bool has(std::string_view option) const { return options_.contains(option); }
+  /// The last one counts.
   [[nodiscard]] std::optional<std::string> value(std::string_view option) const;
+  /// For an option that may be given several times.
+  [[nodiscard]] std::vector<std::string> values(std::string_view option) const;
   /// Throws the usage error that names the option and the range.
   [[nodiscard]] std::optional<int> number(std::string_view option, int least, int most) const;
+  /// "250ms", "5s", "2m", "1h", "1d"; the same.
+  [[nodiscard]] std::optional<Duration> duration(std::string_view option, Duration least,
+                                                 Duration most) const;
 
   std::vector<std::string> words;  ///< what is no option
   std::vector<std::string> rest;   ///< everything behind `--`, untouched
 
  private:
-  std::map<std::string, std::string, std::less<>> options_;
+  std::map<std::string, std::vector<std::string>, std::less<>> options_;
 };
 
 /// What a running command may use.

@@ -44,7 +44,8 @@ void Worker::start() {
                                .drain = options_.drain,
                                .longest_sleep = options_.longest_sleep,
                                .can_be_woken = at.can_be_woken,
-                               .once = options_.once};
+                               .once = options_.once,
+                               .most_in_batch = options_.most_in_batch};
   if (!at.can_be_woken)
     options.longest_sleep = std::min<Duration>(options.longest_sleep, std::chrono::seconds(1));
   process_.start();
@@ -85,9 +86,9 @@ void Worker::hurry() noexcept {
   if (transactional_) transactional_->hurry();
 }
 
-void Worker::wait_until_finished(const std::stop_token& stop) {
+bool Worker::wait_until_finished(const std::stop_token& stop, Deadline deadline) {
   Wakeup unused;
-  wait_fd(finished().fd(), POLLIN, Deadline::never(), stop, unused);
+  return wait_fd(finished().fd(), POLLIN, deadline, stop, unused) == WaitEnd::ready;
 }
 
 Worker::Stats Worker::stats() const {
