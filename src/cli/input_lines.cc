@@ -47,8 +47,7 @@ bool InputLines::read_more() {
     }
     if (got == 0) return false;
     if (errno == EINTR || errno == EAGAIN) continue;
-    throw Error(ExitCode::failed,
-                "cannot read standard input: " + std::generic_category().message(errno));
+    throw Error(ExitCode::failed, "cannot read standard input: " + std::generic_category().message(errno));
   }
 }
 

@@ -148,12 +148,12 @@ class Demo {
     }
     options_.on_step(name);
     const SteadyTime began = std::chrono::steady_clock::now();
-    Worker worker(
-        connector_, [] { return std::make_unique<work::SqlHandler>(work::SqlOptions{.sql = kWork}); },
-        {.queues = {"events"},
-         .slots = static_cast<std::size_t>(options_.workers),
-         .once = true,
-         .delivery = Delivery::transactional});
+    Worker worker(connector_,
+                  [] { return std::make_unique<work::SqlHandler>(work::SqlOptions{.sql = kWork}); },
+                  {.queues = {"events"},
+                   .slots = static_cast<std::size_t>(options_.workers),
+                   .once = true,
+                   .delivery = Delivery::transactional});
     worker.start();
     worker.wait_until_finished(options_.stop, Deadline::after(options_.longest));
     const Duration span = std::chrono::steady_clock::now() - began;
@@ -163,8 +163,8 @@ class Demo {
     // An event that has neither an effect nor a job.
     pg::Session session = connect();
     const pg::Result jobs = session.execute(kCountJobs);
-    result.lost = std::max<std::int64_t>(
-        result.lost, result.events - result.processed - jobs[0].get<std::int64_t>(0));
+    result.lost =
+        std::max<std::int64_t>(result.lost, result.events - result.processed - jobs[0].get<std::int64_t>(0));
     return result;
   }
 

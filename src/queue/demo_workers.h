@@ -26,7 +26,7 @@ struct DemoResult {
   std::int64_t events = 0;
   std::int64_t processed = 0;   ///< events with at least one effect
   std::int64_t duplicates = 0;  ///< effects beyond the first of their event
-  std::int64_t lost = 0;        ///< events that are marked as processed, or whose job is gone, without an effect
+  std::int64_t lost = 0;  ///< events that are marked as processed, or whose job is gone, without an effect
   Duration span{};
   [[nodiscard]] double rate() const noexcept {
     return static_cast<double>(processed) / std::chrono::duration<double>(span).count();

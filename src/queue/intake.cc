@@ -29,10 +29,10 @@ std::optional<std::string> find_payload_problem(std::string_view json) {
 }
 
 std::int64_t enqueue_one(pg::Session& session, const JobSpec& spec, std::string_view payload) {
-  const auto answer = session.run<sql::Enqueue>(
-      spec.queue, pg::JsonView{payload}, spec.kind, std::int32_t{spec.priority}, spec.run_at,
-      to_ms(spec.delay), spec.max_attempts, spec.unique_key, to_ms(spec.unique_for), spec.if_exists,
-      spec.limit_key, spec.deadline);
+  const auto answer =
+      session.run<sql::Enqueue>(spec.queue, pg::JsonView{payload}, spec.kind, std::int32_t{spec.priority},
+                                spec.run_at, to_ms(spec.delay), spec.max_attempts, spec.unique_key,
+                                to_ms(spec.unique_for), spec.if_exists, spec.limit_key, spec.deadline);
   return answer.one().id;
 }
 

@@ -43,7 +43,8 @@ std::string reason_of(pg::Session& session, const sql::FindJob::Row& row, const 
 std::string waiting_reason(const WaitingFacts& facts, const std::string& queue,
                            const std::optional<std::string>& limit_key) {
   if (facts.paused) return fmt::format("its queue is paused: weir queue resume {}", queue);
-  if (facts.workers == 0) return fmt::format("no worker listens for its queue: weir worker --queue {}", queue);
+  if (facts.workers == 0)
+    return fmt::format("no worker listens for its queue: weir worker --queue {}", queue);
   if (facts.max_running && facts.running >= *facts.max_running)
     return fmt::format("its queue runs all the jobs it may (max_running={})", *facts.max_running);
   if (limit_key && facts.max_per_key && facts.running_of_key >= *facts.max_per_key)

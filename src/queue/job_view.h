@@ -13,7 +13,7 @@ namespace weir::queue {
 struct JobView {
   std::int64_t id = 0;
   std::string queue;
-  std::string state;  ///< running, waiting, later, dead, done, cancelled
+  std::string state;   ///< running, waiting, later, dead, done, cancelled
   std::string reason;  ///< why it is there and not done, for people; empty where the state says it all
   std::string kind;
   std::optional<int> priority;

@@ -17,8 +17,7 @@ namespace {
 constexpr Duration kLongest = std::chrono::hours(24 * 365);
 
 [[noreturn]] void refuse(std::string_view key, std::string_view value, std::string_view wanted) {
-  throw Error(ExitCode::usage,
-              fmt::format("{} cannot be '{}': it takes {}", key, printable(value), wanted));
+  throw Error(ExitCode::usage, fmt::format("{} cannot be '{}': it takes {}", key, printable(value), wanted));
 }
 
 std::optional<std::int32_t> to_number(std::string_view text, std::int32_t most) {

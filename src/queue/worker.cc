@@ -75,10 +75,29 @@ TestSignal<int>& Worker::asleep() noexcept { return leased_ ? leased_->asleep : 
 
 void Worker::stop() noexcept {
   const MutexLock lock(mutex_);
-  if (runtime() != nullptr) runtime()->stop();
+  if (runtime() != nullptr) {
+    runtime()->stop();
+    report_counts();
+  }
   process_.stop();
   leased_.reset();
   transactional_.reset();
+}
+
+void Worker::report_counts() noexcept {
+  try {
+    // No waiting for a life that was lost: its counts are of no matter then.
+    std::stop_source now;
+    now.request_stop();
+    const auto life = process_.life(now.get_token());
+    if (!life) return;
+    pg::Session session =
+        connector_->connect(pg::Role::api, life->session_id(), pg::Limit::within(std::chrono::seconds(5)));
+    session.set_timeout(std::chrono::seconds(5));
+    source_->counts().report(session, life->id());
+  } catch (const std::exception& error) {
+    log::warn("the last figures of the worker were not written", {{"error", error.what()}});
+  }
 }
 
 void Worker::hurry() noexcept {

@@ -60,6 +60,8 @@ class Worker final : public Service {
   [[nodiscard]] TestSignal<int>& asleep() noexcept;
 
  private:
+  /// The last figures: the keeper has ended, and what it did not report would be lost.
+  void report_counts() noexcept;
   [[nodiscard]] Service* runtime() const noexcept;
   [[nodiscard]] Wakeup& finished() noexcept;
 

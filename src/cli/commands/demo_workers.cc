@@ -1,3 +1,5 @@
+#include "queue/demo_workers.h"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -6,7 +8,6 @@
 #include "cli/database.h"
 #include "cli/starting.h"
 #include "cli/term/table.h"
-#include "queue/demo_workers.h"
 
 namespace weir::cli {
 namespace {
@@ -27,8 +28,8 @@ std::string to_text(const std::vector<DemoResult>& results, const Paint& paint) 
     return Table::Cell(human_count(count), count > 0 ? Color::red : Color::green);
   };
   for (const DemoResult& result : results) {
-    table.add({result.name, human_count(static_cast<std::int64_t>(result.rate())), human_count(result.processed),
-               bad_if_any(result.duplicates), bad_if_any(result.lost),
+    table.add({result.name, human_count(static_cast<std::int64_t>(result.rate())),
+               human_count(result.processed), bad_if_any(result.duplicates), bad_if_any(result.lost),
                human_count(result.events - result.processed), human_duration(result.span)});
   }
   return table.render(paint);
@@ -66,24 +67,26 @@ ExitCode run(Context& context) {
     return ExitCode::ok;
   }
   context.out.write(to_text(results, context.out.paint()));
-  context.out.line("\nduplicates: an event that took effect more than once; lost: marked as done, without its effect;\n"
-                   "left: not done when the time was over");
+  context.out.line(
+      "\nduplicates: an event that took effect more than once; lost: marked as done, without its effect;\n"
+      "left: not done when the time was over");
   return ExitCode::ok;
 }
 
 }  // namespace
 
 Command demo_workers_command() {
-  return {
-      .path = "demo workers",
-      .summary = "many workers on one table of events: without locks, with SKIP LOCKED, with Weir",
-      .description =
-          "Fills a partitioned table of events on the project's private PostgreSQL, in a database of its own that is\n"
-          "dropped at the end, and has four workers process it in three ways. Every figure is counted in the table\n"
-          "of effects. Takes less than a minute; each way ends after 15 s, done or not.",
-      .options = {{"events", 0, "N", "so many events (default: 20000)"}},
-      .examples = {{"weir demo workers", ""}, {"weir demo workers --json", "one document: results[]"}},
-      .run = run};
+  return {.path = "demo workers",
+          .summary = "many workers on one table of events: without locks, with SKIP LOCKED, with Weir",
+          .description =
+              "Fills a partitioned table of events on the project's private PostgreSQL, in a database of its "
+              "own that is\n"
+              "dropped at the end, and has four workers process it in three ways. Every figure is counted in "
+              "the table\n"
+              "of effects. Takes less than a minute; each way ends after 15 s, done or not.",
+          .options = {{"events", 0, "N", "so many events (default: 20000)"}},
+          .examples = {{"weir demo workers", ""}, {"weir demo workers --json", "one document: results[]"}},
+          .run = run};
 }
 
 }  // namespace weir::cli

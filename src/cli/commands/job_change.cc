@@ -88,8 +88,8 @@ ExitCode replay(Context& context) {
     context.out.json({{"replayed", replayed}, {"not_dead", missing}});
   } else {
     context.out.line(fmt::format("{} replayed", jobs_text(replayed)));
-    if (missing > 0) context.progress.note(fmt::format("{} among them {} not dead", missing,
-                                                       missing == 1 ? "was" : "were"));
+    if (missing > 0)
+      context.progress.note(fmt::format("{} among them {} not dead", missing, missing == 1 ? "was" : "were"));
   }
   return missing > 0 ? ExitCode::failed : ExitCode::ok;
 }
@@ -99,8 +99,9 @@ ExitCode replay(Context& context) {
 Command job_cancel_command() {
   return {.path = "job cancel",
           .summary = "end jobs that wait, and ask those that run to stop",
-          .description = "A handler that runs sees the request within seconds. Exit code 1 when one of the jobs is not\n"
-                         "there or has ended already.",
+          .description =
+              "A handler that runs sees the request within seconds. Exit code 1 when one of the jobs is not\n"
+              "there or has ended already.",
           .words = "ID...",
           .examples = {{"weir job cancel 42 43", ""}},
           .run = [](Context& context) {
@@ -113,8 +114,10 @@ Command job_cancel_command() {
 Command job_retry_command() {
   return {.path = "job retry",
           .summary = "make jobs run now that are due later, or start again that are dead",
-          .description = "A job in backoff keeps its attempts; a dead one starts again from nothing. Exit code 1 when one of\n"
-                         "the jobs is not there or has ended already.",
+          .description =
+              "A job in backoff keeps its attempts; a dead one starts again from nothing. Exit code 1 when "
+              "one of\n"
+              "the jobs is not there or has ended already.",
           .words = "ID...",
           .examples = {{"weir job retry 42", ""}},
           .run = [](Context& context) {
@@ -125,14 +128,17 @@ Command job_retry_command() {
 }
 
 Command job_replay_command() {
-  return {.path = "job replay",
-          .summary = "start dead letters again: some, those of a queue, or all",
-          .description = "They wait again with no attempt counted, under the id that they had. Exit code 1 when one of the\n"
-                         "ids is not a dead letter.",
-          .options = {{"queue", 0, "QUEUE", "all dead letters of this queue"}, {"all", 0, "", "all there are"}},
-          .words = "[ID...]",
-          .examples = {{"weir job replay 42 43", ""}, {"weir job replay --queue mail", "once its handler is mended"}},
-          .run = replay};
+  return {
+      .path = "job replay",
+      .summary = "start dead letters again: some, those of a queue, or all",
+      .description =
+          "They wait again with no attempt counted, under the id that they had. Exit code 1 when one of the\n"
+          "ids is not a dead letter.",
+      .options = {{"queue", 0, "QUEUE", "all dead letters of this queue"}, {"all", 0, "", "all there are"}},
+      .words = "[ID...]",
+      .examples = {{"weir job replay 42 43", ""},
+                   {"weir job replay --queue mail", "once its handler is mended"}},
+      .run = replay};
 }
 
 }  // namespace weir::cli

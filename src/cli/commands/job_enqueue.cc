@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <limits>
 
 #include <unistd.h>
@@ -74,14 +75,16 @@ class Enqueueing {
          "Enqueue it alone, or call weir.enqueue() in SQL with a key for each.");
     if (!from_input) {
       if (const auto problem = queue::find_payload_problem(payload)) {
-        throw Error(ExitCode::usage, fmt::format("the payload {}: {}", *problem, printable(elide(payload, 60))),
+        throw Error(ExitCode::usage,
+                    fmt::format("the payload {}: {}", *problem, printable(elide(payload, 60))),
                     "Write JSON, a text with its double quotes: '{\"to\": \"ada\"}' or '\"ada\"'.");
       }
     }
 
     pg::Session session = open_database(context_, "enqueue");
     if (const auto at = given_.value("at")) spec_.run_at = queue::read_time(session, "--at", *at);
-    if (const auto at = given_.value("deadline")) spec_.deadline = queue::read_time(session, "--deadline", *at);
+    if (const auto at = given_.value("deadline"))
+      spec_.deadline = queue::read_time(session, "--deadline", *at);
     if (!many) return enqueue_one(session, payload);
     queue::Intake intake(session, spec_, batch ? std::optional<std::int64_t>(*batch) : std::nullopt);
     if (from_input) {
@@ -112,7 +115,7 @@ class Enqueueing {
       while (auto line = lines.next()) {
         if (trim(*line).empty()) continue;
         intake.add(lines.number(), std::move(*line));
-        if (lines.number() % 10'000 == 0)
+        if (context_.progress.overprints() && lines.number() % 10'000 == 0)
           context_.progress.step(fmt::format("{} lines read", human_count(lines.number())));
       }
     } catch (const Error& error) {
@@ -149,9 +152,12 @@ Command job_enqueue_command() {
       .path = "job enqueue",
       .summary = "add a job to a queue, or one for each line of standard input",
       .description =
-          "Prints the id of the job; for a unique key that is taken, the id of the job that has it. The queue is\n"
-          "made if it does not exist. The payload is any JSON, {} if there is none. '-' reads a payload from each\n"
-          "line of standard input: all of them are enqueued in one transaction, or none; with --batch N every N\n"
+          "Prints the id of the job; for a unique key that is taken, the id of the job that has it. The "
+          "queue is\n"
+          "made if it does not exist. The payload is any JSON, {} if there is none. '-' reads a payload from "
+          "each\n"
+          "line of standard input: all of them are enqueued in one transaction, or none; with --batch N "
+          "every N\n"
           "are kept. A line that is no JSON is named, and ends it.",
       .options = {{"kind", 0, "KIND", "what is to be done, for the handler"},
                   {"priority", 0, "N", "-32768 (first) to 32767 (last); default: 0. Negative: --priority=-1"},
@@ -159,7 +165,8 @@ Command job_enqueue_command() {
                   {"at", 0, "TIME", "not before that moment, as PostgreSQL reads it: '2026-12-24 08:00+01'"},
                   {"unique", 0, "KEY", "no second job of this queue has the key until this one has ended"},
                   {"unique-for", 0, "TIME", "keep the key for so long instead"},
-                  {"if-exists", 0, "WHAT", "ignore (default), replace or reschedule the job that has the key"},
+                  {"if-exists", 0, "WHAT",
+                   "ignore (default), replace or reschedule the job that has the key"},
                   {"limit-key", 0, "KEY", "what the queue's max_per_key counts"},
                   {"max-attempts", 0, "N", "instead of the queue's own"},
                   {"deadline", 0, "TIME", "a moment after which it is not worth doing"},
@@ -167,7 +174,8 @@ Command job_enqueue_command() {
                   {"batch", 0, "N", "with '-' or --count: commit after every N"}},
       .words = "QUEUE [JSON|-]",
       .examples = {{"weir job enqueue mail '{\"to\": \"ada@example.org\"}'", "one job"},
-                   {"weir job enqueue mail '{}' --kind digest --delay 5m --unique digest", "once, in five minutes"},
+                   {"weir job enqueue mail '{}' --kind digest --delay 5m --unique digest",
+                    "once, in five minutes"},
                    {"weir job enqueue mail - < jobs.ndjson", "all lines or none"}},
       .run = run};
 }

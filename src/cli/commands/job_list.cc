@@ -50,10 +50,11 @@ std::string when_text(const JobLine& job) {
 }
 
 std::string to_text(const std::vector<JobLine>& jobs, const Paint& paint) {
-  Table table({{"id", Table::Align::right}, {"queue"}, {"state"}, {"kind"}, {"attempt"}, {"when"}, {"error"}});
+  Table table(
+      {{"id", Table::Align::right}, {"queue"}, {"state"}, {"kind"}, {"attempt"}, {"when"}, {"error"}});
   for (const JobLine& job : jobs) {
-    const std::string attempt = job.max_attempts ? fmt::format("{}/{}", job.attempt, *job.max_attempts)
-                                                 : std::to_string(job.attempt);
+    const std::string attempt =
+        job.max_attempts ? fmt::format("{}/{}", job.attempt, *job.max_attempts) : std::to_string(job.attempt);
     table.add({std::to_string(job.id), job.queue, Table::Cell(job.state, color_of(job.state)), job.kind,
                attempt, when_text(job), first_line(job.error)});
   }
@@ -110,27 +111,31 @@ const OptionSpec kLimit{"limit", 0, "N", "so many at most (default: 50)"};
 }  // namespace
 
 Command job_list_command() {
-  return {.path = "job list",
-          .summary = "show jobs: those that run, wait, are due later, are dead or done",
-          .description =
-              "In this order: running, waiting as they will be claimed, later as they come due, and the youngest of\n"
-              "the dead and the done. Done jobs are there where the queue keeps them (weir queue set Q keep=7).",
-          .options = {kQueue,
-                      {"state", 0, "STATE", "running, waiting, later, dead or done; may be given several times"},
-                      kKind,
-                      kLimit},
-          .examples = {{"weir job list --queue mail", "all of one queue"},
-                       {"weir job list --state later --state dead", "what did not go well, or not yet"},
-                       {"weir job list --json", "one document: jobs[], more"}},
-          .run = [](Context& context) { return list(context, read_states(context.arguments.values("state"))); }};
+  return {
+      .path = "job list",
+      .summary = "show jobs: those that run, wait, are due later, are dead or done",
+      .description =
+          "In this order: running, waiting as they will be claimed, later as they come due, and the youngest "
+          "of\n"
+          "the dead and the done. Done jobs are there where the queue keeps them (weir queue set Q keep=7).",
+      .options = {kQueue,
+                  {"state", 0, "STATE", "running, waiting, later, dead or done; may be given several times"},
+                  kKind,
+                  kLimit},
+      .examples = {{"weir job list --queue mail", "all of one queue"},
+                   {"weir job list --state later --state dead", "what did not go well, or not yet"},
+                   {"weir job list --json", "one document: jobs[], more"}},
+      .run = [](Context& context) { return list(context, read_states(context.arguments.values("state"))); }};
 }
 
 Command job_dead_command() {
   return {.path = "job dead",
           .summary = "show the dead letters: jobs that were given up, with their errors",
-          .description = "The youngest first. weir job show ID tells all about one, weir job replay starts it again.",
+          .description =
+              "The youngest first. weir job show ID tells all about one, weir job replay starts it again.",
           .options = {kQueue, kKind, kLimit},
-          .examples = {{"weir job dead --queue mail", ""}, {"weir job dead --json", "one document: jobs[], more"}},
+          .examples = {{"weir job dead --queue mail", ""},
+                       {"weir job dead --json", "one document: jobs[], more"}},
           .run = [](Context& context) { return list(context, {"dead"}); }};
 }
 

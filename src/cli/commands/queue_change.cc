@@ -26,7 +26,8 @@ ordered_json to_json(const QueueConfig& config) {
           {"keep_days", or_null(config.keep_days)},
           {"max_running", or_null(config.max_running)},
           {"max_per_key", or_null(config.max_per_key)},
-          {"rate", config.rate ? ordered_json({{"jobs", config.rate->jobs}, {"seconds", seconds(config.rate->period)}})
+          {"rate", config.rate ? ordered_json(
+                                     {{"jobs", config.rate->jobs}, {"seconds", seconds(config.rate->period)}})
                                : ordered_json()},
           {"relaxed", config.relaxed}};
 }
@@ -69,7 +70,8 @@ ExitCode pause(Context& context, bool paused) {
   if (context.global.json) {
     context.out.json({{"queues", names}, {"paused", paused}});
   } else {
-    context.out.line(fmt::format("{}: {}", paused ? "paused" : "open", printable(fmt::format("{}", fmt::join(names, ", ")))));
+    context.out.line(fmt::format("{}: {}", paused ? "paused" : "open",
+                                 printable(fmt::format("{}", fmt::join(names, ", ")))));
   }
   return ExitCode::ok;
 }
@@ -120,25 +122,27 @@ Command queue_resume_command() {
 }
 
 Command queue_set_command() {
-  return {.path = "queue set",
-          .summary = "change the settings of a queue",
-          .description =
-              "All of the settings that are named, or none. The queue is made if it does not exist. Workers that run\n"
-              "notice within half a minute. 'none' takes a limit off, and gives the others their default.\n"
-              "\n"
-              "  max_attempts=25      how often a job may be begun; of jobs that are enqueued from now on\n"
-              "  backoff=1s           the pause after the first failure, which then doubles (with jitter)\n"
-              "  backoff_cap=1h       the longest pause\n"
-              "  timeout=30s          the longest that one attempt may take\n"
-              "  keep=7               days for which jobs that ended are kept\n"
-              "  max_running=10       jobs that run at a time, over all workers\n"
-              "  max_per_key=1        jobs of one limit key that run at a time, over all workers\n"
-              "  rate=100/s           jobs that are begun in a second (1000/h, 5/10m), over all workers\n"
-              "  relaxed=on           do not wait for the disk: after a crash of the server some jobs run again",
-          .words = "QUEUE KEY=VALUE...",
-          .examples = {{"weir queue set mail rate=100/s max_attempts=5", ""},
-                       {"weir queue set mail rate=none", "no limit any more"}},
-          .run = set};
+  return {
+      .path = "queue set",
+      .summary = "change the settings of a queue",
+      .description =
+          "All of the settings that are named, or none. The queue is made if it does not exist. Workers that "
+          "run\n"
+          "notice within half a minute. 'none' takes a limit off, and gives the others their default.\n"
+          "\n"
+          "  max_attempts=25      how often a job may be begun; of jobs that are enqueued from now on\n"
+          "  backoff=1s           the pause after the first failure, which then doubles (with jitter)\n"
+          "  backoff_cap=1h       the longest pause\n"
+          "  timeout=30s          the longest that one attempt may take\n"
+          "  keep=7               days for which jobs that ended are kept\n"
+          "  max_running=10       jobs that run at a time, over all workers\n"
+          "  max_per_key=1        jobs of one limit key that run at a time, over all workers\n"
+          "  rate=100/s           jobs that are begun in a second (1000/h, 5/10m), over all workers\n"
+          "  relaxed=on           do not wait for the disk: after a crash of the server some jobs run again",
+      .words = "QUEUE KEY=VALUE...",
+      .examples = {{"weir queue set mail rate=100/s max_attempts=5", ""},
+                   {"weir queue set mail rate=none", "no limit any more"}},
+      .run = set};
 }
 
 }  // namespace weir::cli

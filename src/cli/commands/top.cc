@@ -164,7 +164,8 @@ ExitCode run(Context& context) {
     return ExitCode::ok;
   }
   try {
-    const bool screen = !context.global.json && look_at_terminal(STDOUT_FILENO, context.global.color).overprint;
+    const bool screen =
+        !context.global.json && look_at_terminal(STDOUT_FILENO, context.global.color).overprint;
     if (screen) {
       show_on_screen(context, source, every);
     } else {
@@ -180,17 +181,21 @@ ExitCode run(Context& context) {
 }  // namespace
 
 Command top_command() {
-  return {.path = "top",
-          .summary = "watch queues and workers in the terminal",
-          .description =
-              "Queues (the busy ones first) with their waiting, running, later and dead jobs, what is done and failed a\n"
-              "second, and the age of the oldest job that waits; then the processes that work, with what is left of\n"
-              "their lease. Ends with q or Ctrl-C. Where standard output is no terminal it prints a page each time.",
-          .options = {{"interval", 0, "TIME", "between two looks (default: 1s)"}, {"once", 0, "", "look once"}},
-          .examples = {{"weir top", ""},
-                       {"weir top --once", "for scripts and mails"},
-                       {"weir top --json", "a JSON line each time: queues[], workers[]"}},
-          .run = run};
+  return {
+      .path = "top",
+      .summary = "watch queues and workers in the terminal",
+      .description =
+          "Queues (the busy ones first) with their waiting, running, later and dead jobs, what is done and "
+          "failed a\n"
+          "second, and the age of the oldest job that waits; then the processes that work, with what is left "
+          "of\n"
+          "their lease. Ends with q or Ctrl-C. Where standard output is no terminal it prints a page each "
+          "time.",
+      .options = {{"interval", 0, "TIME", "between two looks (default: 1s)"}, {"once", 0, "", "look once"}},
+      .examples = {{"weir top", ""},
+                   {"weir top --once", "for scripts and mails"},
+                   {"weir top --json", "a JSON line each time: queues[], workers[]"}},
+      .run = run};
 }
 
 }  // namespace weir::cli

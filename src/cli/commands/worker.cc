@@ -1,8 +1,12 @@
+#include "queue/worker.h"
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
+
+#include <unistd.h>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -15,7 +19,6 @@
 #include "cli/queue_table.h"
 #include "exec/command.h"
 #include "queue/queue_config.h"
-#include "queue/worker.h"
 #include "schema/schema_check.h"
 #include "work/command_handler.h"
 #include "work/sql_handler.h"
@@ -53,11 +56,16 @@ std::string read_sql(const std::string& file_or_text) {
 /// Before anything starts: a command that is not there would fail every job.
 void check_program(const std::vector<std::string>& words) {
   const char* const path = std::getenv("PATH");
-  if (exec::find_program(words.front(), path == nullptr ? "/usr/bin:/bin" : path)) return;
+  const auto program = exec::find_program(words.front(), path == nullptr ? "/usr/bin:/bin" : path);
+  std::error_code failure;
+  if (program && std::filesystem::is_regular_file(*program, failure) && ::access(program->c_str(), X_OK) == 0)
+    return;
   const bool is_path = words.front().find('/') != std::string::npos;
-  throw Error(ExitCode::usage, fmt::format("cannot run {}: {}", printable(words.front()),
-                                           is_path ? "it is not an executable file" : "it is not on PATH"),
-              is_path ? "Check its name, and make it executable: chmod +x" : "Name it with its folder: ./NAME");
+  throw Error(
+      ExitCode::usage,
+      fmt::format("cannot run {}: {}", printable(words.front()),
+                  is_path ? "it is not an executable file" : "it is not on PATH"),
+      is_path ? "Check its name, and make it executable: chmod +x" : "Name it with its folder: ./NAME");
 }
 
 class Working {
@@ -145,15 +153,16 @@ class Working {
   }
 
   void tell_started() const {
-    const std::string queues = options_.queues.empty() ? "all queues" : fmt::format("{}", fmt::join(options_.queues, ", "));
+    const std::string queues =
+        options_.queues.empty() ? "all queues" : fmt::format("{}", fmt::join(options_.queues, ", "));
     if (context_.global.json) {
       context_.out.json_line({{"event", "started"},
                               {"queues", options_.queues},
                               {"slots", options_.slots},
                               {"delivery", is_sql_ ? "transactional" : "leased"}});
     }
-    context_.progress.note(fmt::format("working on {} with {} slots ({}); Ctrl-C ends it", queues, options_.slots,
-                                       is_sql_ ? "transactional" : "leased"));
+    context_.progress.note(fmt::format("working on {} with {} slots ({}); Ctrl-C ends it", queues,
+                                       options_.slots, is_sql_ ? "transactional" : "leased"));
   }
 
   void tell_progress() {
@@ -171,19 +180,22 @@ class Working {
     }
     if (!news && !context_.progress.overprints()) return;
     const std::string speed = rate_text(rate);
-    context_.progress.step(fmt::format("{}  done {}  failed {}  in flight {}", speed.empty() ? "waiting" : speed,
-                                       human_count(now.done), human_count(now.failed), now.in_flight));
+    context_.progress.step(fmt::format("{}  done {}  failed {}  in flight {}",
+                                       speed.empty() ? "waiting" : speed, human_count(now.done),
+                                       human_count(now.failed), now.in_flight));
   }
 
   void tell_draining() {
     const std::size_t open = worker_->stats().in_flight;
     if (context_.global.json) {
-      context_.out.json_line({{"event", "draining"}, {"in_flight", is_sql_ ? ordered_json() : ordered_json(open)}});
+      context_.out.json_line(
+          {{"event", "draining"}, {"in_flight", is_sql_ ? ordered_json() : ordered_json(open)}});
     }
-    context_.progress.note(fmt::format(
-        "stopping: {} to end, for {} at most; once more ends it at once",
-        is_sql_ ? "waiting for open transactions" : fmt::format("waiting for {}", jobs_text(static_cast<std::int64_t>(open))),
-        human_duration(options_.drain)));
+    context_.progress.note(
+        fmt::format("stopping: {} to end, for {} at most; once more ends it at once",
+                    is_sql_ ? "waiting for open transactions"
+                            : fmt::format("waiting for {}", jobs_text(static_cast<std::int64_t>(open))),
+                    human_duration(options_.drain)));
   }
 
   void tell_end(bool finished) {
@@ -207,12 +219,8 @@ class Working {
   }
 
   static ordered_json with(std::string_view event, const queue::Worker::Stats& stats, double rate) {
-    return {{"event", event},
-            {"done", stats.done},
-            {"failed", stats.failed},
-            {"dead", stats.dead},
-            {"in_flight", stats.in_flight},
-            {"per_second", rate}};
+    return {{"event", event},     {"done", stats.done},           {"failed", stats.failed},
+            {"dead", stats.dead}, {"in_flight", stats.in_flight}, {"per_second", rate}};
   }
 
   Context& context_;
@@ -235,31 +243,40 @@ ExitCode run(Context& context) { return Working(context).run(); }
 }  // namespace
 
 Command worker_command() {
-  return {
-      .path = "worker",
-      .summary = "work on jobs with a command or with SQL, until Ctrl-C",
-      .description =
-          "A command is started once for each slot and gets jobs as lines of JSON (docs/command-protocol.md):\n"
-          "every job is done at least once. With --sql the statements run in the transaction that ends the jobs:\n"
-          "their effects happen exactly once. They find a batch of jobs in the relation weir_job (id, queue, kind,\n"
-          "payload, attempt, max_attempts, error, created_at, deadline).\n"
-          "\n"
-          "Ctrl-C or SIGTERM drains: no job is begun any more, those that run end or are handed back. Once more\n"
-          "ends it at once. Exit code 0; with --once 0 when all was done, 1 when jobs went to the dead letters,\n"
-          "130 when it was interrupted.",
-      .options = {{"queue", 0, "QUEUE", "a queue to work on; may be given several times (default: all)"},
-                  {"slots", 0, "N", "handlers that run at a time (default: 4)"},
-                  {"batch", 0, "N", "jobs that a handler gets at once, at most (default: 1000)"},
-                  {"sql", 0, "FILE|TEXT", "SQL that does the work of a batch, in its transaction"},
-                  {"once", 0, "", "end when nothing is left to do"},
-                  {"drain", 0, "TIME", "how long to wait for what runs, at the end (default: 30s)"},
-                  {"lease", 0, "TIME", "how long others wait before they take over from a dead worker (default: 15s)"},
-                  {"timeout", 0, "TIME", "the longest that a batch may take (default: none; with --sql 10m)"}},
-      .rest = "COMMAND [ARGUMENT]...",
-      .examples = {{"weir worker --queue mail -- ./send-mail", "one process of send-mail for each of 4 slots"},
-                   {"weir worker --queue q --sql 'INSERT INTO t SELECT payload FROM weir_job'", "exactly once"},
-                   {"weir worker --once --json -- ./work", "events as JSON lines: started, progress, draining, stopped"}},
-      .run = run};
+  return {.path = "worker",
+          .summary = "work on jobs with a command or with SQL, until Ctrl-C",
+          .description =
+              "A command is started once for each slot and gets jobs as lines of JSON "
+              "(docs/command-protocol.md):\n"
+              "every job is done at least once. With --sql the statements run in the transaction that ends "
+              "the jobs:\n"
+              "their effects happen exactly once. They find a batch of jobs in the relation weir_job (id, "
+              "queue, kind,\n"
+              "payload, attempt, max_attempts, error, created_at, deadline).\n"
+              "\n"
+              "Ctrl-C or SIGTERM drains: no job is begun any more, those that run end or are handed back. "
+              "Once more\n"
+              "ends it at once. Exit code 0; with --once 0 when all was done, 1 when jobs went to the dead "
+              "letters,\n"
+              "130 when it was interrupted.",
+          .options = {{"queue", 0, "QUEUE", "a queue to work on; may be given several times (default: all)"},
+                      {"slots", 0, "N", "handlers that run at a time (default: 4)"},
+                      {"batch", 0, "N", "jobs that a handler gets at once, at most (default: 1000)"},
+                      {"sql", 0, "FILE|TEXT", "SQL that does the work of a batch, in its transaction"},
+                      {"once", 0, "", "end when nothing is left to do"},
+                      {"drain", 0, "TIME", "how long to wait for what runs, at the end (default: 30s)"},
+                      {"lease", 0, "TIME",
+                       "how long others wait before they take over from a dead worker (default: 15s)"},
+                      {"timeout", 0, "TIME",
+                       "the longest that a batch may take (default: none; with --sql 10m)"}},
+          .rest = "COMMAND [ARGUMENT]...",
+          .examples = {{"weir worker --queue mail -- ./send-mail",
+                        "one process of send-mail for each of 4 slots"},
+                       {"weir worker --queue q --sql 'INSERT INTO t SELECT payload FROM weir_job'",
+                        "exactly once"},
+                       {"weir worker --once --json -- ./work",
+                        "events as JSON lines: started, progress, draining, stopped"}},
+          .run = run};
 }
 
 }  // namespace weir::cli

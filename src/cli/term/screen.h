@@ -12,8 +12,8 @@
 
 namespace weir::cli {
 
-/// A terminal as a page that is drawn again and again: the other screen, no cursor, keys without Enter. All as
-/// it was at the end of the scope.
+/// A terminal as a page that is drawn again and again: the other screen, no cursor, keys without Enter. All
+/// as it was at the end of the scope.
 class Screen {
  public:
   /// `keys` may be no terminal: then there are no keys.
