@@ -23,8 +23,8 @@ std::optional<std::int64_t> to_ms(const std::optional<Duration>& span) {
 }  // namespace
 
 std::optional<std::string> find_payload_problem(std::string_view json) {
-  if (find_invalid_utf8(json)) return "is not UTF-8";
-  if (!nlohmann::json::accept(json)) return "is not JSON";
+  if (find_invalid_utf8(json)) return "it is not UTF-8";
+  if (!nlohmann::json::accept(json)) return "it is not JSON";
   return work::find_jsonb_fault(json);
 }
 
@@ -52,7 +52,8 @@ Intake::Intake(pg::Session& session, JobSpec spec, std::optional<std::int64_t> c
 
 void Intake::add(std::int64_t line, std::string payload) {
   if (const auto problem = find_payload_problem(payload)) {
-    throw Error(ExitCode::failed, fmt::format("line {}: the payload {}; {}", line, *problem, kept()),
+    throw Error(ExitCode::failed,
+                fmt::format("line {}: the payload cannot be used: {}; {}", line, *problem, kept()),
                 "Each line is the JSON of one job.");
   }
   if (payloads_.empty()) first_line_ = line;

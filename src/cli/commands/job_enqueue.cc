@@ -75,9 +75,10 @@ class Enqueueing {
          "Enqueue it alone, or call weir.enqueue() in SQL with a key for each.");
     if (!from_input) {
       if (const auto problem = queue::find_payload_problem(payload)) {
-        throw Error(ExitCode::usage,
-                    fmt::format("the payload {}: {}", *problem, printable(elide(payload, 60))),
-                    "Write JSON, a text with its double quotes: '{\"to\": \"ada\"}' or '\"ada\"'.");
+        throw Error(
+            ExitCode::usage,
+            fmt::format("the payload cannot be used: {} ({})", *problem, printable(elide(payload, 60))),
+            "Write JSON, a text with its double quotes: '{\"to\": \"ada\"}' or '\"ada\"'.");
       }
     }
 

@@ -149,7 +149,7 @@ SELECT d.id AS job FROM weir.job_dead d
  WHERE (:queue::int4 IS NULL OR d.queue_id = :queue::int4) AND d.died_at <= :before
  ORDER BY d.died_at LIMIT :most;
 
--- name: replay_jobs(jobs int8[]) -> (queue int4)
+-- name: replay_jobs(jobs int8[]) -> (queue int8)
 SELECT q AS queue FROM weir.replay_jobs(:jobs) q;
 
 -- name: queue_figures(names text[], most int8) -> (
