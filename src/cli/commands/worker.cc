@@ -191,11 +191,11 @@ class Working {
       context_.out.json_line(
           {{"event", "draining"}, {"in_flight", is_sql_ ? ordered_json() : ordered_json(open)}});
     }
-    context_.progress.note(
-        fmt::format("stopping: {} to end, for {} at most; once more ends it at once",
-                    is_sql_ ? "waiting for open transactions"
-                            : fmt::format("waiting for {}", jobs_text(static_cast<std::int64_t>(open))),
-                    human_duration(options_.drain)));
+    context_.progress.note(fmt::format(
+        "stopping: {}; what runs has {} to end, the rest is handed back; once more ends it at once",
+        is_sql_ ? "open transactions are waited for"
+                : fmt::format("{} open", jobs_text(static_cast<std::int64_t>(open))),
+        human_duration(options_.drain)));
   }
 
   void tell_end(bool finished) {
