@@ -4,11 +4,25 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/text.h"
 
 namespace weir::cli {
+namespace {
+
+template <class T>
+nlohmann::ordered_json value_or_null(const std::optional<T>& value) {
+  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
+}
+
+}  // namespace
+
+nlohmann::ordered_json or_null(const std::optional<std::int32_t>& value) { return value_or_null(value); }
+nlohmann::ordered_json or_null(const std::optional<std::int64_t>& value) { return value_or_null(value); }
+nlohmann::ordered_json or_null(const std::optional<double>& value) { return value_or_null(value); }
+nlohmann::ordered_json or_null(const std::optional<std::string>& value) { return value_or_null(value); }
 
 std::vector<std::int64_t> job_ids(const std::vector<std::string>& words) {
   std::vector<std::int64_t> ids;

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "base/clock.h"
 #include "cli/command.h"
@@ -27,10 +27,10 @@ std::string time_text(WallTime time);
 nlohmann::ordered_json time_json(const std::optional<WallTime>& time);
 
 /// Null where there is nothing.
-template <class T>
-nlohmann::ordered_json or_null(const std::optional<T>& value) {
-  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
-}
+nlohmann::ordered_json or_null(const std::optional<std::int32_t>& value);
+nlohmann::ordered_json or_null(const std::optional<std::int64_t>& value);
+nlohmann::ordered_json or_null(const std::optional<double>& value);
+nlohmann::ordered_json or_null(const std::optional<std::string>& value);
 /// An id as text, because a JSON number may lose digits of it; see docs/command-protocol.md.
 inline std::string id_json(std::int64_t id) { return std::to_string(id); }
 
