@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <limits>
 #include <numeric>
 #include <vector>
@@ -129,6 +130,36 @@ std::string human_duration(Duration span) {
   if (whole < 3600) return fmt::format("{} m {} s", whole / 60, whole % 60);
   if (whole < 86400) return fmt::format("{} h {} m", whole / 3600, whole % 3600 / 60);
   return fmt::format("{} d {} h", whole / 86400, whole % 86400 / 3600);
+}
+
+std::optional<Duration> parse_duration(std::string_view text) noexcept {
+  struct Unit {
+    std::string_view name;
+    Duration length;
+  };
+  constexpr std::array kUnits{Unit{"ms", std::chrono::milliseconds(1)}, Unit{"s", std::chrono::seconds(1)},
+                              Unit{"m", std::chrono::minutes(1)}, Unit{"h", std::chrono::hours(1)},
+                              Unit{"d", std::chrono::hours(24)}};
+  std::int64_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, number);
+  if (parsed.ec != std::errc() || number < 0) return std::nullopt;
+  const std::string_view word(parsed.ptr, static_cast<std::size_t>(end - parsed.ptr));
+  for (const Unit& unit : kUnits) {
+    // Compared by division: the product could overflow.
+    if (unit.name == word && number <= Duration::max() / unit.length) return number * unit.length;
+  }
+  return std::nullopt;
+}
+
+std::string human_count(std::int64_t count) {
+  std::string digits = std::to_string(count);
+  const std::size_t sign = count < 0 ? 1 : 0;
+  for (std::size_t at = digits.size(); at > sign + 3;) {
+    at -= 3;
+    digits.insert(at, 1, ',');
+  }
+  return digits;
 }
 
 std::string_view trim(std::string_view text) noexcept {

@@ -37,6 +37,13 @@ std::string human_bytes(std::uint64_t bytes);
 /// Two significant units at most: "850 µs", "12.3 ms", "4.2 s", "3 m 20 s", "2 d 3 h".
 std::string human_duration(Duration span);
 
+/// A whole number and a unit: "250ms", "30s", "5m", "1h", "7d". Nothing for anything else, or where it is too
+/// long to be told in nanoseconds.
+std::optional<Duration> parse_duration(std::string_view text) noexcept;
+
+/// 1234567 > "1,234,567".
+std::string human_count(std::int64_t count);
+
 std::string_view trim(std::string_view text) noexcept;
 
 }  // namespace weir

@@ -24,23 +24,12 @@ std::vector<std::string> Arguments::values(std::string_view option) const {
 std::optional<Duration> Arguments::duration(std::string_view option, Duration least, Duration most) const {
   const auto text = value(option);
   if (!text) return std::nullopt;
-  constexpr std::array<std::pair<std::string_view, Duration>, 4> kUnits{{{"ms", std::chrono::milliseconds(1)},
-                                                                         {"s", std::chrono::seconds(1)},
-                                                                         {"m", std::chrono::minutes(1)},
-                                                                         {"h", std::chrono::hours(1)}}};
-  std::int64_t number = 0;
-  const char* const end = text->data() + text->size();
-  const auto parsed = std::from_chars(text->data(), end, number);
-  const std::string_view unit(parsed.ptr, static_cast<std::size_t>(end - parsed.ptr));
-  for (const auto& [name, length] : kUnits) {
-    // Compared by division: a product could overflow.
-    if (parsed.ec != std::errc() || unit != name || number < 0 || number > most / length) continue;
-    if (const Duration span = number * length; span >= least) return span;
-  }
+  const auto span = parse_duration(*text);
+  if (span && *span >= least && *span <= most) return span;
   throw Error(ExitCode::usage,
               fmt::format("--{} is '{}', which is not a time from {} to {}", option, printable(*text),
                           human_duration(least), human_duration(most)),
-              "Write it as 250ms, 5s, 2m or 1h.");
+              "Write it as 250ms, 5s, 2m, 1h or 1d.");
 }
 
 std::optional<int> Arguments::number(std::string_view option, int least, int most) const {

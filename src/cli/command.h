@@ -39,7 +39,7 @@ class Arguments {
   [[nodiscard]] std::vector<std::string> values(std::string_view option) const;
   /// Throws the usage error that names the option and the range.
   [[nodiscard]] std::optional<int> number(std::string_view option, int least, int most) const;
-  /// "250ms", "5s", "2m", "1h"; the same.
+  /// "250ms", "5s", "2m", "1h", "1d"; the same.
   [[nodiscard]] std::optional<Duration> duration(std::string_view option, Duration least,
                                                  Duration most) const;
 

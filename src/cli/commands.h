@@ -7,7 +7,7 @@ namespace weir::cli {
 /// Every command of the program, in the order in which help shows them.
 Registry all_commands();
 
-// One file each, src/cli/commands/<name>.cc.
+// One file each where nothing else is said, src/cli/commands/<name>.cc.
 Command up_command();
 Command db_start_command();
 Command db_stop_command();
@@ -16,6 +16,24 @@ Command db_url_command();
 Command db_psql_command();
 Command db_migrate_command();
 Command consume_command();
+Command worker_command();
+Command job_enqueue_command();
+// job_list.cc
+Command job_list_command();
+Command job_dead_command();
+Command job_show_command();
+// job_change.cc
+Command job_cancel_command();
+Command job_retry_command();
+Command job_replay_command();
+Command job_stats_command();
+// queue_change.cc
+Command queue_list_command();
+Command queue_pause_command();
+Command queue_resume_command();
+Command queue_set_command();
+Command top_command();
+Command demo_workers_command();
 Command doctor_command();
 Command version_command();
 Command help_words_command();

@@ -31,7 +31,7 @@ void TransactionRuntime::hurry() noexcept {
 }
 
 void TransactionRuntime::run(const std::stop_token& stop, const std::function<void()>& ready) {
-  TransactionSlots slots(*connector_, source_);
+  TransactionSlots slots(*connector_, source_, options_.most_in_batch);
   slots.start(options_.slots, factory_);
   keeper_.start();
   ready();

@@ -16,29 +16,31 @@ constexpr BackoffPolicy kRetry{.base = std::chrono::milliseconds(20), .cap = std
 /// vacuum.
 constexpr Duration kAimedAt = std::chrono::milliseconds(50);
 constexpr Duration kTooLong = std::chrono::seconds(5);
-constexpr std::size_t kMostJobs = 1000;
 
 /// How many jobs to take at once, by how long they took of late.
 class TakeSize {
  public:
+  explicit TakeSize(std::size_t most) : most_(most), size_(std::min<std::size_t>(most, 10)) {}
   [[nodiscard]] std::size_t next() const noexcept { return size_; }
   void took(std::size_t jobs, Duration span) noexcept {
     if (jobs == 0) return;
     const Duration each = std::max<Duration>(span / static_cast<Duration::rep>(jobs), Duration(1));
     const auto fitting = static_cast<std::size_t>(kAimedAt / each);
     // At most doubled: one quick batch proves little.
-    size_ = std::clamp<std::size_t>(std::min(fitting, size_ * 2), 1, kMostJobs);
+    size_ = std::clamp<std::size_t>(std::min(fitting, size_ * 2), 1, most_);
   }
 
  private:
-  std::size_t size_ = 10;
+  std::size_t most_;
+  std::size_t size_;
 };
 
 /// One slot's session, transaction after transaction.
 class Slot {
  public:
-  Slot(const pg::Connector& connector, JobSource& source, work::Handler& handler, std::stop_token hard)
-      : connector_(connector), source_(source), handler_(handler), hard_(std::move(hard)) {}
+  Slot(const pg::Connector& connector, JobSource& source, work::Handler& handler, std::size_t most,
+       std::stop_token hard)
+      : connector_(connector), source_(source), handler_(handler), hard_(std::move(hard)), size_(most) {}
 
   bool take_and_run(bool thorough) {
     pg::Session& session = this->session();
@@ -92,7 +94,7 @@ void TransactionSlots::start(std::size_t count, const work::HandlerFactory& fact
 }
 
 void TransactionSlots::work(work::Handler& handler, const std::stop_token& stop) {
-  Slot slot(connector_, source_, handler, stop_.get_token());
+  Slot slot(connector_, source_, handler, most_, stop_.get_token());
   int failures = 0;
   bool thorough = false;
   for (std::uint64_t seen = 0; wait_for_round(seen, thorough, stop);) {

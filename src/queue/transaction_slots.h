@@ -21,8 +21,9 @@ namespace weir::queue {
 /// is.
 class TransactionSlots {
  public:
-  TransactionSlots(const pg::Connector& connector, JobSource& source)
-      : connector_(connector), source_(source) {}
+  /// `most`: jobs of one transaction.
+  TransactionSlots(const pg::Connector& connector, JobSource& source, std::size_t most)
+      : connector_(connector), source_(source), most_(most) {}
   TransactionSlots(const TransactionSlots&) = delete;
   TransactionSlots& operator=(const TransactionSlots&) = delete;
   ~TransactionSlots() { join(); }
@@ -51,6 +52,7 @@ class TransactionSlots {
 
   const pg::Connector& connector_;
   JobSource& source_;
+  const std::size_t most_;
   std::vector<std::unique_ptr<work::Handler>> handlers_;
   std::stop_source stop_;
   std::vector<std::jthread> threads_;

@@ -44,7 +44,8 @@ void Worker::start() {
                                .drain = options_.drain,
                                .longest_sleep = options_.longest_sleep,
                                .can_be_woken = at.can_be_woken,
-                               .once = options_.once};
+                               .once = options_.once,
+                               .most_in_batch = options_.most_in_batch};
   if (!at.can_be_woken)
     options.longest_sleep = std::min<Duration>(options.longest_sleep, std::chrono::seconds(1));
   process_.start();
@@ -74,10 +75,29 @@ TestSignal<int>& Worker::asleep() noexcept { return leased_ ? leased_->asleep : 
 
 void Worker::stop() noexcept {
   const MutexLock lock(mutex_);
-  if (runtime() != nullptr) runtime()->stop();
+  if (runtime() != nullptr) {
+    runtime()->stop();
+    report_counts();
+  }
   process_.stop();
   leased_.reset();
   transactional_.reset();
+}
+
+void Worker::report_counts() noexcept {
+  try {
+    // No waiting for a life that was lost: its counts are of no matter then.
+    std::stop_source now;
+    now.request_stop();
+    const auto life = process_.life(now.get_token());
+    if (!life) return;
+    pg::Session session =
+        connector_->connect(pg::Role::api, life->session_id(), pg::Limit::within(std::chrono::seconds(5)));
+    session.set_timeout(std::chrono::seconds(5));
+    source_->counts().report(session, life->id());
+  } catch (const std::exception& error) {
+    log::warn("the last figures of the worker were not written", {{"error", error.what()}});
+  }
 }
 
 void Worker::hurry() noexcept {
@@ -85,9 +105,9 @@ void Worker::hurry() noexcept {
   if (transactional_) transactional_->hurry();
 }
 
-void Worker::wait_until_finished(const std::stop_token& stop) {
+bool Worker::wait_until_finished(const std::stop_token& stop, Deadline deadline) {
   Wakeup unused;
-  wait_fd(finished().fd(), POLLIN, Deadline::never(), stop, unused);
+  return wait_fd(finished().fd(), POLLIN, deadline, stop, unused) == WaitEnd::ready;
 }
 
 Worker::Stats Worker::stats() const {

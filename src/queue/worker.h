@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/deadline.h"
 #include "base/service.h"
 #include "queue/job_source.h"
 #include "queue/transaction_runtime.h"
@@ -24,6 +25,7 @@ struct WorkerOptions {
   Duration drain = std::chrono::seconds(30);
   Duration longest_sleep = std::chrono::seconds(15);
   bool once = false;
+  std::size_t most_in_batch = 1000;  ///< jobs that a handler gets at once
   Delivery delivery = Delivery::leased;
 };
 
@@ -40,8 +42,9 @@ class Worker final : public Service {
   /// Ends a drain that runs: handlers are stopped now. Any thread.
   void hurry() noexcept;
 
-  /// Waits until nothing is left (options.once), or stop is requested.
-  void wait_until_finished(const std::stop_token& stop);
+  /// Waits until nothing is left (options.once), stop is requested or the deadline passes. True in the first
+  /// case.
+  bool wait_until_finished(const std::stop_token& stop, Deadline deadline = Deadline::never());
 
   struct Stats {
     std::int64_t done = 0;
@@ -57,6 +60,8 @@ class Worker final : public Service {
   [[nodiscard]] TestSignal<int>& asleep() noexcept;
 
  private:
+  /// The last figures: the keeper has ended, and what it did not report would be lost.
+  void report_counts() noexcept;
   [[nodiscard]] Service* runtime() const noexcept;
   [[nodiscard]] Wakeup& finished() noexcept;
 

@@ -130,7 +130,8 @@ void Runtime::pass_on(const Life& life, const std::stop_token& stop) {
 
 void Runtime::hand_out(const std::shared_ptr<Life>& life, const std::shared_ptr<Claim>& claim) {
   const auto items = claim->items();
-  const std::size_t size = claim->timeout() ? 1 : appetite_.portion(items.size());
+  const std::size_t size =
+      claim->timeout() ? 1 : std::min(appetite_.portion(items.size()), options_.most_in_batch);
   const auto wall = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
   const auto alone = [&](std::size_t i) { return claim->is_heavy(i) || items[i].deadline; };
   std::vector<Portion> portions;

@@ -24,6 +24,7 @@ struct RuntimeOptions {
   Duration longest_sleep = std::chrono::seconds(15);  ///< between two looks when nobody wakes us
   bool can_be_woken = true;                           ///< false behind a transaction pooler
   bool once = false;                                  ///< end when nothing is left
+  std::size_t most_in_batch = 1000;                   ///< items that a handler gets at once
 };
 
 /// Claims from one source, runs handlers, settles, keeps house. This thread is the one that claims; stop()

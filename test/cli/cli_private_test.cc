@@ -149,7 +149,8 @@ TEST_F(CliPrivate, UpRunsUntilCtrlCAndTheServerEndsWithIt) {
 }
 
 TEST_F(CliPrivate, StartIsRememberedWhereTheServersUserCannotLook) {
-  // As root: the server's user cannot enter, so the server's files go to a system folder. Else a plain project.
+  // As root: the server's user cannot enter, so the server's files go to a system folder. Else a plain
+  // project.
   const std::filesystem::path closed = folder_.path() / "closed";
   std::filesystem::create_directory(closed);
   std::filesystem::permissions(closed, std::filesystem::perms::owner_all);
@@ -235,6 +236,23 @@ TEST_F(CliPrivate, APortThatIsTaken) {
   const WeirResult result = run({"db", "start", "--port", std::to_string(holder.port())});
   EXPECT_EQ(result.status, 4);
   EXPECT_THAT(result.err, HasSubstr("port is in use"));
+}
+
+TEST_F(CliPrivate, TheDemoOfWorkersCountsItsEffectsAndLeavesNothing) {
+  const WeirResult result = run({"demo", "workers", "--events", "400", "--json"});
+  ASSERT_EQ(result.status, 0) << result.err << result.out;
+  const auto results = nlohmann::json::parse(result.out).at("results");
+  ASSERT_EQ(results.size(), 3U);
+  for (const auto& way : results) {
+    EXPECT_EQ(way.at("processed"), 400) << way;
+    EXPECT_EQ(way.at("lost"), 0) << way;
+  }
+  EXPECT_EQ(results.at(1).at("duplicates"), 0);
+  EXPECT_EQ(results.at(2).at("duplicates"), 0);
+  EXPECT_EQ(state(), "stopped") << "it was not up before";
+  ASSERT_EQ(run({"db", "start"}).status, 0);
+  EXPECT_EQ(run({"db", "psql", "--", "-XAtc", "select count(*) from pg_database where datname ~ 'demo'"}).out,
+            "0\n");
 }
 
 }  // namespace

@@ -27,17 +27,32 @@ TEST(CliWords, HelpShowsAllCommands) {
 Usage: weir COMMAND [OPTION]...
 
 Commands
-  weir up          start everything for this project and run until Ctrl-C
-  weir db start    start the project's private PostgreSQL and leave it running
-  weir db stop     stop the project's private PostgreSQL
-  weir db status   show the database: state, version, schema, how to connect
-  weir db url      print the database's URL, for other programs
-  weir db psql     open psql on the database
-  weir db migrate  bring the database's schema up to this program
-  weir consume     work through the rows of an existing table, with many workers and no row twice
-  weir doctor      check the database and the way to it, and say what to do
-  weir version     show the version of this program
-  weir help        show all commands, or the options and examples of one
+  weir up            start everything for this project and run until Ctrl-C
+  weir db start      start the project's private PostgreSQL and leave it running
+  weir db stop       stop the project's private PostgreSQL
+  weir db status     show the database: state, version, schema, how to connect
+  weir db url        print the database's URL, for other programs
+  weir db psql       open psql on the database
+  weir db migrate    bring the database's schema up to this program
+  weir worker        work on jobs with a command or with SQL, until Ctrl-C
+  weir job enqueue   add a job to a queue, or one for each line of standard input
+  weir job list      show jobs: those that run, wait, are due later, are dead or done
+  weir job show      show all about a job: where it is, why it waits, payload, error, result
+  weir job cancel    end jobs that wait, and ask those that run to stop
+  weir job retry     make jobs run now that are due later, or start again that are dead
+  weir job dead      show the dead letters: jobs that were given up, with their errors
+  weir job replay    start dead letters again: some, those of a queue, or all
+  weir job stats     show how many jobs each queue has, and how fast they are done
+  weir queue list    show queues and their settings
+  weir queue pause   let no job of these queues be begun
+  weir queue resume  go on with queues that were paused
+  weir queue set     change the settings of a queue
+  weir consume       work through the rows of an existing table, with many workers and no row twice
+  weir top           watch queues and workers in the terminal
+  weir demo workers  many workers on one table of events: without locks, with SKIP LOCKED, with Weir
+  weir doctor        check the database and the way to it, and say what to do
+  weir version       show the version of this program
+  weir help          show all commands, or the options and examples of one
 
 Options of every command
   -C, --project DIR       the project folder (default: the current folder)
@@ -79,8 +94,11 @@ TEST(CliWords, PsqlHasNoJson) {
 }
 
 TEST(CliWords, EveryCommandHasHelpWithExamples) {
-  for (const std::string path : {"up", "db start", "db stop", "db status", "db url", "db psql", "db migrate",
-                                 "consume", "doctor", "version", "help"}) {
+  for (const std::string path :
+       {"up",         "db start",     "db stop",    "db status",   "db url",       "db psql",   "db migrate",
+        "worker",     "job enqueue",  "job list",   "job show",    "job cancel",   "job retry", "job dead",
+        "job replay", "job stats",    "queue list", "queue pause", "queue resume", "queue set", "consume",
+        "top",        "demo workers", "doctor",     "version",     "help"}) {
     const WeirResult result = run_weir({"help", path});
     EXPECT_EQ(result.status, 0) << path;
     EXPECT_THAT(result.out, StartsWith("weir " + path + ": "));
@@ -108,7 +126,9 @@ struct Mistake {
 
 TEST(CliWords, MistakesAreToldWithWhatWasProbablyMeant) {
   const std::vector<Mistake> mistakes{
-      {{}, "no command was given", "One of: up, db, consume, doctor, version, help. See: weir help"},
+      {{},
+       "no command was given",
+       "One of: up, db, worker, job, queue, consume, top, demo, doctor, version, help. See: weir help"},
       {{"statsu"}, "unknown command 'statsu'", "All commands: weir help"},
       {{"docter"}, "unknown command 'docter'", "Did you mean 'doctor'? All commands: weir help"},
       {{"db"}, "db needs a command", "One of: start, stop, status, url, psql, migrate. See: weir help db"},

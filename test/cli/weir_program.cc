@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,6 +43,19 @@ Pipe make_terminal() {
   ::fcntl(master, F_SETFD, FD_CLOEXEC);
   ::fcntl(slave, F_SETFD, FD_CLOEXEC);
   return {UniqueFd(master), UniqueFd(slave)};
+}
+
+/// A file without a name: whatever its size, nobody has to write while the program reads.
+UniqueFd input_file(std::string_view text) {
+  UniqueFd file(::memfd_create("input", MFD_CLOEXEC));
+  if (!file.valid()) throw_errno("memfd_create");
+  while (!text.empty()) {
+    const ssize_t wrote = ::write(file.get(), text.data(), text.size());
+    if (wrote <= 0) throw_errno("write");
+    text.remove_prefix(static_cast<std::size_t>(wrote));
+  }
+  ::lseek(file.get(), 0, SEEK_SET);
+  return file;
 }
 
 exec::Command command_for(const std::vector<std::string>& words, const WeirSetup& setup) {
@@ -81,9 +95,10 @@ std::string weir_binary() {
 WeirProgram::WeirProgram(const std::vector<std::string>& words, const WeirSetup& setup) {
   Pipe out = setup.terminal ? make_terminal() : make_pipe();
   Pipe err = setup.terminal ? Pipe{} : make_pipe();
-  const UniqueFd nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const UniqueFd nothing = input_file(setup.input);
+  const int in_end = setup.keyboard ? out.write.get() : nothing.get();
   const int err_end = setup.terminal ? out.write.get() : err.write.get();
-  pid_ = exec::spawn_child(command_for(words, setup), {nothing.get(), out.write.get(), err_end});
+  pid_ = exec::spawn_child(command_for(words, setup), {in_end, out.write.get(), err_end});
   out_fd_ = std::move(out.read);
   err_fd_ = std::move(err.read);
 }
@@ -92,6 +107,11 @@ WeirProgram::~WeirProgram() {
   if (reaped_) return;
   ::kill(pid_, SIGKILL);
   ::waitpid(pid_, nullptr, 0);
+}
+
+void WeirProgram::type(std::string_view keys) const {
+  if (::write(out_fd_.get(), keys.data(), keys.size()) != static_cast<ssize_t>(keys.size()))
+    throw_errno("write");
 }
 
 void WeirProgram::signal(int number) const { ::kill(pid_, number); }

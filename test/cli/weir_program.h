@@ -17,7 +17,9 @@ namespace weir::test {
 struct WeirSetup {
   std::map<std::string, std::optional<std::string>> env{};
   std::filesystem::path folder = "/";
+  std::string input{};    ///< what stands on standard input
   bool terminal = false;  ///< standard output and error are one terminal, 80 columns wide
+  bool keyboard = false;  ///< with `terminal`: standard input is it, too
 };
 
 /// The program under test while it runs, as a user has it before them. Killed at the end of the scope.
@@ -32,6 +34,8 @@ class WeirProgram {
   std::string wait_for(std::string_view text);
   /// The same on standard error.
   std::string wait_for_error(std::string_view text);
+  /// Presses keys of the terminal.
+  void type(std::string_view keys) const;
   void signal(int number) const;
   /// Its exit status once it has ended by itself; -N after signal N. Throws when it does not end.
   int wait_end();

@@ -197,5 +197,25 @@ TEST(Fnv1a, MatchesThePublishedVectors) {
   EXPECT_EQ(fnv1a("bar", fnv1a("foo")), fnv1a("foobar")) << "in pieces";
 }
 
+TEST(Text, DurationsAreAWholeNumberAndAUnit) {
+  using namespace std::chrono_literals;
+  EXPECT_EQ(parse_duration("250ms"), 250ms);
+  EXPECT_EQ(parse_duration("0s"), 0s);
+  EXPECT_EQ(parse_duration("5m"), 5min);
+  EXPECT_EQ(parse_duration("2h"), 2h);
+  EXPECT_EQ(parse_duration("7d"), 168h);
+  EXPECT_EQ(parse_duration("106751d"), 106751 * 24h);
+  for (const char* const bad :
+       {"", "5", "s", "-1s", "1.5s", "1 s", "1S", "5min", "106752d", "99999999999999999999s"})
+    EXPECT_EQ(parse_duration(bad), std::nullopt) << bad;
+}
+
+TEST(Text, CountsHaveCommas) {
+  EXPECT_EQ(human_count(0), "0");
+  EXPECT_EQ(human_count(999), "999");
+  EXPECT_EQ(human_count(-1000), "-1,000");
+  EXPECT_EQ(human_count(1234567), "1,234,567");
+}
+
 }  // namespace
 }  // namespace weir

@@ -1,6 +1,4 @@
 #include <atomic>
-#include <filesystem>
-#include <fstream>
 #include <memory>
 #include <sstream>
 
@@ -13,6 +11,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/database.h"
+#include "cli/sql_argument.h"
 #include "cli/term/terminal.h"
 #include "exec/command.h"
 #include "queue/adopt_catalog.h"
@@ -48,21 +47,6 @@ queue::AdoptRequest request_of(const Arguments& given) {
           .where = given.value("where").value_or(""),
           .columns = split(given.value("columns")),
           .failed = given.value("failed").value_or("")};
-}
-
-/// What stands in the file of that name, else the text itself.
-std::string sql_of(const std::string& file_or_text) {
-  std::error_code failure;
-  if (!std::filesystem::is_regular_file(file_or_text, failure)) {
-    if (file_or_text.ends_with(".sql"))
-      throw Error(ExitCode::usage, fmt::format("there is no file {} (--sql)", printable(file_or_text)));
-    return file_or_text;
-  }
-  std::ifstream file(file_or_text);
-  std::string text(std::istreambuf_iterator<char>(file), {});
-  if (!file.good() && !file.eof())
-    throw Error(ExitCode::usage, fmt::format("{} cannot be read (--sql)", printable(file_or_text)));
-  return text;
 }
 
 class Consuming {
@@ -162,7 +146,7 @@ class Consuming {
 
   work::HandlerFactory handlers(const queue::Adopted& adopted) const {
     if (const auto sql = given_.value("sql")) {
-      return [text = sql_of(*sql)] {
+      return [text = read_sql_argument(*sql)] {
         return std::make_unique<work::SqlHandler>(work::SqlOptions{.sql = text, .relation = "weir_batch"});
       };
     }

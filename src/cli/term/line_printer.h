@@ -22,6 +22,9 @@ class LinePrinter {
   LinePrinter& operator=(const LinePrinter&) = delete;
   ~LinePrinter() { clear(); }
 
+  /// Whether a step costs no line, so that one may come often.
+  [[nodiscard]] bool overprints() const noexcept { return mode_ == Mode::overprint; }
+
   /// What is being done from now on, such as "starting PostgreSQL".
   void step(std::string_view text);
   /// A line that stays.

@@ -169,12 +169,17 @@ INSERT INTO weir.job_progress AS g (job_id, share, note) SELECT * FROM unnest(:j
 ON CONFLICT (job_id) DO UPDATE SET share = excluded.share, note = excluded.note, updated_at = clock_timestamp();
 
 -- name: report_queue_stats(process int8, queues int4[], done int8[], failed int8[], dead int8[], running int8[])
-INSERT INTO weir.queue_stats AS s (queue_id, process_id, done, failed, dead, running)
-SELECT t.queue_id, :process, t.done, t.failed, t.dead, t.running
+-- Reports come every five seconds at least while anything happens: after a pause the rate is that of the last five.
+INSERT INTO weir.queue_stats AS s (queue_id, process_id, done, failed, dead, running, done_rate, failed_rate)
+SELECT t.queue_id, :process, t.done, t.failed, t.dead, t.running, t.done / 5.0, t.failed / 5.0
   FROM unnest(:queues::int4[], :done::int8[], :failed::int8[], :dead::int8[], :running::int8[])
          t(queue_id, done, failed, dead, running)
 ON CONFLICT (queue_id, process_id) DO UPDATE
    SET done = excluded.done, failed = excluded.failed, dead = excluded.dead, running = excluded.running,
+       done_rate = (excluded.done - s.done)
+                   / greatest(0.1, least(5, extract(epoch FROM clock_timestamp() - s.updated_at))),
+       failed_rate = (excluded.failed - s.failed)
+                     / greatest(0.1, least(5, extract(epoch FROM clock_timestamp() - s.updated_at))),
        updated_at = clock_timestamp();
 
 -- name: fold_queue_stats()

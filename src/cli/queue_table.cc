@@ -1,0 +1,73 @@
+#include "cli/queue_table.h"
+
+#include <cmath>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "cli/term/table.h"
+
+namespace weir::cli {
+namespace {
+
+using nlohmann::ordered_json;
+
+ordered_json to_json(const queue::Counted& counted) {
+  return {{"count", counted.count}, {"more", counted.more}};
+}
+
+double rounded(double rate) { return std::round(rate * 10) / 10; }
+
+}  // namespace
+
+std::string rate_text(double rate) {
+  if (rate < 0.05) return "";
+  if (rate < 10) return fmt::format("{:.1f}/s", rate);
+  return human_count(std::llround(rate)) + "/s";
+}
+
+std::string queues_text(const std::vector<queue::QueueFigures>& queues, const Paint& paint) {
+  const auto right = Table::Align::right;
+  Table table({{"queue"},
+               {"waiting", right},
+               {"running", right},
+               {"later", right},
+               {"dead", right},
+               {"done", right},
+               {"done/s", right},
+               {"failed/s", right},
+               {"oldest", right}});
+  for (const queue::QueueFigures& queue : queues) {
+    const std::string name = queue.paused ? queue.name + " (paused)" : queue.name;
+    const bool any_dead = queue.dead.count > 0;
+    table.add({Table::Cell(name, queue.paused ? Color::yellow : Color::plain), queue.waiting.text(),
+               human_count(queue.running), queue.later.text(),
+               Table::Cell(queue.dead.text(), any_dead ? Color::red : Color::plain), human_count(queue.done),
+               rate_text(queue.done_rate), Table::Cell(rate_text(queue.failed_rate), Color::red),
+               queue.oldest ? human_duration(*queue.oldest) : ""});
+  }
+  return table.render(paint);
+}
+
+ordered_json queues_json(const std::vector<queue::QueueFigures>& queues) {
+  ordered_json all = ordered_json::array();
+  for (const queue::QueueFigures& queue : queues) {
+    const auto oldest =
+        queue.oldest ? ordered_json(std::chrono::duration<double>(*queue.oldest).count()) : ordered_json();
+    all.push_back({{"queue", queue.name},
+                   {"paused", queue.paused},
+                   {"waiting", to_json(queue.waiting)},
+                   {"running", queue.running},
+                   {"later", to_json(queue.later)},
+                   {"dead", to_json(queue.dead)},
+                   {"done", queue.done},
+                   {"failed", queue.failed},
+                   {"done_per_second", rounded(queue.done_rate)},
+                   {"failed_per_second", rounded(queue.failed_rate)},
+                   {"oldest_seconds", oldest}});
+  }
+  return all;
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,118 @@
+#include "queue/intake.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "schema/queries.h"
+#include "work/json_members.h"
+
+namespace weir::queue {
+namespace {
+
+constexpr std::size_t kBatchJobs = 1000;
+constexpr std::size_t kBatchBytes = std::size_t{4} << 20U;
+
+std::optional<std::int64_t> to_ms(const std::optional<Duration>& span) {
+  return span ? std::optional<std::int64_t>(*span / std::chrono::milliseconds(1)) : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::string> find_payload_problem(std::string_view json) {
+  if (find_invalid_utf8(json)) return "it is not UTF-8";
+  if (!nlohmann::json::accept(json)) return "it is not JSON";
+  return work::find_jsonb_fault(json);
+}
+
+std::int64_t enqueue_one(pg::Session& session, const JobSpec& spec, std::string_view payload) {
+  const auto answer =
+      session.run<sql::Enqueue>(spec.queue, pg::JsonView{payload}, spec.kind, std::int32_t{spec.priority},
+                                spec.run_at, to_ms(spec.delay), spec.max_attempts, spec.unique_key,
+                                to_ms(spec.unique_for), spec.if_exists, spec.limit_key, spec.deadline);
+  return answer.one().id;
+}
+
+WallTime read_time(pg::Session& session, std::string_view what, const std::string& text) {
+  try {
+    const auto answer = session.run<sql::ReadTime>(text);
+    if (const auto time = answer.one().at) return *time;
+  } catch (const pg::Error& error) {
+    if (error.kind() != pg::ErrorKind::server) throw;
+  }
+  throw Error(ExitCode::usage, fmt::format("{} is '{}', which is no time", what, printable(text)),
+              "Write it with its zone, such as '2026-12-24 08:00+01'.");
+}
+
+Intake::Intake(pg::Session& session, JobSpec spec, std::optional<std::int64_t> commit_every)
+    : session_(session), spec_(std::move(spec)), commit_every_(commit_every) {}
+
+void Intake::add(std::int64_t line, std::string payload) {
+  if (const auto problem = find_payload_problem(payload)) {
+    throw Error(ExitCode::failed,
+                fmt::format("line {}: the payload cannot be used: {}; {}", line, *problem, kept()),
+                "Each line is the JSON of one job.");
+  }
+  if (payloads_.empty()) first_line_ = line;
+  last_line_ = line;
+  bytes_ += payload.size();
+  payloads_.push_back(std::move(payload));
+  const auto held = sent_ + static_cast<std::int64_t>(payloads_.size());
+  const bool commit_due = commit_every_ && held >= *commit_every_;
+  if (commit_due || payloads_.size() >= kBatchJobs || bytes_ >= kBatchBytes) send();
+  if (commit_due) commit();
+}
+
+std::int64_t Intake::finish() {
+  if (!payloads_.empty()) send();
+  commit();
+  return committed_;
+}
+
+std::string Intake::kept() const {
+  if (committed_ == 0) return "nothing was enqueued";
+  return fmt::format("the {} before were enqueued, up to line {}", human_count(committed_), committed_line_);
+}
+
+void Intake::send() {
+  if (!transaction_) transaction_.emplace(session_);
+  std::vector<pg::JsonView> payloads;
+  payloads.reserve(payloads_.size());
+  for (const std::string& payload : payloads_) payloads.push_back({payload});
+  const auto note = [&](const auto& rows) {
+    if (rows.empty()) return;
+    if (!first_id_) first_id_ = rows[0].id;
+    last_id_ = rows[rows.size() - 1].id;
+  };
+  try {
+    if (spec_.limit_key || spec_.deadline) {
+      note(session_.run<sql::EnqueueEach>(spec_.queue, payloads, spec_.kind, std::int32_t{spec_.priority},
+                                          spec_.run_at, to_ms(spec_.delay), spec_.max_attempts,
+                                          spec_.limit_key, spec_.deadline));
+    } else {
+      note(session_.run<sql::EnqueueMany>(spec_.queue, payloads, spec_.kind, std::int32_t{spec_.priority},
+                                          spec_.run_at, to_ms(spec_.delay), spec_.max_attempts));
+    }
+  } catch (const pg::Error& error) {
+    if (error.kind() != pg::ErrorKind::server) throw;
+    throw Error(ExitCode::failed, fmt::format("lines {} to {} were refused: {}; {}", first_line_, last_line_,
+                                              error.what(), kept()));
+  }
+  sent_ += static_cast<std::int64_t>(payloads_.size());
+  payloads_.clear();
+  bytes_ = 0;
+}
+
+void Intake::commit() {
+  if (!transaction_) return;
+  transaction_->commit();
+  transaction_.reset();
+  committed_ += sent_;
+  sent_ = 0;
+  committed_line_ = last_line_;
+}
+
+}  // namespace weir::queue

@@ -1,0 +1,288 @@
+// Jobs, queues and workers from the command line.
+#include <csignal>
+#include <fstream>
+
+#include <gtest/gtest.h>
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+#include "schema/migrator.h"
+#include "support/database.h"
+#include "support/waiting.h"
+#include "weir_program.h"
+
+namespace weir::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using Words = std::vector<std::string>;
+using nlohmann::json;
+
+/// Acknowledges all.
+constexpr const char* kGood =
+    R"(while read -r line; do case $line in '{"end":'*) echo '{"ack":"all"}' ;; esac; done)";
+/// Gives every job up.
+constexpr const char* kBad =
+    R"(while read -r line; do case $line in '{"end":'*) ;; *) id=${line#'{"id":"'}; id=${id%%'"'*};
+       echo "{\"id\":\"$id\",\"discard\":\"no way\"}" ;; esac; done)";
+
+class CliJobs : public PgTest {
+ protected:
+  void SetUp() override {
+    PgTest::SetUp();
+    pg::Session session = this->session();
+    schema::migrate(session);
+  }
+
+  [[nodiscard]] WeirSetup setup(const std::string& input = "") const {
+    return {.env = {{"DATABASE_URL", url()}}, .folder = folder_.path(), .input = input};
+  }
+  WeirResult run(const Words& words, const std::string& input = "") const {
+    return run_weir(words, setup(input));
+  }
+  json document(Words words) const {
+    words.emplace_back("--json");
+    return json::parse(run(words).out);
+  }
+  std::string enqueue(Words words) const {
+    words.insert(words.begin(), {"job", "enqueue"});
+    const WeirResult result = run(words);
+    EXPECT_EQ(result.status, 0) << result.err;
+    return result.out.substr(0, result.out.find('\n'));
+  }
+  std::int64_t count(const std::string& from) const {
+    return session().execute("SELECT count(*) FROM " + from)[0].get<std::int64_t>(0);
+  }
+  WeirResult work(const std::string& queue, const std::string& script) const {
+    return run({"worker", "--queue", queue, "--once", "--", "sh", "-c", script});
+  }
+
+  ScratchFolder folder_{"jobs"};
+};
+
+TEST_F(CliJobs, AJobIsShownWithAllThatIsKnownOfIt) {
+  const std::string id = enqueue({"q", R"({"to":"ada"})", "--kind", "mail", "--priority=-3", "--max-attempts",
+                                  "2", "--limit-key", "ada"});
+  const json job = document({"job", "show", id});
+  EXPECT_EQ(job.at("id"), id);
+  EXPECT_EQ(job.at("state"), "waiting");
+  EXPECT_EQ(job.at("kind"), "mail");
+  EXPECT_EQ(job.at("priority"), -3);
+  EXPECT_EQ(job.at("max_attempts"), 2);
+  EXPECT_EQ(job.at("limit_key"), "ada");
+  EXPECT_EQ(job.at("payload").at("to"), "ada");
+  EXPECT_THAT(job.at("reason").get<std::string>(), HasSubstr("no worker listens"));
+  EXPECT_THAT(run({"job", "show", id}).out, HasSubstr("\npayload\n  {\"to\": \"ada\"}\n"));
+  EXPECT_EQ(run({"job", "show", "4711"}).status, 1);
+
+  run({"queue", "pause", "q"});
+  EXPECT_THAT(document({"job", "show", id}).at("reason").get<std::string>(),
+              HasSubstr("weir queue resume q"));
+}
+
+TEST_F(CliJobs, AUniqueKeyAnswersTheJobThatHasIt) {
+  const std::string id = enqueue({"q", "1", "--unique", "k", "--delay", "1h"});
+  EXPECT_EQ(enqueue({"q", "2", "--unique", "k"}), id);
+  EXPECT_EQ(document({"job", "show", id}).at("state"), "later");
+  EXPECT_EQ(enqueue({"q", "3", "--unique", "k", "--if-exists", "replace"}), id);
+  EXPECT_EQ(document({"job", "show", id}).at("payload"), 3);
+  EXPECT_EQ(document({"job", "show", id}).at("state"), "waiting");
+}
+
+TEST_F(CliJobs, LinesOfStandardInputAreJobsAllOrNone) {
+  std::string lines;
+  for (int i = 1; i <= 2500; ++i) lines += "{\"n\":" + std::to_string(i) + "}\n";
+  EXPECT_EQ(run({"job", "enqueue", "q", "-"}, lines).out, "2,500 jobs enqueued in q\n");
+  EXPECT_EQ(count("weir.job"), 2500);
+
+  const WeirResult bad = run({"job", "enqueue", "q", "-"}, lines + "\n{oops}\n{}\n");
+  EXPECT_EQ(bad.status, 1);
+  EXPECT_THAT(
+      bad.err,
+      HasSubstr("weir: line 2502: the payload cannot be used: it is not JSON; nothing was enqueued\n"));
+  EXPECT_EQ(count("weir.job"), 2500);
+
+  const WeirResult batches = run({"job", "enqueue", "q", "-", "--batch", "1000"}, lines + "{oops}\n");
+  EXPECT_EQ(batches.status, 1);
+  EXPECT_THAT(batches.err, HasSubstr("the 2,000 before were enqueued, up to line 2000"));
+  EXPECT_EQ(count("weir.job"), 4500);
+}
+
+TEST_F(CliJobs, ARefusedLineIsToldAndNothingIsKept) {
+  const WeirResult result = run({"job", "enqueue", "q", "-", "--json"}, "1\n\"a\\u0000b\"\n");
+  EXPECT_EQ(result.status, 1);
+  EXPECT_THAT(json::parse(result.out).at("error").at("message").get<std::string>(), HasSubstr("line 2: "));
+  EXPECT_EQ(count("weir.job"), 0);
+}
+
+TEST_F(CliJobs, AWorkerDoesThemAndItsFiguresStay) {
+  run({"job", "enqueue", "q", "--count", "300"});
+  const WeirResult result = work("q", kGood);
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("300 done, 0 failed, 0 dead, in "));
+  const json queue = document({"job", "stats"}).at("queues").at(0);
+  EXPECT_EQ(queue.at("done"), 300);
+  EXPECT_EQ(queue.at("waiting").at("count"), 0);
+}
+
+TEST_F(CliJobs, WhatWasGivenUpIsSeenAndReplayed) {
+  const std::string id = enqueue({"q"});
+  EXPECT_EQ(work("q", kBad).status, 1);
+  const json dead = document({"job", "dead"}).at("jobs");
+  ASSERT_EQ(dead.size(), 1U);
+  EXPECT_EQ(dead.at(0).at("id"), id);
+  EXPECT_EQ(dead.at(0).at("error"), "no way");
+
+  EXPECT_EQ(run({"job", "replay", id, "4711"}).status, 1);
+  EXPECT_EQ(document({"job", "show", id}).at("state"), "waiting");
+  EXPECT_EQ(work("q", kBad).status, 1);
+  EXPECT_EQ(document({"job", "replay", "--queue", "q"}).at("replayed"), 1);
+  EXPECT_EQ(work("q", kGood).status, 0);
+  EXPECT_EQ(document({"job", "list"}).at("jobs").size(), 0U);
+}
+
+TEST_F(CliJobs, RetryAndCancelSayWhatBecameOfEachJob) {
+  const std::string later = enqueue({"q", "1", "--delay", "1h"});
+  const std::string waiting = enqueue({"q", "2"});
+  const json retried = document({"job", "retry", later, waiting, "4711"});
+  EXPECT_EQ(retried.at("ok"), false);
+  EXPECT_EQ(retried.at("jobs").at(0).at("outcome"), "retried");
+  EXPECT_EQ(retried.at("jobs").at(1).at("outcome"), "waiting");
+  EXPECT_EQ(retried.at("jobs").at(2).at("outcome"), "missing");
+  EXPECT_EQ(count("weir.job"), 2);
+
+  EXPECT_EQ(run({"job", "cancel", later}).out, "job " + later + " cancelled\n");
+  EXPECT_EQ(run({"job", "cancel", later}).status, 1);
+  EXPECT_EQ(count("weir.job"), 1);
+}
+
+TEST_F(CliJobs, ListsShowOneStateOneQueueOneKind) {
+  enqueue({"a", "1", "--kind", "x"});
+  enqueue({"a", "1", "--delay", "1h"});
+  enqueue({"b", "1", "--kind", "x"});
+  EXPECT_EQ(document({"job", "list"}).at("jobs").size(), 3U);
+  EXPECT_EQ(document({"job", "list", "--state", "later"}).at("jobs").size(), 1U);
+  EXPECT_EQ(document({"job", "list", "--queue", "a"}).at("jobs").size(), 2U);
+  EXPECT_EQ(document({"job", "list", "--queue", "a", "--kind", "x"}).at("jobs").size(), 1U);
+  const json cut = document({"job", "list", "--limit", "2"});
+  EXPECT_EQ(cut.at("jobs").size(), 2U);
+  EXPECT_EQ(cut.at("more"), true);
+}
+
+TEST_F(CliJobs, SqlWorksInTheTransactionOfTheJobs) {
+  session().execute("CREATE TABLE public.effect (n int8 PRIMARY KEY)");
+  std::string lines;
+  for (int i = 1; i <= 500; ++i) lines += std::to_string(i) + "\n";
+  run({"job", "enqueue", "q", "-"}, lines);
+  const Words words{"worker", "--queue", "q",
+                    "--once", "--sql",   "INSERT INTO effect SELECT (payload #>> '{}')::int8 FROM weir_job"};
+  const WeirResult result = run(words);
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_EQ(count("public.effect"), 500);
+
+  run({"queue", "set", "q", "max_running=1"});
+  const WeirResult limited = run(words);
+  EXPECT_EQ(limited.status, 2);
+  EXPECT_THAT(limited.err, HasSubstr("a queue with a limit cannot be worked on in transactional mode"));
+}
+
+TEST_F(CliJobs, SigtermDrainsAWorkerAndHandsBackNothingThatWasDone) {
+  WeirProgram worker({"worker", "--queue", "q", "--json", "--", "sh", "-c", kGood}, setup());
+  worker.wait_for("\"started\"");
+  run({"job", "enqueue", "q", "--count", "100"});
+  test::wait_until([&] { return count("weir.job") + count("weir.job_claim") == 0; }, "the jobs");
+  worker.signal(SIGTERM);
+  EXPECT_EQ(worker.wait_end(), 0);
+  EXPECT_THAT(worker.out(), AllOf(HasSubstr("\"draining\""), HasSubstr("\"done\":100")));
+  EXPECT_EQ(count("weir.process"), 0);
+}
+
+TEST_F(CliJobs, TopIsAPageThatQEnds) {
+  enqueue({"letters"});
+  WeirSetup on_terminal = setup();
+  on_terminal.terminal = true;
+  on_terminal.keyboard = true;
+  WeirProgram top({"top"}, on_terminal);
+  top.wait_for("letters");
+  top.type("q");
+  EXPECT_EQ(top.wait_end(), 0);
+  EXPECT_THAT(top.out(), AllOf(HasSubstr("\x1b[?1049h"), HasSubstr("\x1b[?1049l")));
+
+  const json page = document({"top", "--once"});
+  EXPECT_EQ(page.at("queues").at(0).at("queue"), "letters");
+  EXPECT_EQ(page.at("workers").size(), 0U);
+  WeirProgram lines({"top", "--json", "--interval", "100ms"}, setup());
+  lines.wait_for("letters");
+  lines.signal(SIGINT);
+  EXPECT_EQ(lines.wait_end(), 0);
+}
+
+TEST_F(CliJobs, QueueSettingsAreWordsThatAreCheckedTogether) {
+  const json set = document({"queue", "set", "q", "rate=10/m", "max_attempts=3", "keep=7", "relaxed=on"});
+  const json queue = set.at("queues").at(0);
+  EXPECT_EQ(queue.at("rate").at("jobs"), 10);
+  EXPECT_EQ(queue.at("rate").at("seconds"), 60.0);
+  EXPECT_EQ(queue.at("max_attempts"), 3);
+  EXPECT_EQ(queue.at("keep_days"), 7);
+  EXPECT_EQ(queue.at("relaxed"), true);
+  EXPECT_EQ(run({"queue", "set", "q", "rate=none", "max_attempts=no"}).status, 2);
+  EXPECT_EQ(document({"queue", "list", "q"}).at("queues").at(0), queue);
+  EXPECT_TRUE(document({"queue", "set", "q", "rate=none"}).at("queues").at(0).at("rate").is_null());
+}
+
+TEST_F(CliJobs, MistakesAreTold) {
+  enqueue({"letters"});
+  std::ofstream(folder_.path() / "plain.txt") << "text";
+  struct Mistake {
+    Words words;
+    std::string message;
+  };
+  const std::vector<Mistake> mistakes{
+      {{"queue", "pause", "leters"}, "there is no queue 'leters'\n  Did you mean 'letters'?"},
+      {{"queue", "set", "q", "backof=1s"}, "a queue has no setting 'backof'\n  Did you mean 'backoff'?"},
+      {{"queue", "set", "q"}, "nothing to set was named"},
+      {{"queue", "set", "q", "backoff=2h", "backoff_cap=1h"}, "backoff_cap (1h) is less than backoff (2h)"},
+      {{"job", "list", "--state", "ded"},
+       "--state is 'ded', which is none of: running, waiting, later, dead"},
+      {{"job", "show", "x1"}, "'x1' is not the id of a job"},
+      {{"job", "replay"}, "which jobs?"},
+      {{"job", "enqueue", "q", "{oops}"}, "the payload cannot be used: it is not JSON ({oops})"},
+      {{"job", "enqueue", std::string(101, 'q')}, "cannot be the name of a queue"},
+      {{"job", "enqueue", "q", "--at", "whenever"}, "--at is 'whenever', which is no time"},
+      {{"job", "enqueue", "q", "--delay", "5"}, "--delay is '5', which is not a time from"},
+      {{"job", "enqueue", "q", "--if-exists", "ignore"}, "--if-exists needs --unique"},
+      {{"worker"}, "what is to be done with the jobs?"},
+      {{"worker", "--sql", "x", "--", "cat"}, "--sql and a command exclude one another"},
+      {{"worker", "--sql", "nowhere.sql"}, "--sql: there is no file nowhere.sql"},
+      {{"worker", "--", "./plain.txt"}, "cannot run ./plain.txt: it is not an executable file"},
+      {{"worker", "--", "no-such-program"}, "cannot run no-such-program: it is not on PATH"},
+      {{"demo", "workers"}, "weir demo workers is for the project's private PostgreSQL"},
+  };
+  for (const Mistake& mistake : mistakes) {
+    const WeirResult result = run(mistake.words);
+    SCOPED_TRACE(::testing::PrintToString(mistake.words));
+    EXPECT_EQ(result.status, mistake.words.front() == "demo" ? 5 : 2);
+    EXPECT_THAT(result.err, HasSubstr(mistake.message));
+    EXPECT_EQ(result.out, "");
+  }
+  EXPECT_EQ(count("weir.queue"), 1) << "a mistake makes no queue";
+}
+
+TEST_F(CliJobs, WithoutTheSchemaTheyNameTheRemedy) {
+  session().execute("DROP SCHEMA weir CASCADE");
+  for (const Words& words : {Words{"job", "enqueue", "q"},
+                             {"job", "list"},
+                             {"queue", "list"},
+                             {"top", "--once"},
+                             {"worker", "--", "cat"}}) {
+    const WeirResult result = run(words);
+    EXPECT_EQ(result.status, 4) << words.front();
+    EXPECT_THAT(result.err,
+                AllOf(HasSubstr("this database has no schema weir yet"), HasSubstr("weir db migrate")));
+  }
+}
+
+}  // namespace
+}  // namespace weir::test
