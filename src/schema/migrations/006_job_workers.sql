@@ -103,6 +103,14 @@ BEGIN
      WHERE NOT EXISTS (SELECT FROM weir.process p WHERE p.id = k.worker_id AND NOT p.dead)
      ORDER BY k.worker_id, k.number LIMIT max_claims FOR UPDATE SKIP LOCKED
   LOOP
+    -- What somebody asked to stop has stopped.
+    SELECT rescued + count(*) INTO rescued
+      FROM (SELECT array_agg(j.seq) AS seqs, array_agg('cancelled'::text) AS actions, array_agg(0::int8) AS delays,
+                   array_agg(NULL::text) AS texts
+              FROM unnest(c.jobs) j JOIN weir.job_cancel x ON x.job_id = j.id) s,
+           weir.settle_jobs(c.worker_id, c.number, s.seqs, s.actions, s.delays, s.texts);
+    SELECT k.settled INTO c.settled FROM weir.job_claim k WHERE k.worker_id = c.worker_id AND k.number = c.number;
+    CONTINUE WHEN NOT FOUND;
     WITH item AS MATERIALIZED (
       SELECT j.* FROM unnest(c.jobs) j WHERE j.seq <> ALL (c.settled)
     ), back AS (
