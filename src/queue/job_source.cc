@@ -1,6 +1,7 @@
 #include "queue/job_source.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "pg/error.h"
 #include "pg/transaction.h"
@@ -179,7 +180,7 @@ void JobSource::finish_taken(pg::Session& session, JobClaim& claim,
     return;
   }
   // A claim of nobody: it is gone before anybody else could see it. No process has a number below zero.
-  const std::int64_t nobody = -session.backend_pid();
+  const std::int64_t nobody = -std::abs(std::int64_t{session.backend_pid()});  // a pooler says any number
   TakenColumns columns(claim);
   session.run<sql::AdoptTakenJobs>(nobody, claim.number(), claim.settings().id, kLane, columns.seqs,
                                    columns.ids, columns.priorities, columns.attempts, columns.max_attempts,
@@ -349,6 +350,7 @@ std::size_t JobSource::write(pg::Session& session, std::int64_t worker, std::int
 }
 
 void JobSource::be_durable(pg::Session& session, bool durable) {
+  if (!session.keeps_state()) return;
   const bool relaxed = relaxed_session_ == session.backend_pid();
   if (relaxed == !durable) return;
   session.set("synchronous_commit", durable ? "on" : "off");

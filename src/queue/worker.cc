@@ -21,10 +21,7 @@ WorkConnector connector_for_work(std::shared_ptr<const pg::Connector> connector)
 
 Worker::Worker(std::shared_ptr<const pg::Connector> connector, work::HandlerFactory factory,
                WorkerOptions options)
-    : connector_(std::move(connector)),
-      factory_(std::move(factory)),
-      options_(std::move(options)),
-      process_(connector_, {.name = work::process_name(), .lease = options_.lease}) {}
+    : connector_(std::move(connector)), factory_(std::move(factory)), options_(std::move(options)) {}
 
 Worker::~Worker() { stop(); }
 
@@ -47,20 +44,22 @@ void Worker::start() {
                                .once = options_.once};
   if (!at.can_be_woken)
     options.longest_sleep = std::min<Duration>(options.longest_sleep, std::chrono::seconds(1));
-  process_.start();
+  process_ = std::make_unique<work::Process>(
+      at.connector, work::Process::Options{.name = work::process_name(), .lease = options_.lease});
+  process_->start();
   source_ = std::move(source);
   if (options_.delivery == Delivery::leased) {
-    leased_ = std::make_unique<work::Runtime>(at.connector, process_, *source_, factory_, options);
+    leased_ = std::make_unique<work::Runtime>(at.connector, *process_, *source_, factory_, options);
   } else {
     transactional_ =
-        std::make_unique<TransactionRuntime>(at.connector, process_, *source_, factory_, options);
+        std::make_unique<TransactionRuntime>(at.connector, *process_, *source_, factory_, options);
   }
   try {
     runtime()->start();
   } catch (...) {
     leased_.reset();
     transactional_.reset();
-    process_.stop();
+    process_->stop();
     throw;
   }
 }
@@ -75,7 +74,7 @@ TestSignal<int>& Worker::asleep() noexcept { return leased_ ? leased_->asleep : 
 void Worker::stop() noexcept {
   const MutexLock lock(mutex_);
   if (runtime() != nullptr) runtime()->stop();
-  process_.stop();
+  if (process_) process_->stop();
   leased_.reset();
   transactional_.reset();
 }

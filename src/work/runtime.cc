@@ -71,6 +71,7 @@ void Runtime::fetch(const std::stop_token& stop) {
     } catch (const std::exception& error) {
       if (stop.stop_requested()) return;
       log::warn("claiming failed", {{"source", source_.name()}, {"error", error.what()}});
+      bed_.leave();  // it may be lost too, and would say so in here
       wait_until(now() + backoff_delay(kRetry, ++failures, random_unit()), false, stop);
     }
   }
@@ -204,7 +205,7 @@ pg::Session& Runtime::session(const Life& life, const std::stop_token& stop) {
     session_.reset();
     session_.emplace(connector_->connect(pg::Role::poll, life.session_id(), {.stop = stop}));
     // A claim that is lost in a crash of the server is a repeat, and what was done under it is refused.
-    session_->set("synchronous_commit", "off");
+    if (session_->keeps_state()) session_->set("synchronous_commit", "off");
     session_life_ = life.id();
   }
   session_->set_stop(stop);

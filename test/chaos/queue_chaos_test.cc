@@ -109,6 +109,16 @@ class QueueChaosTest : public ::testing::Test {
     });
   }
 
+  /// A thread of a worker that ended is as bad as a worker that ended.
+  void expect_that_no_service_ended() const {
+    for (std::size_t i = 0; i < kProcesses; ++i) {
+      std::ifstream log(log_of(i));
+      for (std::string line; std::getline(log, line);) {
+        EXPECT_EQ(line.find("service ended"), std::string::npos) << "worker " << i << ": " << line;
+      }
+    }
+  }
+
   /// Every second one works transactionally, two of four through the gate.
   void start(std::size_t index) {
     const bool gated = index / 2 % 2 == 1;
@@ -232,9 +242,12 @@ TEST_F(QueueChaosTest, EveryJobIsDoneAndNoLateOutcomeIsAccepted) {
     ADD_FAILURE() << error.what() << ": " << count("weir.job") << " wait, " << count("weir.job_later")
                   << " are due later, " << count("weir.job_claim") << " claims";
   }
+  // Who declared a process dead may have died himself before he buried it: that takes another half a minute.
+  test::wait_until([&] { return count("weir.process") == kProcesses; }, "the dead to be buried", 60s);
   for (const pid_t worker : workers_) ::kill(worker, SIGTERM);
   for (pid_t& worker : workers_) EXPECT_EQ(test::status_of(std::exchange(worker, 0)), 0);
   expect_nothing_left();
+  expect_that_no_service_ended();
 
   const fs::path final_state = folder_.path() / "final";
   {

@@ -21,7 +21,7 @@ BEGIN
   SELECT q.keep_days IS NOT NULL INTO keeps FROM weir.queue q WHERE q.id = c.queue_id;
 
   WITH item AS MATERIALIZED (
-    SELECT j.*, o.action, o.delay_ms, left(o.text, 100000) AS text, o.action IN ('done', 'cancelled') AS ends_well
+    SELECT j.*, o.action, o.delay_ms, CASE o.action WHEN 'done' THEN o.text ELSE left(o.text, 100000) END AS text, o.action IN ('done', 'cancelled') AS ends_well
       FROM unnest(c.jobs) j
       JOIN unnest(seqs, actions::weir.job_action[], delays_ms, texts) o(seq, action, delay_ms, text) USING (seq)
      WHERE j.seq <> ALL (c.settled)
@@ -73,6 +73,10 @@ BEGIN
   ELSIF accepted IS NOT NULL THEN
     UPDATE weir.job_claim k SET settled = k.settled || accepted
      WHERE k.worker_id = process AND k.number = claim;
+  END IF;
+  -- What is handed back waits again, and those who sleep have not heard of it.
+  IF 'back' = ANY (actions) THEN
+    PERFORM weir.wake_queue(c.queue_id);
   END IF;
   RETURN QUERY SELECT unnest(accepted);
 END $$;
@@ -325,6 +329,10 @@ DECLARE
   part   text;
   changed int4 := 0;
 BEGIN
+  -- One at a time: two would make the same partition.
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('weir.keep_job_history', 0)) THEN
+    RETURN 0;
+  END IF;
   FOR day IN SELECT today + n FROM generate_series(-1, 7) n LOOP
     part := 'job_done_' || to_char(day, 'YYYYMMDD');
     IF to_regclass('weir.' || part) IS NULL THEN
@@ -339,8 +347,12 @@ BEGIN
      WHERE i.inhparent = 'weir.job_done'::regclass AND c.relname ~ '^job_done_\d{8}$'
        AND to_date(right(c.relname, 8), 'YYYYMMDD') < oldest
   LOOP
-    EXECUTE format('DROP TABLE weir.%I', part);
-    changed := changed + 1;
+    BEGIN
+      EXECUTE format('DROP TABLE weir.%I', part);
+      changed := changed + 1;
+    EXCEPTION WHEN lock_not_available THEN
+      NULL;  -- somebody reads history: what was made stays, and this one goes the next time
+    END;
   END LOOP;
   RETURN changed;
 END $$;

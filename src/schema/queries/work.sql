@@ -30,7 +30,8 @@ SELECT id FROM gone;
 
 -- name: hang_up_for(process int8) -> (ended bool)
 -- Ends the sessions that a dead process may still have: it may be frozen, asleep with its locks held. Only where we may.
-SELECT pg_terminate_backend(a.pid) AS ended
+-- Waits for their end a while: who is woken next has to see what they gave up.
+SELECT pg_terminate_backend(a.pid, 1000) AS ended
   FROM pg_catalog.pg_stat_activity a
  WHERE a.application_name ~ ('^weir:[a-z]+:p' || :process::int8 || '$') AND a.usename = current_user
    AND a.pid <> pg_backend_pid();
