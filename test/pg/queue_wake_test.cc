@@ -90,7 +90,12 @@ TEST_P(WakeTest, EveryJobIsStartedAtOnceWhateverItsProducerAndTheSleepersDo) {
       test::wait_until([&] { return calls == i; }, "the job");
       longest = std::max<Duration>(longest, std::chrono::steady_clock::now() - committed);
     }) << "round "
-       << i << ", producer " << static_cast<int>(how);
+       << i << ", producer " << static_cast<int>(how) << ", calls " << calls << ", jobs that wait "
+       << count("weir.job") << ", asleep " << count("pg_locks WHERE locktype = 'advisory'") << ", sessions: "
+       << text(
+              "SELECT string_agg(concat_ws(' ', application_name, state, left(query, 60)), '; ') FROM "
+              "pg_stat_activity "
+              "WHERE application_name LIKE 'weir:%'");
   }
   fmt::print("longest wait for a start: {} ms\n", longest / 1ms);
   one->stop();

@@ -50,9 +50,10 @@ SELECT count(pg_advisory_lock_shared(weir.sleep_key(t)) IS NULL) + count(pg_advi
   FROM unnest(:topics::text[]) t;
 
 -- name: undecided_from() -> (xid text)
--- Once the locks are held, and in a statement of its own: the first transaction id that was not given out. Whoever
--- enqueued without seeing the sleeper has a lower one.
-SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS xid;
+-- Once the locks are held, and in a statement of its own: an id above all that were given out. Whoever enqueued without
+-- seeing the sleeper has a lower one. A snapshot's xmax does not serve: it is the first that has not ended, and those
+-- that run may be above it.
+SELECT pg_current_xact_id()::text AS xid;
 
 -- name: all_decided(before text) -> (decided bool)
 -- Whether every transaction below that id has ended. What they wrote is seen by a claim that begins after this.
