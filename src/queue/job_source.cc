@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <deque>
 
+#include "base/text.h"
 #include "pg/error.h"
 #include "pg/transaction.h"
 #include "queue/marked_claim.h"
@@ -19,6 +21,17 @@ constexpr std::size_t kMostTopics = 8;
 constexpr std::size_t kMostAskedOneByOne = 4;
 
 Duration from_ms(std::int64_t ms) { return std::chrono::milliseconds(ms); }
+
+/// A reason may be anything that an exception says; the server takes UTF-8 without NUL.
+std::string as_text(std::string_view reason) {
+  std::string text;
+  while (!reason.empty()) {
+    const std::size_t length = utf8_length(reason);
+    text += length == 0 || reason.front() == '\0' ? std::string_view("?") : reason.substr(0, length);
+    reason.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return text;
+}
 
 /// The jobs of a claim as the columns of one statement.
 struct TakenColumns {
@@ -293,6 +306,7 @@ std::size_t JobSource::settle_parts(pg::Session& session, std::int64_t worker, J
   std::vector<std::string_view> actions;
   std::vector<std::int64_t> delays;
   std::vector<std::optional<std::string_view>> texts;
+  std::deque<std::string> reasons;
   QueueCounts::Counts counts;
   const WallTime now = std::chrono::time_point_cast<WallTime::duration>(std::chrono::system_clock::now());
   for (const work::Settlement* part : parts) {
@@ -305,8 +319,11 @@ std::size_t JobSource::settle_parts(pg::Session& session, std::int64_t worker, J
       seqs.push_back(claim.jobs()[part->first + i].seq);
       actions.push_back(to_string(decision.action));
       delays.push_back(decision.delay / std::chrono::milliseconds(1));
-      texts.push_back(outcome.text().empty() ? std::nullopt
-                                             : std::optional<std::string_view>(outcome.text()));
+      texts.push_back(
+          outcome.text().empty()
+              ? std::nullopt
+              : std::optional<std::string_view>(
+                    outcome.is_done() ? outcome.text() : reasons.emplace_back(as_text(outcome.text()))));
       --counts.running;
       counts.done += decision.action == Action::done ? 1 : 0;
       counts.failed += decision.action == Action::later || decision.action == Action::dead ? 1 : 0;
