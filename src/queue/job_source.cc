@@ -19,6 +19,8 @@ constexpr std::int16_t kLane = 0;
 /// A worker of more queues than this sleeps for all there are: a lock for each would be too much.
 constexpr std::size_t kMostTopics = 8;
 constexpr std::size_t kMostAskedOneByOne = 4;
+/// Between two looks for what is due, where nothing is known to be due sooner.
+constexpr Duration kKeepInterval = std::chrono::seconds(5);
 
 Duration from_ms(std::int64_t ms) { return std::chrono::milliseconds(ms); }
 
@@ -331,6 +333,12 @@ std::size_t JobSource::settle_parts(pg::Session& session, std::int64_t worker, J
     }
   }
   const std::size_t accepted = write(session, worker, claim.number(), seqs, actions, delays, texts);
+  const bool soon =
+      std::any_of(actions.begin(), actions.end(),
+                  [](std::string_view action) { return action.starts_with("later"); }) &&
+      *std::min_element(delays.begin(), delays.end()) < kKeepInterval / std::chrono::milliseconds(1);
+  // In a transaction nobody sees it yet.
+  if (soon && !session.in_transaction()) keep_soon();
   forget_cancels(claim, parts);
   counts_.add(claim.settings().id, counts);
   return seqs.size() - accepted;
@@ -407,7 +415,7 @@ void JobSource::rescue(pg::Session& session) {
 }
 
 Duration JobSource::keep(pg::Session& session, const work::Life& life) {
-  Duration next = std::chrono::seconds(5);
+  Duration next = kKeepInterval;
   promote(session, next);
   counts_.report(session, life.id());
   const SteadyTime now = std::chrono::steady_clock::now();

@@ -46,6 +46,8 @@ class JobSource final : public work::ClaimSource {
   std::shared_ptr<JobClaim> take(pg::Session& session, Taker& taker, std::size_t wanted) const;
   /// Writes what is to be written of them within the same transaction. Any thread.
   void finish_taken(pg::Session& session, JobClaim& claim, const std::vector<work::Outcome>& outcomes);
+  /// After its transaction, where a job is to be tried again: what is due soon is looked for.
+  void promote_soon() const { keep_soon(); }
   [[nodiscard]] bool has_limits() const;
 
   [[nodiscard]] QueueCounts& counts() noexcept { return counts_; }

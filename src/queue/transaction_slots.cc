@@ -34,6 +34,8 @@ class Slot {
     const auto outcomes = run_taken(session, handler_, *claim, hard_);
     source_.finish_taken(session, *claim, outcomes);
     transaction.commit();
+    if (std::any_of(outcomes.begin(), outcomes.end(), [](const auto& outcome) { return !outcome.is_done(); }))
+      source_.promote_soon();
     const Duration span = std::chrono::steady_clock::now() - began;
     size_.took(claim->items().size(), span);
     if (span > kTooLong) {
