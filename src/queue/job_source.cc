@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <deque>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "pg/error.h"
 #include "pg/transaction.h"
@@ -87,6 +88,13 @@ std::shared_ptr<const QueueSettings> to_settings(const sql::QueueSettings::Row& 
 JobSource::JobSource(std::vector<std::string> queues, pg::Session& session) : names_(std::move(queues)) {
   for (const std::string& name : names_) session.run<sql::MakeQueue>(name);
   reload(session);
+  try {
+    // Before the first outcome: nobody may have worked for longer than the partitions were made ahead.
+    keep_history(session);
+  } catch (const pg::Error& error) {
+    if (error.kind() == pg::ErrorKind::connect || !session.is_open()) throw;
+    log::warn("history could not be made ahead; it is tried again", {{"error", error.what()}});
+  }
 }
 
 void JobSource::reload(pg::Session& session) {
@@ -438,16 +446,20 @@ void JobSource::promote(pg::Session& session, Duration& next) {
   }
 }
 
+void JobSource::keep_history(pg::Session& session) {
+  pg::Transaction transaction(session);
+  transaction.set_local("lock_timeout", "200ms");
+  session.run<sql::KeepJobHistory>();
+  transaction.commit();
+}
+
 void JobSource::clean_up(pg::Session& session) {
   session.run<sql::FoldQueueStats>();
   const SteadyTime now = std::chrono::steady_clock::now();
   if (now < hourly_due_) return;
   hourly_due_ = now + std::chrono::hours(1);
   session.run<sql::ForgetOldKeys>();
-  pg::Transaction transaction(session);
-  transaction.set_local("lock_timeout", "200ms");
-  session.run<sql::KeepJobHistory>();
-  transaction.commit();
+  keep_history(session);
   session.run<sql::ForgetOldJobs>(10000);
 }
 

@@ -78,6 +78,7 @@ class JobSource final : public work::ClaimSource {
   void be_durable(pg::Session& session, bool durable);
 
   void promote(pg::Session& session, Duration& next);
+  static void keep_history(pg::Session& session);
   void clean_up(pg::Session& session);
 
   const std::vector<std::string> names_;

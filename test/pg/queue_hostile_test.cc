@@ -213,5 +213,17 @@ TEST_F(LimitsTest, HistoryIsMadeAheadOnceAndDroppedWhenNobodyKeepsIt) {
   EXPECT_EQ(count("pg_inherits WHERE inhparent = 'weir.job_done'::regclass"), 9);
 }
 
+TEST_F(LimitsTest, AfterALongPauseHistoryHasItsPartitionsBeforeTheFirstJobEnds) {
+  functions_["count"] = [](const JobContext&) { return Outcome::done(); };
+  enqueue_many("q", 10);
+  session().execute("UPDATE weir.queue SET keep_days = 1");
+  session().execute_script(
+      "DO $$ DECLARE p text; BEGIN FOR p IN SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = "
+      "'weir.job_done'::regclass LOOP EXECUTE 'DROP TABLE ' || p; END LOOP; END $$");
+  work_off({.queues = {"q"}});
+  EXPECT_EQ(count("weir.job_done"), 10);
+  EXPECT_EQ(count("weir.job_dead"), 0);
+}
+
 }  // namespace
 }  // namespace weir::queue
