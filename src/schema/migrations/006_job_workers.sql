@@ -244,7 +244,8 @@ BEGIN
       SELECT l.ctid AS tid FROM weir.job_later l WHERE l.run_at <= now()
        ORDER BY l.run_at LIMIT wanted FOR UPDATE SKIP LOCKED
     ), gone AS (
-      DELETE FROM weir.job_later l USING due WHERE l.ctid = due.tid RETURNING l.*
+      -- An array: joined, a plan made before the flood reads the whole table.
+      DELETE FROM weir.job_later l WHERE l.ctid = ANY (ARRAY(SELECT d.tid FROM due d)) RETURNING l.*
     ), back AS (
       INSERT INTO weir.job (created_at, queue_id, lane, priority, attempt, max_attempts, kind, payload, own_id,
                             deadline_at, unique_key, limit_key, error)
