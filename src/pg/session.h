@@ -71,6 +71,9 @@ class Session {
   /// False when the server has hung up on this idle session.
   [[nodiscard]] bool still_alive();
   [[nodiscard]] bool in_transaction() const noexcept;
+  /// Whether what is set in it holds for its next statement, and for nobody else's: not behind a transaction
+  /// pooler.
+  [[nodiscard]] bool keeps_state() const noexcept { return options_.prepare; }
   [[nodiscard]] int backend_pid() const noexcept { return wire_.backend_pid(); }
   [[nodiscard]] int server_version() const noexcept { return wire_.server_version(); }
   [[nodiscard]] std::string_view server_setting(const char* name) const noexcept {
@@ -80,7 +83,8 @@ class Session {
 
   /// What NOTIFY has sent to this session and was read already; it waits for nothing.
   std::optional<Notification> next_notification();
-  /// Waits, outside of any statement, until the server says something of its own accord. Throws when it has gone.
+  /// Waits, outside of any statement, until the server says something of its own accord. Throws when it has
+  /// gone.
   WaitEnd wait_readable(const Limit& limit, Wakeup& wakeup);
 
   /// Prepares it now instead of at its first use.

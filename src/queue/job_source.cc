@@ -1,7 +1,11 @@
 #include "queue/job_source.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <deque>
 
+#include "base/log.h"
+#include "base/text.h"
 #include "pg/error.h"
 #include "pg/transaction.h"
 #include "queue/marked_claim.h"
@@ -16,8 +20,21 @@ constexpr std::int16_t kLane = 0;
 /// A worker of more queues than this sleeps for all there are: a lock for each would be too much.
 constexpr std::size_t kMostTopics = 8;
 constexpr std::size_t kMostAskedOneByOne = 4;
+/// Between two looks for what is due, where nothing is known to be due sooner.
+constexpr Duration kKeepInterval = std::chrono::seconds(5);
 
 Duration from_ms(std::int64_t ms) { return std::chrono::milliseconds(ms); }
+
+/// A reason may be anything that an exception says; the server takes UTF-8 without NUL.
+std::string as_text(std::string_view reason) {
+  std::string text;
+  while (!reason.empty()) {
+    const std::size_t length = utf8_length(reason);
+    text += length == 0 || reason.front() == '\0' ? std::string_view("?") : reason.substr(0, length);
+    reason.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return text;
+}
 
 /// The jobs of a claim as the columns of one statement.
 struct TakenColumns {
@@ -71,6 +88,13 @@ std::shared_ptr<const QueueSettings> to_settings(const sql::QueueSettings::Row& 
 JobSource::JobSource(std::vector<std::string> queues, pg::Session& session) : names_(std::move(queues)) {
   for (const std::string& name : names_) session.run<sql::MakeQueue>(name);
   reload(session);
+  try {
+    // Before the first outcome: nobody may have worked for longer than the partitions were made ahead.
+    keep_history(session);
+  } catch (const pg::Error& error) {
+    if (error.kind() == pg::ErrorKind::connect || !session.is_open()) throw;
+    log::warn("history could not be made ahead; it is tried again", {{"error", error.what()}});
+  }
 }
 
 void JobSource::reload(pg::Session& session) {
@@ -182,7 +206,7 @@ void JobSource::finish_taken(pg::Session& session, JobClaim& claim,
     return;
   }
   // A claim of nobody: it is gone before anybody else could see it. No process has a number below zero.
-  const std::int64_t nobody = -session.backend_pid();
+  const std::int64_t nobody = -std::abs(std::int64_t{session.backend_pid()});  // a pooler says any number
   TakenColumns columns(claim);
   session.run<sql::AdoptTakenJobs>(nobody, claim.number(), claim.settings().id, kLane, columns.seqs,
                                    columns.ids, columns.priorities, columns.attempts, columns.max_attempts,
@@ -295,6 +319,7 @@ std::size_t JobSource::settle_parts(pg::Session& session, std::int64_t worker, J
   std::vector<std::string_view> actions;
   std::vector<std::int64_t> delays;
   std::vector<std::optional<std::string_view>> texts;
+  std::deque<std::string> reasons;
   QueueCounts::Counts counts;
   const WallTime now = std::chrono::time_point_cast<WallTime::duration>(std::chrono::system_clock::now());
   for (const work::Settlement* part : parts) {
@@ -307,8 +332,11 @@ std::size_t JobSource::settle_parts(pg::Session& session, std::int64_t worker, J
       seqs.push_back(claim.jobs()[part->first + i].seq);
       actions.push_back(to_string(decision.action));
       delays.push_back(decision.delay / std::chrono::milliseconds(1));
-      texts.push_back(outcome.text().empty() ? std::nullopt
-                                             : std::optional<std::string_view>(outcome.text()));
+      texts.push_back(
+          outcome.text().empty()
+              ? std::nullopt
+              : std::optional<std::string_view>(
+                    outcome.is_done() ? outcome.text() : reasons.emplace_back(as_text(outcome.text()))));
       --counts.running;
       counts.done += decision.action == Action::done ? 1 : 0;
       counts.failed += decision.action == Action::later || decision.action == Action::dead ? 1 : 0;
@@ -316,6 +344,12 @@ std::size_t JobSource::settle_parts(pg::Session& session, std::int64_t worker, J
     }
   }
   const std::size_t accepted = write(session, worker, claim.number(), seqs, actions, delays, texts);
+  const bool soon =
+      std::any_of(actions.begin(), actions.end(),
+                  [](std::string_view action) { return action.starts_with("later"); }) &&
+      *std::min_element(delays.begin(), delays.end()) < kKeepInterval / std::chrono::milliseconds(1);
+  // In a transaction nobody sees it yet.
+  if (soon && !session.in_transaction()) keep_soon();
   forget_cancels(claim, parts);
   counts_.add(claim.settings().id, counts);
   return seqs.size() - accepted;
@@ -352,6 +386,7 @@ std::size_t JobSource::write(pg::Session& session, std::int64_t worker, std::int
 }
 
 void JobSource::be_durable(pg::Session& session, bool durable) {
+  if (!session.keeps_state()) return;
   const bool relaxed = relaxed_session_ == session.backend_pid();
   if (relaxed == !durable) return;
   session.set("synchronous_commit", durable ? "on" : "off");
@@ -391,7 +426,7 @@ void JobSource::rescue(pg::Session& session) {
 }
 
 Duration JobSource::keep(pg::Session& session, const work::Life& life) {
-  Duration next = std::chrono::seconds(5);
+  Duration next = kKeepInterval;
   promote(session, next);
   counts_.report(session, life.id());
   const SteadyTime now = std::chrono::steady_clock::now();
@@ -414,16 +449,20 @@ void JobSource::promote(pg::Session& session, Duration& next) {
   }
 }
 
+void JobSource::keep_history(pg::Session& session) {
+  pg::Transaction transaction(session);
+  transaction.set_local("lock_timeout", "200ms");
+  session.run<sql::KeepJobHistory>();
+  transaction.commit();
+}
+
 void JobSource::clean_up(pg::Session& session) {
   session.run<sql::FoldQueueStats>();
   const SteadyTime now = std::chrono::steady_clock::now();
   if (now < hourly_due_) return;
   hourly_due_ = now + std::chrono::hours(1);
   session.run<sql::ForgetOldKeys>();
-  pg::Transaction transaction(session);
-  transaction.set_local("lock_timeout", "200ms");
-  session.run<sql::KeepJobHistory>();
-  transaction.commit();
+  keep_history(session);
   session.run<sql::ForgetOldJobs>(10000);
 }
 

@@ -46,6 +46,8 @@ class JobSource final : public work::ClaimSource {
   std::shared_ptr<JobClaim> take(pg::Session& session, Taker& taker, std::size_t wanted, bool thorough) const;
   /// Writes what is to be written of them within the same transaction. Any thread.
   void finish_taken(pg::Session& session, JobClaim& claim, const std::vector<work::Outcome>& outcomes);
+  /// After its transaction, where a job is to be tried again: what is due soon is looked for.
+  void promote_soon() const { keep_soon(); }
   [[nodiscard]] bool has_limits() const;
 
   [[nodiscard]] QueueCounts& counts() noexcept { return counts_; }
@@ -77,6 +79,7 @@ class JobSource final : public work::ClaimSource {
   void be_durable(pg::Session& session, bool durable);
 
   void promote(pg::Session& session, Duration& next);
+  static void keep_history(pg::Session& session);
   void clean_up(pg::Session& session);
 
   const std::vector<std::string> names_;

@@ -12,6 +12,9 @@ work::Outcome call(const JobFunction& function, const JobContext& context) {
     // In a transaction a failed statement fails the rest of it too: that is for whoever owns the transaction.
     if (context.session != nullptr) throw;
     return work::Outcome::failed(error.what());
+  } catch (...) {
+    if (context.session != nullptr) throw;
+    return work::Outcome::failed("the handler threw something that is no exception");
   }
 }
 

@@ -23,7 +23,9 @@ TransactionRuntime::TransactionRuntime(std::shared_ptr<const pg::Connector> conn
       options_(options),
       keeper_(*connector_, process_, source_, [](const std::vector<std::int64_t>& /*ids*/) {}),
       idle_({.longest = options.longest_sleep, .can_be_woken = options.can_be_woken}),
-      bed_(*connector_, source.topics()) {}
+      bed_(*connector_, source.topics()) {
+  source_.on_keep_soon([this] { keeper_.poke(); });
+}
 
 void TransactionRuntime::hurry() noexcept {
   hurry_ = true;
@@ -62,11 +64,14 @@ bool TransactionRuntime::look(TransactionSlots& slots, const std::stop_token& st
   const bool decided = lying && bed_.decided();
   const bool last_look = decided || options_.once;
   if (slots.round(false, stop) || (last_look && slots.round(true, stop))) {
+    woken_ = false;
     idle_.found_work();
     bed_.get_up();
     return true;
   }
   if (stop.stop_requested()) return true;
+  // Woken for nothing: it may be due in a moment, and that is the keeper's to see.
+  if (std::exchange(woken_, false)) keeper_.poke();
   if (options_.once && slots.all_wait() && nothing_left(stop)) return false;
   const work::Idle::Action action = idle_.found_nothing(lying, decided);
   if (action.step == work::Idle::Step::lie_down) {
@@ -75,7 +80,8 @@ bool TransactionRuntime::look(TransactionSlots& slots, const std::stop_token& st
   }
   if (action.step == work::Idle::Step::sleep) asleep.emit(0);
   const SteadyTime until = std::chrono::steady_clock::now() + action.pause;
-  while (!stop.stop_requested() && std::chrono::steady_clock::now() < until && !bed_.heard().wake) {
+  while (!stop.stop_requested() && std::chrono::steady_clock::now() < until &&
+         !(woken_ = bed_.heard().wake)) {
     bed_.wait(Deadline(until), stop, room_);
   }
   return true;

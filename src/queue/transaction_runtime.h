@@ -50,6 +50,7 @@ class TransactionRuntime final : public ThreadService {
   work::Keeper keeper_;
   work::Idle idle_;
   work::Bed bed_;
+  bool woken_ = false;  ///< and has not found what for
 };
 
 }  // namespace weir::queue

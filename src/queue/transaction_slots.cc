@@ -6,34 +6,14 @@
 #include "base/backoff.h"
 #include "base/log.h"
 #include "pg/transaction.h"
+#include "queue/take_size.h"
 #include "queue/taken_batch.h"
 
 namespace weir::queue {
 namespace {
 
 constexpr BackoffPolicy kRetry{.base = std::chrono::milliseconds(20), .cap = std::chrono::seconds(5)};
-/// A transaction should be about so long: long enough to pay for its commit, short enough not to hold up
-/// vacuum.
-constexpr Duration kAimedAt = std::chrono::milliseconds(50);
 constexpr Duration kTooLong = std::chrono::seconds(5);
-
-/// How many jobs to take at once, by how long they took of late.
-class TakeSize {
- public:
-  explicit TakeSize(std::size_t most) : most_(most), size_(std::min<std::size_t>(most, 10)) {}
-  [[nodiscard]] std::size_t next() const noexcept { return size_; }
-  void took(std::size_t jobs, Duration span) noexcept {
-    if (jobs == 0) return;
-    const Duration each = std::max<Duration>(span / static_cast<Duration::rep>(jobs), Duration(1));
-    const auto fitting = static_cast<std::size_t>(kAimedAt / each);
-    // At most doubled: one quick batch proves little.
-    size_ = std::clamp<std::size_t>(std::min(fitting, size_ * 2), 1, most_);
-  }
-
- private:
-  std::size_t most_;
-  std::size_t size_;
-};
 
 /// One slot's session, transaction after transaction.
 class Slot {
@@ -55,6 +35,8 @@ class Slot {
     const auto outcomes = run_taken(session, handler_, *claim, hard_);
     source_.finish_taken(session, *claim, outcomes);
     transaction.commit();
+    if (std::any_of(outcomes.begin(), outcomes.end(), [](const auto& outcome) { return !outcome.is_done(); }))
+      source_.promote_soon();
     const Duration span = std::chrono::steady_clock::now() - began;
     size_.took(claim->items().size(), span);
     if (span > kTooLong) {

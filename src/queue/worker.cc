@@ -21,10 +21,7 @@ WorkConnector connector_for_work(std::shared_ptr<const pg::Connector> connector)
 
 Worker::Worker(std::shared_ptr<const pg::Connector> connector, work::HandlerFactory factory,
                WorkerOptions options)
-    : connector_(std::move(connector)),
-      factory_(std::move(factory)),
-      options_(std::move(options)),
-      process_(connector_, {.name = work::process_name(), .lease = options_.lease}) {}
+    : connector_(std::move(connector)), factory_(std::move(factory)), options_(std::move(options)) {}
 
 Worker::~Worker() { stop(); }
 
@@ -48,20 +45,22 @@ void Worker::start() {
                                .most_in_batch = options_.most_in_batch};
   if (!at.can_be_woken)
     options.longest_sleep = std::min<Duration>(options.longest_sleep, std::chrono::seconds(1));
-  process_.start();
+  process_ = std::make_unique<work::Process>(
+      at.connector, work::Process::Options{.name = work::process_name(), .lease = options_.lease});
+  process_->start();
   source_ = std::move(source);
   if (options_.delivery == Delivery::leased) {
-    leased_ = std::make_unique<work::Runtime>(at.connector, process_, *source_, factory_, options);
+    leased_ = std::make_unique<work::Runtime>(at.connector, *process_, *source_, factory_, options);
   } else {
     transactional_ =
-        std::make_unique<TransactionRuntime>(at.connector, process_, *source_, factory_, options);
+        std::make_unique<TransactionRuntime>(at.connector, *process_, *source_, factory_, options);
   }
   try {
     runtime()->start();
   } catch (...) {
     leased_.reset();
     transactional_.reset();
-    process_.stop();
+    process_->stop();
     throw;
   }
 }
@@ -79,7 +78,7 @@ void Worker::stop() noexcept {
     runtime()->stop();
     report_counts();
   }
-  process_.stop();
+  if (process_) process_->stop();
   leased_.reset();
   transactional_.reset();
 }
@@ -89,7 +88,7 @@ void Worker::report_counts() noexcept {
     // No waiting for a life that was lost: its counts are of no matter then.
     std::stop_source now;
     now.request_stop();
-    const auto life = process_.life(now.get_token());
+    const auto life = process_->life(now.get_token());
     if (!life) return;
     pg::Session session =
         connector_->connect(pg::Role::api, life->session_id(), pg::Limit::within(std::chrono::seconds(5)));

@@ -55,8 +55,8 @@ class Worker final : public Service {
   };
   [[nodiscard]] Stats stats() const;
 
-  /// For tests.
-  [[nodiscard]] work::Process& process() noexcept { return process_; }
+  /// For tests; once it was started.
+  [[nodiscard]] work::Process& process() noexcept { return *process_; }
   [[nodiscard]] TestSignal<int>& asleep() noexcept;
 
  private:
@@ -68,7 +68,7 @@ class Worker final : public Service {
   std::shared_ptr<const pg::Connector> connector_;
   work::HandlerFactory factory_;
   WorkerOptions options_;
-  work::Process process_;
+  std::unique_ptr<work::Process> process_;
   mutable Mutex mutex_;
   std::unique_ptr<JobSource> source_;
   std::unique_ptr<work::Runtime> leased_;

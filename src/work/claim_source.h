@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -83,6 +84,17 @@ class ClaimSource {
   /// Promotion, clean-up, figures: called about as often as it asks for. Answers when it wants to be called
   /// again.
   virtual Duration keep(pg::Session& session, const Life& life) = 0;
+
+  /// Of the runtime: called by a source that wants keep() now, from any thread.
+  void on_keep_soon(std::function<void()> poke) { keep_soon_ = std::move(poke); }
+
+ protected:
+  void keep_soon() const {
+    if (keep_soon_) keep_soon_();
+  }
+
+ private:
+  std::function<void()> keep_soon_;
 };
 
 }  // namespace weir::work

@@ -77,11 +77,12 @@ std::optional<SteadyTime> Inbox::stop_overdue(SteadyTime now) {
 
 void Inbox::stop_items(const std::vector<std::int64_t>& ids) {
   {
+    // Whatever does not run is on its way to: it waits here, a slot has just taken it, or its claim is not
+    // handed out yet.
     const MutexLock lock(mutex_);
-    for (const Portion& portion : waiting_) {
-      for (const Item& item : portion.items()) {
-        if (std::find(ids.begin(), ids.end(), item.id) != ids.end()) unwanted_.insert(item.id);
-      }
+    unwanted_.insert(ids.begin(), ids.end());
+    for (const Running* running : running_) {
+      for (const Item& item : running->portion_.items()) unwanted_.erase(item.id);
     }
   }
   stop_those([&](const Running& running) {

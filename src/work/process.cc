@@ -46,7 +46,7 @@ void Process::run(const std::stop_token& stop, const std::function<void()>& read
     try {
       pg::Session session = connector_->connect(pg::Role::recovery, options_.name, {.stop = stop});
       // An id that a crash of the server took back would be given out again.
-      session.set("synchronous_commit", "on");
+      if (session.keeps_state()) session.set("synchronous_commit", "on");
       const SteadyTime asked_at = std::chrono::steady_clock::now();
       const auto answer = session.run<sql::RegisterProcess>(options_.name, in_ms(options_.lease));
       const std::int64_t id = answer.one().id;

@@ -34,7 +34,9 @@ Runtime::Runtime(std::shared_ptr<const pg::Connector> connector, Process& proces
       keeper_(*connector_, process_, source_,
               [this](const std::vector<std::int64_t>& ids) { inbox_.stop_items(ids); }),
       idle_({.longest = options.longest_sleep, .can_be_woken = options.can_be_woken}),
-      bed_(*connector_, source.topics()) {}
+      bed_(*connector_, source.topics()) {
+  source_.on_keep_soon([this] { keeper_.poke(); });
+}
 
 Runtime::~Runtime() { stop(); }
 
@@ -71,6 +73,7 @@ void Runtime::fetch(const std::stop_token& stop) {
     } catch (const std::exception& error) {
       if (stop.stop_requested()) return;
       log::warn("claiming failed", {{"source", source_.name()}, {"error", error.what()}});
+      bed_.leave();  // it may be lost too, and would say so in here
       wait_until(now() + backoff_delay(kRetry, ++failures, random_unit()), false, stop);
     }
   }
@@ -92,12 +95,15 @@ bool Runtime::look(const std::shared_ptr<Life>& life, const std::stop_token& sto
   if (!claim && last_look) claim = this->claim(life, wanted, true, stop);
   if (claim) {
     more_ = claim->items().size() >= wanted;
+    woken_ = false;
     idle_.found_work();
     bed_.get_up();
     hand_out(life, claim);
     return true;
   }
   more_ = false;
+  // Woken for nothing: it may be due in a moment, and that is the keeper's to see.
+  if (std::exchange(woken_, false)) keeper_.poke();
   if (options_.once && inbox_.in_flight() == 0 && !source_.has_more(session(*life, stop))) return false;
   rest(idle_.found_nothing(lying, decided), stop);
   return true;
@@ -178,6 +184,7 @@ void Runtime::wait_until(SteadyTime time, bool for_room, const std::stop_token& 
     bed_.wait(Deadline(std::min(time, overdue.value_or(time))), stop, room_);
     const Bed::Heard heard = bed_.heard();
     if (heard.cancel) keeper_.poke();
+    woken_ = woken_ || heard.wake;
     if (heard.wake || (for_room && inbox_.in_flight() < held)) return;
   }
 }
@@ -208,7 +215,7 @@ pg::Session& Runtime::session(const Life& life, const std::stop_token& stop) {
     session_.reset();
     session_.emplace(connector_->connect(pg::Role::poll, life.session_id(), {.stop = stop}));
     // A claim that is lost in a crash of the server is a repeat, and what was done under it is refused.
-    session_->set("synchronous_commit", "off");
+    if (session_->keeps_state()) session_->set("synchronous_commit", "off");
     session_life_ = life.id();
   }
   session_->set_stop(stop);

@@ -86,7 +86,8 @@ class Runtime final : public ThreadService {
   // Of the fetching thread.
   Idle idle_;
   Bed bed_;
-  bool more_ = false;  ///< the last claim left work behind
+  bool more_ = false;   ///< the last claim left work behind
+  bool woken_ = false;  ///< and has not found what for
   SteadyTime pass_on_due_{};
   std::optional<pg::Session> session_;
   std::int64_t session_life_ = 0;

@@ -8,10 +8,7 @@
 
 #include <gtest/gtest.h>
 
-#include "queue/kinds.h"
-#include "queue/worker.h"
-#include "schema/migrator.h"
-#include "support/database.h"
+#include "support/queue_test.h"
 #include "support/waiting.h"
 
 namespace weir::queue {
@@ -20,49 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 using work::Outcome;
 
-class WorkerTest : public test::PgTest {
- protected:
-  void SetUp() override {
-    PgTest::SetUp();
-    pg::Session session = this->session();
-    schema::migrate(session);
-  }
-
-  std::int64_t enqueue(const std::string& arguments) {
-    pg::Session session = this->session();
-    return session.execute("SELECT weir.enqueue(" + arguments + ")")[0].get<std::int64_t>(0);
-  }
-  void enqueue_many(const std::string& queue, int count) {
-    pg::Session session = this->session();
-    session.execute(
-        "SELECT count(*) FROM weir.enqueue_many($1, ARRAY(SELECT jsonb_build_object('n', n) FROM "
-        "generate_series(1, $2::int4) n), 'count')",
-        queue, count);
-  }
-  std::int64_t count(const std::string& from) {
-    pg::Session session = this->session();
-    return session.execute("SELECT count(*) FROM " + from)[0].get<std::int64_t>(0);
-  }
-  std::string text(const std::string& sql) {
-    pg::Session session = this->session();
-    return session.execute(sql)[0].get<std::string>(0);
-  }
-
-  std::unique_ptr<Worker> worker(WorkerOptions options) {
-    return std::make_unique<Worker>(
-        shared_connector(), [this] { return std::make_unique<Kinds>(functions_); }, std::move(options));
-  }
-  /// Works until nothing is left.
-  void work_off(WorkerOptions options) {
-    options.once = true;
-    const auto worker = this->worker(std::move(options));
-    worker->start();
-    worker->wait_until_finished({});
-    worker->stop();
-  }
-
-  Kinds::Functions functions_;
-};
+class WorkerTest : public test::QueueTest {};
 
 TEST_F(WorkerTest, EveryJobIsDoneOnceAndNothingIsLeft) {
   std::atomic<int> calls{0};
@@ -137,7 +92,7 @@ TEST_F(WorkerTest, ADeadProcesssJobsAreDoneByAnother) {
   };
   work_off({.queues = {"q"}});
   EXPECT_EQ(calls, 10);
-  EXPECT_EQ(count("weir.process"), 0);
+  EXPECT_EQ(count("weir.job_claim") + count("weir.process WHERE NOT dead"), 0);
 }
 
 TEST_F(WorkerTest, ALostLeaseStopsTheWorkAndItsOutcomeIsRefused) {

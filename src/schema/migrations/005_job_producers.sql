@@ -160,6 +160,9 @@ BEGIN
       IF if_exists = 'reschedule' THEN  -- the same job at another time
         kind := (taken.replaced).kind;
         priority := (taken.replaced).priority;
+        limit_key := (taken.replaced).limit_key;
+        max_attempts := coalesce(max_attempts, (taken.replaced).max_attempts);
+        deadline := coalesce(deadline, (taken.replaced).deadline_at);
         body := (taken.replaced).payload;
         IF body IS NULL THEN
           DELETE FROM weir.job_payload p WHERE p.id = new_id RETURNING p.payload INTO body;

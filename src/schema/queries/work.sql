@@ -30,7 +30,8 @@ SELECT id FROM gone;
 
 -- name: hang_up_for(process int8) -> (ended bool)
 -- Ends the sessions that a dead process may still have: it may be frozen, asleep with its locks held. Only where we may.
-SELECT pg_terminate_backend(a.pid) AS ended
+-- Waits for their end a while: who is woken next has to see what they gave up.
+SELECT pg_terminate_backend(a.pid, 1000) AS ended
   FROM pg_catalog.pg_stat_activity a
  WHERE a.application_name ~ ('^weir:[a-z]+:p' || :process::int8 || '$') AND a.usename = current_user
    AND a.pid <> pg_backend_pid();
@@ -49,8 +50,9 @@ SELECT count(pg_advisory_lock_shared(weir.sleep_key(t)) IS NULL) + count(pg_advi
   FROM unnest(:topics::text[]) t;
 
 -- name: undecided_from() -> (xid text)
--- Once the locks are held, and in a statement of its own: whoever enqueued without seeing the sleeper has a lower id.
--- A new id is taken for it, because the end of a snapshot (xmax) is only behind the newest transaction that has ended.
+-- Once the locks are held, and in a statement of its own: an id above all that were given out. Whoever enqueued without
+-- seeing the sleeper has a lower one. A snapshot's xmax does not serve: it is the first that has not ended, and those
+-- that run may be above it.
 SELECT pg_current_xact_id()::text AS xid;
 
 -- name: all_decided(before text) -> (decided bool)
