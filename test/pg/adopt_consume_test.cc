@@ -70,7 +70,7 @@ TEST_F(AdoptConsume, TheRowsComeInOrderWithWhatWasAskedFor) {
   wanted.set = {"processed_at=now()", "payload = payload || '!'"};
   wanted.where = "id > 10 -- not the first ten";
   std::vector<std::string> payloads;
-  queue::AdoptConsumer consumer(shared_connector(), adopted(wanted), handlers([&](work::Batch& batch) {
+  queue::AdoptConsumer consumer(consumers_connector(), adopted(wanted), handlers([&](work::Batch& batch) {
                                   EXPECT_LE(batch.items().size(), 7U);
                                   for (const auto& item : batch.items()) payloads.emplace_back(item.payload);
                                   insert_effects(batch);
@@ -116,7 +116,7 @@ TEST_F(AdoptConsume, OddTablesAreConsumedAsTheyStand) {
                                 .set = {"t = k1::text"},
                                 .failed = ""};
   std::atomic<int> handled = 0;
-  queue::AdoptConsumer consumer(shared_connector(), adopted(odd), handlers([&](work::Batch& batch) {
+  queue::AdoptConsumer consumer(consumers_connector(), adopted(odd), handlers([&](work::Batch& batch) {
                                   if (batch.items().size() > 1) throw std::runtime_error("one by one");
                                   ++handled;
                                   if (batch.items()[0].attempt == 1) throw std::runtime_error("once more");
@@ -169,10 +169,10 @@ TEST_F(AdoptConsume, WhereAColumnTakesErrorsTheRowIsSkippedFromThenOn) {
     }
     batch.settle_rest(Outcome::done());
   };
-  queue::AdoptConsumer consumer(shared_connector(), adopted(wanted), handlers(poison), {.once = true});
+  queue::AdoptConsumer consumer(consumers_connector(), adopted(wanted), handlers(poison), {.once = true});
   EXPECT_EQ(consumer.run({}).given_up, 5U);
   EXPECT_EQ(number("SELECT count(*) FROM events WHERE NOT processed AND error = 'bad\\x0arow'"), 5);
-  queue::AdoptConsumer again(shared_connector(), adopted(wanted), handlers(poison), {.once = true});
+  queue::AdoptConsumer again(consumers_connector(), adopted(wanted), handlers(poison), {.once = true});
   const AdoptFigures figures = again.run({});
   EXPECT_EQ(figures.done + figures.given_up, 0U);
 }
@@ -302,7 +302,7 @@ TEST_F(AdoptConsume, SqlOfTheUserWorksOnWeirBatch) {
       "INSERT INTO effect SELECT (payload->>'id')::bigint FROM weir_batch; "
       "SELECT 1 / (77 - (payload->>'id')::bigint) FROM weir_batch";
   queue::AdoptConsumer consumer(
-      shared_connector(), adopted(),
+      consumers_connector(), adopted(),
       [&] {
         return std::make_unique<work::SqlHandler>(work::SqlOptions{.sql = sql, .relation = "weir_batch"});
       },

@@ -71,7 +71,7 @@ class RunningConsumer {
 
 TEST_F(AdoptTrigger, AnInsertWakesASleepingConsumer) {
   make(Shape::partitioned);
-  RunningConsumer consumer(shared_connector(), adopted(), 1);
+  RunningConsumer consumer(consumers_connector(), adopted(), 1);
   for (int i = 0; i < 5; ++i) {
     ASSERT_TRUE(consumer.falls_asleep()) << i;
     insert(i == 3 ? "'2020-01-01'" : "now()");
@@ -81,7 +81,7 @@ TEST_F(AdoptTrigger, AnInsertWakesASleepingConsumer) {
 
 TEST_F(AdoptTrigger, NoInsertIsLostAtWhateverMomentItComes) {
   make(Shape::plain);
-  RunningConsumer consumer(shared_connector(), adopted(), 3);
+  RunningConsumer consumer(consumers_connector(), adopted(), 3);
   std::jthread other([&] {
     // Also below the workers' marks.
     for (int i = 0; i < 300; ++i)
@@ -98,7 +98,7 @@ TEST_F(AdoptTrigger, ATransactionThatWasOpenWhenItFellAsleepIsNotMissed) {
   make(Shape::plain);
   pg::Session early = session();
   early.execute_script("BEGIN; INSERT INTO events (event_timestamp) VALUES (now())");
-  RunningConsumer consumer(shared_connector(), adopted(), 1);
+  RunningConsumer consumer(consumers_connector(), adopted(), 1);
   // Its trigger has run, and no sleeper was there: its commit will tell nobody. So after its registration the
   // consumer must go on looking.
   pg::Session look = session();
@@ -122,7 +122,7 @@ TEST_F(AdoptTrigger, ATransactionThatWasOpenWhenItFellAsleepIsNotMissed) {
 
 TEST_F(AdoptTrigger, ALostListenerIsReplacedAndWakesAgain) {
   make(Shape::plain);
-  RunningConsumer consumer(shared_connector(), adopted(), 1);
+  RunningConsumer consumer(consumers_connector(), adopted(), 1);
   ASSERT_TRUE(consumer.falls_asleep());
   pg::Session killer = session();
   const auto pid = killer
@@ -140,7 +140,7 @@ TEST_F(AdoptTrigger, WhileNobodySleepsNothingIsSent) {
   make(Shape::plain);
   TestSignal<std::string> heard;
   heard.enable();
-  pg::Listener listener(shared_connector(), "test");
+  pg::Listener listener(consumers_connector(), "test");
   const auto channel = queue::wake_channel(adopted().table_id);
   const auto subscription = listener.subscribe(channel, [&](const pg::Listener::Event& event) {
     heard.emit(event.resync ? "resync" : std::string(event.payload));

@@ -60,7 +60,7 @@ work::HandlerFactory AdoptTest::handlers(FunctionHandler::Function function) {
 
 queue::AdoptConsumer AdoptTest::consumer(queue::AdoptConsumerOptions options,
                                          FunctionHandler::Function function) const {
-  return {shared_connector(), adopted(), handlers(std::move(function)), std::move(options)};
+  return {consumers_connector(), adopted(), handlers(std::move(function)), std::move(options)};
 }
 
 std::int64_t AdoptTest::number(const std::string& sql) const {

@@ -24,6 +24,10 @@ class FunctionHandler final : public work::Handler {
 /// handled, and how often.
 class AdoptTest : public PgTest {
  protected:
+  /// As weir consume connects: handlers find names where their user does.
+  [[nodiscard]] std::shared_ptr<const pg::Connector> consumers_connector() const {
+    return std::make_shared<const pg::Connector>(users_connector());
+  }
   enum class Shape { plain, partitioned, no_key };
   void make_events(Shape shape, int rows);
 

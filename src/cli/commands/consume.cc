@@ -55,7 +55,10 @@ class Consuming {
 
   ExitCode run() {
     const pg::Conninfo conninfo = running_database(context_.global, choose_database(context_.global));
-    connector_ = std::make_shared<const pg::Connector>(connector_for(conninfo));
+    pg::Connector::Options options;
+    options.users_search_path =
+        true;  // the table and the SQL are the user's: names mean what they mean in his psql
+    connector_ = std::make_shared<const pg::Connector>(conninfo, options);
     pg::Session session = connector_->connect(pg::Role::api, "consume", {.stop = context_.stop});
     session.set_stop(context_.stop);
     const queue::AdoptFacts facts = queue::read_adopt_facts(session, given_.words.front());

@@ -41,7 +41,9 @@ SELECT pg_terminate_backend(a.pid, 1000) AS ended
 SELECT sum(weir.wake(l.topic))::int8 AS woken FROM weir.listener l WHERE l.process_id = :process HAVING count(*) > 0;
 
 -- name: join_topics(process int8, topics text[])
-INSERT INTO weir.listener (topic, process_id) SELECT t, :process FROM unnest(:topics::text[]) t ON CONFLICT DO NOTHING;
+-- Unless it was declared dead in the meantime, and perhaps buried: then nobody would take it out again.
+WITH me AS MATERIALIZED (SELECT p.id FROM weir.process p WHERE p.id = :process AND NOT p.dead FOR KEY SHARE)
+INSERT INTO weir.listener (topic, process_id) SELECT t, me.id FROM me, unnest(:topics::text[]) t ON CONFLICT DO NOTHING;
 
 -- name: lie_down(process int8, topics text[]) -> (held int8)
 -- Says that the process sleeps. It waits for the locks: one who only tries may meet a producer that looks.

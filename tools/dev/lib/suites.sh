@@ -150,9 +150,10 @@ run_gtest() {
 }
 
 # Tests, failures and skipped tests in GoogleTest's XML. Only the inner elements count the skipped ones.
+# A disabled test is a program for other tests to start, and not a test.
 xml_figures() {
   sed -n 's/^ *<testsuite name="[^"]*" tests="\([0-9]*\)" failures="\([0-9]*\)" disabled="\([0-9]*\)" skipped="\([0-9]*\)" errors="\([0-9]*\)".*/\1 \2 \3 \4 \5/p' "$1" |
-    awk '{ tests += $1; failed += $2 + $5; skipped += $3 + $4 } END { print tests + 0, failed + 0, skipped + 0 }'
+    awk '{ tests += $1 - $3; failed += $2 + $5; skipped += $4 } END { print tests + 0, failed + 0, skipped + 0 }'
 }
 
 # A program's output without what its passed tests printed. The block of a test that never ended is the last one.
