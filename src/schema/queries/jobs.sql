@@ -113,13 +113,13 @@ SELECT :process, :number, :queue, :lane,
 -- name: enqueue_job(queue text, payload jsonb, kind text, priority int4, run_at timestamptz?, delay_us int8?,
 --   max_attempts int4?, unique_key text?, unique_for_us int8?, if_exists text, limit_key text?,
 --   deadline timestamptz?) -> (id int8)
-SELECT weir.enqueue(:queue, :payload, :kind, :priority, :run_at, :delay_us * interval '1 us', :max_attempts,
-                    :unique_key, :unique_for_us * interval '1 us', :if_exists, :limit_key, :deadline) AS id;
+SELECT weir.enqueue(:queue, :payload, :kind, :priority, :run_at, :delay_us::int8 * interval '1 us', :max_attempts,
+                    :unique_key, :unique_for_us::int8 * interval '1 us', :if_exists, :limit_key, :deadline) AS id;
 
 -- name: enqueue_alike(queue text, payloads jsonb[], kind text, priority int4, run_at timestamptz?, delay_us int8?,
 --   max_attempts int4?) -> (id int8)
 SELECT e AS id
-  FROM weir.enqueue_many(:queue, :payloads, :kind, :priority, :run_at, :delay_us * interval '1 us', :max_attempts) e;
+  FROM weir.enqueue_many(:queue, :payloads, :kind, :priority, :run_at, :delay_us::int8 * interval '1 us', :max_attempts) e;
 
 -- name: enqueue_jobs(queues text[], payloads jsonb[], kinds text[], priorities int4[], run_at timestamptz?[],
 --   delays_us int8?[], max_attempts int4?[], unique_keys text?[], unique_for_us int8?[], if_exists text[],
