@@ -45,9 +45,11 @@ QueueConfig::Rate read_rate(std::string_view key, std::string_view value) {
   const std::size_t slash = value.find('/');
   if (slash != std::string_view::npos) {
     const auto jobs = to_number(value.substr(0, slash), std::numeric_limits<std::int32_t>::max());
-    std::string period(value.substr(slash + 1));
+    const std::string_view unit = value.substr(slash + 1);
     // "100/s" is "100/1s"
-    if (!period.empty() && (period.front() < '0' || period.front() > '9')) period.insert(0, "1");
+    const bool counted = unit.empty() || (unit.front() >= '0' && unit.front() <= '9');
+    std::string period(counted ? "" : "1");
+    period += unit;
     const auto span = parse_duration(period);
     if (jobs && span && *span > Duration::zero() && *span <= kLongest) return {*jobs, *span};
   }
