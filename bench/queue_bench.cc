@@ -259,6 +259,9 @@ std::vector<Measurement> idle_latency(Scene& plain, QueueScene& scene) {
 }
 
 Measurement idle_load(Scene& plain, QueueScene& scene) {
+  // The server's own workers would be counted with ours.
+  scene.session().execute("ALTER SYSTEM SET autovacuum = off");
+  scene.session().execute("SELECT pg_reload_conf()");
   queue::Worker worker(std::make_shared<pg::Connector>(plain.connector()),
                        [&] { return std::make_unique<queue::Kinds>(scene.functions_); },
                        {.queues = {"bench"}});
