@@ -177,11 +177,14 @@ TEST(TestSignal, CarriesAValueToAWaitingThread) {
 #ifdef WEIR_DEBUG_CHECKS
 TEST(ThreadOwner, MayBeUsedByWhoMadeItAndByWhoGotIt) {
   ThreadOwner owner;
-  owner.check("a thing");
-  std::jthread([&owner] {
+  owner.check("a thing");  // the wrong thread would end the process
+  bool used = false;
+  std::jthread([&] {
     owner.rebind();
     owner.check("a thing");
+    used = true;
   }).join();
+  EXPECT_TRUE(used);
 }
 
 TEST(ThreadOwnerDeathTest, AnotherThreadStopsTheProcess) {
