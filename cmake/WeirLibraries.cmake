@@ -8,3 +8,9 @@ find_package(tl-expected REQUIRED)
 # pkg-config, because FindPostgreSQL also wants the server's headers.
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(libpq REQUIRED IMPORTED_TARGET GLOBAL libpq>=14)
+
+# What loads read.
+find_package(simdjson REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(SQLite3 REQUIRED)
+pkg_check_modules(zstd REQUIRED IMPORTED_TARGET GLOBAL libzstd)

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "load/value/cell.h"
+
+namespace weir::load {
+
+/// How far a source was read, for the progress bar. total is 0 where nobody knows (a pipe).
+struct ReadProgress {
+  std::uint64_t bytes = 0;  ///< of the input as it is stored: compressed bytes of a compressed file
+  std::uint64_t total = 0;
+};
+
+/// Records of a source, one after the other. Memory stays bounded whatever the source holds. Used by one
+/// thread.
+///
+/// What the source as a whole cannot give (no such file, a command that failed, a server that went away)
+/// throws; a record that is broken alone comes with `malformed`, and the next one follows where reading can
+/// go on.
+class RecordReader {
+ public:
+  RecordReader() = default;
+  RecordReader(const RecordReader&) = delete;
+  RecordReader& operator=(const RecordReader&) = delete;
+  virtual ~RecordReader() = default;
+
+  /// The columns that are known. JSON may make more with any record, at the end: existing places stay.
+  [[nodiscard]] virtual const std::vector<std::string>& columns() const = 0;
+  /// Nothing at the end, which was then reached cleanly.
+  virtual std::optional<Record> next() = 0;
+  [[nodiscard]] virtual ReadProgress progress() const = 0;
+};
+
+}  // namespace weir::load
