@@ -73,21 +73,21 @@ class Worker {
  public:
   using Function = std::function<Outcome(Job&)>;
 
-  explicit Worker(std::string_view url, WorkerOptions options = {});
+  explicit Worker(std::string_view url, const WorkerOptions& options = {});
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
   ~Worker();  ///< stops it
 
   /// What to do with jobs of a kind; a kind that nobody handles goes to the dead letters. Before start().
   template <std::invocable<Job&> Handler>
-  Worker& on(std::string kind, Handler handler) {
+  Worker& on(const std::string& kind, Handler handler) {
     if constexpr (std::is_void_v<std::invoke_result_t<Handler&, Job&>>) {
-      return on_kind(std::move(kind), [handler = std::move(handler)](Job& job) mutable {
+      return on_kind(kind, [handler = std::move(handler)](Job& job) mutable {
         handler(job);
         return Outcome::done();
       });
     } else {
-      return on_kind(std::move(kind), std::move(handler));
+      return on_kind(kind, std::move(handler));
     }
   }
 

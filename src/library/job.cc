@@ -28,7 +28,7 @@ Outcome checked(Outcome outcome, Job::State& state) {
   // It caught the error and went on, in a transaction that cannot commit any more.
   if (state.sql && !state.sql->state().failure.empty())
     return Outcome::failed("a statement of its transaction failed: " + state.sql->state().failure);
-  std::string result = outcome.text().empty() ? std::move(state.result) : outcome.text();
+  std::string result(outcome.text().empty() ? state.result : outcome.text());
   if (result.empty()) return outcome;
   if (const auto fault = queue::find_payload_fault(result))
     return Outcome::failed("the result cannot be stored as jsonb: " + *fault);
@@ -61,10 +61,17 @@ Sql& Job::transaction() {
 Outcome call_handler(const Worker::Function& function, const queue::JobContext& context,
                      queue::ProgressReports& progress) {
   Job::State state{context, progress};
-  struct Forget {
-    Job::State& state;
-    ~Forget() { state.progress.forget(state.context.job.id); }
-  } const forget{state};
+  class Forget {
+   public:
+    explicit Forget(Job::State& state) : state_(state) {}
+    Forget(const Forget&) = delete;
+    Forget& operator=(const Forget&) = delete;
+    ~Forget() { state_.progress.forget(state_.context.job.id); }
+
+   private:
+    Job::State& state_;
+  };
+  const Forget forget(state);
   Job job(state);
   try {
     return checked(function(job), state);

@@ -56,7 +56,7 @@ struct Worker::State {
   std::stop_source ended WEIR_GUARDED_BY(mutex);
 };
 
-Worker::Worker(std::string_view url, WorkerOptions options) {
+Worker::Worker(std::string_view url, const WorkerOptions& options) {
   check(options);
   state_ = std::make_unique<State>(url, options);
 }

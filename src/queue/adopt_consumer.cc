@@ -20,7 +20,7 @@ SteadyTime now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
-AdoptConsumer::AdoptConsumer(std::shared_ptr<const pg::Connector> connector, Adopted adopted,
+AdoptConsumer::AdoptConsumer(std::shared_ptr<const pg::Connector> connector, const Adopted& adopted,
                              work::HandlerFactory handlers, AdoptConsumerOptions options)
     : shared_{.connector = std::move(connector),
               .adopted = adopted,

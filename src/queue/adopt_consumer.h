@@ -38,7 +38,7 @@ struct AdoptConsumerOptions {
 /// consumers may work on one table, in one process or in many.
 class AdoptConsumer {
  public:
-  AdoptConsumer(std::shared_ptr<const pg::Connector> connector, Adopted adopted,
+  AdoptConsumer(std::shared_ptr<const pg::Connector> connector, const Adopted& adopted,
                 work::HandlerFactory handlers, AdoptConsumerOptions options);
 
   /// Returns when nothing is left (once), or after a stop: batches are finished within the drain time, then

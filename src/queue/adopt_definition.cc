@@ -18,7 +18,7 @@ bool is_time(const AdoptColumn& column) {
   return std::find(kTimes.begin(), kTimes.end(), column.base_type) != kTimes.end();
 }
 
-[[noreturn]] void refuse(std::string message, std::string remedy) {
+[[noreturn]] void refuse(const std::string& message, std::string remedy) {
   throw Error(ExitCode::definition, message, std::move(remedy));
 }
 

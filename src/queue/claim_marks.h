@@ -29,6 +29,7 @@ class ClaimMarks {
   /// The most urgent first.
   [[nodiscard]] std::vector<Mark> marks() const {
     std::vector<Mark> marks;
+    marks.reserve(marks_.size());
     for (const auto& [priority, above] : marks_) marks.push_back({priority, above});
     return marks;
   }

@@ -133,6 +133,7 @@ class Demo {
     const Deadline end = Deadline::after(options_.longest);
     {
       std::vector<std::jthread> workers;
+      workers.reserve(static_cast<std::size_t>(options_.workers));
       for (int i = 0; i < options_.workers; ++i)
         workers.emplace_back([this, poll, end] { guarded([&] { poll_on(poll, end); }); });
     }

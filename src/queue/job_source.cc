@@ -297,6 +297,7 @@ std::size_t JobSource::finish_whole(pg::Session& session, const work::Life& life
                                     std::vector<work::Settlement>& pending,
                                     const std::set<const JobClaim*>& whole) {
   std::vector<std::int64_t> ids;
+  ids.reserve(whole.size());
   for (const JobClaim* claim : whole) ids.push_back(claim->number());
   std::set<std::int64_t> accepted;
   for (const auto& row : session.run<sql::FinishClaims>(life.id(), ids)) accepted.insert(row.number);

@@ -52,7 +52,7 @@ std::optional<std::string_view> or_null(std::string_view text) {
 
 }  // namespace
 
-SqlHandler::SqlHandler(SqlOptions options)
+SqlHandler::SqlHandler(const SqlOptions& options)
     : relation_("pg_temp." + pg::quote_identifier(options.relation)), script_(wrap(options)) {
   pg::checked_sql(script_);
 }

@@ -20,7 +20,7 @@ struct SqlOptions {
 /// has to go; so has it for one that only COMMIT finds (deferred constraints).
 class SqlHandler final : public Handler {
  public:
-  explicit SqlHandler(SqlOptions options);
+  explicit SqlHandler(const SqlOptions& options);
 
   void run(Batch& batch) override;
 

@@ -29,7 +29,7 @@ void need(bool good, const std::string& problem, const std::string& remedy) {
 
 /// Everything that needs no database.
 queue::JobSpec read_spec(const Arguments& given) {
-  need(!given.words.empty(), "no queue was named", "Write: weir job enqueue QUEUE '{\"some\": \"json\"}'");
+  need(!given.words.empty(), "no queue was named", R"(Write: weir job enqueue QUEUE '{"some": "json"}')");
   need(given.words.size() <= 2, fmt::format("unexpected argument '{}'", printable(given.words.back())),
        "The payload is one word: put it between quotes.");
   queue::JobSpec spec;
@@ -78,7 +78,7 @@ class Enqueueing {
         throw Error(
             ExitCode::usage,
             fmt::format("the payload cannot be used: {} ({})", *problem, printable(elide(payload, 60))),
-            "Write JSON, a text with its double quotes: '{\"to\": \"ada\"}' or '\"ada\"'.");
+            R"(Write JSON, a text with its double quotes: '{"to": "ada"}' or '"ada"'.)");
       }
     }
 
@@ -174,7 +174,7 @@ Command job_enqueue_command() {
                   {"count", 0, "N", "enqueue the same payload N times"},
                   {"batch", 0, "N", "with '-' or --count: commit after every N"}},
       .words = "QUEUE [JSON|-]",
-      .examples = {{"weir job enqueue mail '{\"to\": \"ada@example.org\"}'", "one job"},
+      .examples = {{R"(weir job enqueue mail '{"to": "ada@example.org"}')", "one job"},
                    {"weir job enqueue mail '{}' --kind digest --delay 5m --unique digest",
                     "once, in five minutes"},
                    {"weir job enqueue mail - < jobs.ndjson", "all lines or none"}},
