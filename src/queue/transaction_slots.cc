@@ -22,8 +22,8 @@ class Slot {
        std::stop_token hard)
       : connector_(connector), source_(source), handler_(handler), hard_(std::move(hard)), size_(most) {}
 
-  bool take_and_run(bool thorough) {
-    pg::Session& session = this->session();
+  bool take_and_run(const work::Life& life, bool thorough) {
+    pg::Session& session = this->session(life);
     pg::Transaction transaction(session);
     const SteadyTime began = std::chrono::steady_clock::now();
     const auto claim = source_.take(session, taker_, size_.next(), thorough);
@@ -49,10 +49,13 @@ class Slot {
   void leave() noexcept { session_.reset(); }
 
  private:
-  pg::Session& session() {
-    if (!session_ || !session_->is_open()) {
-      session_.emplace(connector_.connect(pg::Role::task, "jobs", {.stop = hard_}));
+  /// Named by the life: should this process freeze in the middle, whoever declares it dead hangs up for it.
+  pg::Session& session(const work::Life& life) {
+    if (!session_ || !session_->is_open() || life_ != life.id()) {
+      session_.reset();
+      session_.emplace(connector_.connect(pg::Role::task, life.session_id(), {.stop = hard_}));
       session_->set_stop(hard_);
+      life_ = life.id();
     }
     return *session_;
   }
@@ -62,6 +65,7 @@ class Slot {
   work::Handler& handler_;
   std::stop_token hard_;
   std::optional<pg::Session> session_;
+  std::int64_t life_ = 0;
   JobSource::Taker taker_;
   TakeSize size_;
 };
@@ -83,7 +87,9 @@ void TransactionSlots::work(work::Handler& handler, const std::stop_token& stop)
     Look look = Look::found;
     while (look == Look::found && !stop.stop_requested()) {
       try {
-        look = slot.take_and_run(thorough) ? Look::found : Look::empty;
+        const auto life = process_.life(stop);
+        if (!life) break;
+        look = slot.take_and_run(*life, thorough) ? Look::found : Look::empty;
         failures = 0;
       } catch (const std::exception& error) {
         if (stop.stop_requested() || stop_.stop_requested()) break;

@@ -10,6 +10,7 @@
 #include "pg/connector.h"
 #include "queue/job_source.h"
 #include "work/handler.h"
+#include "work/process.h"
 
 namespace weir::queue {
 
@@ -22,8 +23,9 @@ namespace weir::queue {
 class TransactionSlots {
  public:
   /// `most`: jobs of one transaction.
-  TransactionSlots(const pg::Connector& connector, JobSource& source, std::size_t most)
-      : connector_(connector), source_(source), most_(most) {}
+  TransactionSlots(const pg::Connector& connector, const work::Process& process, JobSource& source,
+                   std::size_t most)
+      : connector_(connector), process_(process), source_(source), most_(most) {}
   TransactionSlots(const TransactionSlots&) = delete;
   TransactionSlots& operator=(const TransactionSlots&) = delete;
   ~TransactionSlots() { join(); }
@@ -51,6 +53,7 @@ class TransactionSlots {
   void report(Look look);
 
   const pg::Connector& connector_;
+  const work::Process& process_;
   JobSource& source_;
   const std::size_t most_;
   std::vector<std::unique_ptr<work::Handler>> handlers_;
