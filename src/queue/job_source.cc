@@ -132,14 +132,13 @@ std::vector<std::string> JobSource::topics() const {
 
 std::shared_ptr<work::Claim> JobSource::claim(pg::Session& session, const work::Life& life,
                                               std::size_t wanted, bool thorough) {
-  return looking(session, thorough,
-                 [&] { return claim_any(session, life, *settings(), wanted, thorough); });
+  return looking(session, thorough, [&] { return claim_any(session, life, *settings(), wanted, thorough); });
 }
 
 template <class Look>
 std::shared_ptr<JobClaim> JobSource::looking(pg::Session& session, bool thorough, Look&& look) {
-  // There may be a queue that we do not know yet, or one whose limits are others now: what is looked for before
-  // a sleep is looked for everywhere.
+  // There may be a queue that we do not know yet, or one whose limits are others now: what is looked for
+  // before a sleep is looked for everywhere.
   if (thorough) reload(session);
   if (auto claim = look()) return claim;
   if (thorough || !reload_is_due()) return nullptr;

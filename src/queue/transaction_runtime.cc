@@ -33,7 +33,7 @@ void TransactionRuntime::hurry() noexcept {
 }
 
 void TransactionRuntime::run(const std::stop_token& stop, const std::function<void()>& ready) {
-  TransactionSlots slots(*connector_, process_, source_, options_.most_in_batch);
+  TransactionSlots slots(*connector_, process_, source_, options_.most_in_batch, room_);
   slots.start(options_.slots, factory_);
   keeper_.start();
   ready();
@@ -76,7 +76,8 @@ bool TransactionRuntime::look(TransactionSlots& slots, const std::stop_token& st
   if (stop.stop_requested()) return true;
   // Woken for nothing: it may be due in a moment, and that is the keeper's to see.
   if (std::exchange(woken_, false)) keeper_.poke();
-  if (options_.once && slots.all_wait() && nothing_left(stop)) return false;
+  const bool all_wait = slots.all_wait();
+  if (options_.once && all_wait && nothing_left(stop)) return false;
   const work::Idle::Action action = idle_.found_nothing(lying, decided);
   if (action.step == work::Idle::Step::lie_down) {
     bed_.lie_down();
@@ -84,8 +85,10 @@ bool TransactionRuntime::look(TransactionSlots& slots, const std::stop_token& st
   }
   if (action.step == work::Idle::Step::sleep) asleep.emit(0);
   const SteadyTime until = std::chrono::steady_clock::now() + action.pause;
+  // The end of all is what `once` waits for.
+  const auto ended = [&] { return options_.once && !all_wait && slots.all_wait(); };
   while (!stop.stop_requested() && std::chrono::steady_clock::now() < until &&
-         !(woken_ = bed_.heard().wake)) {
+         !(woken_ = bed_.heard().wake) && !ended()) {
     bed_.wait(Deadline(until), stop, room_);
   }
   return true;
@@ -101,12 +104,14 @@ void TransactionRuntime::tell_of_limits() {
   for (const std::string& queue : limited) {
     if (left_out_.contains(queue)) continue;
     log::warn(
-        "a queue has a limit now and is not worked on in transactional mode, because its slots are counted by "
+        "a queue has a limit now and is not worked on in transactional mode, because its slots are counted "
+        "by "
         "leases: take the limit off (weir queue set), or work on it in leased mode",
         {{"queue", queue}});
   }
   for (const std::string& queue : left_out_) {
-    if (!limited.contains(queue)) log::info("a queue has no limit any more and is worked on", {{"queue", queue}});
+    if (!limited.contains(queue))
+      log::info("a queue has no limit any more and is worked on", {{"queue", queue}});
   }
   left_out_ = std::move(limited);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "base/backoff.h"
 #include "base/log.h"
@@ -22,12 +23,15 @@ class Slot {
        std::stop_token hard)
       : connector_(connector), source_(source), handler_(handler), hard_(std::move(hard)), size_(most) {}
 
-  bool take_and_run(const work::Life& life, bool thorough) {
+  /// `taken` is called when it has found jobs, before it runs them.
+  template <class Taken>
+  bool take_and_run(const work::Life& life, bool thorough, Taken&& taken) {
     pg::Session& session = this->session(life);
     pg::Transaction transaction(session);
     const SteadyTime began = std::chrono::steady_clock::now();
     const auto claim = source_.take(session, taker_, size_.next(), thorough);
     if (!claim) return false;
+    taken();
     if (claim->settings().relaxed) transaction.set_local("synchronous_commit", "off");
     for (std::size_t i = 0; i < claim->items().size(); ++i) {
       if (claim->is_heavy(i)) claim->load(i, session);
@@ -83,13 +87,18 @@ void TransactionSlots::work(work::Handler& handler, const std::stop_token& stop)
   Slot slot(connector_, source_, handler, most_, stop_.get_token());
   int failures = 0;
   bool thorough = false;
-  for (std::uint64_t seen = 0; wait_for_round(seen, thorough, stop);) {
+  while (wait_for_round(thorough, stop)) {
     Look look = Look::found;
+    bool of_round = true;  // what it finds later, by itself, is no answer to the round
     while (look == Look::found && !stop.stop_requested()) {
       try {
         const auto life = process_.life(stop);
         if (!life) break;
-        look = slot.take_and_run(*life, thorough) ? Look::found : Look::empty;
+        const auto taken = [&] { report(Look::found, std::exchange(of_round, false)); };
+        if (!slot.take_and_run(*life, thorough, taken)) {
+          look = Look::empty;
+          report(look, of_round);
+        }
         failures = 0;
       } catch (const std::exception& error) {
         if (stop.stop_requested() || stop_.stop_requested()) break;
@@ -99,9 +108,7 @@ void TransactionSlots::work(work::Handler& handler, const std::stop_token& stop)
         }
         Wakeup unused;
         wait_fd(-1, 0, Deadline::after(backoff_delay(kRetry, ++failures, random_unit())), stop, unused);
-        continue;
       }
-      report(look);
     }
   }
   slot.leave();
@@ -110,21 +117,21 @@ void TransactionSlots::work(work::Handler& handler, const std::stop_token& stop)
   changed_.notify_all();
 }
 
-bool TransactionSlots::wait_for_round(std::uint64_t& seen, bool& thorough, const std::stop_token& stop) {
+bool TransactionSlots::wait_for_round(bool& thorough, const std::stop_token& stop) {
   MutexLock lock(mutex_);
-  ++waiting_;
+  const std::uint64_t before = round_;  // one that has begun does not count us
+  if (++waiting_ == handlers_.size()) idle_.notify();
   changed_.notify_all();
-  changed_.wait(lock, stop, [&]() WEIR_REQUIRES(mutex_) { return round_ > seen || closed_; });
+  changed_.wait(lock, stop, [&]() WEIR_REQUIRES(mutex_) { return round_ > before || closed_; });
   --waiting_;
-  seen = round_;
   thorough = thorough_;
   return !closed_ && !stop.stop_requested();
 }
 
-void TransactionSlots::report(Look look) {
+void TransactionSlots::report(Look look, bool of_round) {
   const MutexLock lock(mutex_);
   if (look == Look::found) found_ = true;
-  if (look == Look::empty && looking_ > 0) --looking_;
+  if (of_round && looking_ > 0) --looking_;
   changed_.notify_all();
 }
 
@@ -143,7 +150,7 @@ bool TransactionSlots::round(bool thorough, const std::stop_token& stop) {
 
 bool TransactionSlots::all_wait() const {
   const MutexLock lock(mutex_);
-  return waiting_ == threads_.size();
+  return waiting_ == handlers_.size();
 }
 
 void TransactionSlots::close() {

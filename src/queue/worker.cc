@@ -91,8 +91,8 @@ void Worker::report_counts() noexcept {
     now.request_stop();
     const auto life = process_->life(now.get_token());
     if (!life) return;
-    pg::Session session =
-        work_connector_->connect(pg::Role::api, life->session_id(), pg::Limit::within(std::chrono::seconds(5)));
+    pg::Session session = work_connector_->connect(pg::Role::api, life->session_id(),
+                                                   pg::Limit::within(std::chrono::seconds(5)));
     session.set_timeout(std::chrono::seconds(5));
     source_->counts().report(session, life->id());
   } catch (const std::exception& error) {

@@ -119,8 +119,7 @@ void Process::retire(pg::Session& session, const Life& life) noexcept {
   for (bool may_try_again = true;; may_try_again = false) {
     try {
       if (!session.is_open())
-        session =
-            connector_->connect(pg::Role::recovery, life.session_id(), pg::Limit::within(kSignOff));
+        session = connector_->connect(pg::Role::recovery, life.session_id(), pg::Limit::within(kSignOff));
       session.set_stop({});
       session.set_timeout(kSignOff);
       session.run<sql::RetireProcess>(life.id());

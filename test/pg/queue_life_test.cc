@@ -1,5 +1,5 @@
-// Workers and queues that change while they work: lives that end, limits and queues that come, constraints that
-// only the end of a transaction would check.
+// Workers and queues that change while they work: lives that end, limits and queues that come, constraints
+// that only the end of a transaction would check.
 
 #include <atomic>
 #include <fstream>
@@ -53,7 +53,8 @@ TEST_F(LifeTest, AFrozenProcessIsHungUpForAlsoWhenWhoDeclaredItDeadHasDied) {
   enqueue("'q'");
   pg::Session frozen = connector().connect(pg::Role::task, "p4711");
   session().execute(
-      "INSERT INTO weir.process (id, name, lease_until, dead) OVERRIDING SYSTEM VALUE VALUES (4711, 'frozen', "
+      "INSERT INTO weir.process (id, name, lease_until, dead) OVERRIDING SYSTEM VALUE VALUES (4711, "
+      "'frozen', "
       "now(), true)");
   frozen.execute("BEGIN");
   frozen.execute("DELETE FROM weir.job");
@@ -95,9 +96,12 @@ TEST_F(LifeTest, WhatALostLifeDidIsCountedOnceAndNothingOfItRuns) {
   for (int i = 0; i < 5; ++i) enqueue("'q'");
   const auto worker = this->worker({.queues = {"q"}, .lease = 1s, .longest_sleep = 1h});
   worker->start();
-  test::wait_until([&] { return text("SELECT coalesce(sum(done), 0)::text FROM weir.queue_stats") == "5"; }, "a report");
+  test::wait_until([&] { return text("SELECT coalesce(sum(done), 0)::text FROM weir.queue_stats") == "5"; },
+                   "a report");
   enqueue("'q', kind => 'blocks'");
-  test::wait_until([&] { return text("SELECT coalesce(sum(running), 0)::text FROM weir.queue_stats") == "1"; }, "a report");
+  test::wait_until(
+      [&] { return text("SELECT coalesce(sum(running), 0)::text FROM weir.queue_stats") == "1"; },
+      "a report");
   session().execute("UPDATE weir.process SET dead = true");
   test::wait_until([&] { return worker->stats().done == 6; }, "the job, in the next life");
   for (int i = 0; i < 5; ++i) enqueue("'q'");
@@ -126,6 +130,51 @@ TEST_F(LifeTest, ADeferredConstraintFailsItsJobAlone) {
   EXPECT_EQ(text("SELECT count(*) || ' ' || count(DISTINCT n) FROM public.effect"), "39 39");
   EXPECT_EQ(text("SELECT payload->>'n' || ' ' || attempt FROM weir.job_dead"), "13 2");
   EXPECT_THAT(text("SELECT error FROM weir.job_dead"), HasSubstr("effect_n_key"));
+}
+
+TEST_F(LifeTest, ALongTransactionKeepsNoOtherSlotFromWork) {
+  std::atomic<bool> begun{false};
+  functions_["long"] = [&](const JobContext&) {
+    begun = true;
+    test::wait_until([&] { return calls_ == 3; }, "the others");
+    return Outcome::done();
+  };
+  const auto worker =
+      this->worker({.queues = {"q"}, .slots = 2, .longest_sleep = 1h, .delivery = Delivery::transactional});
+  worker->start();
+  worker->asleep().enable();
+  ASSERT_TRUE(worker->asleep().wait(Deadline::after(20s)));
+  enqueue("'q', kind => 'long'");
+  test::wait_until([&] { return begun.load(); }, "the long one");
+  for (int i = 1; i <= 3; ++i) {
+    enqueue("'q'");
+    test::wait_until([&] { return calls_ == i; }, "a job beside the long one", 10s);
+  }
+  worker->stop();
+}
+
+TEST_F(LifeTest, OnceInTransactionsEndsWithTheLastOneAlsoWhenItSleepsBefore) {
+  std::unique_ptr<Worker> worker;
+  functions_["first"] = [&](const JobContext& context) {
+    test::wait_until([&] { return count("pg_locks WHERE locktype = 'advisory'") > 0; }, "it to lie down");
+    // Nobody is woken for it: its slot goes on with it by itself.
+    context.session->execute(
+        "INSERT INTO weir.job (queue_id, kind, payload) SELECT id, 'second', '1' FROM weir.queue");
+    return Outcome::done();
+  };
+  functions_["second"] = [&](const JobContext&) {
+    worker->asleep().wait(Deadline::after(2s));
+    ++calls_;
+    return Outcome::done();
+  };
+  enqueue("'q', kind => 'first'");
+  worker = this->worker(
+      {.queues = {"q"}, .slots = 2, .longest_sleep = 1h, .once = true, .delivery = Delivery::transactional});
+  worker->start();
+  worker->asleep().enable();
+  EXPECT_TRUE(worker->wait_until_finished({}, Deadline::after(20s)));
+  worker->stop();
+  EXPECT_EQ(calls_, 1);
 }
 
 TEST_F(LifeTest, OneBadJobOfABatchOfSqlCostsAFewTriesMore) {

@@ -124,8 +124,9 @@ TEST_F(RuntimeTest, AClaimIsHandedOutAlsoWhenTheListeningSessionIsLostInThatMome
   handler_ = [&] { ++handled; };
   source_.on_claim = [&](pg::Session& session, const Life& life) -> std::shared_ptr<Claim> {
     if (!armed.exchange(false)) return nullptr;
-    session.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = $1",
-                    "weir:listen:" + life.session_id());
+    session.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = $1",
+        "weir:listen:" + life.session_id());
     return std::make_shared<OneItem>();
   };
   start();
@@ -163,7 +164,8 @@ TEST_F(RuntimeTest, WhatIsSettledWhileItDecidesToWaitIsNoticed) {
 TEST_F(RuntimeTest, WhoStopsWakesAnotherForWhatItMayHaveBeenWokenFor) {
   pg::Session sleeper = session();
   sleeper.execute_script(
-      "INSERT INTO weir.process (id, name, lease_until) OVERRIDING SYSTEM VALUE VALUES (4711, 'x', 'infinity');"
+      "INSERT INTO weir.process (id, name, lease_until) OVERRIDING SYSTEM VALUE VALUES (4711, 'x', "
+      "'infinity');"
       "INSERT INTO weir.listener VALUES ('test', 4711);"
       "LISTEN weir_4711");
   start();
@@ -208,8 +210,10 @@ class ProcessTest : public RuntimeTest {
 };
 
 TEST_F(ProcessTest, SignsOffAlsoWhenItsSessionWasLostUnnoticed) {
-  EXPECT_EQ(session().execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity, weir.process p "
-                              "WHERE application_name = 'weir:recovery:p' || p.id").rows(),
+  EXPECT_EQ(session()
+                .execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity, weir.process p "
+                         "WHERE application_name = 'weir:recovery:p' || p.id")
+                .rows(),
             1)
       << "a dead process's sessions are found by its name";
   process_->stop();
@@ -223,8 +227,9 @@ TEST_F(ProcessTest, ThatWasDeclaredDeadWhileItStoppedBuriesItselfUnlessItOwnsAny
 
   process_->start();
   session().execute("UPDATE weir.process SET dead = true");
-  session().execute("INSERT INTO weir.job_claim (worker_id, number, queue_id, lane, jobs) "
-                    "SELECT id, 1, 1, 0, '{}' FROM weir.process");
+  session().execute(
+      "INSERT INTO weir.job_claim (worker_id, number, queue_id, lane, jobs) "
+      "SELECT id, 1, 1, 0, '{}' FROM weir.process");
   process_->stop();
   EXPECT_EQ(count("weir.process"), 1) << "its rescuer needs it";
 }
