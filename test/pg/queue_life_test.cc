@@ -69,7 +69,7 @@ TEST_F(LifeTest, WhoDrainsIsNotWoken) {
   std::atomic<bool> go_on{false};
   functions_[""] = [&](const JobContext&) {
     ++calls_;
-    test::wait_until([&] { return go_on.load(); }, "the end of the test");
+    test::wait_until([&] { return go_on.load(); }, "the end of the test", 1min);
     return Outcome::done();
   };
   enqueue("'q'");
@@ -79,8 +79,8 @@ TEST_F(LifeTest, WhoDrainsIsNotWoken) {
   test::wait_until([&] { return calls_ == 1; }, "the job");
   ASSERT_TRUE(worker->asleep().wait(Deadline::after(20s)));
   std::jthread stopping([&] { worker->stop(); });
-  test::wait_until([&] { return text("SELECT weir.wake_queue(id)::text FROM weir.queue") == "0"; },
-                   "nobody to be taken for a sleeper");
+  const auto nobody_sleeps = [&] { return text("SELECT weir.wake_queue(id)::text FROM weir.queue") == "0"; };
+  EXPECT_NO_THROW(test::wait_until(nobody_sleeps, "nobody to be taken for a sleeper", 10s));
   go_on = true;
 }
 
