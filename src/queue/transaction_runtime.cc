@@ -64,8 +64,9 @@ bool TransactionRuntime::look(TransactionSlots& slots, const std::stop_token& st
   if (options_.can_be_woken) bed_.make(*life, stop);
   const bool lying = bed_.lying();
   const bool decided = lying && bed_.decided();
-  const bool last_look = decided || options_.once;
-  const bool found = slots.round(false, stop) || (last_look && slots.round(true, stop));
+  const bool thorough = decided && !woken_;  // who comes to look by himself looks once, and everywhere
+  const bool last_look = !thorough && (decided || options_.once);
+  const bool found = slots.round(thorough, stop) || (last_look && slots.round(true, stop));
   tell_of_limits();
   if (found) {
     woken_ = false;

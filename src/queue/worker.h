@@ -23,7 +23,7 @@ struct WorkerOptions {
   std::size_t slots = 4;
   Duration lease = std::chrono::seconds(15);
   Duration drain = std::chrono::seconds(30);
-  Duration longest_sleep = std::chrono::seconds(15);
+  Duration longest_sleep = std::chrono::seconds(30);
   bool once = false;
   std::size_t most_in_batch = 1000;  ///< jobs that a handler gets at once
   Delivery delivery = Delivery::leased;

@@ -90,15 +90,18 @@ bool Runtime::look(const std::shared_ptr<Life>& life, const std::stop_token& sto
   // In this order: what those wrote who had ended by then, the claim sees.
   const bool lying = bed_.lying();
   const bool decided = lying && bed_.decided();
-  auto claim = this->claim(life, wanted, false, stop);
-  const bool last_look = decided || options_.once;
+  const bool thorough = decided && !woken_;  // who comes to look by himself looks once, and everywhere
+  auto claim = this->claim(life, wanted, thorough, stop);
+  const bool last_look = !thorough && (decided || options_.once);
   if (!claim && last_look) claim = this->claim(life, wanted, true, stop);
   if (claim) {
-    more_ = claim->items().size() >= wanted;
+    const std::size_t found = claim->items().size();
+    more_ = found >= wanted;
     woken_ = false;
     idle_.found_work();
     hand_out(life, claim);
     bed_.get_up();
+    if (!more_) wait_until(now() + Idle::gather(found), std::nullopt, stop);
     return true;
   }
   more_ = false;

@@ -21,7 +21,7 @@ namespace weir::work {
 struct RuntimeOptions {
   std::size_t slots = 4;                              ///< handlers that run at a time
   Duration drain = std::chrono::seconds(30);          ///< after a stop, for what has begun
-  Duration longest_sleep = std::chrono::seconds(15);  ///< between two looks when nobody wakes us
+  Duration longest_sleep = std::chrono::seconds(30);  ///< between two looks when nobody wakes us
   bool can_be_woken = true;                           ///< false behind a transaction pooler
   bool once = false;                                  ///< end when nothing is left
   std::size_t most_in_batch = 1000;                   ///< items that a handler gets at once

@@ -195,9 +195,12 @@ TEST_F(ClientTest, AUniqueKeyOfAJobThatWaits) {
     session().execute(
         "DELETE FROM weir.job WHERE queue_id = (SELECT id FROM weir.queue WHERE name = 'other')");
 
-    EXPECT_EQ(
-        client_->enqueue({.queue = "q", .payload = "2", .unique_key = "u", .if_exists = IfExists::replace}),
-        id);
+    EXPECT_EQ(client_->enqueue({.queue = "q",
+                                .payload = "2",
+                                .max_attempts = 7,
+                                .unique_key = "u",
+                                .if_exists = IfExists::replace}),
+              id);
     EXPECT_EQ(text("SELECT payload::text || ' ' || coalesce(own_id, seq) FROM weir.job"),
               "2 " + std::to_string(id));
     EXPECT_EQ(count("weir.job_later"), "0");
@@ -208,9 +211,10 @@ TEST_F(ClientTest, AUniqueKeyOfAJobThatWaits) {
                                 .unique_key = "u",
                                 .if_exists = IfExists::reschedule}),
               id);
-    EXPECT_EQ(text("SELECT payload FROM weir.job_later WHERE run_at > now() + interval '1 h' AND id = " +
+    EXPECT_EQ(text("SELECT payload::text || ' ' || max_attempts FROM weir.job_later"
+                   " WHERE run_at > now() + interval '1 h' AND id = " +
                    std::to_string(id)),
-              "2");
+              "2 7");
     EXPECT_EQ(count("weir.job"), "0");
     EXPECT_EQ(count("weir.job_unique WHERE unique_key = 'u' AND job_id = " + std::to_string(id)), "1");
   }
@@ -411,6 +415,43 @@ TEST_F(ClientTest, AProducerEnqueuesEveryWayAndTouchesNoTable) {
   transaction.commit();
   EXPECT_LT(most, 1'100'000U);
   EXPECT_EQ(count("weir.job j JOIN weir.queue q ON q.id = j.queue_id WHERE q.name = 'many'"), "30000");
+}
+
+// weir.enqueue runs with its owner's rights, and without a search_path of its own.
+TEST_F(ClientTest, WhatAProducerHasInItsSearchPathIsNotCalledWithTheOwnersRights) {
+  session().execute_script(
+      "CREATE SCHEMA trap; CREATE TABLE trap.sprung (by text); GRANT USAGE ON SCHEMA trap TO PUBLIC;"
+      "DO $do$ DECLARE t text; o text; n int := 0; BEGIN"
+      "  FOREACH t IN ARRAY ARRAY['text', 'int4', 'int8', 'int2', 'bool', 'timestamptz', 'jsonb'] LOOP"
+      "    FOREACH o IN ARRAY ARRAY['=', '<>', '<', '<=', '>', '>='] LOOP"
+      "      n := n + 1;"
+      "      EXECUTE format('CREATE FUNCTION trap.f%s(%s, %s) RETURNS bool LANGUAGE plpgsql AS $f$ BEGIN ' ||"
+      "        'INSERT INTO trap.sprung VALUES (%L); RETURN true; END $f$', n, t, t, o || ' ' || t);"
+      "      EXECUTE format('CREATE OPERATOR trap.%s (FUNCTION = trap.f%s, LEFTARG = %s, RIGHTARG = %s)',"
+      "                     o, n, t, t);"
+      "    END LOOP;"
+      "  END LOOP;"
+      "  FOREACH t IN ARRAY ARRAY['hashtextextended(text, int8) RETURNS int8',"
+      "                           'pg_try_advisory_lock(int8) RETURNS bool',"
+      "                           'pg_advisory_unlock(int8) RETURNS bool', 'pg_column_size(jsonb) RETURNS "
+      "int4',"
+      "                           'now() RETURNS timestamptz', 'clock_timestamp() RETURNS timestamptz'] LOOP"
+      "    EXECUTE 'CREATE FUNCTION trap.' || t || ' LANGUAGE plpgsql AS $f$ BEGIN INSERT INTO trap.sprung "
+      "VALUES ('"
+      "            || quote_literal(t) || '); RETURN NULL; END $f$';"
+      "  END LOOP;"
+      "  CREATE DOMAIN trap.int8 AS pg_catalog.int8 CHECK (VALUE IS NULL);"
+      "END $do$;");
+  pg::Session producer = session();
+  producer.execute("SET ROLE weir_producer");
+  producer.execute("SET search_path = trap, pg_catalog");
+  for (const char* call :
+       {"'q'", "'q'", "'q', priority => 7", "'q', delay => '1 h'", "'q', unique_key => 'k'",
+        "'q', unique_key => 'k', if_exists => 'replace'", "'q', max_attempts => 3"}) {
+    producer.execute("SELECT weir.enqueue(" + std::string(call) + ")");
+  }
+  EXPECT_EQ(text("SELECT string_agg(DISTINCT by, ', ') FROM trap.sprung"), "nothing");
+  EXPECT_EQ(count("weir.job"), "5");
 }
 
 TEST_F(ClientTest, WhatTheServerWouldRefuseIsNotSent) {

@@ -52,8 +52,10 @@ WITH me AS MATERIALIZED (SELECT p.id FROM weir.process p WHERE p.id = :process A
 INSERT INTO weir.listener (topic, process_id) SELECT t, me.id FROM me, unnest(:topics::text[]) t ON CONFLICT DO NOTHING;
 
 -- name: lie_down(process int8, topics text[]) -> (held int8)
--- Says that the process sleeps. It waits for the locks: one who only tries may meet a producer that looks.
-SELECT count(pg_advisory_lock_shared(weir.sleep_key(t)) IS NULL) + count(pg_advisory_lock(weir.sleep_key(t, :process)) IS NULL)
+-- Says that the process sleeps: in each topic, in each as itself, and at all, which is the one that a producer of a busy
+-- system looks at. It waits for the locks: one who only tries may meet a producer that looks.
+SELECT count(pg_advisory_lock_shared(weir.sleep_key('')) IS NULL)
+         + count(pg_advisory_lock_shared(weir.sleep_key(t)) IS NULL) + count(pg_advisory_lock(weir.sleep_key(t, :process)) IS NULL)
          AS held
   FROM unnest(:topics::text[]) t;
 
@@ -68,7 +70,8 @@ SELECT pg_current_xact_id()::text AS xid;
 SELECT pg_snapshot_xmin(pg_current_snapshot()) >= :before::text::xid8 AS decided;
 
 -- name: get_up(process int8, topics text[]) -> (held int8)
-SELECT count(pg_advisory_unlock_shared(weir.sleep_key(t))) + count(pg_advisory_unlock(weir.sleep_key(t, :process)))
+SELECT count(pg_advisory_unlock_shared(weir.sleep_key('')))
+         + count(pg_advisory_unlock_shared(weir.sleep_key(t))) + count(pg_advisory_unlock(weir.sleep_key(t, :process)))
          AS held
   FROM unnest(:topics::text[]) t;
 
