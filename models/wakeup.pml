@@ -1,16 +1,19 @@
 /*
  * Wake-up: a busy system sends no NOTIFY, and no worker sleeps beside a job that waits.
  *
- * A model of weir.enqueue in src/schema/migrations/004_jobs.sql, of the polling of src/work, and of the notifier of
- * programs that use the library. README.md in this folder says which part is which query. One topic, jobs that are all
- * alike, and no fallback interval: what the fallback would find is lost here.
+ * A model of weir.enqueue in src/schema/migrations/005_job_producers.sql, of weir.wake in 003_work.sql, of the polling
+ * of src/work (bed.cc, idle.h), and of a producer that tells only after its commit. README.md in this folder says which
+ * part is which query. One topic, jobs that are all alike, and no fallback interval: what the fallback would find is
+ * lost here.
  *
  * Commits, locks and snapshots are the atomic steps. A transaction in progress is a bit of `running`. When nothing more
- * can happen, `Judge` asks whether a job waits beside a sleeper. A crash is for good, and there are CRASHES of them; one
- * worker at least stays alive.
+ * can happen, `Judge` asks whether a job waits beside a sleeper. A crash or a stop is for good, and there are CRASHES
+ * and STOPS of them; one worker at least stays alive.
  *
  * check holds:          PRODUCERS=2 CRASHES=0           -> holds
  * check crash:          PRODUCERS=1                     -> holds
+ * check stop:           STOPS=1 PRODUCERS=1 CRASHES=0   -> holds
+ * check stop_one_target: STOPS=1 ONE_TARGET CRASHES=0  -> holds
  * check three_workers:  WORKERS=3 PRODUCERS=1 CRASHES=0 -> holds
  * check one_target:     ONE_TARGET PRODUCERS=1          -> holds
  * check pass_on:        BUSY PASS_ON ONE_TARGET PRODUCERS=1 -> holds
@@ -18,8 +21,10 @@
  *
  * check look_first:     LOOK_FIRST                      -> fails: (waiting==0)
  * check no_repoll:      NO_REPOLL                       -> fails: (waiting==0)
- * check snapshot_first: SNAPSHOT_FIRST                  -> fails: (waiting==0)
- * check two_snapshots:  TWO_SNAPSHOTS                   -> fails: (waiting==0)
+ * check bound_first:    BOUND_FIRST                     -> fails: (waiting==0)
+ * check xmax_bound:     XMAX_BOUND CRASHES=0            -> fails: (waiting==0)
+ * check poll_first:     POLL_FIRST                      -> fails: (waiting==0)
+ * check no_hand_over:   STOPS=1 ONE_TARGET NO_HAND_OVER CRASHES=0 -> fails: (waiting==0)
  * check try_only:       TRY_ONLY                        -> fails: (waiting==0)
  * check no_rescue_wake: NO_RESCUE_WAKE                  -> fails: (waiting==0)
  * check unregistered:   UNREGISTERED PRODUCERS=1        -> fails: (waiting==0)
@@ -35,6 +40,9 @@
 #ifndef CRASHES
 #define CRASHES 1
 #endif
+#ifndef STOPS
+#define STOPS 0
+#endif
 
 /* Transactions in progress that have an id: 1 << w claims for worker w, the others insert. */
 byte running;
@@ -47,14 +55,30 @@ bool tried;          /* a producer has it exclusively, for a moment */
 byte notified;       /* delivered, and not yet read */
 byte alive = (1 << WORKERS) - 1;
 byte busy;           /* who has no capacity left */
-byte watch[WORKERS]; /* what was in progress in the snapshot that a sleeper took, and still is */
+byte watch[WORKERS]; /* what had a lower transaction id than a sleeper's bound, and is still in progress */
 byte crashes = CRASHES;
+#if STOPS > 0
+byte stops = STOPS;
+#endif
 byte orphans;        /* crashed processes that no rescuer has dealt with */
 bool due;            /* the library's notifier has something to say */
+
+#ifdef XMAX_BOUND
+/* What has begun since a transaction last ended: a snapshot's xmax is one more than the last that has ended. */
+byte beyond_xmax;
+#define begin_transaction(xid) running = running | (xid); beyond_xmax = beyond_xmax | (xid)
+#define forget_beyond() beyond_xmax = 0
+#define bound() (running & ~beyond_xmax)
+#else
+#define begin_transaction(xid) running = running | (xid)
+#define forget_beyond()
+#define bound() running /* pg_current_xact_id(): above all that were given out */
+#endif
 
 /* xmin passes a transaction: it is in nobody's way any more. */
 inline end_transaction(xid) {
   running = running & ~(xid);
+  forget_beyond();
   watch[0] = watch[0] & ~(xid);
 #if WORKERS > 1
   watch[1] = watch[1] & ~(xid);
@@ -65,9 +89,9 @@ inline end_transaction(xid) {
 }
 
 /*
- * Does anybody sleep? pg_try_advisory_lock, and unlocked at once; where it fails, pg_locks tells who sleeps (a producer
- * at the same moment makes it fail as well, and then there is nobody). Two of them are told, so that a crash of one
- * costs no time. What is notified is delivered with the commit.
+ * Does anybody sleep? pg_try_advisory_lock, and unlocked at once; where it fails, the same is asked of each listener's own
+ * lock (a producer at the same moment makes it fail as well, and then there is nobody). Two of them are told, so that a
+ * crash of one costs no time. What is notified is delivered with the commit.
  */
 inline look(targets) {
   if
@@ -95,18 +119,24 @@ inline look(targets) {
 
 #define me (1 << w)
 #define may_crash (crashes > 0 && alive != me)
+#if STOPS > 0
+#define or_stop :: atomic { stops > 0 && alive != me -> stops--; goto stop }
+#else
+#define or_stop
+#endif
 
 proctype Worker(byte w) {
   byte targets;
 awake:
   if
-  :: atomic { waiting > 0 -> waiting--; running = running | CLAIM(w); goto claim }
+  :: atomic { waiting > 0 -> waiting--; begin_transaction(CLAIM(w)); goto claim }
   :: waiting == 0
   :: atomic { may_crash -> goto crash }
+  or_stop
   fi;
 
-#ifdef SNAPSHOT_FIRST /* as one statement would: its snapshot is older than the lock that it takes */
-  watch[w] = running;
+#ifdef BOUND_FIRST /* as one statement might: its bound is older than the lock that it takes */
+  watch[w] = bound();
 #endif
 #ifdef TRY_ONLY
   if
@@ -116,29 +146,25 @@ awake:
 #else
   atomic { !tried -> asleep = asleep | me }; /* pg_advisory_lock_shared waits for a producer that looks */
 #endif
-#ifndef SNAPSHOT_FIRST
-  watch[w] = running; /* pg_current_snapshot(), in a statement of its own */
+#ifndef BOUND_FIRST
+  watch[w] = bound(); /* in a statement of its own */
 #endif
 
-  /* Poll again until all of that has ended: a job of it was either seen, or its producer saw us. The poll and the look
-     at pg_snapshot_xmin() share a snapshot. */
-#ifdef TWO_SNAPSHOTS
-  if
-  :: atomic { waiting > 0 -> asleep = asleep & ~me; watch[w] = 0; goto awake }
-  :: waiting == 0
-  :: atomic { may_crash -> goto crash }
-  fi;
-  watch[w] == 0;
-#endif
+  /* Poll again until all below the bound has ended, and once more then: a job of it is seen, or its producer saw us. */
   if
   :: atomic { waiting > 0 -> asleep = asleep & ~me; watch[w] = 0; goto awake }
 #ifdef NO_REPOLL
-  :: atomic { true -> watch[w] = 0 }
-#elif defined(TWO_SNAPSHOTS)
-  :: true
+  :: atomic { true -> watch[w] = 0; goto end_asleep }
+#elif defined(POLL_FIRST)
+  :: waiting == 0 -> watch[w] == 0; goto end_asleep
 #else
-  :: waiting == 0 && watch[w] == 0
+  :: watch[w] == 0 /* pg_snapshot_xmin() has reached the bound */
 #endif
+  :: atomic { may_crash -> goto crash }
+  fi;
+  if
+  :: atomic { waiting > 0 -> asleep = asleep & ~me; goto awake }
+  :: waiting == 0
   :: atomic { may_crash -> goto crash }
   fi;
 
@@ -147,6 +173,7 @@ end_asleep:
     if
     :: notified & me -> notified = notified & ~me; asleep = asleep & ~me; goto awake
     :: may_crash -> goto crash
+    or_stop
     fi
   };
 
@@ -181,6 +208,21 @@ end_busy:
   false;
 #endif
 
+#if STOPS > 0
+stop: /* it gets up, and wakes another for what it was woken for and has not looked for */
+  atomic {
+    alive = alive & ~me;
+    asleep = asleep & ~me;
+    notified = notified & ~me;
+    watch[w] = 0
+  };
+#ifndef NO_HAND_OVER
+  look(targets);
+  atomic { deliver(targets) };
+#endif
+  goto end_stopped;
+#endif
+
 crash: /* its session locks are gone; a claim in flight is rolled back when the server notices */
   atomic {
     crashes--;
@@ -193,7 +235,9 @@ crash: /* its session locks are gone; a claim in flight is rolled back when the 
   if
   :: atomic { running & CLAIM(w) -> end_transaction(CLAIM(w)); waiting++ }
   :: !(running & CLAIM(w))
-  fi
+  fi;
+end_stopped:
+  skip
 }
 
 /* weir.enqueue in somebody's transaction: the row, and then the look. It may be rolled back. */
@@ -201,9 +245,9 @@ proctype Producer(byte p) {
   byte targets;
 #ifdef LOOK_FIRST
   look(targets);
-  running = running | INSERT(p);
+  atomic { begin_transaction(INSERT(p)) };
 #else
-  running = running | INSERT(p);
+  atomic { begin_transaction(INSERT(p)) };
   look(targets);
 #endif
   atomic {
@@ -215,10 +259,10 @@ proctype Producer(byte p) {
   }
 }
 
-/* A program that uses the library: the insert says nothing, and its notifier does, after the commit. */
+/* A producer whose insert says nothing, and who tells after the commit. (Weir's library tells in the transaction.) */
 proctype LibraryProducer() {
   byte targets;
-  running = running | INSERT(PRODUCERS);
+  atomic { begin_transaction(INSERT(PRODUCERS)) };
   atomic {
     end_transaction(INSERT(PRODUCERS));
     if

@@ -111,10 +111,12 @@ std::shared_ptr<const JobSource::Settings> JobSource::settings() const {
   return settings_;
 }
 
-std::vector<std::int32_t> JobSource::ids() const {
+std::vector<std::int32_t> JobSource::ids(bool also_limited) const {
   const auto queues = settings();
   std::vector<std::int32_t> ids;
-  for (const auto& queue : *queues) ids.push_back(queue->id);
+  for (const auto& queue : *queues) {
+    if (also_limited || !queue->limited) ids.push_back(queue->id);
+  }
   return ids;
 }
 
@@ -130,13 +132,26 @@ std::vector<std::string> JobSource::topics() const {
 
 std::shared_ptr<work::Claim> JobSource::claim(pg::Session& session, const work::Life& life,
                                               std::size_t wanted, bool thorough) {
-  if (auto claim = claim_any(session, life, *settings(), wanted, thorough)) return claim;
-  // There may be a queue that we do not know yet, or one whose limits are gone.
-  const SteadyTime now = std::chrono::steady_clock::now();
-  if (now < reload_due_) return nullptr;
-  reload_due_ = now + (names_.empty() ? std::chrono::milliseconds(200) : std::chrono::seconds(5));
+  return looking(session, thorough, [&] { return claim_any(session, life, *settings(), wanted, thorough); });
+}
+
+template <class Look>
+std::shared_ptr<JobClaim> JobSource::looking(pg::Session& session, bool thorough, Look&& look) {
+  // There may be a queue that we do not know yet, or one whose limits are others now: what is looked for
+  // before a sleep is looked for everywhere.
+  if (thorough) reload(session);
+  if (auto claim = look()) return claim;
+  if (thorough || !reload_is_due()) return nullptr;
   reload(session);
-  return claim_any(session, life, *settings(), wanted, thorough);
+  return look();
+}
+
+bool JobSource::reload_is_due() {
+  const SteadyTime now = std::chrono::steady_clock::now();
+  const MutexLock lock(mutex_);
+  if (now < reload_due_) return false;
+  reload_due_ = now + (names_.empty() ? std::chrono::milliseconds(200) : std::chrono::seconds(5));
+  return true;
 }
 
 std::shared_ptr<JobClaim> JobSource::claim_any(pg::Session& session, const work::Life& life,
@@ -179,7 +194,12 @@ std::shared_ptr<JobClaim> JobSource::claim_from(pg::Session& session, const work
 }
 
 std::shared_ptr<JobClaim> JobSource::take(pg::Session& session, Taker& taker, std::size_t wanted,
-                                          bool thorough) const {
+                                          bool thorough) {
+  return looking(session, thorough, [&] { return take_any(session, taker, wanted, thorough); });
+}
+
+std::shared_ptr<JobClaim> JobSource::take_any(pg::Session& session, Taker& taker, std::size_t wanted,
+                                              bool thorough) const {
   const auto queues = settings();
   const auto count = static_cast<std::int64_t>(wanted);
   for (std::size_t i = 0; i < queues->size(); ++i) {
@@ -234,13 +254,21 @@ std::optional<Duration> JobSource::next_look() const {
   return soonest;
 }
 
-bool JobSource::has_limits() const {
-  const auto queues = settings();
-  return std::any_of(queues->begin(), queues->end(), [](const auto& queue) { return queue->limited; });
+std::set<std::string> JobSource::limited() const {
+  std::set<std::string> names;
+  for (const auto& queue : *settings()) {
+    if (queue->limited) names.insert(queue->name);
+  }
+  return names;
 }
 
 bool JobSource::has_more(pg::Session& session) {
   const auto rows = session.run<sql::QueueHasMore>(kLane, ids());
+  return rows.one().more;
+}
+
+bool JobSource::has_more_to_take(pg::Session& session) const {
+  const auto rows = session.run<sql::QueueHasMore>(kLane, ids(false));
   return rows.one().more;
 }
 
@@ -392,6 +420,11 @@ void JobSource::be_durable(pg::Session& session, bool durable) {
   if (relaxed == !durable) return;
   session.set("synchronous_commit", durable ? "on" : "off");
   relaxed_session_ = durable ? 0 : session.backend_pid();
+}
+
+void JobSource::drop(const work::Settlement& settlement) noexcept {
+  const auto& claim = static_cast<const JobClaim&>(*settlement.claim);
+  counts_.add(claim.settings().id, {.running = -static_cast<std::int64_t>(settlement.outcomes.size())});
 }
 
 bool JobSource::is_cancelled(std::int64_t id) const {

@@ -32,6 +32,7 @@ class JobSource final : public work::ClaimSource {
   bool has_more(pg::Session& session) override;
   std::size_t settle(pg::Session& session, const work::Life& life, std::vector<work::Settlement>& pending,
                      bool all) override;
+  void drop(const work::Settlement& settlement) noexcept override;
   std::vector<std::int64_t> cancelled(pg::Session& session, const work::Life& life) override;
   void rescue(pg::Session& session) override;
   Duration keep(pg::Session& session, const work::Life& life) override;
@@ -43,12 +44,15 @@ class JobSource final : public work::ClaimSource {
     std::int64_t taken = 0;
   };
   /// Takes jobs out of their queue within the session's transaction; null when there are none. Any thread.
-  std::shared_ptr<JobClaim> take(pg::Session& session, Taker& taker, std::size_t wanted, bool thorough) const;
+  std::shared_ptr<JobClaim> take(pg::Session& session, Taker& taker, std::size_t wanted, bool thorough);
+  /// As has_more(), of what take() gives: nothing of queues with a limit.
+  bool has_more_to_take(pg::Session& session) const;
   /// Writes what is to be written of them within the same transaction. Any thread.
   void finish_taken(pg::Session& session, JobClaim& claim, const std::vector<work::Outcome>& outcomes);
   /// After its transaction, where a job is to be tried again: what is due soon is looked for.
   void promote_soon() const { keep_soon(); }
-  [[nodiscard]] bool has_limits() const;
+  /// The queues that have a limit, by name.
+  [[nodiscard]] std::set<std::string> limited() const;
 
   [[nodiscard]] QueueCounts& counts() noexcept { return counts_; }
 
@@ -57,7 +61,13 @@ class JobSource final : public work::ClaimSource {
 
   void reload(pg::Session& session);
   [[nodiscard]] std::shared_ptr<const Settings> settings() const;
-  [[nodiscard]] std::vector<std::int32_t> ids() const;
+  [[nodiscard]] std::vector<std::int32_t> ids(bool also_limited = true) const;
+
+  template <class Look>
+  std::shared_ptr<JobClaim> looking(pg::Session& session, bool thorough, Look&& look);
+  bool reload_is_due();
+  std::shared_ptr<JobClaim> take_any(pg::Session& session, Taker& taker, std::size_t wanted,
+                                     bool thorough) const;
 
   std::shared_ptr<JobClaim> claim_any(pg::Session& session, const work::Life& life, const Settings& queues,
                                       std::size_t wanted, bool thorough);
@@ -89,7 +99,6 @@ class JobSource final : public work::ClaimSource {
   std::map<std::int32_t, ClaimMarks> marks_;
   std::size_t turn_ = 0;
   std::int64_t claims_ = 0;
-  SteadyTime reload_due_{};
   // Of the settling thread.
   int relaxed_session_ = 0;  ///< the server process that was told not to wait for the disk
   // Of the keeping thread.
@@ -98,6 +107,7 @@ class JobSource final : public work::ClaimSource {
 
   mutable Mutex mutex_;
   std::shared_ptr<const Settings> settings_ WEIR_GUARDED_BY(mutex_);
+  SteadyTime reload_due_ WEIR_GUARDED_BY(mutex_){};
   std::set<std::int64_t> cancelled_ WEIR_GUARDED_BY(mutex_);
 };
 

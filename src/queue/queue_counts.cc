@@ -1,5 +1,6 @@
 #include "queue/queue_counts.h"
 
+#include <utility>
 #include <vector>
 
 #include "schema/queries.h"
@@ -30,14 +31,15 @@ void QueueCounts::report(pg::Session& session, std::int64_t process) {
   {
     const MutexLock lock(mutex_);
     // A new life begins at zero on the server; what was counted before stays with the old one.
-    if (reported_as_ != process) reported_.clear();
+    if (std::exchange(reported_as_, process) != process) before_ = reported_;
     for (const auto& [queue, counts] : now) {
-      const auto before = reported_.find(queue);
-      if (before != reported_.end() && before->second == counts) continue;
+      const auto last = reported_.find(queue);
+      if (last != reported_.end() && last->second == counts) continue;
+      const Counts& before = before_[queue];
       queues.push_back(queue);
-      done.push_back(counts.done);
-      failed.push_back(counts.failed);
-      dead.push_back(counts.dead);
+      done.push_back(counts.done - before.done);
+      failed.push_back(counts.failed - before.failed);
+      dead.push_back(counts.dead - before.dead);
       running.push_back(counts.running);
     }
   }
@@ -45,7 +47,6 @@ void QueueCounts::report(pg::Session& session, std::int64_t process) {
   session.run<sql::ReportQueueStats>(process, queues, done, failed, dead, running);
   const MutexLock lock(mutex_);
   reported_ = now;
-  reported_as_ = process;
 }
 
 }  // namespace weir::queue

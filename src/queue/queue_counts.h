@@ -28,7 +28,9 @@ class QueueCounts {
  private:
   mutable Mutex mutex_;
   std::map<std::int32_t, Counts> counts_ WEIR_GUARDED_BY(mutex_);
-  std::map<std::int32_t, Counts> reported_ WEIR_GUARDED_BY(mutex_);
+  std::map<std::int32_t, Counts> reported_ WEIR_GUARDED_BY(mutex_);  ///< as counted, whatever the life
+  /// What earlier lives have reported: it stays in their rows.
+  std::map<std::int32_t, Counts> before_ WEIR_GUARDED_BY(mutex_);
   std::int64_t reported_as_ WEIR_GUARDED_BY(mutex_) = 0;
 };
 

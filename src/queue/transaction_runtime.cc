@@ -33,7 +33,7 @@ void TransactionRuntime::hurry() noexcept {
 }
 
 void TransactionRuntime::run(const std::stop_token& stop, const std::function<void()>& ready) {
-  TransactionSlots slots(*connector_, source_, options_.most_in_batch);
+  TransactionSlots slots(*connector_, process_, source_, options_.most_in_batch, room_);
   slots.start(options_.slots, factory_);
   keeper_.start();
   ready();
@@ -51,9 +51,11 @@ void TransactionRuntime::run(const std::stop_token& stop, const std::function<vo
       wait_fd(-1, 0, Deadline::after(backoff_delay(kRetry, ++failures, random_unit())), stop, room_);
     }
   }
+  bed_.get_up();  // who begins nothing any more is not to be woken
   drain(slots);
+  slots.join();
+  bed_.hand_over();
   keeper_.stop();
-  bed_.leave();
 }
 
 bool TransactionRuntime::look(TransactionSlots& slots, const std::stop_token& stop) {
@@ -64,7 +66,9 @@ bool TransactionRuntime::look(TransactionSlots& slots, const std::stop_token& st
   const bool decided = lying && bed_.decided();
   const bool thorough = decided && !woken_;  // who comes to look by himself looks once, and everywhere
   const bool last_look = !thorough && (decided || options_.once);
-  if (slots.round(thorough, stop) || (last_look && slots.round(true, stop))) {
+  const bool found = slots.round(thorough, stop) || (last_look && slots.round(true, stop));
+  tell_of_limits();
+  if (found) {
     woken_ = false;
     idle_.found_work();
     bed_.get_up();
@@ -73,7 +77,8 @@ bool TransactionRuntime::look(TransactionSlots& slots, const std::stop_token& st
   if (stop.stop_requested()) return true;
   // Woken for nothing: it may be due in a moment, and that is the keeper's to see.
   if (std::exchange(woken_, false)) keeper_.poke();
-  if (options_.once && slots.all_wait() && nothing_left(stop)) return false;
+  const bool all_wait = slots.all_wait();
+  if (options_.once && all_wait && nothing_left(stop)) return false;
   const work::Idle::Action action = idle_.found_nothing(lying, decided);
   if (action.step == work::Idle::Step::lie_down) {
     bed_.lie_down();
@@ -81,8 +86,10 @@ bool TransactionRuntime::look(TransactionSlots& slots, const std::stop_token& st
   }
   if (action.step == work::Idle::Step::sleep) asleep.emit(0);
   const SteadyTime until = std::chrono::steady_clock::now() + action.pause;
+  // The end of all is what `once` waits for.
+  const auto ended = [&] { return options_.once && !all_wait && slots.all_wait(); };
   while (!stop.stop_requested() && std::chrono::steady_clock::now() < until &&
-         !(woken_ = bed_.heard().wake)) {
+         !(woken_ = bed_.heard().wake) && !ended()) {
     bed_.wait(Deadline(until), stop, room_);
   }
   return true;
@@ -90,7 +97,24 @@ bool TransactionRuntime::look(TransactionSlots& slots, const std::stop_token& st
 
 bool TransactionRuntime::nothing_left(const std::stop_token& stop) {
   pg::Session session = connector_->connect(pg::Role::api, "once", {.stop = stop});
-  return !source_.has_more(session);
+  return !source_.has_more_to_take(session);
+}
+
+void TransactionRuntime::tell_of_limits() {
+  auto limited = source_.limited();
+  for (const std::string& queue : limited) {
+    if (left_out_.contains(queue)) continue;
+    log::warn(
+        "a queue has a limit now and is not worked on in transactional mode, because its slots are counted "
+        "by "
+        "leases: take the limit off (weir queue set), or work on it in leased mode",
+        {{"queue", queue}});
+  }
+  for (const std::string& queue : left_out_) {
+    if (!limited.contains(queue))
+      log::info("a queue has no limit any more and is worked on", {{"queue", queue}});
+  }
+  left_out_ = std::move(limited);
 }
 
 void TransactionRuntime::drain(TransactionSlots& slots) {

@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <memory>
+#include <set>
+#include <string>
 
 #include "base/thread_service.h"
 #include "queue/transaction_slots.h"
@@ -36,6 +38,8 @@ class TransactionRuntime final : public ThreadService {
   /// False when there is nothing left, with options.once.
   bool look(TransactionSlots& slots, const std::stop_token& stop);
   bool nothing_left(const std::stop_token& stop);
+  /// A limit may be set, or taken off, while we work.
+  void tell_of_limits();
   void drain(TransactionSlots& slots);
 
   std::shared_ptr<const pg::Connector> connector_;
@@ -51,6 +55,7 @@ class TransactionRuntime final : public ThreadService {
   work::Idle idle_;
   work::Bed bed_;
   bool woken_ = false;  ///< and has not found what for
+  std::set<std::string> left_out_;
 };
 
 }  // namespace weir::queue

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "base/backoff.h"
 #include "base/log.h"
@@ -22,12 +23,15 @@ class Slot {
        std::stop_token hard)
       : connector_(connector), source_(source), handler_(handler), hard_(std::move(hard)), size_(most) {}
 
-  bool take_and_run(bool thorough) {
-    pg::Session& session = this->session();
+  /// `taken` is called when it has found jobs, before it runs them.
+  template <class Taken>
+  bool take_and_run(const work::Life& life, bool thorough, Taken&& taken) {
+    pg::Session& session = this->session(life);
     pg::Transaction transaction(session);
     const SteadyTime began = std::chrono::steady_clock::now();
     const auto claim = source_.take(session, taker_, size_.next(), thorough);
     if (!claim) return false;
+    taken();
     if (claim->settings().relaxed) transaction.set_local("synchronous_commit", "off");
     for (std::size_t i = 0; i < claim->items().size(); ++i) {
       if (claim->is_heavy(i)) claim->load(i, session);
@@ -49,10 +53,13 @@ class Slot {
   void leave() noexcept { session_.reset(); }
 
  private:
-  pg::Session& session() {
-    if (!session_ || !session_->is_open()) {
-      session_.emplace(connector_.connect(pg::Role::task, "jobs", {.stop = hard_}));
+  /// Named by the life: should this process freeze in the middle, whoever declares it dead hangs up for it.
+  pg::Session& session(const work::Life& life) {
+    if (!session_ || !session_->is_open() || life_ != life.id()) {
+      session_.reset();
+      session_.emplace(connector_.connect(pg::Role::task, life.session_id(), {.stop = hard_}));
       session_->set_stop(hard_);
+      life_ = life.id();
     }
     return *session_;
   }
@@ -62,6 +69,7 @@ class Slot {
   work::Handler& handler_;
   std::stop_token hard_;
   std::optional<pg::Session> session_;
+  std::int64_t life_ = 0;
   JobSource::Taker taker_;
   TakeSize size_;
 };
@@ -79,11 +87,18 @@ void TransactionSlots::work(work::Handler& handler, const std::stop_token& stop)
   Slot slot(connector_, source_, handler, most_, stop_.get_token());
   int failures = 0;
   bool thorough = false;
-  for (std::uint64_t seen = 0; wait_for_round(seen, thorough, stop);) {
+  while (wait_for_round(thorough, stop)) {
     Look look = Look::found;
+    bool of_round = true;  // what it finds later, by itself, is no answer to the round
     while (look == Look::found && !stop.stop_requested()) {
       try {
-        look = slot.take_and_run(thorough) ? Look::found : Look::empty;
+        const auto life = process_.life(stop);
+        if (!life) break;
+        const auto taken = [&] { report(Look::found, std::exchange(of_round, false)); };
+        if (!slot.take_and_run(*life, thorough, taken)) {
+          look = Look::empty;
+          report(look, of_round);
+        }
         failures = 0;
       } catch (const std::exception& error) {
         if (stop.stop_requested() || stop_.stop_requested()) break;
@@ -93,9 +108,7 @@ void TransactionSlots::work(work::Handler& handler, const std::stop_token& stop)
         }
         Wakeup unused;
         wait_fd(-1, 0, Deadline::after(backoff_delay(kRetry, ++failures, random_unit())), stop, unused);
-        continue;
       }
-      report(look);
     }
   }
   slot.leave();
@@ -104,21 +117,21 @@ void TransactionSlots::work(work::Handler& handler, const std::stop_token& stop)
   changed_.notify_all();
 }
 
-bool TransactionSlots::wait_for_round(std::uint64_t& seen, bool& thorough, const std::stop_token& stop) {
+bool TransactionSlots::wait_for_round(bool& thorough, const std::stop_token& stop) {
   MutexLock lock(mutex_);
-  ++waiting_;
+  const std::uint64_t before = round_;  // one that has begun does not count us
+  if (++waiting_ == handlers_.size()) idle_.notify();
   changed_.notify_all();
-  changed_.wait(lock, stop, [&]() WEIR_REQUIRES(mutex_) { return round_ > seen || closed_; });
+  changed_.wait(lock, stop, [&]() WEIR_REQUIRES(mutex_) { return round_ > before || closed_; });
   --waiting_;
-  seen = round_;
   thorough = thorough_;
   return !closed_ && !stop.stop_requested();
 }
 
-void TransactionSlots::report(Look look) {
+void TransactionSlots::report(Look look, bool of_round) {
   const MutexLock lock(mutex_);
   if (look == Look::found) found_ = true;
-  if (look == Look::empty && looking_ > 0) --looking_;
+  if (of_round && looking_ > 0) --looking_;
   changed_.notify_all();
 }
 
@@ -137,7 +150,7 @@ bool TransactionSlots::round(bool thorough, const std::stop_token& stop) {
 
 bool TransactionSlots::all_wait() const {
   const MutexLock lock(mutex_);
-  return waiting_ == threads_.size();
+  return waiting_ == handlers_.size();
 }
 
 void TransactionSlots::close() {

@@ -10,6 +10,7 @@
 #include "pg/connector.h"
 #include "queue/job_source.h"
 #include "work/handler.h"
+#include "work/process.h"
 
 namespace weir::queue {
 
@@ -21,9 +22,10 @@ namespace weir::queue {
 /// is.
 class TransactionSlots {
  public:
-  /// `most`: jobs of one transaction.
-  TransactionSlots(const pg::Connector& connector, JobSource& source, std::size_t most)
-      : connector_(connector), source_(source), most_(most) {}
+  /// `most`: jobs of one transaction; `idle` is notified when no slot has anything to do.
+  TransactionSlots(const pg::Connector& connector, const work::Process& process, JobSource& source,
+                   std::size_t most, Wakeup& idle)
+      : connector_(connector), process_(process), source_(source), most_(most), idle_(idle) {}
   TransactionSlots(const TransactionSlots&) = delete;
   TransactionSlots& operator=(const TransactionSlots&) = delete;
   ~TransactionSlots() { join(); }
@@ -47,12 +49,15 @@ class TransactionSlots {
 
   void work(work::Handler& handler, const std::stop_token& stop);
   /// Waits for the next round; false at the end.
-  bool wait_for_round(std::uint64_t& seen, bool& thorough, const std::stop_token& stop);
-  void report(Look look);
+  bool wait_for_round(bool& thorough, const std::stop_token& stop);
+  /// `of_round`: the first look since the round began.
+  void report(Look look, bool of_round);
 
   const pg::Connector& connector_;
+  const work::Process& process_;
   JobSource& source_;
   const std::size_t most_;
+  Wakeup& idle_;
   std::vector<std::unique_ptr<work::Handler>> handlers_;
   std::stop_source stop_;
   std::vector<std::jthread> threads_;

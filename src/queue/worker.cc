@@ -28,11 +28,12 @@ Worker::~Worker() { stop(); }
 void Worker::start() {
   const MutexLock lock(mutex_);
   if (runtime() != nullptr) return;
-  WorkConnector at = connector_for_work(connector_);
+  const WorkConnector at = connector_for_work(connector_);
+  work_connector_ = at.connector;
   pg::Session session = at.connector->connect(pg::Role::api, "start");
   auto source = std::make_unique<JobSource>(options_.queues, session);
   session.close();
-  if (options_.delivery == Delivery::transactional && source->has_limits()) {
+  if (options_.delivery == Delivery::transactional && !source->limited().empty()) {
     throw Error(
         ExitCode::usage, "a queue with a limit cannot be worked on in transactional mode",
         "its slots are counted by leases: take the limit off (weir queue set), or work on it in leased mode");
@@ -90,8 +91,8 @@ void Worker::report_counts() noexcept {
     now.request_stop();
     const auto life = process_->life(now.get_token());
     if (!life) return;
-    pg::Session session =
-        connector_->connect(pg::Role::api, life->session_id(), pg::Limit::within(std::chrono::seconds(5)));
+    pg::Session session = work_connector_->connect(pg::Role::api, life->session_id(),
+                                                   pg::Limit::within(std::chrono::seconds(5)));
     session.set_timeout(std::chrono::seconds(5));
     source_->counts().report(session, life->id());
   } catch (const std::exception& error) {

@@ -68,6 +68,7 @@ class Worker final : public Service {
   std::shared_ptr<const pg::Connector> connector_;
   work::HandlerFactory factory_;
   WorkerOptions options_;
+  std::shared_ptr<const pg::Connector> work_connector_;  ///< as connector_for_work() made it
   std::unique_ptr<work::Process> process_;
   mutable Mutex mutex_;
   std::unique_ptr<JobSource> source_;

@@ -1,9 +1,16 @@
 #include "work/bed.h"
 
+#include "base/log.h"
 #include "schema/queries.h"
 #include "work/process.h"
 
 namespace weir::work {
+namespace {
+
+/// A stop does not wait longer for others to be told.
+constexpr Duration kHandOver = std::chrono::seconds(2);
+
+}  // namespace
 
 void Bed::make(const Life& life, const std::stop_token& stop) {
   if (is_made() && process_ == life.id()) return;
@@ -12,6 +19,7 @@ void Bed::make(const Life& life, const std::stop_token& stop) {
   pg::Session session = connector_.connect(pg::Role::listen, life.session_id(), {.stop = stop});
   session.run<sql::JoinTopics>(life.id(), topic_views_);
   session.execute("LISTEN weir_" + std::to_string(life.id()));
+  session.set_stop(life.lost());
   session_.emplace(std::move(session));
   process_ = life.id();
 }
@@ -23,10 +31,15 @@ void Bed::lie_down() {
   lying_ = true;
 }
 
-void Bed::get_up() {
+void Bed::get_up() noexcept {
   if (!lying()) return;
   lying_ = false;
-  session_->run<sql::GetUp>(process_, topic_views_);
+  try {
+    session_->run<sql::GetUp>(process_, topic_views_);
+  } catch (const std::exception& error) {
+    log::debug("the listening session is made anew", {{"process", process_}, {"error", error.what()}});
+    leave();
+  }
 }
 
 bool Bed::decided() {
@@ -34,6 +47,19 @@ bool Bed::decided() {
   const auto answer = session_->run<sql::AllDecided>(*undecided_from_);
   if (answer.one().decided) undecided_from_.reset();
   return !undecided_from_;
+}
+
+void Bed::hand_over() noexcept {
+  get_up();
+  if (!is_made()) return;
+  try {
+    session_->set_timeout(kHandOver);
+    for (const std::string& topic : topics_) session_->run<sql::WakeTopic>(topic, 2);
+  } catch (const std::exception& error) {
+    log::warn("what this process was woken for may have to wait for others to look",
+              {{"process", process_}, {"error", error.what()}});
+  }
+  leave();
 }
 
 Bed::Heard Bed::heard() {

@@ -27,7 +27,8 @@ class Bed {
   [[nodiscard]] bool is_made() const noexcept { return session_ && session_->is_open(); }
 
   void lie_down();
-  void get_up();
+  /// Where that fails the session is given up, and the locks with it.
+  void get_up() noexcept;
   [[nodiscard]] bool lying() const noexcept { return lying_ && is_made(); }
   /// While lying: whether every transaction has ended that may have enqueued without seeing us. Once true it
   /// stays.
@@ -42,6 +43,9 @@ class Bed {
   /// Waits for a notification, the deadline, stop or `room`.
   void wait(Deadline deadline, const std::stop_token& stop, Wakeup& room);
   void leave() noexcept { session_.reset(); }
+  /// For good: what this process was woken for, or had begun, may be left to nobody else; wakes others for
+  /// it.
+  void hand_over() noexcept;
 
  private:
   const pg::Connector& connector_;

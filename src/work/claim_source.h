@@ -76,6 +76,9 @@ class ClaimSource {
   virtual std::size_t settle(pg::Session& session, const Life& life, std::vector<Settlement>& pending,
                              bool all) = 0;
 
+  /// The lease of these was lost before they could be written: settle() does not hear of them any more.
+  virtual void drop(const Settlement& settlement) noexcept = 0;
+
   /// Ids of items that have to be stopped.
   virtual std::vector<std::int64_t> cancelled(pg::Session& session, const Life& life) = 0;
 

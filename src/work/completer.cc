@@ -115,6 +115,7 @@ void Completer::forget_lost(std::vector<Settlement>& pending) {
   std::erase_if(pending, [&](const Settlement& settlement) {
     if (!settlement.life->is_lost()) return false;
     items += settlement.outcomes.size();
+    source_.drop(settlement);
     return true;
   });
   if (items == 0) return;
@@ -123,9 +124,11 @@ void Completer::forget_lost(std::vector<Settlement>& pending) {
 }
 
 pg::Session& Completer::session(const Life& life) {
-  if (!session_ || !session_->is_open()) {
+  if (!session_ || !session_->is_open() || session_life_ != life.id()) {
+    session_.reset();
     session_.emplace(connector_.connect(pg::Role::poll, life.session_id(),
                                         pg::Limit::within(std::chrono::seconds(10), life.lost())));
+    session_life_ = life.id();
   }
   session_->set_stop(life.lost());
   return *session_;

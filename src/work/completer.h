@@ -44,6 +44,7 @@ class Completer final : public ThreadService {
   ClaimSource& source_;
   Inbox& inbox_;
   std::optional<pg::Session> session_;  // of the thread
+  std::int64_t session_life_ = 0;
   std::atomic<std::uint64_t> settled_{0};
   std::atomic<std::uint64_t> refused_{0};
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "base/clock.h"
 
 namespace weir::work {
@@ -16,6 +18,10 @@ class LeaseLife {
   /// From here on our own work must have stopped.
   [[nodiscard]] SteadyTime give_up_at() const noexcept { return held_since_ + lease_ * 2 / 3; }
   [[nodiscard]] bool is_lost(SteadyTime now) const noexcept { return now >= give_up_at(); }
+  /// How long to wait after a renewal that failed: no backoff may sleep through the loss.
+  [[nodiscard]] Duration retry_in(Duration backoff, SteadyTime now) const noexcept {
+    return std::clamp(give_up_at() - now, Duration::zero(), backoff);
+  }
 
  private:
   Duration lease_;

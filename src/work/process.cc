@@ -14,6 +14,9 @@ namespace {
 
 constexpr BackoffPolicy kRetry{.base = std::chrono::milliseconds(50), .cap = std::chrono::seconds(2)};
 
+/// For each of two tries; a stop does not take longer than that.
+constexpr Duration kSignOff = std::chrono::seconds(1);
+
 std::int64_t in_ms(Duration span) { return span / std::chrono::milliseconds(1); }
 
 void pause(Duration span, const std::stop_token& stop) {
@@ -51,6 +54,8 @@ void Process::run(const std::stop_token& stop, const std::function<void()>& read
       const auto answer = session.run<sql::RegisterProcess>(options_.name, in_ms(options_.lease));
       const std::int64_t id = answer.one().id;
       auto life = std::make_shared<Life>(id);
+      if (session.keeps_state())
+        session.set("application_name", pg::application_name(pg::Role::recovery, life->session_id()));
       publish(life);
       registered.emit(id);
       failures = 0;
@@ -90,7 +95,8 @@ void Process::live(pg::Session session, Life& life, LeaseLife lease, const std::
     } catch (const std::exception& error) {
       if (stop.stop_requested()) break;
       log::warn("the lease could not be renewed", {{"process", life.id()}, {"error", error.what()}});
-      pause(backoff_delay(kRetry, ++failures, random_unit()), stop);
+      const Duration backoff = backoff_delay(kRetry, ++failures, random_unit());
+      pause(lease.retry_in(backoff, std::chrono::steady_clock::now()), stop);
     }
   }
   publish(nullptr);
@@ -109,15 +115,21 @@ bool Process::renew(pg::Session& session, const Life& life, LeaseLife& lease, co
 }
 
 void Process::retire(pg::Session& session, const Life& life) noexcept {
-  try {
-    session.set_stop({});
-    if (!session.is_open())
-      session = connector_->connect(pg::Role::recovery, life.session_id(),
-                                    pg::Limit::within(std::chrono::seconds(1)));
-    session.set_timeout(std::chrono::seconds(1));
-    session.run<sql::RetireProcess>(life.id());
-  } catch (const std::exception& error) {
-    log::warn("this process could not sign off; the others will notice", {{"error", error.what()}});
+  // Nothing was said on the session since the last renewal: whether it is lost shows only now.
+  for (bool may_try_again = true;; may_try_again = false) {
+    try {
+      if (!session.is_open())
+        session = connector_->connect(pg::Role::recovery, life.session_id(), pg::Limit::within(kSignOff));
+      session.set_stop({});
+      session.set_timeout(kSignOff);
+      session.run<sql::RetireProcess>(life.id());
+      return;
+    } catch (const std::exception& error) {
+      if (may_try_again && !session.is_open()) continue;
+      log::warn("this process could not sign off; the others will notice",
+                {{"process", life.id()}, {"error", error.what()}});
+      return;
+    }
   }
 }
 

@@ -56,7 +56,6 @@ void Runtime::run(const std::stop_token& stop, const std::function<void()>& read
   slots_.join();
   completer_.stop();
   keeper_.stop();
-  bed_.leave();
   session_.reset();
 }
 
@@ -74,17 +73,18 @@ void Runtime::fetch(const std::stop_token& stop) {
       if (stop.stop_requested()) return;
       log::warn("claiming failed", {{"source", source_.name()}, {"error", error.what()}});
       bed_.leave();  // it may be lost too, and would say so in here
-      wait_until(now() + backoff_delay(kRetry, ++failures, random_unit()), false, stop);
+      wait_until(now() + backoff_delay(kRetry, ++failures, random_unit()), std::nullopt, stop);
     }
   }
 }
 
 bool Runtime::look(const std::shared_ptr<Life>& life, const std::stop_token& stop) {
   if (options_.can_be_woken) bed_.make(*life, stop);
-  const std::size_t wanted = appetite_.wanted(inbox_.pace(), inbox_.in_flight());
+  const std::size_t held = inbox_.in_flight();
+  const std::size_t wanted = appetite_.wanted(inbox_.pace(), held);
   if (wanted == 0) {
     pass_on(*life, stop);
-    wait_until(more_ ? pass_on_due_ : SteadyTime::max(), true, stop);
+    wait_until(more_ ? pass_on_due_ : SteadyTime::max(), held, stop);
     return true;
   }
   // In this order: what those wrote who had ended by then, the claim sees.
@@ -99,16 +99,16 @@ bool Runtime::look(const std::shared_ptr<Life>& life, const std::stop_token& sto
     more_ = found >= wanted;
     woken_ = false;
     idle_.found_work();
-    bed_.get_up();
     hand_out(life, claim);
-    if (!more_) wait_until(now() + Idle::gather(found), false, stop);
+    bed_.get_up();
+    if (!more_) wait_until(now() + Idle::gather(found), std::nullopt, stop);
     return true;
   }
   more_ = false;
   // Woken for nothing: it may be due in a moment, and that is the keeper's to see.
   if (std::exchange(woken_, false)) keeper_.poke();
   if (options_.once && inbox_.in_flight() == 0 && !source_.has_more(session(*life, stop))) return false;
-  rest(idle_.found_nothing(lying, decided), stop);
+  rest(idle_.found_nothing(lying, decided), held, stop);
   return true;
 }
 
@@ -168,7 +168,7 @@ void Runtime::hand_out(const std::shared_ptr<Life>& life, const std::shared_ptr<
   }
 }
 
-void Runtime::rest(const Idle::Action& action, const std::stop_token& stop) {
+void Runtime::rest(const Idle::Action& action, std::size_t held, const std::stop_token& stop) {
   switch (action.step) {
     case Idle::Step::lie_down: bed_.lie_down(); return;
     case Idle::Step::look_later: break;
@@ -177,28 +177,30 @@ void Runtime::rest(const Idle::Action& action, const std::stop_token& stop) {
   const auto source_wants = source_.next_look();
   const Duration pause = source_wants ? std::min(action.pause, *source_wants) : action.pause;
   // Others' work that ends makes room in a limited queue, and the end of all is what `once` waits for.
-  wait_until(now() + pause, source_wants.has_value() || options_.once, stop);
+  const bool for_room = source_wants.has_value() || options_.once;
+  wait_until(now() + pause, for_room ? std::optional(held) : std::nullopt, stop);
 }
 
-void Runtime::wait_until(SteadyTime time, bool for_room, const std::stop_token& stop) {
-  const std::size_t held = inbox_.in_flight();
+void Runtime::wait_until(SteadyTime time, std::optional<std::size_t> held, const std::stop_token& stop) {
   while (!stop.stop_requested() && now() < time) {
     const auto overdue = inbox_.stop_overdue(now());
     bed_.wait(Deadline(std::min(time, overdue.value_or(time))), stop, room_);
     const Bed::Heard heard = bed_.heard();
     if (heard.cancel) keeper_.poke();
     woken_ = woken_ || heard.wake;
-    if (heard.wake || (for_room && inbox_.in_flight() < held)) return;
+    if (heard.wake || (held && inbox_.in_flight() < *held)) return;
   }
 }
 
 void Runtime::drain() {
+  bed_.get_up();  // who begins nothing any more is not to be woken
   std::vector<Portion> unbegun = inbox_.take_unbegun();
   for (Portion& portion : unbegun) {
     completer_.push({portion.life, portion.claim, portion.first,
                      std::vector<Outcome>(portion.count, Outcome::returned())});
   }
   resolve_doubt();
+  bed_.hand_over();
   const SteadyTime hurry_at = now() + options_.drain;
   bool hurried = false;
   while (inbox_.in_flight() > 0) {

@@ -62,9 +62,10 @@ class Runtime final : public ThreadService {
   void resolve_doubt() noexcept;
   void pass_on(const Life& life, const std::stop_token& stop);
   void hand_out(const std::shared_ptr<Life>& life, const std::shared_ptr<Claim>& claim);
-  void rest(const Idle::Action& action, const std::stop_token& stop);
-  /// Until the time, a notification, or, where it matters, until something was settled.
-  void wait_until(SteadyTime time, bool for_room, const std::stop_token& stop);
+  void rest(const Idle::Action& action, std::size_t held, const std::stop_token& stop);
+  /// Until the time, a notification, or, where it matters, until less is in flight than `held`: what was held
+  /// when the caller decided to wait, for it may be settled by now.
+  void wait_until(SteadyTime time, std::optional<std::size_t> held, const std::stop_token& stop);
   void drain();
   pg::Session& session(const Life& life, const std::stop_token& stop);
 

@@ -6,6 +6,12 @@
 #include "work/process.h"
 
 namespace weir::work {
+namespace {
+
+/// Handed back at once it would be claimed at once, and go round as fast as the server can.
+constexpr Duration kLoadAgain = std::chrono::seconds(1);
+
+}  // namespace
 
 void Slots::start(std::size_t count, const HandlerFactory& factory) {
   for (std::size_t i = 0; i < count; ++i) handlers_.push_back(factory());
@@ -32,8 +38,9 @@ void Slots::work(Handler& handler, const Portion& portion) {
       load(portion, running.stop());
       run_guarded(handler, batch, &running);
     } catch (const std::exception& error) {
-      log::warn("a payload could not be read: its job is handed back", {{"error", error.what()}});
-      batch.settle_rest(Outcome::returned());
+      log::warn("a payload could not be read: its job is tried again", {{"error", error.what()}});
+      if (!running.stop().stop_requested()) batch.settle_rest(Outcome::snoozed(kLoadAgain));
+      settle_open(batch, &running);
     }
     portion.claim->unload(portion.first);
     outcomes = std::move(batch).outcomes();

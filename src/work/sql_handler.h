@@ -17,12 +17,13 @@ struct SqlOptions {
 /// Runs the user's SQL once for a batch, in the transaction that the outcomes commit with. What fails is
 /// rolled back to a savepoint and tried in halves, until the items are found that are to blame: those fail,
 /// the others are done. An error that no item can be blamed for is thrown, and with it all of the transaction
-/// has to go; so has it for one that only COMMIT finds (deferred constraints).
+/// has to go. What only COMMIT would find (deferred constraints) is for the caller to look for.
 class SqlHandler final : public Handler {
  public:
   explicit SqlHandler(const SqlOptions& options);
 
   void run(Batch& batch) override;
+  [[nodiscard]] bool undoes_failures() const noexcept override { return true; }
 
  private:
   void make_relation(pg::Session& session) const;

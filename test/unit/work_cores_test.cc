@@ -44,6 +44,13 @@ TEST(LeaseLife, OfASpanThatDoesNotDivideLeavesTheOthersAtLeastAThird) {
   EXPECT_LT(lease.renew_at(), lease.give_up_at());
 }
 
+TEST(LeaseLife, NoBackoffSleepsThroughItsLoss) {
+  const LeaseLife lease(3s, kStart);
+  EXPECT_EQ(lease.retry_in(500ms, kStart + 1s), 500ms);
+  EXPECT_EQ(lease.retry_in(2s, kStart + 1500ms), 500ms);
+  EXPECT_EQ(lease.retry_in(2s, kStart + 5s), 0s);
+}
+
 using Step = Idle::Step;
 
 std::string describe(const Idle::Action& action) {

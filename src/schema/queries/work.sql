@@ -10,15 +10,21 @@ UPDATE weir.process SET lease_until = clock_timestamp() + :lease_ms::int8 * inte
  WHERE id = :process AND NOT dead RETURNING id;
 
 -- name: retire_process(process int8)
--- The end of a process that has handed everything back.
+-- The end of a process that has handed everything back. One that was declared dead meanwhile buries itself, for there
+-- may be nobody left to do it; what it still owns is its rescuer's.
 WITH gone AS (DELETE FROM weir.listener WHERE process_id = :process)
-DELETE FROM weir.process WHERE id = :process AND NOT dead;
+DELETE FROM weir.process p
+ WHERE p.id = :process
+   AND (NOT p.dead OR NOT EXISTS (SELECT FROM weir.job_claim c WHERE c.worker_id = p.id));
 
 -- name: declare_dead() -> (id int8, name text)
 -- FOR UPDATE, which a claim's FOR KEY SHARE keeps away: one that claims this very moment is looked at the next time.
 WITH late AS MATERIALIZED (
   SELECT id FROM weir.process WHERE lease_until < clock_timestamp() AND NOT dead FOR UPDATE SKIP LOCKED)
 UPDATE weir.process p SET dead = true FROM late WHERE p.id = late.id RETURNING p.id, p.name;
+
+-- name: dead_processes() -> (id int8)
+SELECT p.id FROM weir.process p WHERE p.dead ORDER BY p.id;
 
 -- name: bury_processes() -> (id int8)
 -- Dead processes that own nothing any more.
