@@ -21,6 +21,8 @@ class ProgressReports final : public ThreadService {
  public:
   explicit ProgressReports(std::shared_ptr<const pg::Connector> connector,
                            Duration interval = std::chrono::seconds(1));
+  ProgressReports(const ProgressReports&) = delete;
+  ProgressReports& operator=(const ProgressReports&) = delete;
   ~ProgressReports() override { stop(); }
 
   [[nodiscard]] std::string_view name() const noexcept override { return "progress reports"; }

@@ -27,11 +27,6 @@ TransactionRuntime::TransactionRuntime(std::shared_ptr<const pg::Connector> conn
   source_.on_keep_soon([this] { keeper_.poke(); });
 }
 
-void TransactionRuntime::hurry() noexcept {
-  hurry_ = true;
-  room_.notify();
-}
-
 void TransactionRuntime::run(const std::stop_token& stop, const std::function<void()>& ready) {
   TransactionSlots slots(*connector_, process_, source_, options_.most_in_batch, room_);
   slots.start(options_.slots, factory_);
@@ -119,12 +114,7 @@ void TransactionRuntime::tell_of_limits() {
 
 void TransactionRuntime::drain(TransactionSlots& slots) {
   slots.close();
-  const SteadyTime hurry_at = std::chrono::steady_clock::now() + options_.drain;
-  while (!hurry_ && std::chrono::steady_clock::now() < hurry_at) {
-    // The slots tell a condition variable, the impatient user a descriptor: look at both, a few times a
-    // second.
-    if (slots.wait_ended(Deadline::after(std::chrono::milliseconds(50)))) return;
-  }
+  if (slots.wait_ended(Deadline::after(options_.drain))) return;
   log::warn("handlers are stopped before they are done");
   slots.stop_handlers();
 }

@@ -22,10 +22,11 @@ class TransactionRuntime final : public ThreadService {
  public:
   TransactionRuntime(std::shared_ptr<const pg::Connector> connector, work::Process& process,
                      JobSource& source, work::HandlerFactory factory, work::RuntimeOptions options);
+  TransactionRuntime(const TransactionRuntime&) = delete;
+  TransactionRuntime& operator=(const TransactionRuntime&) = delete;
   ~TransactionRuntime() override { stop(); }
 
   [[nodiscard]] std::string_view name() const noexcept override { return "transactional runtime"; }
-  void hurry() noexcept;
   [[nodiscard]] Wakeup& finished() noexcept { return finished_; }
 
   /// For tests: as Runtime::asleep.
@@ -50,7 +51,6 @@ class TransactionRuntime final : public ThreadService {
 
   Wakeup room_;
   Wakeup finished_;
-  std::atomic<bool> hurry_{false};
   work::Keeper keeper_;
   work::Idle idle_;
   work::Bed bed_;

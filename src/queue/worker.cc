@@ -100,11 +100,6 @@ void Worker::report_counts() noexcept {
   }
 }
 
-void Worker::hurry() noexcept {
-  if (leased_) leased_->hurry();
-  if (transactional_) transactional_->hurry();
-}
-
 bool Worker::wait_until_finished(const std::stop_token& stop, Deadline deadline) {
   Wakeup unused;
   return wait_fd(finished().fd(), POLLIN, deadline, stop, unused) == WaitEnd::ready;

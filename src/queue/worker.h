@@ -34,13 +34,13 @@ struct WorkerOptions {
 class Worker final : public Service {
  public:
   Worker(std::shared_ptr<const pg::Connector> connector, work::HandlerFactory factory, WorkerOptions options);
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
   ~Worker() override;
 
   [[nodiscard]] std::string_view name() const noexcept override { return "worker"; }
   void start() override;
   void stop() noexcept override;
-  /// Ends a drain that runs: handlers are stopped now. Any thread.
-  void hurry() noexcept;
 
   /// Waits until nothing is left (options.once), stop is requested or the deadline passes. True in the first
   /// case.

@@ -18,7 +18,7 @@ void Bed::make(const Life& life, const std::stop_token& stop) {
   session_.reset();
   pg::Session session = connector_.connect(pg::Role::listen, life.session_id(), {.stop = stop});
   session.run<sql::JoinTopics>(life.id(), topic_views_);
-  session.execute("LISTEN weir_" + std::to_string(life.id()));
+  session.execute_script("LISTEN weir_all; LISTEN weir_" + std::to_string(life.id()));
   session.set_stop(life.lost());
   session_.emplace(std::move(session));
   process_ = life.id();

@@ -20,6 +20,7 @@ class Bed {
       : connector_(connector), topics_(std::move(topics)), topic_views_(topics_.begin(), topics_.end()) {}
   Bed(const Bed&) = delete;
   Bed& operator=(const Bed&) = delete;
+  ~Bed() = default;
 
   /// Connects, joins the topics and listens, if that is not done for this life. Throws what connecting
   /// throws.

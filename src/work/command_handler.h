@@ -32,6 +32,8 @@ struct CommandOptions {
 class CommandHandler final : public Handler {
  public:
   explicit CommandHandler(CommandOptions options);
+  CommandHandler(const CommandHandler&) = delete;
+  CommandHandler& operator=(const CommandHandler&) = delete;
   ~CommandHandler() override;
 
   void run(Batch& batch) override;

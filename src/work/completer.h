@@ -19,6 +19,8 @@ class Completer final : public ThreadService {
  public:
   Completer(const pg::Connector& connector, ClaimSource& source, Inbox& inbox)
       : connector_(connector), source_(source), inbox_(inbox) {}
+  Completer(const Completer&) = delete;
+  Completer& operator=(const Completer&) = delete;
   ~Completer() override { stop(); }
 
   [[nodiscard]] std::string_view name() const noexcept override { return "completer"; }

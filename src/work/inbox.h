@@ -37,6 +37,7 @@ class Inbox {
   explicit Inbox(Wakeup& room) : room_(room) {}
   Inbox(const Inbox&) = delete;
   Inbox& operator=(const Inbox&) = delete;
+  ~Inbox() = default;
 
   void push(std::vector<Portion> portions);
   /// The next portion; nothing when stop was requested.

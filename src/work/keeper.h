@@ -20,6 +20,8 @@ class Keeper final : public ThreadService {
   Keeper(const pg::Connector& connector, const Process& process, ClaimSource& source,
          OnCancelled on_cancelled)
       : connector_(connector), process_(process), source_(source), on_cancelled_(std::move(on_cancelled)) {}
+  Keeper(const Keeper&) = delete;
+  Keeper& operator=(const Keeper&) = delete;
   ~Keeper() override { stop(); }
 
   [[nodiscard]] std::string_view name() const noexcept override { return "keeper"; }

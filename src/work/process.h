@@ -42,6 +42,8 @@ class Process final : public ThreadService {
   };
 
   Process(std::shared_ptr<const pg::Connector> connector, Options options);
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
   ~Process() override;
 
   [[nodiscard]] std::string_view name() const noexcept override { return "process lease"; }

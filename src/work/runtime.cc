@@ -40,13 +40,7 @@ Runtime::Runtime(std::shared_ptr<const pg::Connector> connector, Process& proces
 
 Runtime::~Runtime() { stop(); }
 
-void Runtime::hurry() noexcept {
-  hurry_ = true;
-  room_.notify();
-}
-
 void Runtime::run(const std::stop_token& stop, const std::function<void()>& ready) {
-  hurry_ = false;
   slots_.start(options_.slots, factory_);
   completer_.start();
   keeper_.start();
@@ -201,16 +195,16 @@ void Runtime::drain() {
   }
   resolve_doubt();
   bed_.hand_over();
-  const SteadyTime hurry_at = now() + options_.drain;
-  bool hurried = false;
+  const SteadyTime end = now() + options_.drain;
+  bool ended = false;
   while (inbox_.in_flight() > 0) {
-    if (!hurried && (hurry_ || now() >= hurry_at)) {
+    if (!ended && now() >= end) {
       log::warn("handlers are stopped before they are done", {{"items", inbox_.in_flight()}});
-      hurried = true;
+      ended = true;
       inbox_.stop_all();
     }
     const auto overdue = inbox_.stop_overdue(now());
-    const SteadyTime next = hurried ? now() + std::chrono::seconds(1) : hurry_at;
+    const SteadyTime next = ended ? now() + std::chrono::seconds(1) : end;
     wait_fd(-1, 0, Deadline(std::min(next, overdue.value_or(next))), {}, room_);
   }
 }

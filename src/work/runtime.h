@@ -35,11 +35,11 @@ class Runtime final : public ThreadService {
   /// `process` has to be started before and stopped after.
   Runtime(std::shared_ptr<const pg::Connector> connector, Process& process, ClaimSource& source,
           HandlerFactory factory, RuntimeOptions options);
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
   ~Runtime() override;
 
   [[nodiscard]] std::string_view name() const noexcept override { return "runtime"; }
-  /// Ends a drain: stops the handlers now.
-  void hurry() noexcept;
   /// Readable once there is nothing left, with options.once.
   [[nodiscard]] Wakeup& finished() noexcept { return finished_; }
 
@@ -78,7 +78,6 @@ class Runtime final : public ThreadService {
 
   Wakeup room_;
   Wakeup finished_;
-  std::atomic<bool> hurry_{false};
   Inbox inbox_;
   Completer completer_;
   Slots slots_;

@@ -102,6 +102,26 @@ TEST_P(WakeTest, EveryJobIsStartedAtOnceWhateverItsProducerAndTheSleepersDo) {
   two->stop();
 }
 
+TEST_P(WakeTest, AProducerWhoseSnapshotIsOlderThanTheWorkerWakesIt) {
+  std::atomic<int> calls{0};
+  functions_[""] = [&](const JobContext&) {
+    ++calls;
+    return Outcome::done();
+  };
+  pg::Session producer = this->session();
+  producer.execute("SELECT weir.queue_id('q')");
+  producer.execute("BEGIN ISOLATION LEVEL REPEATABLE READ");
+  producer.execute("SELECT 1");
+  const auto worker = this->worker({.queues = {"q"}, .longest_sleep = 1h, .delivery = GetParam()});
+  worker->start();
+  worker->asleep().enable();
+  ASSERT_TRUE(worker->asleep().wait(Deadline::after(20s)));
+  producer.execute("SELECT weir.enqueue('q')");
+  producer.execute("COMMIT");
+  test::wait_until([&] { return calls == 1; }, "the job");
+  worker->stop();
+}
+
 TEST_P(WakeTest, NobodyIsNotifiedWhileAllAreBusy) {
   std::atomic<bool> go_on{false};
   std::atomic<int> calls{0};

@@ -36,8 +36,8 @@ BEGIN
   END IF;
 
   IF unique_key IS NOT NULL THEN
-    IF if_exists NOT IN ('ignore', 'replace', 'reschedule') THEN
-      RAISE EXCEPTION 'if_exists is %, and must be ignore, replace or reschedule', quote_literal(if_exists)
+    IF if_exists IS NULL OR if_exists NOT IN ('ignore', 'replace', 'reschedule') THEN
+      RAISE EXCEPTION 'if_exists is %, and must be ignore, replace or reschedule', quote_nullable(if_exists)
         USING ERRCODE = 'invalid_parameter_value';
     END IF;
     taken := weir.take_unique_key(the_queue, unique_key, new_id, now() + unique_for, if_exists);
@@ -128,6 +128,71 @@ BEGIN
     PERFORM weir.wake_queue(the_queue);
   END IF;
   RETURN new_id;
+END $$;
+
+-- As before, but for the order in which it looks.
+CREATE OR REPLACE FUNCTION weir.take_unique_key(queue_id int4, unique_key text, new_id int8, until timestamptz, if_exists text,
+                                     OUT holder int8, OUT replaced weir.job)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  taken weir.job_unique;
+BEGIN
+  LOOP
+    INSERT INTO weir.job_unique AS u (queue_id, unique_key, job_id, until)
+    VALUES (take_unique_key.queue_id, take_unique_key.unique_key, new_id, take_unique_key.until)
+    ON CONFLICT ON CONSTRAINT job_unique_pkey DO UPDATE SET job_id = excluded.job_id, until = excluded.until
+      WHERE u.until <= now();
+    IF FOUND THEN
+      RETURN;
+    END IF;
+    SELECT * INTO taken FROM weir.job_unique u
+     WHERE u.queue_id = take_unique_key.queue_id AND u.unique_key = take_unique_key.unique_key FOR UPDATE;
+    EXIT WHEN FOUND;  -- else it was given back just now
+  END LOOP;
+
+  IF if_exists = 'ignore' THEN
+    holder := taken.job_id;
+    RETURN;
+  END IF;
+  -- In the order in which a job moves, so that one that is promoted just now is found.
+  WITH gone AS (DELETE FROM weir.job_later l WHERE l.id = taken.job_id RETURNING l.*)
+  SELECT g.id, g.created_at, g.queue_id, g.lane, g.priority, g.attempt, g.max_attempts, g.kind, g.payload, g.id,
+         g.deadline_at, g.unique_key, g.limit_key, g.error INTO replaced FROM gone g;
+  IF NOT FOUND THEN
+    DELETE FROM weir.job j USING weir.waiting_job(taken.job_id) w
+     WHERE j.lane = w.lane AND j.queue_id = w.queue_id AND j.priority = w.priority AND j.seq = w.seq
+    RETURNING j.* INTO replaced;
+  END IF;
+  UPDATE weir.job_unique u SET job_id = CASE WHEN replaced.seq IS NULL THEN new_id ELSE taken.job_id END,
+                               until = take_unique_key.until
+   WHERE u.queue_id = take_unique_key.queue_id AND u.unique_key = take_unique_key.unique_key;
+END $$;
+
+-- As before, and: a producer whose snapshot is older than a sleeper's row in weir.listener sees the sleeper's lock and not
+-- whose it is. It wakes everybody.
+CREATE OR REPLACE FUNCTION weir.wake(topic text, wanted int4 DEFAULT 2) RETURNS int4
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  sleeper int8;
+  woken   int4 := 0;
+BEGIN
+  IF NOT weir.is_held(weir.sleep_key(topic)) THEN
+    RETURN 0;
+  END IF;
+  FOR sleeper IN
+    SELECT l.process_id FROM weir.listener l WHERE l.topic = wake.topic ORDER BY random()
+  LOOP
+    IF weir.is_held(weir.sleep_key(topic, sleeper)) THEN
+      PERFORM pg_notify('weir_' || sleeper, topic);
+      woken := woken + 1;
+      EXIT WHEN woken >= wanted;
+    END IF;
+  END LOOP;
+  IF woken = 0 AND current_setting('transaction_isolation') <> 'read committed' THEN
+    PERFORM pg_notify('weir_all', topic);
+    RETURN 1;
+  END IF;
+  RETURN woken;
 END $$;
 
 SELECT weir.apply_grants();
