@@ -101,7 +101,8 @@ TEST_F(CliJobs, LinesOfStandardInputAreJobsAllOrNone) {
   EXPECT_EQ(bad.status, 1);
   EXPECT_THAT(
       bad.err,
-      HasSubstr("weir: line 2502: the payload cannot be used: it is not JSON; nothing was enqueued\n"));
+      HasSubstr(
+          "weir: line 2502: the payload cannot be used: it is no JSON at byte 1; nothing was enqueued\n"));
   EXPECT_EQ(count("weir.job"), 2500);
 
   const WeirResult batches = run({"job", "enqueue", "q", "-", "--batch", "1000"}, lines + "{oops}\n");
@@ -248,7 +249,7 @@ TEST_F(CliJobs, MistakesAreTold) {
        "--state is 'ded', which is none of: running, waiting, later, dead"},
       {{"job", "show", "x1"}, "'x1' is not the id of a job"},
       {{"job", "replay"}, "which jobs?"},
-      {{"job", "enqueue", "q", "{oops}"}, "the payload cannot be used: it is not JSON ({oops})"},
+      {{"job", "enqueue", "q", "{oops}"}, "the payload cannot be used: it is no JSON at byte 1 ({oops})"},
       {{"job", "enqueue", std::string(101, 'q')}, "cannot be the name of a queue"},
       {{"job", "enqueue", "q", "--at", "whenever"}, "--at is 'whenever', which is no time"},
       {{"job", "enqueue", "q", "--delay", "5"}, "--delay is '5', which is not a time from"},
