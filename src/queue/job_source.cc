@@ -53,6 +53,7 @@ struct TakenColumns {
       payloads.push_back(job.is_large ? std::nullopt : std::optional(pg::JsonView{item.payload}));
       unique_keys.push_back(job.unique_key);
       limit_keys.push_back(job.limit_key);
+      errors.push_back(item.error.empty() ? std::nullopt : std::optional(item.error));
     }
   }
 
@@ -67,6 +68,7 @@ struct TakenColumns {
   std::vector<std::optional<pg::JsonView>> payloads;
   std::vector<std::optional<std::string_view>> unique_keys;
   std::vector<std::optional<std::string_view>> limit_keys;
+  std::vector<std::optional<std::string_view>> errors;
 };
 
 std::shared_ptr<const QueueSettings> to_settings(const sql::QueueSettings::Row& row) {
@@ -185,12 +187,10 @@ std::shared_ptr<JobClaim> JobSource::claim_from(pg::Session& session, const work
     return rows.empty() ? nullptr : std::make_shared<JobClaim>(number, std::move(rows), queue);
   }
   return claim_with_marks(
-      marks_[queue->id], wanted, thorough, number, queue,
-      [&](const ClaimMarks::Mark& mark) {
-        return session.run<sql::ClaimJobsFrom>(life.id(), number, kLane, queue->id, mark.priority, mark.above,
-                                               count);
-      },
-      [&] { return session.run<sql::ClaimJobs>(life.id(), number, kLane, queue->id, count); });
+      marks_[queue->id], wanted, thorough, number, queue, [&](const ClaimMarks::Range& range) {
+        return session.run<sql::ClaimJobs>(life.id(), number, kLane, queue->id, range.priority, range.above,
+                                           range.last_priority, count);
+      });
 }
 
 std::shared_ptr<JobClaim> JobSource::take(pg::Session& session, Taker& taker, std::size_t wanted,
@@ -205,11 +205,10 @@ std::shared_ptr<JobClaim> JobSource::take_any(pg::Session& session, Taker& taker
   for (std::size_t i = 0; i < queues->size(); ++i) {
     const auto& queue = (*queues)[(taker.turn + i) % queues->size()];
     auto claim = claim_with_marks(
-        taker.marks[queue->id], wanted, thorough, ++taker.taken, queue,
-        [&](const ClaimMarks::Mark& mark) {
-          return session.run<sql::TakeJobsFrom>(kLane, queue->id, mark.priority, mark.above, count);
-        },
-        [&] { return session.run<sql::TakeJobs>(kLane, queue->id, count); });
+        taker.marks[queue->id], wanted, thorough, ++taker.taken, queue, [&](const ClaimMarks::Range& range) {
+          return session.run<sql::TakeJobs>(kLane, queue->id, range.priority, range.above,
+                                            range.last_priority, count);
+        });
     if (!claim) continue;
     taker.turn = (taker.turn + i + 1) % queues->size();
     return claim;
@@ -231,7 +230,7 @@ void JobSource::finish_taken(pg::Session& session, JobClaim& claim,
   session.run<sql::AdoptTakenJobs>(nobody, claim.number(), claim.settings().id, kLane, columns.seqs,
                                    columns.ids, columns.priorities, columns.attempts, columns.max_attempts,
                                    columns.created_at, columns.deadlines, columns.kinds, columns.payloads,
-                                   columns.unique_keys, columns.limit_keys);
+                                   columns.unique_keys, columns.limit_keys, columns.errors);
   counts_.add(claim.settings().id, {.running = static_cast<std::int64_t>(items.size())});
   const work::Settlement settlement{nullptr, nullptr, 0, outcomes};
   settle_parts(session, nobody, claim, {&settlement});
@@ -447,7 +446,7 @@ std::vector<std::int64_t> JobSource::cancelled(pg::Session& session, const work:
   std::vector<std::int64_t> ids;
   for (const auto& row : session.run<sql::CancelRequests>(life.id())) ids.push_back(row.job_id);
   const MutexLock lock(mutex_);
-  cancelled_.insert(ids.begin(), ids.end());
+  cancelled_ = {ids.begin(), ids.end()};
   return ids;
 }
 
@@ -469,6 +468,7 @@ Duration JobSource::keep(pg::Session& session, const work::Life& life) {
     seldom_due_ = now + std::chrono::seconds(30);
     clean_up(session);
   }
+  forget_history(session);
   return next;
 }
 
@@ -492,12 +492,24 @@ void JobSource::keep_history(pg::Session& session) {
 
 void JobSource::clean_up(pg::Session& session) {
   session.run<sql::FoldQueueStats>();
+  session.run<sql::ForgetLateCancels>();
+  session.run<sql::ForgetLostSlots>();
   const SteadyTime now = std::chrono::steady_clock::now();
   if (now < hourly_due_) return;
   hourly_due_ = now + std::chrono::hours(1);
   session.run<sql::ForgetOldKeys>();
   keep_history(session);
-  session.run<sql::ForgetOldJobs>(10000);
+  forgets_ = true;
+}
+
+void JobSource::forget_history(pg::Session& session) {
+  constexpr std::int64_t kMost = 10'000;
+  // A part each round until all is gone: what is due must not wait for it.
+  const SteadyTime until = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  while (forgets_ && std::chrono::steady_clock::now() < until) {
+    const auto rows = session.run<sql::ForgetOldJobs>(kMost);
+    forgets_ = rows.one().forgotten == kMost;
+  }
 }
 
 }  // namespace weir::queue
