@@ -1,6 +1,9 @@
 // Jobs, queues and workers from the command line.
 #include <csignal>
+#include <filesystem>
 #include <fstream>
+
+#include <sys/stat.h>
 
 #include <gtest/gtest.h>
 #include <gmock/gmock.h>
@@ -198,6 +201,26 @@ TEST_F(CliJobs, SigtermDrainsAWorkerAndHandsBackNothingThatWasDone) {
   EXPECT_EQ(worker.wait_end(), 0);
   EXPECT_THAT(worker.out(), AllOf(HasSubstr("\"draining\""), HasSubstr("\"done\":100")));
   EXPECT_EQ(count("weir.process"), 0);
+}
+
+TEST_F(CliJobs, ADrainEndsWhatRunsAndHandsBackWhatHasNotBegun) {
+  const auto gate = folder_.path() / "gate";
+  ASSERT_EQ(::mkfifo(gate.c_str(), 0600), 0);
+  constexpr const char* kGated =
+      R"(while read -r line; do case $line in '{"end":'*) echo '{"ack":"all"}' ;;
+         *) : > began; read -r go < gate ;; esac; done)";
+  run({"job", "enqueue", "q", "--count", "3"});
+  WeirProgram worker(
+      {"worker", "--queue", "q", "--slots", "1", "--batch", "1", "--json", "--", "sh", "-c", kGated},
+      setup());
+  test::wait_until([&] { return std::filesystem::exists(folder_.path() / "began"); }, "the first job");
+  worker.signal(SIGTERM);
+  worker.wait_for("\"draining\"");
+  std::ofstream(gate) << "go\n";
+  EXPECT_EQ(worker.wait_end(), 0);
+  EXPECT_THAT(worker.out(), HasSubstr("\"done\":1,"));
+  EXPECT_EQ(count("weir.job WHERE attempt = 0"), 2);
+  EXPECT_EQ(count("weir.job_claim"), 0);
 }
 
 TEST_F(CliJobs, TopIsAPageThatQEnds) {
