@@ -15,7 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class LimitTest : public test::QueueTest {
+class NewLimitTest : public test::QueueTest {
  protected:
   void SetUp() override {
     QueueTest::SetUp();
@@ -44,7 +44,7 @@ class LimitTest : public test::QueueTest {
   std::int64_t process_ = 0;
 };
 
-TEST_F(LimitTest, ANewLimitCountsWhatRunsAlready) {
+TEST_F(NewLimitTest, ANewLimitCountsWhatRunsAlready) {
   enqueue_many("q", 10);
   EXPECT_EQ(claim(*one_, 1, 3), 3);
   const std::vector<std::string> words{"max_running=4"};
@@ -60,7 +60,7 @@ TEST_F(LimitTest, ANewLimitCountsWhatRunsAlready) {
   EXPECT_EQ(claim_limited(*one_, 4, 10), 3);
 }
 
-TEST_F(LimitTest, ANewLimitWaitsForClaimsThatDoNotSeeIt) {
+TEST_F(NewLimitTest, ANewLimitWaitsForClaimsThatDoNotSeeIt) {
   enqueue_many("q", 10);
   one_->execute("BEGIN");
   EXPECT_EQ(claim(*one_, 1, 3), 3);
@@ -78,7 +78,7 @@ TEST_F(LimitTest, ANewLimitWaitsForClaimsThatDoNotSeeIt) {
   EXPECT_EQ(claim_limited(*one_, 2, 10), 0);
 }
 
-TEST_F(LimitTest, ALimitHoldsWhateverTheUsersDefaultIsolationIs) {
+TEST_F(NewLimitTest, ALimitHoldsWhateverTheUsersDefaultIsolationIs) {
   one_->execute("ALTER DATABASE " + database() + " SET default_transaction_isolation = 'repeatable read'");
   enqueue_many("q", 10);
   const std::vector<std::string> words{"max_running=1"};
