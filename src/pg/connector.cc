@@ -64,19 +64,21 @@ ErrorInfo together(std::optional<ErrorInfo> before, ErrorInfo failure) {
 }
 
 /// Said in the connection's first message, not by SET: then it is what RESET and DISCARD ALL return to.
-constexpr const char* kOwnSearchPath = "-c search_path=pg_catalog,pg_temp";
+/// Isolation: what is counted under a lock has to be seen as it is once the lock is ours.
+constexpr const char* kUsersSettings = "-c default_transaction_isolation=read\\ committed";
+constexpr const char* kOwnSettings =
+    "-c default_transaction_isolation=read\\ committed -c search_path=pg_catalog,pg_temp";
 
 /// A pooler that hands server processes around refuses a setting of one client; SET would reach the others.
-/// So there the user's own path counts, which doctor reports.
+/// So there the user's own settings count, which doctor reports.
 bool is_refused_by_pooler(const Error& error) {
   return error.sqlstate() == "08P01" &&
          std::string_view(error.what()).find("unsupported startup parameter") != std::string_view::npos;
 }
 
 Wire connect_wire(const Conninfo& conninfo, const Limit& limit, bool users_search_path) {
-  if (users_search_path) return Wire::connect(conninfo, limit);
   try {
-    return Wire::connect(conninfo, limit, kOwnSearchPath);
+    return Wire::connect(conninfo, limit, users_search_path ? kUsersSettings : kOwnSettings);
   } catch (const ConnectionLost& error) {
     if (!is_refused_by_pooler(error)) throw;
   }

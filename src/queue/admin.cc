@@ -51,6 +51,15 @@ QueueConfig to_config(const sql::QueueConfigs::Row& row) {
              "set.");
 }
 
+/// What runs already counts for the limits of a queue, too. After they were committed: claims that do not see
+/// them yet are waited for.
+void count_running(pg::Session& session, std::int32_t queue) {
+  pg::Transaction transaction(session);
+  session.run<sql::WaitForClaims>();
+  session.run<sql::GiveSlots>(queue);
+  transaction.commit();
+}
+
 }  // namespace
 
 std::int32_t find_queue(pg::Session& session, std::string_view name) {
@@ -90,6 +99,7 @@ QueueConfig change_queue(pg::Session& session, std::string_view name, std::span<
   // A limit that went may be what workers wait for.
   session.run<sql::WakeQueues>(std::vector{id});
   transaction.commit();
+  if (config.max_running || config.max_per_key || config.rate) count_running(session, id);
   return config;
 }
 

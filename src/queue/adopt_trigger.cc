@@ -61,7 +61,12 @@ bool install_wake_trigger(pg::Session& session, const AdoptFacts& table, const T
   if (!answer.one().function_present)
     throw Error(ExitCode::database, "the trigger's function weir.wake_consumers() is not in this database",
                 "Run weir db migrate first.");
-  if (answer.one().present) return false;
+  if (answer.one().present && answer.one().enabled) return false;
+  if (answer.one().present) {
+    change(session, table, fmt::format("ALTER TABLE {} ENABLE TRIGGER weir_consume_wake", quoted(table)),
+           options);
+    return true;
+  }
   if (table.kind != 'r' && table.kind != 'p')
     throw Error(ExitCode::definition,
                 table.schema + "." + table.name + " is no table, so rows that come into it wake nobody");

@@ -27,7 +27,8 @@ struct TriggerOptions {
 };
 
 /// CREATE TRIGGER takes SHARE ROW EXCLUSIVE on the table: writers wait while it is made, readers do not.
-/// False when it was there. Needs schema weir (weir.wake_consumers()), and the right TRIGGER on the table.
+/// False when it was there, and on. Needs schema weir (weir.wake_consumers()), and the right TRIGGER on the
+/// table.
 bool install_wake_trigger(pg::Session& session, const AdoptFacts& table, const TriggerOptions& options);
 
 /// DROP TRIGGER takes ACCESS EXCLUSIVE, for a moment. False when there was none.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <vector>
 
@@ -16,10 +17,14 @@ namespace weir::queue {
 /// the marks find nothing and it is cheap, and before anybody goes to sleep.
 class ClaimMarks {
  public:
-  struct Mark {
-    std::int16_t priority = 0;
-    std::int64_t above = 0;  ///< jobs with a greater seq
+  /// What a claim looks at: what comes behind (priority, above), up to last_priority.
+  struct Range {
+    std::int16_t priority = std::numeric_limits<std::int16_t>::min();
+    std::int64_t above = std::numeric_limits<std::int64_t>::min();
+    std::int16_t last_priority = std::numeric_limits<std::int16_t>::max();
   };
+  /// From the very head, all priorities.
+  static constexpr Range whole() noexcept { return {}; }
 
   [[nodiscard]] bool head_is_due(SteadyTime now) const noexcept {
     return marks_.empty() || marks_.size() > kMostPriorities || now >= head_due_;
@@ -27,11 +32,11 @@ class ClaimMarks {
   /// Whether the head is worth a look when no mark found anything.
   [[nodiscard]] bool head_is_cheap() const noexcept { return head_took_ < kCheap; }
   /// The most urgent first.
-  [[nodiscard]] std::vector<Mark> marks() const {
-    std::vector<Mark> marks;
-    marks.reserve(marks_.size());
-    for (const auto& [priority, above] : marks_) marks.push_back({priority, above});
-    return marks;
+  [[nodiscard]] std::vector<Range> marks() const {
+    std::vector<Range> ranges;
+    ranges.reserve(marks_.size());
+    for (const auto& [priority, above] : marks_) ranges.push_back({priority, above, priority});
+    return ranges;
   }
 
   void head_claimed(SteadyTime began, SteadyTime ended) noexcept {

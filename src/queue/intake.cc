@@ -3,12 +3,11 @@
 #include <algorithm>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/text.h"
+#include "queue/job_check.h"
 #include "schema/queries.h"
-#include "work/json_members.h"
 
 namespace weir::queue {
 namespace {
@@ -16,23 +15,17 @@ namespace {
 constexpr std::size_t kBatchJobs = 1000;
 constexpr std::size_t kBatchBytes = std::size_t{4} << 20U;
 
-std::optional<std::int64_t> to_ms(const std::optional<Duration>& span) {
-  return span ? std::optional<std::int64_t>(*span / std::chrono::milliseconds(1)) : std::nullopt;
+std::optional<std::int64_t> to_us(const std::optional<Duration>& span) {
+  return span ? std::optional<std::int64_t>(*span / std::chrono::microseconds(1)) : std::nullopt;
 }
 
 }  // namespace
 
-std::optional<std::string> find_payload_problem(std::string_view json) {
-  if (find_invalid_utf8(json)) return "it is not UTF-8";
-  if (!nlohmann::json::accept(json)) return "it is not JSON";
-  return work::find_jsonb_fault(json);
-}
-
 std::int64_t enqueue_one(pg::Session& session, const JobSpec& spec, std::string_view payload) {
   const auto answer =
-      session.run<sql::Enqueue>(spec.queue, pg::JsonView{payload}, spec.kind, std::int32_t{spec.priority},
-                                spec.run_at, to_ms(spec.delay), spec.max_attempts, spec.unique_key,
-                                to_ms(spec.unique_for), spec.if_exists, spec.limit_key, spec.deadline);
+      session.run<sql::EnqueueJob>(spec.queue, pg::JsonView{payload}, spec.kind, std::int32_t{spec.priority},
+                                   spec.run_at, to_us(spec.delay), spec.max_attempts, spec.unique_key,
+                                   to_us(spec.unique_for), spec.if_exists, spec.limit_key, spec.deadline);
   return answer.one().id;
 }
 
@@ -51,9 +44,9 @@ Intake::Intake(pg::Session& session, JobSpec spec, std::optional<std::int64_t> c
     : session_(session), spec_(std::move(spec)), commit_every_(commit_every) {}
 
 void Intake::add(std::int64_t line, std::string payload) {
-  if (const auto problem = find_payload_problem(payload)) {
+  if (const auto fault = find_payload_fault(payload)) {
     throw Error(ExitCode::failed,
-                fmt::format("line {}: the payload cannot be used: {}; {}", line, *problem, kept()),
+                fmt::format("line {}: the payload cannot be used: {}; {}", line, *fault, kept()),
                 "Each line is the JSON of one job.");
   }
   if (payloads_.empty()) first_line_ = line;
@@ -77,24 +70,34 @@ std::string Intake::kept() const {
   return fmt::format("the {} before were enqueued, up to line {}", human_count(committed_), committed_line_);
 }
 
+std::vector<std::int64_t> Intake::write() {
+  const std::vector<pg::JsonView> payloads(payloads_.begin(), payloads_.end());
+  const auto ids_of = [](const auto& rows) {
+    std::vector<std::int64_t> ids;
+    for (const auto& row : rows) ids.push_back(row.id);
+    return ids;
+  };
+  if (!spec_.limit_key && !spec_.deadline) {
+    return ids_of(session_.run<sql::EnqueueAlike>(spec_.queue, payloads, spec_.kind,
+                                                  std::int32_t{spec_.priority}, spec_.run_at,
+                                                  to_us(spec_.delay), spec_.max_attempts));
+  }
+  const auto each = [&](const auto& value) { return std::vector(payloads.size(), value); };
+  const std::optional<std::string_view> limit_key = spec_.limit_key;
+  return ids_of(session_.run<sql::EnqueueJobs>(
+      each(std::string_view(spec_.queue)), payloads, each(std::string_view(spec_.kind)),
+      each(std::int32_t{spec_.priority}), each(spec_.run_at), each(to_us(spec_.delay)),
+      each(spec_.max_attempts), each(std::optional<std::string_view>()), each(std::optional<std::int64_t>()),
+      each(std::string_view(spec_.if_exists)), each(limit_key), each(spec_.deadline)));
+}
+
 void Intake::send() {
   if (!transaction_) transaction_.emplace(session_);
-  std::vector<pg::JsonView> payloads;
-  payloads.reserve(payloads_.size());
-  for (const std::string& payload : payloads_) payloads.push_back({payload});
-  const auto note = [&](const auto& rows) {
-    if (rows.empty()) return;
-    if (!first_id_) first_id_ = rows[0].id;
-    last_id_ = rows[rows.size() - 1].id;
-  };
   try {
-    if (spec_.limit_key || spec_.deadline) {
-      note(session_.run<sql::EnqueueEach>(spec_.queue, payloads, spec_.kind, std::int32_t{spec_.priority},
-                                          spec_.run_at, to_ms(spec_.delay), spec_.max_attempts,
-                                          spec_.limit_key, spec_.deadline));
-    } else {
-      note(session_.run<sql::EnqueueMany>(spec_.queue, payloads, spec_.kind, std::int32_t{spec_.priority},
-                                          spec_.run_at, to_ms(spec_.delay), spec_.max_attempts));
+    const auto ids = write();
+    if (!ids.empty()) {
+      first_id_ = first_id_.value_or(ids.front());
+      last_id_ = ids.back();
     }
   } catch (const pg::Error& error) {
     if (error.kind() != pg::ErrorKind::server) throw;

@@ -27,9 +27,6 @@ struct JobSpec {
   std::optional<WallTime> deadline;
 };
 
-/// Why the text cannot be a payload; nothing when it can.
-std::optional<std::string> find_payload_problem(std::string_view json);
-
 /// Answers the id of the job, or of the one that has the unique key.
 std::int64_t enqueue_one(pg::Session& session, const JobSpec& spec, std::string_view payload);
 
@@ -57,6 +54,7 @@ class Intake {
 
  private:
   void send();
+  [[nodiscard]] std::vector<std::int64_t> write();
   void commit();
 
   pg::Session& session_;

@@ -9,6 +9,7 @@
 #include "pg/error.h"
 #include "pg/transaction.h"
 #include "queue/marked_claim.h"
+#include "queue/taken_columns.h"
 #include "schema/queries.h"
 #include "work/process.h"
 
@@ -35,39 +36,6 @@ std::string as_text(std::string_view reason) {
   }
   return text;
 }
-
-/// The jobs of a claim as the columns of one statement.
-struct TakenColumns {
-  explicit TakenColumns(const JobClaim& claim) {
-    for (std::size_t i = 0; i < claim.items().size(); ++i) {
-      const work::Item& item = claim.items()[i];
-      const JobClaim::Job& job = claim.jobs()[i];
-      seqs.push_back(job.seq);
-      ids.push_back(item.id);
-      priorities.push_back(job.priority);
-      attempts.push_back(static_cast<std::int16_t>(item.attempt));
-      max_attempts.push_back(static_cast<std::int16_t>(item.max_attempts));
-      created_at.push_back(item.created_at.value_or(WallTime()));
-      deadlines.push_back(item.deadline);
-      kinds.push_back(item.kind);
-      payloads.push_back(job.is_large ? std::nullopt : std::optional(pg::JsonView{item.payload}));
-      unique_keys.push_back(job.unique_key);
-      limit_keys.push_back(job.limit_key);
-    }
-  }
-
-  std::vector<std::int64_t> seqs;
-  std::vector<std::int64_t> ids;
-  std::vector<std::int16_t> priorities;
-  std::vector<std::int16_t> attempts;
-  std::vector<std::int16_t> max_attempts;
-  std::vector<WallTime> created_at;
-  std::vector<std::optional<WallTime>> deadlines;
-  std::vector<std::string_view> kinds;
-  std::vector<std::optional<pg::JsonView>> payloads;
-  std::vector<std::optional<std::string_view>> unique_keys;
-  std::vector<std::optional<std::string_view>> limit_keys;
-};
 
 std::shared_ptr<const QueueSettings> to_settings(const sql::QueueSettings::Row& row) {
   auto settings = std::make_shared<QueueSettings>();
@@ -185,12 +153,10 @@ std::shared_ptr<JobClaim> JobSource::claim_from(pg::Session& session, const work
     return rows.empty() ? nullptr : std::make_shared<JobClaim>(number, std::move(rows), queue);
   }
   return claim_with_marks(
-      marks_[queue->id], wanted, thorough, number, queue,
-      [&](const ClaimMarks::Mark& mark) {
-        return session.run<sql::ClaimJobsFrom>(life.id(), number, kLane, queue->id, mark.priority, mark.above,
-                                               count);
-      },
-      [&] { return session.run<sql::ClaimJobs>(life.id(), number, kLane, queue->id, count); });
+      marks_[queue->id], wanted, thorough, number, queue, [&](const ClaimMarks::Range& range) {
+        return session.run<sql::ClaimJobs>(life.id(), number, kLane, queue->id, range.priority, range.above,
+                                           range.last_priority, count);
+      });
 }
 
 std::shared_ptr<JobClaim> JobSource::take(pg::Session& session, Taker& taker, std::size_t wanted,
@@ -205,11 +171,10 @@ std::shared_ptr<JobClaim> JobSource::take_any(pg::Session& session, Taker& taker
   for (std::size_t i = 0; i < queues->size(); ++i) {
     const auto& queue = (*queues)[(taker.turn + i) % queues->size()];
     auto claim = claim_with_marks(
-        taker.marks[queue->id], wanted, thorough, ++taker.taken, queue,
-        [&](const ClaimMarks::Mark& mark) {
-          return session.run<sql::TakeJobsFrom>(kLane, queue->id, mark.priority, mark.above, count);
-        },
-        [&] { return session.run<sql::TakeJobs>(kLane, queue->id, count); });
+        taker.marks[queue->id], wanted, thorough, ++taker.taken, queue, [&](const ClaimMarks::Range& range) {
+          return session.run<sql::TakeJobs>(kLane, queue->id, range.priority, range.above,
+                                            range.last_priority, count);
+        });
     if (!claim) continue;
     taker.turn = (taker.turn + i + 1) % queues->size();
     return claim;
@@ -231,7 +196,7 @@ void JobSource::finish_taken(pg::Session& session, JobClaim& claim,
   session.run<sql::AdoptTakenJobs>(nobody, claim.number(), claim.settings().id, kLane, columns.seqs,
                                    columns.ids, columns.priorities, columns.attempts, columns.max_attempts,
                                    columns.created_at, columns.deadlines, columns.kinds, columns.payloads,
-                                   columns.unique_keys, columns.limit_keys);
+                                   columns.unique_keys, columns.limit_keys, columns.errors);
   counts_.add(claim.settings().id, {.running = static_cast<std::int64_t>(items.size())});
   const work::Settlement settlement{nullptr, nullptr, 0, outcomes};
   settle_parts(session, nobody, claim, {&settlement});
@@ -447,7 +412,7 @@ std::vector<std::int64_t> JobSource::cancelled(pg::Session& session, const work:
   std::vector<std::int64_t> ids;
   for (const auto& row : session.run<sql::CancelRequests>(life.id())) ids.push_back(row.job_id);
   const MutexLock lock(mutex_);
-  cancelled_.insert(ids.begin(), ids.end());
+  cancelled_ = {ids.begin(), ids.end()};
   return ids;
 }
 
@@ -469,6 +434,7 @@ Duration JobSource::keep(pg::Session& session, const work::Life& life) {
     seldom_due_ = now + std::chrono::seconds(30);
     clean_up(session);
   }
+  forget_history(session);
   return next;
 }
 
@@ -492,12 +458,24 @@ void JobSource::keep_history(pg::Session& session) {
 
 void JobSource::clean_up(pg::Session& session) {
   session.run<sql::FoldQueueStats>();
+  session.run<sql::ForgetLateCancels>();
+  session.run<sql::ForgetLostSlots>();
   const SteadyTime now = std::chrono::steady_clock::now();
   if (now < hourly_due_) return;
   hourly_due_ = now + std::chrono::hours(1);
   session.run<sql::ForgetOldKeys>();
   keep_history(session);
-  session.run<sql::ForgetOldJobs>(10000);
+  forgets_ = true;
+}
+
+void JobSource::forget_history(pg::Session& session) {
+  constexpr std::int64_t kMost = 10'000;
+  // A part each round until all is gone: what is due must not wait for it.
+  const SteadyTime until = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  while (forgets_ && std::chrono::steady_clock::now() < until) {
+    const auto rows = session.run<sql::ForgetOldJobs>(kMost);
+    forgets_ = rows.one().forgotten == kMost;
+  }
 }
 
 }  // namespace weir::queue

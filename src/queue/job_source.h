@@ -91,6 +91,7 @@ class JobSource final : public work::ClaimSource {
   void promote(pg::Session& session, Duration& next);
   static void keep_history(pg::Session& session);
   void clean_up(pg::Session& session);
+  void forget_history(pg::Session& session);
 
   const std::vector<std::string> names_;
   QueueCounts counts_;
@@ -104,6 +105,7 @@ class JobSource final : public work::ClaimSource {
   // Of the keeping thread.
   SteadyTime seldom_due_{};
   SteadyTime hourly_due_{};
+  bool forgets_ = false;  ///< there may be history that nobody keeps
 
   mutable Mutex mutex_;
   std::shared_ptr<const Settings> settings_ WEIR_GUARDED_BY(mutex_);

@@ -8,14 +8,12 @@
 
 namespace weir::queue {
 
-/// Claims from the marks and, where that is not enough, from the head; keeps the marks. `from_mark(mark)` and
-/// `from_head()` run the query; `number` is that of the claim. `thorough`: answers null only if nothing waits
-/// at all.
-template <class FromMark, class FromHead>
+/// Claims from the marks and, where that is not enough, from the head; keeps the marks. `from(range)` runs
+/// the query; `number` is that of the claim. `thorough`: answers null only if nothing waits at all.
+template <class From>
 std::shared_ptr<JobClaim> claim_with_marks(ClaimMarks& marks, std::size_t wanted, bool thorough,
                                            std::int64_t number,
-                                           const std::shared_ptr<const QueueSettings>& queue,
-                                           FromMark&& from_mark, FromHead&& from_head) {
+                                           const std::shared_ptr<const QueueSettings>& queue, From&& from) {
   const auto keep = [&](auto rows) -> std::shared_ptr<JobClaim> {
     if (rows.empty()) return nullptr;
     const bool all_wanted = static_cast<std::size_t>(rows.size()) == wanted;
@@ -32,14 +30,14 @@ std::shared_ptr<JobClaim> claim_with_marks(ClaimMarks& marks, std::size_t wanted
   };
   const auto look_at_head = [&] {
     const SteadyTime began = std::chrono::steady_clock::now();
-    auto rows = from_head();
+    auto rows = from(ClaimMarks::whole());
     marks.head_claimed(began, std::chrono::steady_clock::now());
     return keep(std::move(rows));
   };
   const bool head_first = marks.head_is_due(std::chrono::steady_clock::now());
   if (head_first) return look_at_head();
-  for (const ClaimMarks::Mark& mark : marks.marks()) {
-    if (auto claim = keep(from_mark(mark))) return claim;
+  for (const ClaimMarks::Range& range : marks.marks()) {
+    if (auto claim = keep(from(range))) return claim;
   }
   return thorough || marks.head_is_cheap() ? look_at_head() : nullptr;
 }

@@ -10,6 +10,8 @@ namespace {
 
 using work::Outcome;
 
+/// Of large payloads at a time, save one that is larger by itself.
+constexpr std::size_t kMostLoaded = std::size_t{16} << 20U;
 constexpr std::string_view kFailedBefore = "25P02";  // a statement after one that failed
 
 /// False: the part does not stand.
@@ -138,10 +140,14 @@ std::vector<Outcome> run_taken(pg::Session& session, work::Handler& handler, Job
       parts.set(begin++, {Outcome::discarded("its deadline passed before it was begun")});
       continue;
     }
-    std::size_t end = begin + 1;
-    while (end < items.size() && !late(end)) ++end;
+    std::size_t end = begin;
+    for (std::size_t loaded = 0; end < items.size() && !late(end) && loaded < kMostLoaded; ++end) {
+      if (!claim.is_heavy(end)) continue;
+      claim.load(end, session);
+      loaded += items[end].payload.size();
+    }
     parts.run(begin, end);
-    begin = end;
+    for (; begin < end; ++begin) claim.unload(begin);
   }
   return std::move(parts).outcomes();
 }

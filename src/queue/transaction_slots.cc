@@ -33,9 +33,6 @@ class Slot {
     if (!claim) return false;
     taken();
     if (claim->settings().relaxed) transaction.set_local("synchronous_commit", "off");
-    for (std::size_t i = 0; i < claim->items().size(); ++i) {
-      if (claim->is_heavy(i)) claim->load(i, session);
-    }
     const auto outcomes = run_taken(session, handler_, *claim, hard_);
     source_.finish_taken(session, *claim, outcomes);
     transaction.commit();

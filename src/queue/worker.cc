@@ -19,6 +19,20 @@ WorkConnector connector_for_work(std::shared_ptr<const pg::Connector> connector)
   return {std::make_shared<pg::Connector>(connector->conninfo(), options), false};
 }
 
+namespace {
+
+/// The connector asks for it; a pooler may not pass it on.
+void require_read_committed(pg::Session& session) {
+  const auto level = session.execute("SHOW default_transaction_isolation")[0].get<std::string>(0);
+  if (level == "read committed") return;
+  throw Error(ExitCode::database,
+              "transactions of this user are " + level + " by default, and limits of queues would not hold",
+              "The pooler in between keeps Weir from choosing: ALTER ROLE .. SET "
+              "default_transaction_isolation = 'read committed';");
+}
+
+}  // namespace
+
 Worker::Worker(std::shared_ptr<const pg::Connector> connector, work::HandlerFactory factory,
                WorkerOptions options)
     : connector_(std::move(connector)), factory_(std::move(factory)), options_(std::move(options)) {}
@@ -31,6 +45,7 @@ void Worker::start() {
   const WorkConnector at = connector_for_work(connector_);
   work_connector_ = at.connector;
   pg::Session session = at.connector->connect(pg::Role::api, "start");
+  require_read_committed(session);
   auto source = std::make_unique<JobSource>(options_.queues, session);
   session.close();
   if (options_.delivery == Delivery::transactional && !source->limited().empty()) {

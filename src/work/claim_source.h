@@ -79,7 +79,7 @@ class ClaimSource {
   /// The lease of these was lost before they could be written: settle() does not hear of them any more.
   virtual void drop(const Settlement& settlement) noexcept = 0;
 
-  /// Ids of items that have to be stopped.
+  /// Ids of all items that are asked to stop, each time until they have ended.
   virtual std::vector<std::int64_t> cancelled(pg::Session& session, const Life& life) = 0;
 
   /// Puts what dead processes own back to where others find it.

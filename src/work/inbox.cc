@@ -80,7 +80,7 @@ void Inbox::stop_items(const std::vector<std::int64_t>& ids) {
     // Whatever does not run is on its way to: it waits here, a slot has just taken it, or its claim is not
     // handed out yet.
     const MutexLock lock(mutex_);
-    unwanted_.insert(ids.begin(), ids.end());
+    unwanted_ = {ids.begin(), ids.end()};
     for (const Running* running : running_) {
       for (const Item& item : running->portion_.items()) unwanted_.erase(item.id);
     }

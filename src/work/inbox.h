@@ -70,7 +70,7 @@ class Inbox {
 
   /// Stops what has run out of time; answers when the next one will.
   std::optional<SteadyTime> stop_overdue(SteadyTime now);
-  /// Those that run now, and those that are about to.
+  /// Those that run now, and those that are about to; whom an earlier call named is forgotten.
   void stop_items(const std::vector<std::int64_t>& ids);
   void stop_all();
 

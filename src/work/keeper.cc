@@ -70,9 +70,7 @@ Duration Keeper::round(pg::Session& session, const Life& life, bool poked) {
     rescue_due_ = now + kRescueAnyway;
   }
   const Duration next = source_.keep(session, life);
-  if (rescue || poked) {
-    if (const auto ids = source_.cancelled(session, life); !ids.empty()) on_cancelled_(ids);
-  }
+  if (rescue || poked) on_cancelled_(source_.cancelled(session, life));
   // A third of the lease: so a dead process is noticed within a lease and a third.
   return std::min(next, process_.options().lease / 3);
 }

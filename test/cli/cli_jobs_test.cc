@@ -1,6 +1,9 @@
 // Jobs, queues and workers from the command line.
 #include <csignal>
+#include <filesystem>
 #include <fstream>
+
+#include <sys/stat.h>
 
 #include <gtest/gtest.h>
 #include <gmock/gmock.h>
@@ -101,7 +104,8 @@ TEST_F(CliJobs, LinesOfStandardInputAreJobsAllOrNone) {
   EXPECT_EQ(bad.status, 1);
   EXPECT_THAT(
       bad.err,
-      HasSubstr("weir: line 2502: the payload cannot be used: it is not JSON; nothing was enqueued\n"));
+      HasSubstr(
+          "weir: line 2502: the payload cannot be used: it is no JSON at byte 1; nothing was enqueued\n"));
   EXPECT_EQ(count("weir.job"), 2500);
 
   const WeirResult batches = run({"job", "enqueue", "q", "-", "--batch", "1000"}, lines + "{oops}\n");
@@ -199,6 +203,26 @@ TEST_F(CliJobs, SigtermDrainsAWorkerAndHandsBackNothingThatWasDone) {
   EXPECT_EQ(count("weir.process"), 0);
 }
 
+TEST_F(CliJobs, ADrainEndsWhatRunsAndHandsBackWhatHasNotBegun) {
+  const auto gate = folder_.path() / "gate";
+  ASSERT_EQ(::mkfifo(gate.c_str(), 0600), 0);
+  constexpr const char* kGated =
+      R"(while read -r line; do case $line in '{"end":'*) echo '{"ack":"all"}' ;;
+         *) : > began; read -r go < gate ;; esac; done)";
+  run({"job", "enqueue", "q", "--count", "3"});
+  WeirProgram worker(
+      {"worker", "--queue", "q", "--slots", "1", "--batch", "1", "--json", "--", "sh", "-c", kGated},
+      setup());
+  test::wait_until([&] { return std::filesystem::exists(folder_.path() / "began"); }, "the first job");
+  worker.signal(SIGTERM);
+  worker.wait_for("\"draining\"");
+  std::ofstream(gate) << "go\n";
+  EXPECT_EQ(worker.wait_end(), 0);
+  EXPECT_THAT(worker.out(), HasSubstr("\"done\":1,"));
+  EXPECT_EQ(count("weir.job WHERE attempt = 0"), 2);
+  EXPECT_EQ(count("weir.job_claim"), 0);
+}
+
 TEST_F(CliJobs, TopIsAPageThatQEnds) {
   enqueue({"letters"});
   WeirSetup on_terminal = setup();
@@ -248,7 +272,7 @@ TEST_F(CliJobs, MistakesAreTold) {
        "--state is 'ded', which is none of: running, waiting, later, dead"},
       {{"job", "show", "x1"}, "'x1' is not the id of a job"},
       {{"job", "replay"}, "which jobs?"},
-      {{"job", "enqueue", "q", "{oops}"}, "the payload cannot be used: it is not JSON ({oops})"},
+      {{"job", "enqueue", "q", "{oops}"}, "the payload cannot be used: it is no JSON at byte 1 ({oops})"},
       {{"job", "enqueue", std::string(101, 'q')}, "cannot be the name of a queue"},
       {{"job", "enqueue", "q", "--at", "whenever"}, "--at is 'whenever', which is no time"},
       {{"job", "enqueue", "q", "--delay", "5"}, "--delay is '5', which is not a time from"},

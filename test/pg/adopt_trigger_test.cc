@@ -170,6 +170,9 @@ TEST_F(AdoptTrigger, InstallingStepsBackFromALockAndTriesAgain) {
                                                              }}));
   EXPECT_EQ(retries, 2);
   EXPECT_FALSE(queue::install_wake_trigger(session, facts(), {}));
+  session.execute("ALTER TABLE events DISABLE TRIGGER weir_consume_wake");
+  EXPECT_TRUE(queue::install_wake_trigger(session, facts(), {}));
+  EXPECT_TRUE(queue::has_wake_trigger(session, adopted().table_id)) << "one that is off wakes nobody";
   EXPECT_TRUE(queue::remove_wake_trigger(session, facts(), {}));
   EXPECT_FALSE(queue::remove_wake_trigger(session, facts(), {}));
 }

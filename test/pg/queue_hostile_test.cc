@@ -99,6 +99,19 @@ TEST_P(HostileTest, PastItsDeadlineAJobIsNotBegun) {
   expect_no_job_left();
 }
 
+TEST_P(HostileTest, WhatWentWrongBeforeIsKnownUntilItGoesWrongAgain) {
+  functions_["late"] = [](const JobContext& context) {
+    return context.job.attempt == 1 ? Outcome::failed("first") : Outcome::snoozed(1h);
+  };
+  enqueue("'q', kind => 'late'");
+  const auto worker = this->worker({.queues = {"q"}, .delivery = GetParam()});
+  worker->start();
+  test::wait_until([&] { return count("weir.job_later WHERE run_at > now() + interval '50 min'") == 1; },
+                   "its second attempt");
+  worker->stop();
+  EXPECT_EQ(text("SELECT attempt || ' ' || error FROM weir.job_later"), "1 first");
+}
+
 TEST_P(HostileTest, TextsOfAnyKindArriveAsTheyAre) {
   const std::vector<std::string> texts{"'; DROP TABLE weir.job; --",
                                        "$1",

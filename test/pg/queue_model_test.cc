@@ -1,14 +1,15 @@
 // The queue against a model in memory: random histories of producers, processes, operators and deaths, and
 // after each step the whole state of the tables beside the model's.
 
+#include "queue_model.h"
+
 #include <algorithm>
-#include <map>
-#include <set>
 
 #include <gtest/gtest.h>
 #include <fmt/format.h>
 #include <rapidcheck.h>
 
+#include "queue/claim_marks.h"
 #include "queue/settling.h"
 #include "schema/migrator.h"
 #include "schema/queries.h"
@@ -27,180 +28,6 @@ struct Step {
 std::ostream& operator<<(std::ostream& out, const Step& step) {
   return out << fmt::format("{{{}, {}, {}, {}, {}}}", step.what, step.a, step.b, step.c, step.d);
 }
-
-constexpr int kMaxRunning = 4;
-constexpr int kMaxPerKey = 2;
-/// 1 is without limits, 2 has both caps.
-constexpr int kQueues = 2;
-
-struct ModelJob {
-  std::int64_t id = 0;
-  int queue = 1;
-  int priority = 0;
-  std::int64_t place = 0;  ///< among those that wait: the order of readiness
-  int attempt = 0;
-  int max_attempts = 1;
-  std::string unique_key, limit_key;
-};
-
-struct ModelClaim {
-  int queue = 1;
-  std::vector<ModelJob> jobs;
-  std::set<std::int64_t> settled;
-};
-
-struct ModelProcess {
-  bool dead = false;
-  std::int64_t first_claim = 0, claims = 0;
-};
-
-/// (worker, number)
-using ClaimKey = std::pair<std::int64_t, std::int64_t>;
-
-class Model {
- public:
-  std::map<std::int64_t, ModelJob> waiting, later, dead;
-  std::map<ClaimKey, ModelClaim> claims;
-  std::map<std::int64_t, ModelProcess> processes;
-  struct Key {
-    std::int64_t job = 0;
-    bool windowed = false;
-  };
-  std::map<std::pair<int, std::string>, Key> keys;
-  std::set<std::int64_t> cancels;
-  bool paused = false;
-  std::int64_t places = 0;
-  std::size_t ended = 0;
-
-  void wait(ModelJob job, bool new_place) {
-    if (new_place) job.place = ++places;
-    waiting[job.id] = std::move(job);
-  }
-  void give_key_back(const ModelJob& job) {
-    const auto found = keys.find({job.queue, job.unique_key});
-    if (found != keys.end() && found->second.job == job.id && !found->second.windowed) keys.erase(found);
-  }
-  [[nodiscard]] int running(int queue, const std::string* limit_key = nullptr) const {
-    int count = 0;
-    for (const auto& [key, claim] : claims) {
-      if (claim.queue != queue) continue;
-      for (const ModelJob& job : claim.jobs)
-        count +=
-            !claim.settled.contains(job.id) && (limit_key == nullptr || *limit_key == job.limit_key) ? 1 : 0;
-    }
-    return count;
-  }
-  /// What a claim has to give, in this order.
-  [[nodiscard]] std::vector<std::int64_t> next(int queue, int wanted) const {
-    std::vector<ModelJob> jobs;
-    for (const auto& [id, job] : waiting)
-      if (job.queue == queue) jobs.push_back(job);
-    std::sort(jobs.begin(), jobs.end(), [](const ModelJob& a, const ModelJob& b) {
-      return std::pair(a.priority, a.place) < std::pair(b.priority, b.place);
-    });
-    std::vector<std::int64_t> ids;
-    std::map<std::string, int> taken;
-    const int free = queue == 2 ? std::min(wanted, kMaxRunning - running(queue)) : wanted;
-    for (const ModelJob& job : jobs) {
-      if (static_cast<int>(ids.size()) >= free) break;
-      if (queue == 2 && !job.limit_key.empty() &&
-          running(queue, &job.limit_key) + taken[job.limit_key] >= kMaxPerKey)
-        continue;
-      ++taken[job.limit_key];
-      ids.push_back(job.id);
-    }
-    return ids;
-  }
-  void settle(const ClaimKey& key, std::int64_t id, const Outcome& outcome) {
-    ModelClaim& claim = claims.at(key);
-    ModelJob job =
-        *std::find_if(claim.jobs.begin(), claim.jobs.end(), [&](const auto& each) { return each.id == id; });
-    const bool last = job.attempt >= job.max_attempts;
-    const bool cancelled = cancels.erase(id) > 0;
-    using Kind = Outcome::Kind;
-    const Kind kind = outcome.kind();
-    if (kind == Kind::done || cancelled) {
-      give_key_back(job);
-      ++ended;
-    } else if (kind == Kind::discarded || (last && (kind == Kind::failed || kind == Kind::retry))) {
-      give_key_back(job);
-      dead[id] = job;
-    } else if (kind == Kind::returned) {
-      --job.attempt;
-      wait(job, false);
-    } else {
-      if (kind == Kind::snoozed) --job.attempt;
-      later[id] = job;
-    }
-    claim.settled.insert(id);
-    if (claim.settled.size() == claim.jobs.size()) claims.erase(key);
-  }
-  void rescue(const ClaimKey& key) {
-    ModelClaim claim = std::move(claims.at(key));
-    claims.erase(key);
-    for (const ModelJob& job : claim.jobs) {
-      if (claim.settled.contains(job.id)) continue;
-      if (cancels.erase(job.id) > 0) {
-        give_key_back(job);
-        ++ended;
-      } else if (job.attempt >= job.max_attempts) {
-        give_key_back(job);
-        dead[job.id] = job;
-      } else {
-        wait(job, false);
-      }
-    }
-  }
-
-  /// The same text as kState makes of the tables.
-  [[nodiscard]] std::string describe() const {
-    std::vector<std::string> lines;
-    const auto line = [&](std::string_view home, const ModelJob& job) {
-      lines.push_back(fmt::format("{} {} q{} p{} {}/{} {}", home, job.id, job.queue, job.priority,
-                                  job.attempt, job.max_attempts, job.limit_key));
-    };
-    for (const auto& [id, job] : waiting) line("waits", job);
-    for (const auto& [id, job] : later) line("later", job);
-    for (const auto& [id, job] : dead) line("dead", job);
-    for (const auto& [key, claim] : claims) {
-      for (const ModelJob& job : claim.jobs)
-        if (!claim.settled.contains(job.id))
-          line(fmt::format("claimed by {}.{}", key.first, key.second), job);
-    }
-    for (const auto& [key, holder] : keys)
-      lines.push_back(fmt::format("key q{} {} of {}{}", key.first, key.second, holder.job,
-                                  holder.windowed ? " for a time" : ""));
-    for (const std::int64_t id : cancels) lines.push_back(fmt::format("cancel {}", id));
-    for (const auto& [id, process] : processes)
-      lines.push_back(fmt::format("process {}{}", id, process.dead ? " dead" : ""));
-    lines.push_back(fmt::format("slots {}", running(2)));
-    std::sort(lines.begin(), lines.end());
-    std::string text;
-    for (const std::string& each : lines) text += each + '\n';
-    return text;
-  }
-};
-
-constexpr const char* kState = R"(
-WITH line(t) AS (
-  SELECT concat('waits ', coalesce(own_id, seq), ' q', queue_id, ' p', priority, ' ', attempt, '/', max_attempts, ' ', limit_key)
-    FROM weir.job
-  UNION ALL
-  SELECT concat('later ', id, ' q', queue_id, ' p', priority, ' ', attempt, '/', max_attempts, ' ', limit_key) FROM weir.job_later
-  UNION ALL
-  SELECT concat('dead ', id, ' q', queue_id, ' p', priority, ' ', attempt, '/', max_attempts, ' ', limit_key) FROM weir.job_dead
-  UNION ALL
-  SELECT concat('claimed by ', c.worker_id, '.', c.number, ' ', j.id, ' q', c.queue_id, ' p', j.priority, ' ', j.attempt, '/',
-                j.max_attempts, ' ', j.limit_key)
-    FROM weir.job_claim c, unnest(c.jobs) j WHERE j.seq <> ALL (c.settled)
-  UNION ALL
-  SELECT concat('key q', queue_id, ' ', unique_key, ' of ', job_id, CASE WHEN until IS NOT NULL THEN ' for a time' END)
-    FROM weir.job_unique
-  UNION ALL SELECT concat('cancel ', job_id) FROM weir.job_cancel
-  UNION ALL SELECT concat('process ', id, CASE WHEN dead THEN ' dead' END) FROM weir.process
-  UNION ALL SELECT concat('slots ', count(*)) FROM weir.job_slot
-)
-SELECT coalesce(string_agg(t || E'\n', '' ORDER BY t COLLATE "C"), '') FROM line)";
 
 class QueueModel {
  public:
@@ -300,6 +127,11 @@ class QueueModel {
     return std::next(model_.processes.begin(), choice % static_cast<int>(model_.processes.size()))->first;
   }
 
+  auto claim_jobs(std::int64_t worker, std::int64_t number, const ClaimMarks::Range& range, int wanted) {
+    return session_.run<sql::ClaimJobs>(worker, number, std::int16_t{0}, 1, range.priority, range.above,
+                                        range.last_priority, static_cast<std::int64_t>(wanted));
+  }
+
   void claim(const Step& step) {
     const std::int64_t worker = process(step.a);
     ModelProcess& process = model_.processes.at(worker);
@@ -313,12 +145,8 @@ class QueueModel {
     const bool by_mark = queue == 1 && step.d % 3 == 0;
     if (queue == 2) {
       keep(session_.run<sql::ClaimLimitedJobs>(worker, number, std::int16_t{0}, 2, wanted));
-    } else if (by_mark) {
-      keep(session_.run<sql::ClaimJobsFrom>(worker, number, std::int16_t{0}, 1, static_cast<std::int16_t>(0),
-                                            std::int64_t{0}, static_cast<std::int64_t>(wanted)));
     } else {
-      keep(session_.run<sql::ClaimJobs>(worker, number, std::int16_t{0}, 1,
-                                        static_cast<std::int64_t>(wanted)));
+      keep(claim_jobs(worker, number, by_mark ? ClaimMarks::Range{0, 0, 0} : ClaimMarks::whole(), wanted));
     }
     std::vector<std::int64_t> expected;
     if (!process.dead && !(model_.paused && queue == 1)) expected = model_.next(queue, wanted);
@@ -341,9 +169,9 @@ class QueueModel {
 
   /// What the server says to an outcome: how many it accepted.
   std::size_t write(const ClaimKey& key, const ModelJob& job, const Outcome& outcome) {
-    const Decision decision =
-        decide(outcome, job.attempt, job.max_attempts, model_.cancels.contains(job.id), false,
-               {.base = std::chrono::hours(1), .cap = std::chrono::hours(1)}, 0.5);
+    // As one who has not heard of the request to stop the job: the server heeds it.
+    const Decision decision = decide(outcome, job.attempt, job.max_attempts, false, false,
+                                     {.base = std::chrono::hours(1), .cap = std::chrono::hours(1)}, 0.5);
     const auto seq = session_.execute(
         "SELECT j.seq FROM weir.job_claim c, unnest(c.jobs) j WHERE (worker_id, number) = ($1, $2) AND j.id "
         "= $3",
@@ -396,17 +224,21 @@ class QueueModel {
 
   void finish_whole(const Step& step) {
     for (const auto& [key, claim] : model_.claims) {
-      const bool plain =
-          claim.queue == 1 && claim.settled.empty() &&
-          std::all_of(claim.jobs.begin(), claim.jobs.end(), [&](const ModelJob& job) {
-            return job.unique_key.empty() && job.limit_key.empty() && !model_.cancels.contains(job.id);
-          });
+      const bool plain = claim.queue == 1 && claim.settled.empty() &&
+                         std::all_of(claim.jobs.begin(), claim.jobs.end(), [](const ModelJob& job) {
+                           return job.unique_key.empty() && job.limit_key.empty();
+                         });
       if (!plain) continue;
       const std::vector<std::int64_t> numbers{key.second};
       RC_ASSERT(session_.run<sql::FinishClaims>(key.first + 1000, numbers).size() == 0);
       RC_ASSERT(session_.run<sql::FinishClaims>(key.first, numbers).size() == 1);
       model_.ended += claim.jobs.size();
-      for (const ModelJob& job : claim.jobs) settled_.emplace_back(key, job);
+      // They were asked to stop and were done all the same.
+      session_.run<sql::ForgetLateCancels>();
+      for (const ModelJob& job : claim.jobs) {
+        model_.cancels.erase(job.id);
+        settled_.emplace_back(key, job);
+      }
       model_.claims.erase(ClaimKey(key));
       return;
     }
@@ -506,15 +338,11 @@ class QueueModel {
       for (const ModelJob& job : claim.jobs) {
         if (claim.settled.contains(job.id)) continue;
         settled_.emplace_back(ClaimKey(worker, number), job);
-        ModelJob back = job;
-        --back.attempt;
-        model_.cancels.erase(job.id);
-        model_.wait(back, false);
+        model_.settle({worker, number}, job.id, Outcome::returned());
       }
-      model_.claims.erase(ClaimKey(worker, number));
     }
     // It never happens later either.
-    RC_ASSERT(session_.run<sql::ClaimJobs>(worker, number, std::int16_t{0}, 1, std::int64_t{10}).empty());
+    RC_ASSERT(claim_jobs(worker, number, ClaimMarks::whole(), 10).empty());
     RC_ASSERT(session_.run<sql::ClaimLimitedJobs>(worker, number, std::int16_t{0}, 2, 10).empty());
   }
 

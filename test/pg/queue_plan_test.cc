@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 #include <gmock/gmock.h>
 
+#include "queue/claim_marks.h"
 #include "schema/queries.h"
 #include "support/queue_test.h"
 
 namespace weir::queue {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -42,6 +44,7 @@ class PlanTest : public test::QueueTest {
     EXPECT_THAT(plan, Not(HasSubstr("Seq Scan on job_later")));
     EXPECT_THAT(plan, Not(HasSubstr("Sort Key")));
     EXPECT_THAT(plan, HasSubstr("Tid Scan on job"));
+    EXPECT_THAT(plan, ContainsRegex("Index Cond: .*ROW\\(.*priority.*seq.*\\) >"));
   }
 };
 
@@ -50,11 +53,12 @@ TEST_F(PlanTest, ClaimsAndPromotionsWalkTheirIndexWithStaleAndWithFreshStatistic
   for (const bool fresh : {false, true}) {
     if (fresh) session().execute("ANALYZE weir.job, weir.job_later");
     for (const std::int64_t wanted : {1, 50, 2000}) {
-      expect_tight(plan(std::string(sql::ClaimJobs::kQuery.text), std::int64_t{1}, std::int64_t{1}, kLane,
-                        std::int32_t{7}, wanted));
-      expect_tight(plan(std::string(sql::ClaimJobsFrom::kQuery.text), std::int64_t{1}, std::int64_t{1}, kLane,
-                        std::int32_t{7}, std::int16_t{1}, std::int64_t{100'000}, wanted));
-      expect_tight(plan(std::string(sql::TakeJobs::kQuery.text), kLane, std::int32_t{7}, wanted));
+      for (const ClaimMarks::Range& range : {ClaimMarks::whole(), ClaimMarks::Range{1, 100'000, 1}}) {
+        expect_tight(plan(std::string(sql::ClaimJobs::kQuery.text), std::int64_t{1}, std::int64_t{1}, kLane,
+                          std::int32_t{7}, range.priority, range.above, range.last_priority, wanted));
+        expect_tight(plan(std::string(sql::TakeJobs::kQuery.text), kLane, std::int32_t{7}, range.priority,
+                          range.above, range.last_priority, wanted));
+      }
     }
     const std::string due = plan(
         "WITH due AS MATERIALIZED (SELECT l.ctid AS tid FROM weir.job_later l WHERE l.run_at <= now() ORDER "

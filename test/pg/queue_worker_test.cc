@@ -201,6 +201,31 @@ TEST_F(WorkerTest, InATransactionEffectsHappenOnceAndFailuresLeaveNone) {
   EXPECT_EQ(count("weir.job_claim") + count("weir.job_dead") + count("weir.job_later"), 0);
 }
 
+TEST_F(WorkerTest, LargePayloadsOfOneTransactionAreNotInMemoryAllAtOnce) {
+  struct Weigher final : work::Handler {
+    explicit Weigher(std::vector<std::size_t>& out) : out_(out) {}
+    void run(work::Batch& batch) override {
+      std::size_t bytes = 0;
+      for (const work::Item& item : batch.items()) bytes += item.payload.size();
+      out_.push_back(bytes);
+      batch.settle_rest(Outcome::done());
+    }
+    std::vector<std::size_t>& out_;
+  };
+  constexpr std::size_t kEach = 6'000'000;
+  session().execute(
+      "SELECT weir.enqueue('q', to_jsonb(repeat('x', $1::int4 - 2))) FROM generate_series(1, 8)",
+      static_cast<std::int32_t>(kEach));
+  std::vector<std::size_t> weights;
+  Worker worker(shared_connector(), [&] { return std::make_unique<Weigher>(weights); },
+                {.queues = {"q"}, .slots = 1, .once = true, .delivery = Delivery::transactional});
+  worker.start();
+  worker.wait_until_finished({});
+  worker.stop();
+  EXPECT_EQ(weights, (std::vector<std::size_t>{3 * kEach, 3 * kEach, 2 * kEach}));
+  EXPECT_EQ(count("weir.job_payload"), 0);
+}
+
 TEST_F(WorkerTest, ASleepingTransactionalWorkerIsWokenByAnEnqueue) {
   std::atomic<int> calls{0};
   functions_[""] = [&](const JobContext&) {

@@ -12,6 +12,7 @@
 #include "cli/job_words.h"
 #include "cli/open_database.h"
 #include "queue/intake.h"
+#include "queue/job_check.h"
 #include "queue/queue_config.h"
 
 namespace weir::cli {
@@ -74,11 +75,10 @@ class Enqueueing {
     need(!(many && spec_.unique_key), "--unique is for a single job: many with one key would be one job",
          "Enqueue it alone, or call weir.enqueue() in SQL with a key for each.");
     if (!from_input) {
-      if (const auto problem = queue::find_payload_problem(payload)) {
-        throw Error(
-            ExitCode::usage,
-            fmt::format("the payload cannot be used: {} ({})", *problem, printable(elide(payload, 60))),
-            R"(Write JSON, a text with its double quotes: '{"to": "ada"}' or '"ada"'.)");
+      if (const auto fault = queue::find_payload_fault(payload)) {
+        throw Error(ExitCode::usage,
+                    fmt::format("the payload cannot be used: {} ({})", *fault, printable(elide(payload, 60))),
+                    R"(Write JSON, a text with its double quotes: '{"to": "ada"}' or '"ada"'.)");
       }
     }
 

@@ -1,24 +1,6 @@
 -- What people ask of queues and jobs (`weir job`, `weir queue`, `weir top`). Everything is counted up to a limit: nobody
 -- waits for a count over millions of rows. There is one lane (0) until the tables are spread over several servers.
 
--- name: enqueue(queue text, payload jsonb, kind text, priority int4, run_at timestamptz?, delay_ms int8?,
---   max_attempts int4?, unique_key text?, unique_ms int8?, if_exists text, limit_key text?, deadline timestamptz?) ->
---   (id int8)
-SELECT weir.enqueue(:queue, :payload, :kind, :priority, :run_at, :delay_ms::int8 * interval '1 ms', :max_attempts,
-                    :unique_key, :unique_ms::int8 * interval '1 ms', :if_exists, :limit_key, :deadline) AS id;
-
--- name: enqueue_many(queue text, payloads jsonb[], kind text, priority int4, run_at timestamptz?, delay_ms int8?,
---   max_attempts int4?) -> (id int8)
-SELECT id FROM weir.enqueue_many(:queue, :payloads, :kind, :priority, :run_at, :delay_ms::int8 * interval '1 ms',
-                                 :max_attempts) id;
-
--- name: enqueue_each(queue text, payloads jsonb[], kind text, priority int4, run_at timestamptz?, delay_ms int8?,
---   max_attempts int4?, limit_key text?, deadline timestamptz?) -> (id int8)
--- For what weir.enqueue_many() has no argument for.
-SELECT weir.enqueue(:queue, p.payload, :kind, :priority, :run_at, :delay_ms::int8 * interval '1 ms', :max_attempts,
-                    limit_key => :limit_key, deadline => :deadline) AS id
-  FROM unnest(:payloads::jsonb[]) p(payload);
-
 -- name: read_time(word text) -> (at timestamptz?)
 SELECT :word::text::timestamptz AS at;
 
@@ -230,6 +212,19 @@ UPDATE weir.queue q
        timeout_ms = :timeout_ms, keep_days = :keep_days, max_running = :max_running, max_per_key = :max_per_key,
        rate_limit = :rate_limit, rate_period_ms = :rate_period_ms
  WHERE q.id = :queue;
+
+-- name: wait_for_claims() -> (id int8)
+-- A claim holds its process's row until it is committed: those under way when this began have ended, and those that
+-- begin later see the queue as it is now.
+SELECT p.id FROM weir.process p ORDER BY p.id FOR UPDATE;
+
+-- name: give_slots(queue int4)
+-- To what was claimed while the queue had no limit.
+INSERT INTO weir.job_slot (queue_id, limit_key, seq)
+SELECT c.queue_id, coalesce(j.limit_key, ''), j.seq
+  FROM weir.job_claim c CROSS JOIN unnest(c.jobs) j
+ WHERE c.queue_id = :queue AND j.seq <> ALL (c.settled)
+ON CONFLICT DO NOTHING;
 
 -- name: pause_queues(names text[], paused bool) -> (id int4)
 UPDATE weir.queue q SET paused = :paused WHERE q.name = ANY (:names) RETURNING q.id;

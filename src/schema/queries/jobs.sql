@@ -1,35 +1,11 @@
 -- What the job queue runs. See migrations/004_jobs.sql for where a job is when.
 
--- name: claim_jobs_from(process int8, number int8, lane int2, queue int4, priority int2, above int8, wanted int8) -> (
+-- name: claim_jobs(process int8, number int8, lane int2, queue int4, priority int2, above int8, last_priority int2,
+--   wanted int8) -> (
 --   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
 --   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
--- One priority, above a mark: the dead rows that an old snapshot keeps at the head of the index are not walked.
-WITH me AS MATERIALIZED (
-  SELECT p.id FROM weir.process p WHERE p.id = :process AND NOT p.dead AND p.first_claim <= :number FOR KEY SHARE
-), picked AS MATERIALIZED (
-  SELECT j.ctid AS tid FROM weir.job j
-   WHERE EXISTS (SELECT FROM me)
-     AND EXISTS (SELECT FROM weir.queue q WHERE q.id = :queue AND NOT q.paused AND NOT q.limited)
-     AND j.lane = :lane AND j.queue_id = :queue AND j.priority = :priority AND j.seq > :above
-   ORDER BY j.priority, j.seq LIMIT :wanted FOR UPDATE SKIP LOCKED
-), taken AS (
-  DELETE FROM weir.job j USING picked WHERE j.ctid = picked.tid RETURNING j.*
-), claim AS (
-  INSERT INTO weir.job_claim (worker_id, number, queue_id, lane, jobs)
-  SELECT :process, :number, :queue, :lane,
-         array_agg(ROW(t.seq, coalesce(t.own_id, t.seq), t.created_at, t.deadline_at, t.priority, t.attempt + 1,
-                       t.max_attempts, t.kind, t.payload, t.unique_key, t.limit_key, t.error)::weir.claimed_job)
-    FROM taken t HAVING count(*) > 0
-  RETURNING 1
-)
-SELECT t.seq, coalesce(t.own_id, t.seq) AS id, t.priority, (t.attempt + 1)::int2 AS attempt,
-       t.max_attempts, t.created_at, t.deadline_at, t.kind, t.payload, t.unique_key, t.limit_key, t.error
-  FROM taken t;
-
--- name: claim_jobs(process int8, number int8, lane int2, queue int4, wanted int8) -> (
---   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
---   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
--- From the very head, all priorities: finds what came in below a mark.
+-- What comes behind (priority, above), up to a last priority: one range of the index, be it the whole queue or what lies
+-- above a mark, so that the dead rows which an old snapshot keeps at the head are not walked.
 WITH me AS MATERIALIZED (
   SELECT p.id FROM weir.process p WHERE p.id = :process AND NOT p.dead AND p.first_claim <= :number FOR KEY SHARE
 ), picked AS MATERIALIZED (
@@ -37,6 +13,7 @@ WITH me AS MATERIALIZED (
    WHERE EXISTS (SELECT FROM me)
      AND EXISTS (SELECT FROM weir.queue q WHERE q.id = :queue AND NOT q.paused AND NOT q.limited)
      AND j.lane = :lane AND j.queue_id = :queue
+     AND (j.priority, j.seq) > (:priority, :above) AND j.priority <= :last_priority
    ORDER BY j.priority, j.seq LIMIT :wanted FOR UPDATE SKIP LOCKED
 ), taken AS (
   DELETE FROM weir.job j USING picked WHERE j.ctid = picked.tid RETURNING j.*
@@ -59,27 +36,15 @@ SELECT c.seq, c.id, c.priority, c.attempt, c.max_attempts, c.created_at, c.deadl
        c.limit_key, c.error
   FROM weir.claim_limited_jobs(:process, :number, :lane, :queue, :wanted) c;
 
--- name: take_jobs_from(lane int2, queue int4, priority int2, above int8, wanted int8) -> (
+-- name: take_jobs(lane int2, queue int4, priority int2, above int8, last_priority int2, wanted int8) -> (
 --   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
 --   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
 -- Transactional mode: the jobs are gone when the transaction commits, together with what the handler did.
 WITH picked AS MATERIALIZED (
   SELECT j.ctid AS tid FROM weir.job j
    WHERE EXISTS (SELECT FROM weir.queue q WHERE q.id = :queue AND NOT q.paused AND NOT q.limited)
-     AND j.lane = :lane AND j.queue_id = :queue AND j.priority = :priority AND j.seq > :above
-   ORDER BY j.priority, j.seq LIMIT :wanted FOR UPDATE SKIP LOCKED
-)
-DELETE FROM weir.job j USING picked WHERE j.ctid = picked.tid
-RETURNING j.seq, coalesce(j.own_id, j.seq) AS id, j.priority, (j.attempt + 1)::int2 AS attempt,
-          j.max_attempts, j.created_at, j.deadline_at, j.kind, j.payload, j.unique_key, j.limit_key, j.error;
-
--- name: take_jobs(lane int2, queue int4, wanted int8) -> (
---   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
---   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
-WITH picked AS MATERIALIZED (
-  SELECT j.ctid AS tid FROM weir.job j
-   WHERE EXISTS (SELECT FROM weir.queue q WHERE q.id = :queue AND NOT q.paused AND NOT q.limited)
      AND j.lane = :lane AND j.queue_id = :queue
+     AND (j.priority, j.seq) > (:priority, :above) AND j.priority <= :last_priority
    ORDER BY j.priority, j.seq LIMIT :wanted FOR UPDATE SKIP LOCKED
 )
 DELETE FROM weir.job j USING picked WHERE j.ctid = picked.tid
@@ -98,17 +63,18 @@ SELECT s AS seq FROM weir.settle_jobs(:process, :claim, :seqs, :actions, :delays
 
 -- name: adopt_taken_jobs(process int8, number int8, queue int4, lane int2, seqs int8[], ids int8[], priorities int2[],
 --   attempts int2[], max_attempts int2[], created_at timestamptz[], deadlines timestamptz?[],
---   kinds text[], payloads jsonb?[], unique_keys text?[], limit_keys text?[])
+--   kinds text[], payloads jsonb?[], unique_keys text?[], limit_keys text?[], errors text?[])
 -- Transactional mode: what was taken and did not simply end well becomes a claim of this transaction, and is settled
 -- like any other.
 INSERT INTO weir.job_claim (worker_id, number, queue_id, lane, jobs)
 SELECT :process, :number, :queue, :lane,
        array_agg(ROW(t.seq, t.id, t.created_at, t.deadline_at, t.priority, t.attempt, t.max_attempts, t.kind, t.payload,
-                     t.unique_key, t.limit_key, NULL)::weir.claimed_job)
+                     t.unique_key, t.limit_key, t.error)::weir.claimed_job)
   FROM unnest(:seqs::int8[], :ids::int8[], :priorities::int2[], :attempts::int2[], :max_attempts::int2[],
               :created_at::timestamptz[], :deadlines::timestamptz[], :kinds::text[], :payloads::jsonb[], :unique_keys::text[],
-              :limit_keys::text[])
-         t(seq, id, priority, attempt, max_attempts, created_at, deadline_at, kind, payload, unique_key, limit_key);
+              :limit_keys::text[], :errors::text[])
+         t(seq, id, priority, attempt, max_attempts, created_at, deadline_at, kind, payload, unique_key, limit_key,
+           error);
 
 -- name: enqueue_job(queue text, payload jsonb, kind text, priority int4, run_at timestamptz?, delay_us int8?,
 --   max_attempts int4?, unique_key text?, unique_for_us int8?, if_exists text, limit_key text?,
@@ -162,7 +128,14 @@ SELECT weir.rescue_jobs(:max_claims) AS rescued;
 SELECT p.promoted, p.next_ms FROM weir.promote_jobs(:wanted) p;
 
 -- name: cancel_requests(process int8) -> (job_id int8)
-DELETE FROM weir.job_cancel WHERE worker_id = :process RETURNING job_id;
+-- They stay until the job has ended: it may not have begun yet, or be on its way from the server.
+SELECT k.job_id FROM weir.job_cancel k WHERE k.worker_id = :process;
+
+-- name: forget_late_cancels()
+-- Of jobs that were done all the same: finish_claims() does not look for requests.
+DELETE FROM weir.job_cancel k
+ WHERE NOT EXISTS (SELECT FROM weir.job_claim c, unnest(c.jobs) j
+                    WHERE c.worker_id = k.worker_id AND j.id = k.job_id AND j.seq <> ALL (c.settled));
 
 -- name: report_progress(jobs int8[], shares float8[], notes text[])
 INSERT INTO weir.job_progress AS g (job_id, share, note) SELECT * FROM unnest(:jobs::int8[], :shares::float8[], :notes::text[])
@@ -200,15 +173,28 @@ DELETE FROM weir.job_unique WHERE until < now();
 -- name: keep_job_history() -> (changed int4)
 SELECT weir.keep_job_history() AS changed;
 
--- name: forget_old_jobs(most int8) -> (id int8)
+-- name: forget_lost_slots()
+-- A slot comes and goes with its claim, save one that was given when its queue got its first limit (give_slots): the job
+-- may have ended as one without a slot.
+WITH running AS MATERIALIZED (
+  SELECT c.queue_id, j.seq FROM weir.job_claim c CROSS JOIN unnest(c.jobs) j
+   WHERE EXISTS (SELECT FROM weir.job_slot s WHERE s.queue_id = c.queue_id) AND j.seq <> ALL (c.settled)
+)
+DELETE FROM weir.job_slot s
+ WHERE NOT EXISTS (SELECT FROM running r WHERE r.queue_id = s.queue_id AND r.seq = s.seq);
+
+-- name: forget_old_jobs(most int8) -> (forgotten int8)
 -- History of queues that keep less than the partitions hold.
-DELETE FROM weir.job_done d
- USING (SELECT o.tableoid AS part, o.ctid AS tid
-          FROM weir.queue q
-          JOIN weir.job_done o ON o.queue_id = q.id
-           AND o.finished_at < now() - coalesce(q.keep_days, 0) * interval '1 day'
-         LIMIT :most) old
- WHERE d.tableoid = old.part AND d.ctid = old.tid RETURNING d.id;
+WITH gone AS (
+  DELETE FROM weir.job_done d
+   USING (SELECT o.tableoid AS part, o.ctid AS tid
+            FROM weir.queue q
+            JOIN weir.job_done o ON o.queue_id = q.id
+             AND o.finished_at < now() - coalesce(q.keep_days, 0) * interval '1 day'
+           LIMIT :most) old
+   WHERE d.tableoid = old.part AND d.ctid = old.tid RETURNING 1
+)
+SELECT count(*) AS forgotten FROM gone;
 
 -- name: queue_settings(names text[]) -> (
 --   id int4, name text, paused bool, relaxed bool, limited bool, keeps_history bool, backoff_ms int8,
