@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "load/write/spec.h"
+#include "load/write/target.h"
+
+namespace weir::load {
+
+/// In the order of their strength.
+enum class LockMode : std::uint8_t {
+  none,
+  access_share,
+  row_share,
+  row_exclusive,
+  share_update_exclusive,
+  share,
+  share_row_exclusive,
+  exclusive,
+  access_exclusive,
+};
+/// "ROW EXCLUSIVE".
+std::string_view to_string(LockMode mode) noexcept;
+/// As pg_locks writes it: "RowExclusiveLock".
+LockMode parse_lock_mode(std::string_view text) noexcept;
+
+struct Step {
+  enum class Phase : std::uint8_t { stage, check, apply, swap, care };
+  Phase phase = Phase::apply;
+  std::string name;                     ///< "delete", "update", "insert", "diff", ..
+  std::string sql{};
+  std::string relation{};               ///< whose lock it is
+  LockMode lock = LockMode::none;
+  std::string note{};
+};
+std::string_view to_string(Step::Phase phase) noexcept;
+
+struct Refusal {
+  std::string reason;
+  std::string remedy;
+};
+
+/// What a load will do, before it does anything. A pure function of what is known.
+struct Plan {
+  std::vector<Step> steps;
+  std::vector<Refusal> refusals;        ///< not empty: nothing may be done
+  std::vector<std::string> warnings;
+
+  /// The strongest lock on the target, which its readers and writers meet.
+  [[nodiscard]] LockMode strongest(std::string_view relation) const noexcept;
+  /// Throws the first refusal (ExitCode::refused).
+  void require() const;
+};
+
+/// `stage` is the stage table's qualified name, or what stands for it in a dry run.
+Plan make_plan(const Target& target, const LoadSpec& spec, std::string_view stage, int server_version);
+
+}  // namespace weir::load

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "load/write/spec.h"
+#include "load/write/target.h"
+
+namespace weir::pg {
+class Session;
+}
+
+namespace weir::load {
+
+/// weir.load_run: what a load was and became. States: staging > applied | failed. `applied` is written by the
+/// apply transaction itself, so it is true exactly when the rows are there.
+struct RunStart {
+  std::string pipeline;
+  std::string stream;
+  std::string source;       ///< for people: "rates.csv"
+  std::string fingerprint;  ///< of source, target, mode, key and columns: what may be resumed
+};
+std::int64_t begin_run(pg::Session& session, const RunStart& start, const Target& target, Mode mode);
+
+/// The last run of the same fingerprint that neither was applied nor can be running.
+std::optional<std::int64_t> find_resumable(pg::Session& session, std::string_view fingerprint);
+
+void fail_run(pg::Session& session, std::int64_t run, std::string_view error);
+
+struct RunRow {
+  std::int64_t id = 0;
+  std::string pipeline;
+  std::string stream;
+  std::string source;
+  std::string target;
+  std::string mode;
+  std::string state;
+  std::string error;
+  std::string summary;  ///< JSON of Applied; empty before
+  std::int64_t rejects = 0;
+  WallTime started_at{};
+  std::optional<WallTime> ended_at{};
+};
+/// The newest first. `target` empty: of all.
+std::vector<RunRow> list_runs(pg::Session& session, std::string_view target, std::int64_t limit);
+std::optional<RunRow> find_run(pg::Session& session, std::int64_t run);
+
+struct RejectRow {
+  std::int64_t line = 0;
+  std::string file;
+  std::string column;
+  std::string sqlstate;
+  std::string reason;
+  std::string raw;
+};
+void each_reject(pg::Session& session, std::int64_t run, const std::function<void(const RejectRow&)>& use);
+
+}  // namespace weir::load

@@ -1,0 +1,111 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "load/write/spec.h"
+#include "load/write/target.h"
+#include "pg/copy.h"
+#include "pg/transaction.h"
+
+namespace weir::load {
+
+/// A record that the source gave and the target will not get.
+struct Reject {
+  std::int64_t line = 0;
+  std::string file{};
+  std::string column{};
+  std::string sqlstate{};
+  std::string reason;
+  std::string raw{};
+  /// Its key is in the stage, as a row of its own (see StageChunk): the row of this key stays as it is. Where
+  /// a reject has none, nobody knows which old row it would have been, and nothing at all is deleted.
+  bool key_is_staged = false;
+};
+
+/// A stage of a run: an UNLOGGED table in weir_stage, with the columns loaded and behind them weir_line int8
+/// and weir_part int8: the numbers that RowEncoder::add() appends. Kept and used again by the next load.
+///
+/// Whoever has it holds a session lock: `holder` lives as long as the Stage and does nothing else meanwhile
+/// that would end it. Chunks are written through any session.
+class Stage {
+ public:
+  /// Takes the stage of `run` if it left one, else a free one of the target, emptied. Rows of chunks after a
+  /// hole are taken out, so that reading goes on behind last().
+  /// Throws refused when another process is loading that run.
+  static Stage open(pg::Session& holder, const Target& target, const LoadSpec& spec, std::int64_t run);
+  Stage(Stage&& other) noexcept;
+  Stage& operator=(Stage&&) = delete;
+  Stage(const Stage&) = delete;
+  Stage& operator=(const Stage&) = delete;
+  ~Stage();
+
+  /// Qualified and quoted.
+  [[nodiscard]] const std::string& sql() const noexcept { return sql_; }
+  [[nodiscard]] std::int64_t run() const noexcept { return run_; }
+  /// Types of the columns in the stage, for RowEncoder: those that the server has to cast are text.
+  [[nodiscard]] const std::vector<ColumnType>& types() const noexcept { return types_; }
+
+  /// The last chunk of an unbroken row of them from 0; nothing: begin at the beginning.
+  struct Resume {
+    std::int64_t chunk = 0;
+    std::string position;    ///< what commit() was given, JSON
+    std::int64_t rows = 0;   ///< in all chunks
+    std::int64_t rejects = 0;
+  };
+  [[nodiscard]] const std::optional<Resume>& resume() const noexcept { return resume_; }
+
+  /// What a finished stage holds; apply() looks whether it still does.
+  struct Sealed {
+    std::string table;
+    std::int64_t run = 0;
+    std::int64_t chunks = 0;
+    std::int64_t rows = 0;     ///< without those that carry the key of a reject
+    std::int64_t rejects = 0;  ///< that the reader found
+    std::int64_t bytes = 0;    ///< of the table
+  };
+  /// After the last chunk. Throws when chunks are missing, as when the server crashed and emptied it. ANALYZE.
+  Sealed seal(pg::Session& session, std::int64_t chunks);
+  /// Empties it: after the load, or when the run is given up.
+  void clear(pg::Session& session);
+
+ private:
+  Stage(pg::Session& holder, std::string sql, std::int64_t run, std::int64_t lock);
+  pg::Session* holder_;
+  std::string sql_;
+  std::int64_t run_;
+  std::int64_t lock_;
+  std::vector<ColumnType> types_;
+  std::vector<std::string> columns_;
+  std::optional<Resume> resume_;
+  friend class StageChunk;
+};
+
+/// One piece of the source, in a transaction of its own. Destroyed before commit(), it has never been.
+///
+/// `write` takes RowEncoder's bytes (begin() .. rows .. end()), in pieces of any size. Each row's numbers are
+/// {line, chunk}; a row that carries only the key of a reject, with all else null, has {line, key_only(chunk)}.
+class StageChunk {
+ public:
+  StageChunk(pg::Session& session, const Stage& stage, std::int64_t chunk);
+  void write(std::string_view bytes);
+  /// `position` is JSON: where the source goes on behind this chunk.
+  void commit(std::string_view position, const std::vector<Reject>& rejects = {});
+
+  static constexpr std::int64_t key_only(std::int64_t chunk) noexcept { return -1 - chunk; }
+
+ private:
+  const Stage* stage_;
+  std::int64_t chunk_;
+  pg::Transaction transaction_;
+  std::optional<pg::CopyIn> copy_;
+  std::int64_t bytes_ = 0;
+};
+
+/// Bytes that are free where the server keeps its data, where it tells (it rarely does).
+std::optional<std::int64_t> free_disk(pg::Session& session);
+
+}  // namespace weir::load

@@ -1,0 +1,346 @@
+-- Loads (src/load/write). What is asked of the catalogue about the table that is loaded, and Weir's own records of it.
+
+-- name: load_target(name text) -> (
+--   id int8?, schema_name text?, table_name text?, kind text?, owner text?, row_security bool?, replica_identity text?,
+--   unlogged bool?, estimated_rows float8?, bytes int8?, may_select bool?, may_insert bool?, may_update bool?,
+--   may_delete bool?, is_owner bool?, role_name text)
+-- One row, with NULLs where no such relation is. The name is read as SQL would read it, search_path included.
+SELECT c.oid::int8 AS id, n.nspname::text AS schema_name, c.relname::text AS table_name, c.relkind::text AS kind,
+       pg_get_userbyid(c.relowner)::text AS owner, row_security_active(c.oid) AS row_security,
+       c.relreplident::text AS replica_identity, c.relpersistence = 'u' AS unlogged,
+       (SELECT sum(greatest(l.reltuples, 0))::float8
+          FROM pg_catalog.pg_partition_tree(c.oid) p JOIN pg_catalog.pg_class l ON l.oid = p.relid AND p.isleaf)
+         AS estimated_rows,
+       CASE WHEN c.relkind IN ('r', 'p', 'm') THEN
+         (SELECT sum(pg_total_relation_size(p.relid))::int8 FROM pg_catalog.pg_partition_tree(c.oid) p) END AS bytes,
+       has_table_privilege(c.oid, 'SELECT') AS may_select,
+       has_table_privilege(c.oid, 'INSERT') OR has_any_column_privilege(c.oid, 'INSERT') AS may_insert,
+       has_table_privilege(c.oid, 'UPDATE') OR has_any_column_privilege(c.oid, 'UPDATE') AS may_update,
+       has_table_privilege(c.oid, 'DELETE') AS may_delete,
+       pg_has_role(c.relowner, 'USAGE') AS is_owner, current_user::text AS role_name
+  FROM (SELECT to_regclass(:name) AS id) given
+  LEFT JOIN pg_catalog.pg_class c ON c.oid = given.id
+  LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace;
+
+-- name: load_columns(table_id int8) -> (
+--   name text, type_id int8, modifier int4, type text, not_null bool, default_sql text?, identity text, generated bool,
+--   comparable bool, may_insert bool, may_update bool)
+-- Comparable: the type, that behind a domain, or that of an array's elements has an order, as IS DISTINCT FROM and
+-- sorting need.
+SELECT a.attname::text AS name, a.atttypid::int8 AS type_id, a.atttypmod AS modifier,
+       format_type(a.atttypid, a.atttypmod) AS type, (a.attnotnull OR t.typnotnull) AS not_null,
+       CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS default_sql,
+       a.attidentity::text AS identity, a.attgenerated <> '' AS generated,
+       (b.typtype IN ('e', 'r', 'm') OR EXISTS (
+          SELECT 1
+            FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_am m ON m.oid = o.opcmethod AND m.amname = 'btree'
+           WHERE o.opcdefault
+             AND (o.opcintype = b.oid
+                  OR EXISTS (SELECT 1 FROM pg_catalog.pg_cast x
+                              WHERE x.castsource = b.oid AND x.casttarget = o.opcintype AND x.castmethod = 'b'
+                                AND x.castcontext = 'i')))) AS comparable,
+       has_column_privilege(a.attrelid, a.attnum, 'INSERT') AS may_insert,
+       has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_update
+  FROM pg_catalog.pg_attribute a
+  JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+  JOIN pg_catalog.pg_type e ON e.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
+  JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN e.typcategory = 'A' AND e.typelem <> 0 THEN e.typelem ELSE e.oid END
+  LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+ WHERE a.attrelid = :table_id::int8::oid AND a.attnum > 0 AND NOT a.attisdropped
+ ORDER BY a.attnum;
+
+-- name: load_keys(table_id int8) -> (index_name text, columns text[], is_primary bool, deferrable bool)
+-- Unique indexes over plain columns of all rows, the primary key first.
+SELECT c.relname::text AS index_name,
+       (SELECT array_agg(a.attname::text ORDER BY k.n)
+          FROM unnest(i.indkey::int2[]) WITH ORDINALITY k (attnum, n)
+          JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+         WHERE k.n <= i.indnkeyatts) AS columns,
+       i.indisprimary AS is_primary, NOT i.indimmediate AS deferrable
+  FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+ WHERE i.indrelid = :table_id::int8::oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
+   AND i.indexprs IS NULL
+ ORDER BY i.indisprimary DESC, c.relname;
+
+-- name: load_checks(table_id int8) -> (name text, expression text)
+SELECT k.conname::text AS name, pg_get_expr(k.conbin, k.conrelid) AS expression
+  FROM pg_catalog.pg_constraint k
+ WHERE k.conrelid = :table_id::int8::oid AND k.contype = 'c'
+ ORDER BY k.conname;
+
+-- name: load_foreign_keys(table_id int8) -> (name text, other text, columns text[], other_columns text[])
+-- Of the table, to others that the role may read.
+SELECT k.conname::text AS name, format('%I.%I', n.nspname, o.relname) AS other,
+       (SELECT array_agg(a.attname::text ORDER BY u.n) FROM unnest(k.conkey) WITH ORDINALITY u (attnum, n)
+          JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.attnum) AS columns,
+       (SELECT array_agg(a.attname::text ORDER BY u.n) FROM unnest(k.confkey) WITH ORDINALITY u (attnum, n)
+          JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.attnum) AS other_columns
+  FROM pg_catalog.pg_constraint k
+  JOIN pg_catalog.pg_class o ON o.oid = k.confrelid JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace
+ WHERE k.conrelid = :table_id::int8::oid AND k.contype = 'f' AND k.confrelid <> k.conrelid
+   AND has_table_privilege(o.oid, 'SELECT') AND NOT row_security_active(o.oid)
+ ORDER BY k.conname;
+
+-- name: load_dependents(table_id int8) -> (kind text, name text, definition text)
+-- All that hangs on the table. A definition is there only for what may be made again by it.
+SELECT 'foreign_key_in' AS kind, k.conrelid::regclass::text || ' ' || k.conname AS name,
+       '' AS definition
+  FROM pg_catalog.pg_constraint k
+ WHERE k.confrelid = :table_id::int8::oid AND k.contype = 'f' AND k.conrelid <> k.confrelid AND k.conparentid = 0
+UNION ALL
+SELECT 'foreign_key_out', k.conname::text, pg_get_constraintdef(k.oid)
+  FROM pg_catalog.pg_constraint k
+ WHERE k.conrelid = :table_id::int8::oid AND k.contype = 'f'
+UNION ALL
+SELECT 'trigger', t.tgname::text, pg_get_triggerdef(t.oid)
+  FROM pg_catalog.pg_trigger t WHERE t.tgrelid = :table_id::int8::oid AND NOT t.tgisinternal
+UNION ALL
+SELECT 'rule', r.rulename::text, '' FROM pg_catalog.pg_rewrite r
+ WHERE r.ev_class = :table_id::int8::oid AND r.rulename <> '_RETURN'
+UNION ALL
+SELECT 'policy', p.polname::text, '' FROM pg_catalog.pg_policy p WHERE p.polrelid = :table_id::int8::oid
+UNION ALL
+SELECT 'publication', p.pubname::text, ''
+  FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid
+ WHERE r.prrelid = :table_id::int8::oid
+UNION ALL
+SELECT 'inheritance', i.inhrelid::regclass::text || ' of ' || i.inhparent::regclass::text, ''
+  FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
+ WHERE (i.inhrelid = :table_id::int8::oid OR i.inhparent = :table_id::int8::oid) AND p.relkind <> 'p'
+UNION ALL
+SELECT 'partition', i.inhparent::regclass::text, ''
+  FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
+ WHERE i.inhrelid = :table_id::int8::oid AND p.relkind = 'p'
+UNION ALL
+SELECT DISTINCT 'other', pg_describe_object(d.classid, d.objid, 0), ''
+  FROM pg_catalog.pg_depend d
+ WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = :table_id::int8::oid AND d.deptype = 'n'
+   AND d.classid NOT IN ('pg_catalog.pg_rewrite'::regclass, 'pg_catalog.pg_constraint'::regclass,
+                         'pg_catalog.pg_trigger'::regclass, 'pg_catalog.pg_policy'::regclass,
+                         'pg_catalog.pg_publication_rel'::regclass, 'pg_catalog.pg_attrdef'::regclass)
+   AND NOT (d.classid = 'pg_catalog.pg_class'::regclass AND EXISTS (
+              SELECT 1 FROM pg_catalog.pg_inherits i
+               WHERE i.inhrelid = d.objid AND i.inhparent = d.refobjid))
+ORDER BY 1, 2;
+
+-- name: load_views(table_id int8) -> (name text, kind text, definition text, level int4)
+-- Views that show the table, those on them too; the deeper, the later. The definition makes the view again with its
+-- owner, options, comment and rights.
+WITH RECURSIVE above (view_id, level) AS (
+  SELECT r.ev_class, 1
+    FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
+   WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+     AND d.refobjid = :table_id::int8::oid AND r.ev_class <> d.refobjid
+  UNION
+  SELECT r.ev_class, a.level + 1
+    FROM above a
+    JOIN pg_catalog.pg_depend d ON d.refobjid = a.view_id AND d.refclassid = 'pg_catalog.pg_class'::regclass
+     AND d.classid = 'pg_catalog.pg_rewrite'::regclass
+    JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND r.ev_class <> d.refobjid
+)
+SELECT format('%I.%I', n.nspname, c.relname) AS name, c.relkind::text AS kind,
+       concat(
+         format('CREATE VIEW %I.%I%s AS %s;', n.nspname, c.relname,
+                ' WITH (' || array_to_string(c.reloptions, ', ') || ')',
+                rtrim(pg_get_viewdef(c.oid), ';')),
+         format(' ALTER VIEW %I.%I OWNER TO %I;', n.nspname, c.relname, pg_get_userbyid(c.relowner)),
+         (SELECT format(' COMMENT ON VIEW %I.%I IS %L;', n.nspname, c.relname, obj_description(c.oid, 'pg_class'))
+           WHERE obj_description(c.oid, 'pg_class') IS NOT NULL),
+         (SELECT string_agg(format(' GRANT %s ON %I.%I TO %s%s;', x.privilege_type, n.nspname, c.relname,
+                                   CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END,
+                                   CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END), '')
+            FROM aclexplode(c.relacl) x WHERE x.grantee <> c.relowner)) AS definition,
+       max(a.level) AS level
+  FROM above a JOIN pg_catalog.pg_class c ON c.oid = a.view_id
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ GROUP BY c.oid, n.nspname, c.relname, c.relkind, c.reloptions, c.relowner, c.relacl
+ ORDER BY max(a.level), 1;
+
+-- name: load_partitions(table_id int8) -> (schema_name text, name text, bound text, is_default bool)
+SELECT n.nspname::text AS schema_name, c.relname::text AS name, pg_get_expr(c.relpartbound, c.oid) AS bound,
+       pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT' AS is_default
+  FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE i.inhparent = :table_id::int8::oid AND c.relispartition
+ ORDER BY 1, 2;
+
+-- name: load_stages(target_id int8) -> (name text, id int8, mine bool, signature text)
+-- Stages that loads of the target have left. The signature tells whether the columns are those that a load needs.
+SELECT c.relname::text AS name, c.oid::int8 AS id, pg_has_role(c.relowner, 'USAGE') AS mine,
+       (SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
+          FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS signature
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = 'weir_stage' AND c.relkind = 'r' AND c.relname LIKE 'load\_' || :target_id::int8 || '\_%'
+ ORDER BY length(c.relname), c.relname;
+
+-- name: load_stage_schema() -> (present bool, may_create bool)
+SELECT to_regnamespace('weir_stage') IS NOT NULL AS present,
+       coalesce(has_schema_privilege(to_regnamespace('weir_stage')::oid, 'CREATE'), false) AS may_create;
+
+-- name: load_lock_stage(stage text) -> (granted bool)
+SELECT pg_try_advisory_lock(hashtextextended('weir stage:' || :stage::text, 0)) AS granted;
+
+-- name: load_unlock_stage(stage text) -> (held bool)
+SELECT pg_advisory_unlock(hashtextextended('weir stage:' || :stage::text, 0)) AS held;
+
+-- name: load_add_chunk(run int8, chunk int8, stage text, rows int8, rejects int8, bytes int8, position jsonb)
+INSERT INTO weir.load_chunk (run, chunk, stage, rows, rejects, bytes, position)
+VALUES (:run, :chunk, :stage, :rows, :rejects, :bytes, :position);
+
+-- name: load_chunks(run int8) -> (chunk int8, stage text, rows int8, rejects int8, position jsonb)
+SELECT c.chunk, c.stage, c.rows, c.rejects, c.position FROM weir.load_chunk c WHERE c.run = :run ORDER BY c.chunk;
+
+-- name: load_forget_chunks(run int8, beyond int8)
+-- Those behind `beyond`; -1 for all.
+DELETE FROM weir.load_chunk c WHERE c.run = :run AND c.chunk > :beyond;
+
+-- name: load_forget_stage_rejects(run int8, beyond int8)
+DELETE FROM weir.load_stage_reject r WHERE r.run = :run AND r.chunk > :beyond;
+
+-- name: load_forget_stage_chunks(stage text, run int8)
+-- Of other runs that had this stage before.
+DELETE FROM weir.load_chunk c WHERE c.stage = :stage AND c.run <> :run;
+
+-- name: load_stage_totals(run int8) -> (chunks int8, last_chunk int8, rows int8, rejects int8)
+SELECT count(*) AS chunks, coalesce(max(c.chunk), -1) AS last_chunk, coalesce(sum(c.rows), 0)::int8 AS rows,
+       coalesce(sum(c.rejects), 0)::int8 AS rejects
+  FROM weir.load_chunk c WHERE c.run = :run;
+
+-- name: load_unknown_keys(run int8) -> (rejects int8)
+-- Rejects of the reader whose key nobody knows.
+SELECT count(*) AS rejects FROM weir.load_stage_reject r WHERE r.run = :run AND NOT r.key_is_staged;
+
+-- name: load_add_stage_rejects(
+--   run int8, chunk int8, lines int8[], files text[], columns text[], sqlstates text[], reasons text[], raws bytea[],
+--   staged bool[])
+INSERT INTO weir.load_stage_reject (run, chunk, line, file, column_name, sqlstate, reason, raw, key_is_staged)
+SELECT :run, :chunk, u.*
+  FROM unnest(:lines, :files, :columns, :sqlstates, :reasons, :raws, :staged) u;
+
+-- name: load_keep_stage_rejects(run int8)
+-- From the reader's list to the lasting one.
+INSERT INTO weir.load_reject (run, line, file, column_name, sqlstate, reason, raw)
+SELECT r.run, r.line, r.file, r.column_name, r.sqlstate, r.reason, r.raw
+  FROM weir.load_stage_reject r WHERE r.run = :run;
+
+-- name: load_lock_target(target_id int8) -> (locked bool)
+-- Loads of one table come one after the other; readers and other writers do not notice.
+SELECT true AS locked FROM pg_advisory_xact_lock(hashtextextended('weir load:' || :target_id::int8, 0));
+
+-- name: load_wal_position() -> (bytes int8)
+SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::int8 AS bytes;
+
+-- name: load_target_locks(target_id int8) -> (mode text)
+-- Those that this session holds on the table and its partitions.
+SELECT DISTINCT l.mode
+  FROM pg_catalog.pg_locks l
+ WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.granted
+   AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
+   AND (l.relation = :target_id::int8::oid
+        OR l.relation IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(:target_id::int8::oid) p));
+
+-- name: load_begin_run(
+--   pipeline text, stream text, source text, fingerprint text, target text, target_id int8, mode text) -> (id int8)
+INSERT INTO weir.load_run (pipeline, stream, source, fingerprint, target, target_id, mode)
+VALUES (:pipeline, :stream, :source, :fingerprint, :target, :target_id, :mode)
+RETURNING id;
+
+-- name: load_resumable(fingerprint text) -> (id int8)
+-- The newest of its kind, if it was neither applied nor given up and has something in its stage.
+SELECT r.id
+  FROM (SELECT x.id, x.state FROM weir.load_run x WHERE x.fingerprint = :fingerprint ORDER BY x.id DESC LIMIT 1) r
+ WHERE r.state = 'staging' AND EXISTS (SELECT 1 FROM weir.load_chunk c WHERE c.run = r.id);
+
+-- name: load_finish_run(run int8, rejects int8, summary jsonb) -> (id int8)
+-- In the apply transaction. Nothing when the run is not one that can be applied.
+UPDATE weir.load_run r
+   SET state = 'applied', rejects = :rejects, summary = :summary, error = NULL, ended_at = clock_timestamp()
+ WHERE r.id = :run AND r.state = 'staging'
+RETURNING r.id;
+
+-- name: load_fail_run(run int8, error text)
+UPDATE weir.load_run r SET state = 'failed', error = :error, ended_at = clock_timestamp()
+ WHERE r.id = :run AND r.state = 'staging';
+
+-- name: load_run_outcome(run int8) -> (state text, summary jsonb?)
+SELECT r.state, r.summary FROM weir.load_run r WHERE r.id = :run;
+
+-- name: load_runs(target text?, run int8?, most int8) -> (
+--   id int8, pipeline text, stream text, source text, target text, mode text, state text, error text?, summary jsonb?,
+--   rejects int8, started_at timestamptz, ended_at timestamptz?)
+SELECT r.id, r.pipeline, r.stream, r.source, r.target, r.mode, r.state, r.error, r.summary, r.rejects, r.started_at,
+       r.ended_at
+  FROM weir.load_run r
+ WHERE (:target::text IS NULL OR r.target = :target) AND (:run::int8 IS NULL OR r.id = :run)
+ ORDER BY r.id DESC
+ LIMIT :most;
+
+-- name: load_rejects(run int8) -> (
+--   line int8, file text, column_name text, sqlstate text, reason text, raw bytea)
+SELECT r.line, r.file, r.column_name, r.sqlstate, r.reason, r.raw
+  FROM weir.load_reject r WHERE r.run = :run ORDER BY r.file, r.line;
+
+-- name: load_read_state(pipeline text, stream text) -> (state jsonb, seq int8)
+SELECT s.state, s.seq FROM weir.load_state s WHERE s.pipeline = :pipeline AND s.stream = :stream;
+
+-- name: load_lock_state(pipeline text, stream text) -> (seq int8)
+SELECT s.seq FROM weir.load_state s WHERE s.pipeline = :pipeline AND s.stream = :stream FOR UPDATE;
+
+-- name: load_first_state(pipeline text, stream text, state jsonb, run int8, rows int8) -> (seq int8)
+-- Nothing when another load was faster.
+INSERT INTO weir.load_state (pipeline, stream, state, seq, run, rows)
+VALUES (:pipeline, :stream, :state, 1, :run, :rows)
+ON CONFLICT DO NOTHING
+RETURNING seq;
+
+-- name: load_next_state(pipeline text, stream text, seq int8, state jsonb?, run int8, rows int8) -> (seq int8)
+UPDATE weir.load_state s
+   SET state = coalesce(:state, s.state), seq = s.seq + 1, run = :run, rows = :rows, committed_at = clock_timestamp()
+ WHERE s.pipeline = :pipeline AND s.stream = :stream AND s.seq = :seq
+RETURNING s.seq;
+
+-- name: load_blockers(pid int4) -> (description text)
+-- Who keeps server process `pid` waiting, or holds any lock on what it waits for.
+SELECT format('pid %s (%s, user %s), %s for %s: %s', a.pid, coalesce(nullif(a.application_name, ''), 'unnamed'),
+              a.usename, a.state, date_trunc('milliseconds', clock_timestamp() - coalesce(a.xact_start, a.query_start)),
+              left(a.query, 120)) AS description
+  FROM unnest(pg_blocking_pids(:pid)) b (pid) JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid
+ ORDER BY a.xact_start;
+
+-- name: load_lock_holders(target_id int8) -> (description text)
+-- The suspects after a lock timeout: the server does not tell whom the statement waited for.
+SELECT format('pid %s (%s, user %s), %s for %s: %s', a.pid, coalesce(nullif(a.application_name, ''), 'unnamed'),
+              a.usename, a.state, date_trunc('milliseconds', clock_timestamp() - coalesce(a.xact_start, a.query_start)),
+              left(a.query, 120)) AS description
+  FROM pg_catalog.pg_stat_activity a
+ WHERE a.pid <> pg_backend_pid()
+   AND a.pid IN (SELECT l.pid FROM pg_catalog.pg_locks l
+                  WHERE l.locktype = 'relation' AND l.relation = :target_id::int8::oid)
+ ORDER BY a.xact_start;
+
+-- name: load_old_snapshot() -> (description text, age_seconds float8)
+-- Who keeps VACUUM from removing what this session's last transaction has left dead: a snapshot that is older. Of
+-- others' sessions only what pg_stat_activity shows to everybody.
+SELECT format('pid %s (%s)', a.pid, coalesce(nullif(a.application_name, ''), 'unnamed')) AS description,
+       coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::float8 AS age_seconds
+  FROM pg_catalog.pg_stat_activity a
+ WHERE a.pid <> pg_backend_pid() AND a.datname = current_database() AND a.backend_xmin IS NOT NULL
+   AND a.backend_type <> 'autovacuum worker'
+   AND age(a.backend_xmin) > 0
+ ORDER BY age(a.backend_xmin) DESC
+ LIMIT 1;
+
+-- name: load_index_sizes(table_id int8) -> (name text, pages int8, tuples float8, width float8)
+-- B-trees of a table, for a look at their density: width is what an entry takes on average by the statistics.
+SELECT c.relname::text AS name, (pg_relation_size(c.oid) / current_setting('block_size')::int8)::int8 AS pages,
+       greatest(t.reltuples, 0)::float8 AS tuples,
+       (SELECT sum(coalesce(s.avg_width, 16))::float8
+          FROM unnest(i.indkey::int2[]) k (attnum)
+          LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+          LEFT JOIN pg_catalog.pg_stats s
+                 ON s.schemaname = n.nspname AND s.tablename = t.relname AND s.attname = a.attname) AS width
+  FROM pg_catalog.pg_index i
+  JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = c.relam AND m.amname = 'btree'
+  JOIN pg_catalog.pg_class t ON t.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
+ WHERE i.indrelid = :table_id::int8::oid AND i.indisvalid
+ ORDER BY c.relname;
