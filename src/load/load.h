@@ -1,0 +1,104 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "load/read/record_reader.h"
+#include "load/write/apply.h"
+#include "load/write/care.h"
+#include "load/write/plan.h"
+#include "load/write/schema_change.h"
+#include "load/write/spec.h"
+#include "pg/connector.h"
+
+namespace weir::load {
+
+/// What happens to a column or a value that the target's columns do not hold.
+enum class Contract : std::uint8_t {
+  evolve,      ///< the target gets the column, or the wider type
+  freeze,      ///< the load is refused before it writes anything
+  discard,     ///< the column or the value is left out: null
+  quarantine,  ///< the record is rejected
+};
+
+/// "amount:numeric(12,2)": a type that the user says instead of what is inferred.
+struct SaidColumn {
+  std::string name;
+  std::string type;
+};
+
+struct LoadOptions {
+  std::string source;  ///< for people and the history: "rates.csv"
+  std::string target;  ///< as SQL would read it
+  LoadSpec spec{};     ///< `columns` is filled in by the load
+  Contract contract = Contract::evolve;
+  std::vector<SaidColumn> columns{};
+  /// Whose state is advanced with the rows; by default the target and the source.
+  std::string pipeline{};
+  std::string stream{};
+  std::optional<std::string> state{};  ///< JSON that is committed with the rows
+  /// Of the source, where another run of it would give the same records: its size and time. Then a load that
+  /// was broken off goes on behind its last chunk. Empty: it begins anew.
+  std::string fingerprint{};
+  bool staged =
+      false;  ///< append through the stage too: it can be resumed, and checked by SQL before it counts
+  bool dry_run = false;  ///< plan, and read only the sample
+  std::size_t sample_rows = 10'000;
+  std::size_t chunk_bytes = std::size_t{64} << 20U;
+  ApplyOptions apply{};
+};
+
+/// Told now and then, from the thread that loads.
+struct LoadProgress {
+  enum class Phase : std::uint8_t { sample, stage, apply, care };
+  Phase phase = Phase::sample;
+  std::uint64_t rows = 0;
+  std::uint64_t rejected = 0;
+  ReadProgress read{};
+  std::string note{};  ///< what it waits for, a retry
+};
+
+struct LoadReport {
+  std::int64_t run = 0;  ///< 0 of a dry run
+  std::string target;    ///< label
+  bool created = false;  ///< the target did not exist
+  std::string created_sql{};
+  Drift drift{};
+  std::vector<std::string> discarded{};  ///< columns of the source that are left out
+  Plan plan{};
+  std::uint64_t records = 0;
+  std::uint64_t resumed_from = 0;  ///< records that an earlier run had staged
+  std::uint64_t rejected = 0;
+  bool direct = false;  ///< straight into the target, without the stage
+  std::optional<Applied> applied{};
+  CareReport care{};
+  Duration took{};
+};
+
+/// From a source into a table: sample, plan, stage, apply, care. The target is untouched until the one short
+/// transaction of `apply`. Stopped or failed, it says how to go on, and leaves its run in weir.load_run.
+class Load {
+ public:
+  using OnProgress = std::function<void(const LoadProgress&)>;
+
+  /// `connector` has the user's search_path.
+  Load(std::shared_ptr<const pg::Connector> connector, std::unique_ptr<RecordReader> reader,
+       LoadOptions options, OnProgress on_progress = {});
+  Load(const Load&) = delete;
+  Load& operator=(const Load&) = delete;
+  ~Load();
+
+  /// Once.
+  LoadReport run(const std::stop_token& stop);
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace weir::load
