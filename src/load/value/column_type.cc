@@ -8,6 +8,12 @@
 namespace weir::load {
 namespace {
 
+// Of the types that only loads write.
+constexpr pg::Oid kDate = 1082;
+constexpr pg::Oid kTime = 1083;
+constexpr pg::Oid kTimestamp = 1114;
+constexpr pg::Oid kNumeric = 1700;
+
 struct Known {
   Base base;
   pg::Oid oid;
@@ -21,16 +27,16 @@ constexpr std::array kKnown{
     Known{Base::int2, pg::oid::kInt2, "int2", "smallint"},
     Known{Base::int4, pg::oid::kInt4, "int4", "integer"},
     Known{Base::int8, pg::oid::kInt8, "int8", "bigint"},
-    Known{Base::numeric, pg::oid::kNumeric, "numeric", "numeric"},
+    Known{Base::numeric, kNumeric, "numeric", "numeric"},
     Known{Base::float4, pg::oid::kFloat4, "float4", "real"},
     Known{Base::float8, pg::oid::kFloat8, "float8", "double precision"},
     Known{Base::text, pg::oid::kText, "text", "text"},
     Known{Base::varchar, pg::oid::kVarchar, "varchar", "character varying"},
     Known{Base::bpchar, pg::oid::kBpchar, "char", "bpchar"},
     Known{Base::bytea, pg::oid::kBytea, "bytea", "bytea"},
-    Known{Base::date, pg::oid::kDate, "date", "date"},
-    Known{Base::time, pg::oid::kTime, "time", "time without time zone"},
-    Known{Base::timestamp, pg::oid::kTimestamp, "timestamp", "timestamp without time zone"},
+    Known{Base::date, kDate, "date", "date"},
+    Known{Base::time, kTime, "time", "time without time zone"},
+    Known{Base::timestamp, kTimestamp, "timestamp", "timestamp without time zone"},
     Known{Base::timestamptz, pg::oid::kTimestamptz, "timestamptz", "timestamp with time zone"},
     Known{Base::uuid, pg::oid::kUuid, "uuid", "uuid"},
     Known{Base::json, pg::oid::kJson, "json", "json"},

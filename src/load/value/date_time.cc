@@ -36,7 +36,8 @@ std::int64_t day_of(std::int64_t year, unsigned month, unsigned day) noexcept {
   year -= month <= 2 ? 1 : 0;
   const std::int64_t era = (year >= 0 ? year : year - 399) / 400;
   const std::int64_t year_of_era = year - era * 400;
-  const std::int64_t day_of_year = (153 * (static_cast<std::int64_t>(month) + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+  const std::int64_t day_of_year =
+      (153 * (static_cast<std::int64_t>(month) + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
   const std::int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
   constexpr std::int64_t kFrom0000March = 730'425;
   return era * 146'097 + day_of_era - kFrom0000March;
@@ -205,7 +206,8 @@ class Parser {
       value_.day = day_of(year, month_, day_);
     }
     const bool after_midnight = hour_ == 24 && (minute_ > 0 || second_ > 0 || fraction_ > 0);
-    if (!is_in_range_ || hour_ > 24 || minute_ > 59 || second_ > 60 || after_midnight) return TimeFault::range;
+    if (!is_in_range_ || hour_ > 24 || minute_ > 59 || second_ > 60 || after_midnight)
+      return TimeFault::range;
     value_.microseconds = ((hour_ * 60LL + minute_) * 60 + second_) * kSecond + fraction_;
     return TimeFault::none;
   }
@@ -260,7 +262,8 @@ std::optional<std::int32_t> to_date(const DateTime& value) noexcept {
 }
 
 std::optional<std::int64_t> to_time(const DateTime& value) noexcept {
-  if (value.kind != DateTime::Kind::finite || !value.has_time || value.microseconds > kDay) return std::nullopt;
+  if (value.kind != DateTime::Kind::finite || !value.has_time || value.microseconds > kDay)
+    return std::nullopt;
   return value.microseconds;
 }
 

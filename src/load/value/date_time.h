@@ -24,8 +24,9 @@ enum class TimeFault : std::uint8_t {
   range,  ///< "2023-02-29", "25:00"
 };
 
-/// ISO 8601 as PostgreSQL reads it and as programs write it; what depends on settings of the server (31.01.2024,
-/// "Jan 31", CET, now) is a fault of form. The README has the list. Blanks around it have to be gone.
+/// ISO 8601 as PostgreSQL reads it and as programs write it; what depends on settings of the server
+/// (31.01.2024, "Jan 31", CET, now) is a fault of form. The README has the list. Blanks around it have to be
+/// gone.
 TimeFault parse_date_time(std::string_view text, DateTime& value) noexcept;
 
 /// PostgreSQL's values in binary; nothing out of its range.

@@ -25,9 +25,9 @@ std::optional<Decimal> parse_decimal(std::string_view text) noexcept;
 
 /// The digits between the zeros of both ends, and where the point is.
 struct Digits {
-  std::string_view first;   ///< the digits are those of `first` and then `second`
+  std::string_view first;  ///< the digits are those of `first` and then `second`
   std::string_view second;
-  std::int64_t point = 0;   ///< in front of which of them; below zero: so many zeros follow the point
+  std::int64_t point = 0;  ///< in front of which of them; below zero: so many zeros follow the point
 
   [[nodiscard]] std::size_t size() const noexcept { return first.size() + second.size(); }
 };

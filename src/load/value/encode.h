@@ -7,8 +7,8 @@
 #include "load/value/column_type.h"
 #include "load/value/row_encoder.h"
 
-// One function for each family of types. Each appends a field of COPY BINARY, or answers false with the reason and
-// leaves behind what it has written so far: the row is cut off. A cell is never null here.
+// One function for each family of types. Each appends a field of COPY BINARY, or answers false with the
+// reason and leaves behind what it has written so far: the row is cut off. A cell is never null here.
 
 namespace weir::load {
 

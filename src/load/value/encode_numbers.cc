@@ -86,7 +86,8 @@ bool put_float(const Cell& cell, Base base, std::string& out, std::string& reaso
   if (!parse_special(text, value)) {
     const bool has_sign = text.starts_with('+') || text.starts_with('-');
     const char first = text.size() > (has_sign ? 1U : 0U) ? text[has_sign ? 1 : 0] : '\0';
-    const bool begins = (first >= '0' && first <= '9') || first == '.';  // not the words that from_chars knows
+    const bool begins =
+        (first >= '0' && first <= '9') || first == '.';  // not the words that from_chars knows
     if (text.starts_with('+')) text.remove_prefix(1);
     const char* const end = text.data() + text.size();
     const auto parsed = begins ? std::from_chars(text.data(), end, value)

@@ -12,8 +12,8 @@
 namespace weir::load {
 namespace {
 
-// PostgreSQL's numeric: digits to the base of 10,000, the weight of the first of them, a sign, and how many decimal
-// digits are shown behind the point.
+// PostgreSQL's numeric: digits to the base of 10,000, the weight of the first of them, a sign, and how many
+// decimal digits are shown behind the point.
 constexpr std::int64_t kGroup = 4;
 constexpr std::uint16_t kPositive = 0x0000;
 constexpr std::uint16_t kNegative = 0x4000;
@@ -141,14 +141,11 @@ bool encode_numeric(const Cell& cell, const ColumnType& type, std::string& out, 
     put_header(out, {.sign = *sign});
     return true;
   }
+  // Also where there is a limit: the server's cast to numeric(p,s) goes by way of numeric.
+  if (!fits_numeric(*number)) return refuse_range(cell, "numeric", reason);
   if (!limits) {
-    if (!fits_numeric(*number)) return refuse_range(cell, "numeric", reason);
     put_finite(out, Row(significant_digits(*number)), number->negative, scale_of(*number));
     return true;
-  }
-  constexpr std::int64_t kOverflow = 0x7FFFFFFF / 2;
-  if (number->exponent >= kOverflow || number->exponent <= -kOverflow) {
-    return refuse_range(cell, limits_text(*limits), reason);
   }
   Row row(significant_digits(*number));
   row.round(limits->scale);

@@ -57,11 +57,10 @@ bool cut_to_length(std::string_view& text, const ColumnType& type, std::string& 
   if (!limit || text.size() <= *limit) return true;
   const std::size_t cut = find_character(text, *limit);
   if (text.find_first_not_of(' ', cut) != std::string_view::npos) {
-    const auto characters = std::count_if(text.begin(), text.end(), [](char c) {
-      return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
-    });
-    reason = fmt::format("{} characters are too many for {}({}): {}", characters, base_name(type.base), *limit,
-                         quoted(text));
+    const auto characters = std::count_if(
+        text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; });
+    reason = fmt::format("{} characters are too many for {}({}): {}", characters, base_name(type.base),
+                         *limit, quoted(text));
     return false;
   }
   text = text.substr(0, cut);
@@ -143,7 +142,8 @@ bool encode_uuid(const Cell& cell, std::string& out, std::string& reason) {
     return true;
   }
   std::string_view text = cell.text;
-  if (cell.kind != Cell::Kind::text && cell.kind != Cell::Kind::number) return refuse(cell, Base::uuid, reason);
+  if (cell.kind != Cell::Kind::text && cell.kind != Cell::Kind::number)
+    return refuse(cell, Base::uuid, reason);
   if (text.size() > 1 && text.front() == '{' && text.back() == '}') text = text.substr(1, text.size() - 2);
   // PostgreSQL lets a hyphen follow any group of four digits.
   std::array<char, kBytes> bytes{};

@@ -35,8 +35,9 @@ bool encode_time(const Cell& cell, Base base, std::int32_t zone_offset, std::str
     case TimeFault::form: return refuse_form(cell, base, reason);
     case TimeFault::range: return refuse_range(cell, base_name(base), reason);
   }
+  // A time of day out of a date with a time would lose the date silently.
   const bool wants_time = base == Base::time;
-  if (wants_time ? !value.has_time : !value.has_date) return refuse_form(cell, base, reason);
+  if (value.has_date == wants_time) return refuse_form(cell, base, reason);
   if (wants_time) return put(cell, base, to_time(value), out, reason);
   if (base == Base::date) return put(cell, base, to_date(value), out, reason);
   if (base == Base::timestamp) return put(cell, base, to_timestamp(value), out, reason);

@@ -19,10 +19,10 @@ namespace {
 // Kinds of values, as bits of ColumnFacts::kinds.
 constexpr std::uint32_t kText = 1U << 0U;
 constexpr std::uint32_t kBoolean = 1U << 1U;
-constexpr std::uint32_t kInteger = 1U << 2U;    // of int8
-constexpr std::uint32_t kFraction = 1U << 3U;   // with a point, or beyond int8
-constexpr std::uint32_t kReal = 1U << 4U;       // with an exponent, NaN, infinity
-constexpr std::uint32_t kExact = 1U << 5U;      // a number that float8 would change; beside one of the three
+constexpr std::uint32_t kInteger = 1U << 2U;   // of int8
+constexpr std::uint32_t kFraction = 1U << 3U;  // with a point, or beyond int8
+constexpr std::uint32_t kReal = 1U << 4U;      // with an exponent, NaN, infinity
+constexpr std::uint32_t kExact = 1U << 5U;     // a number that float8 would change; beside one of the three
 constexpr std::uint32_t kDate = 1U << 6U;
 constexpr std::uint32_t kTimestamp = 1U << 7U;
 constexpr std::uint32_t kTimestamptz = 1U << 8U;
@@ -45,10 +45,9 @@ bool survives_float8(std::string_view text, const Digits& digits) {
   if (value == 0) return false;
   if (digits.size() <= kSafeDigits) return std::fpclassify(value) == FP_NORMAL;
   std::array<char, 32> shown{};
-  const auto written =
-      std::to_chars(shown.data(), shown.data() + shown.size(), std::fabs(value), std::chars_format::scientific);
-  const auto again =
-      parse_decimal({shown.data(), static_cast<std::size_t>(written.ptr - shown.data())});
+  const auto written = std::to_chars(shown.data(), shown.data() + shown.size(), std::fabs(value),
+                                     std::chars_format::scientific);
+  const auto again = parse_decimal({shown.data(), static_cast<std::size_t>(written.ptr - shown.data())});
   if (!again) return false;
   const Digits back = significant_digits(*again);
   return back.point == digits.point &&
@@ -87,7 +86,8 @@ bool is_date_of_timestamp(std::string_view text) {
 }
 
 bool is_uuid(std::string_view text) {
-  if (text.size() != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-') return false;
+  if (text.size() != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-')
+    return false;
   std::string out;
   std::string reason;
   return encode_uuid({.kind = Cell::Kind::text, .text = text}, out, reason);
@@ -99,7 +99,8 @@ std::uint32_t kinds_of_text(std::string_view whole) {
   if (whole.size() > kLongestOther) return kText;
   const std::string_view text = trim_spaces(whole);
   if (text.empty()) return kText;
-  if (const auto number = parse_decimal(text)) return is_code(*number) ? kText : kinds_of_number(text, *number);
+  if (const auto number = parse_decimal(text))
+    return is_code(*number) ? kText : kinds_of_number(text, *number);
   for (const std::string_view word : {"true", "false", "t", "f"}) {
     if (is_word(text, word)) return kBoolean;
   }

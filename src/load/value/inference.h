@@ -20,17 +20,17 @@ struct ColumnFacts {
 
   void observe(const Cell& cell);
   void join(const ColumnFacts& other) noexcept;
-  /// The smallest type that holds every value that was seen. Never int2, int4, float4 or json. text for what is
-  /// of several kinds, and for a column without a value.
+  /// The smallest type that holds every value that was seen. Never int2, int4, float4 or json. text for what
+  /// is of several kinds, and for a column without a value.
   [[nodiscard]] Base base() const noexcept;
   [[nodiscard]] bool is_unknown() const noexcept { return kinds == 0; }
 };
 
 /// Finds types of columns from a sample of rows, and goes on to the end of the source.
 ///
-/// Text becomes a number only where nothing is lost: 00123 and +49 stay text. An exponent, NaN and Infinity make
-/// float8, or numeric where float8 would drop digits. true, false, t and f are boolean; yes, no, 0 and 1 are
-/// not. A timestamp with a zone among those without is text: nobody knows which zone the others mean.
+/// Text becomes a number only where nothing is lost: 00123 and +49 stay text. An exponent, NaN and Infinity
+/// make float8, or numeric where float8 would drop digits. true, false, t and f are boolean; yes, no, 0 and 1
+/// are not. A timestamp with a zone among those without is text: nobody knows which zone the others mean.
 class Inference {
  public:
   explicit Inference(std::size_t columns = 0) : columns_(columns) {}

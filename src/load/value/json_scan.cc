@@ -83,7 +83,8 @@ class Scanner {
         space();
         return !is_object || key();
       }
-      if (peek() != (is_object ? '}' : ']')) return fail(is_object ? "',' or '}' is missing" : "',' or ']' is missing");
+      if (peek() != (is_object ? '}' : ']'))
+        return fail(is_object ? "',' or '}' is missing" : "',' or ']' is missing");
       ++at_;
       open_.pop_back();
     }

@@ -15,8 +15,8 @@ struct JsonFault {
   std::string_view what;  ///< "a value is missing"
 };
 
-/// Why PostgreSQL's json would refuse it, which has to be good UTF-8 (find_text_fault()). With `for_jsonb` also
-/// what only jsonb refuses: \u0000, half a surrogate pair, numbers beyond numeric.
+/// Why PostgreSQL's json would refuse it, which has to be good UTF-8 (find_text_fault()). With `for_jsonb`
+/// also what only jsonb refuses: \u0000, half a surrogate pair, numbers beyond numeric.
 std::optional<JsonFault> find_json_fault(std::string_view json, bool for_jsonb);
 
 }  // namespace weir::load

@@ -46,7 +46,8 @@ std::string snake(std::string_view name) {
     const char before = at > 0 ? name[at - 1] : '\0';
     const char after = at + 1 < name.size() ? name[at + 1] : '\0';
     // "orderId" has a word at I, "HTTPServer" at S.
-    const bool begins_word = is_upper(c) && (is_lower(before) || is_digit(before) || (is_upper(before) && is_lower(after)));
+    const bool begins_word =
+        is_upper(c) && (is_lower(before) || is_digit(before) || (is_upper(before) && is_lower(after)));
     const bool is_letter = is_upper(c) || is_lower(c) || is_digit(c) || static_cast<unsigned char>(c) >= 0x80;
     if ((begins_word || !is_letter) && !out.empty() && out.back() != '_') out.push_back('_');
     if (is_letter) out.push_back(is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c);

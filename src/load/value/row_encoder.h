@@ -20,13 +20,14 @@ struct Misfit {
 struct EncodeOptions {
   /// What a timestamptz without a zone is read with, in seconds east of Greenwich.
   std::int32_t zone_offset = 0;
-  /// A text cell in a json column is JSON as it stands (CSV), else it is a string (the sources that are JSON).
+  /// A text cell in a json column is JSON as it stands (CSV), else it is a string (the sources that are
+  /// JSON).
   bool text_is_json = true;
 };
 
 /// Writes rows in the form of COPY BINARY, each value checked here, so that a bad one is known with its place
-/// at no cost for the server. What PostgreSQL takes as text for a type is taken here, with the same value; the
-/// exceptions are in this folder's README.
+/// at no cost for the server. What PostgreSQL takes as text for a type is taken here, with the same value;
+/// the exceptions are in this folder's README.
 class RowEncoder {
  public:
   explicit RowEncoder(std::vector<ColumnType> types, EncodeOptions options = {});

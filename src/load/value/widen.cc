@@ -8,9 +8,7 @@ namespace {
 
 constexpr std::int32_t kMostPrecision = 1000;
 
-bool is_integer(Base base) noexcept {
-  return base == Base::int2 || base == Base::int4 || base == Base::int8;
-}
+bool is_integer(Base base) noexcept { return base == Base::int2 || base == Base::int4 || base == Base::int8; }
 bool is_float(Base base) noexcept { return base == Base::float4 || base == Base::float8; }
 bool is_number(Base base) noexcept { return is_integer(base) || is_float(base) || base == Base::numeric; }
 bool is_json(Base base) noexcept { return base == Base::json || base == Base::jsonb; }

@@ -6,9 +6,9 @@ namespace weir::load {
 
 /// The smallest type that holds what both hold; text at the latest. Commutative, associative, idempotent.
 ///
-/// Nothing is lost on the way: int8 with float8 gives numeric (the server's cast from float8 to numeric keeps 15
-/// digits only: go by text), a timestamp without a zone with one that has it gives text, for nobody knows which
-/// zone was meant. float8 with numeric(p,s) loses p and s.
+/// Nothing is lost on the way: int8 with float8 gives numeric (the server's cast from float8 to numeric keeps
+/// 15 digits only: go by text), a timestamp without a zone with one that has it gives text, for nobody knows
+/// which zone was meant. float8 with numeric(p,s) loses p and s.
 ColumnType widened(const ColumnType& a, const ColumnType& b);
 
 /// Whether each value of `source` goes into `target` as it is. json and jsonb hold each other.
