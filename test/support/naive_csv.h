@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,7 +35,7 @@ inline NaiveFile naive_csv(std::string_view text, const load::CsvDialect& dialec
   const auto done = [&] { return at == text.size(); };
   const auto at_line_end = [&] { return !done() && (text[at] == '\n' || text[at] == '\r'); };
   const auto pass_line_end = [&] {
-    at += text.substr(at, 2) == "\r\n" ? 2 : 1;
+    at += text.substr(at, 2) == "\r\n" ? 2U : 1U;
     ++line;
   };
   const auto skip_blanks = [&](std::size_t from) {
@@ -98,7 +99,10 @@ inline NaiveFile naive_csv(std::string_view text, const load::CsvDialect& dialec
       if (more) ++at;  // the delimiter
     }
     record.raw = text.substr(begin, at - begin);
-    if (record.raw.size() > dialect.max_record) record.kind = NaiveRecord::Kind::too_long;
+    if (record.raw.size() > dialect.max_record) {
+      record.kind = NaiveRecord::Kind::too_long;
+      record.raw.resize(std::min<std::size_t>(dialect.max_record, 64 * 1024));
+    }
     if (!done()) pass_line_end();
     if (record.kind != NaiveRecord::Kind::good) record.cells.clear();
     file.records.push_back(record);

@@ -25,12 +25,6 @@ std::unique_ptr<ByteSource> without_mark(std::unique_ptr<ByteSource> source) {
   return with_head(std::move(head), std::move(source));
 }
 
-std::string_view trim_blanks(std::string_view text) noexcept {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 }  // namespace
 
 CsvReader::CsvReader(std::vector<Input> inputs, CsvChoice choice, std::stop_token stop)
@@ -151,7 +145,7 @@ std::vector<std::string> CsvReader::header_fields() {
   unescaped_.reserve(splitter_->bytes().size());
   std::vector<std::string> fields;
   for (std::size_t i = 0; i < splitter_->field_count(); ++i) {
-    fields.emplace_back(trim(text_of(splitter_->field(i))));
+    fields.emplace_back(trim(splitter_->text(splitter_->field(i), unescaped_)));
     if (find_invalid_utf8(fields.back()) || fields.back().find('\0') != std::string::npos) {
       fail(fmt::format("{}, line {}: the name of column {} is no text in UTF-8: {}", name(), splitter_->line(), i + 1,
                        printable(fields.back())),
@@ -216,25 +210,9 @@ void CsvReader::fill_cells() {
       unescaped_.reserve(splitter_->bytes().size());
       room = true;
     }
-    const std::string_view text = text_of(field);
+    const std::string_view text = splitter_->text(field, unescaped_);
     cells_[i] = {!field.quoted && is_null(text) ? Cell::Kind::null : Cell::Kind::text, text};
   }
-}
-
-std::string_view CsvReader::text_of(const CsvField& field) {
-  const std::string_view written = splitter_->bytes().substr(field.begin, field.end - field.begin);
-  if (!field.quoted) return dialect_.trim ? trim_blanks(written) : written;
-  if (!field.escaped) return written;
-  const std::size_t begin = unescaped_.size();
-  for (std::size_t at = 0; at < written.size(); ++at) {
-    const bool more = at + 1 < written.size();
-    const char next = more ? written[at + 1] : '\0';
-    const bool pair = more && ((written[at] == dialect_.quote && next == dialect_.quote) ||
-                               (dialect_.backslash && written[at] == '\\' && (next == dialect_.quote || next == '\\')));
-    if (pair) ++at;
-    unescaped_.push_back(written[at]);
-  }
-  return std::string_view(unescaped_).substr(begin);
 }
 
 bool CsvReader::is_null(std::string_view text) const noexcept {

@@ -49,8 +49,6 @@ class CsvReader final : public RecordReader {
   Record record();
   void fill_cells();
   [[nodiscard]] bool is_null(std::string_view text) const noexcept;
-  /// What the field says; in `unescaped_`, which has to have room, if that is not what is written.
-  [[nodiscard]] std::string_view text_of(const CsvField& field);
   /// Why the record is none; empty when it is one.
   [[nodiscard]] std::string complaint() const;
   [[noreturn]] void fail_unclosed() const;

@@ -9,6 +9,12 @@ namespace {
 constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t'; }
 constexpr bool ends_line(char c) noexcept { return c == '\n' || c == '\r'; }
 
+std::string_view trim_blanks(std::string_view text) noexcept {
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
 }  // namespace
 
 CsvSplitter::CsvSplitter(const CsvDialect& dialect)
@@ -31,10 +37,6 @@ void CsvSplitter::keep_fields(std::size_t most) {
 
 void CsvSplitter::show(const char* data, std::size_t size, std::size_t dropped, bool last) noexcept {
   const auto gone = static_cast<Place>(dropped);
-  if (long_ && gone > 0) {
-    const Place from = state_ == State::closed ? closed_at_ + 1 : field_;
-    blank_before_ = blank(from, std::max(from, std::min(gone, size_)));
-  }
   for (Place* place : {&record_, &field_, &quote_at_, &closed_at_, &line_begin_, &size_}) *place -= gone;
   // These two are looked for by value, and -1 is none: what is gone must not come back as one of them.
   for (Place* place : {&escaped_at_, &after_return_}) *place = *place < gone ? -1 : *place - gone;
@@ -157,7 +159,7 @@ void CsvSplitter::end_record(Place end) {
   found_.line = record_line_;
   found_.too_long = size > max_record_;
   found_.bytes = long_ ? std::string_view(long_head_)
-                       : std::string_view(data_ + record_, found_.too_long ? std::min(size, kKeptOfLong) : size);
+                       : std::string_view(data_ + record_, found_.too_long ? kept_of_long() : size);
   found_.stray_at = stray_at_;
   found_.stray_line = stray_line_;
   found_one_ = true;
@@ -180,9 +182,10 @@ CsvSplitter::Step CsvSplitter::out_of_bytes() {
   if (comment_ != 0 && state_ == State::plain && fresh()) look_for_comment();
   if (last_) return at_the_end();
   if (!long_ && static_cast<std::size_t>(size_ - record_) > max_record_) {
-    long_head_.assign(data_ + record_, std::min(static_cast<std::size_t>(size_ - record_), kKeptOfLong));
+    long_head_.assign(data_ + record_, kept_of_long());
     long_ = true;
   }
+  if (long_ && trim_) blank_before_ = blank(state_ == State::closed ? closed_at_ + 1 : field_, size_);
   return Step::more;
 }
 
@@ -205,6 +208,21 @@ CsvSplitter::Step CsvSplitter::at_the_end() {
 
 void CsvSplitter::look_for_comment() noexcept {
   if (record_ >= 0 && record_ < size_ && data_[record_] == comment_) state_ = State::comment;
+}
+
+std::string_view CsvSplitter::text(const CsvField& field, std::string& unescaped) const {
+  const std::string_view written = found_.bytes.substr(field.begin, field.end - field.begin);
+  if (!field.quoted) return trim_ ? trim_blanks(written) : written;
+  if (!field.escaped) return written;
+  const std::size_t begin = unescaped.size();
+  for (std::size_t at = 0; at < written.size(); ++at) {
+    const char next = at + 1 < written.size() ? written[at + 1] : '\0';
+    const bool pair = next != '\0' && ((written[at] == quote_ && next == quote_) ||
+                                       (has_escape_ && written[at] == '\\' && (next == quote_ || next == '\\')));
+    if (pair) ++at;
+    unescaped.push_back(written[at]);
+  }
+  return std::string_view(unescaped).substr(begin);
 }
 
 bool CsvSplitter::blank(Place from, Place to) const noexcept {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -55,6 +56,9 @@ class CsvSplitter {
   /// All that there are; no more than keep_fields() are kept.
   [[nodiscard]] std::size_t field_count() const noexcept { return count_; }
   [[nodiscard]] const CsvField& field(std::size_t index) const noexcept { return fields_[index]; }
+  /// What the field says: a view of the bytes, or of `unescaped`, which it is appended to. That has to have room
+  /// for it, or the views of the fields before are lost.
+  [[nodiscard]] std::string_view text(const CsvField& field, std::string& unescaped) const;
   void keep_fields(std::size_t most);
 
   [[nodiscard]] std::uint64_t quote_line() const noexcept { return quote_line_; }
@@ -92,6 +96,7 @@ class CsvSplitter {
   /// Nothing of a record was seen yet.
   [[nodiscard]] bool fresh() const noexcept { return count_ == 0 && field_ == record_; }
   void look_for_comment() noexcept;
+  [[nodiscard]] std::size_t kept_of_long() const noexcept { return std::min(max_record_, kKeptOfLong); }
 
   CsvStructure structure_;
   char delimiter_;
