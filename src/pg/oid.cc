@@ -20,6 +20,10 @@ std::string_view type_name(Oid type) {
     case oid::kFloat8: return "float8";
     case oid::kBpchar: return "char";
     case oid::kVarchar: return "varchar";
+    case oid::kDate: return "date";
+    case oid::kTime: return "time";
+    case oid::kTimestamp: return "timestamp";
+    case oid::kNumeric: return "numeric";
     case oid::kTimestamptz: return "timestamptz";
     case oid::kVoid: return "void";
     case oid::kUuid: return "uuid";
