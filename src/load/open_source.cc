@@ -15,7 +15,10 @@
 #include "load/read/byte_source.h"
 #include "load/read/csv_reader.h"
 #include "load/read/json_inputs.h"
+#include "load/read/postgres_reader.h"
+#include "load/read/sqlite_reader.h"
 #include "pg/conninfo.h"
+#include "pg/connector.h"
 
 namespace weir::load {
 namespace {
@@ -127,10 +130,44 @@ Format look_inside(std::vector<Input>& inputs, const std::stop_token& stop) {
   return format;
 }
 
-[[noreturn]] void refuse_database(const SourceChoice& choice, Format format) {
-  throw Error(ExitCode::usage,
-              fmt::format("{} is a database of {}: which of its tables?", source_label(choice), to_string(format)),
-              "Say --format sqlite with --table NAME or --query SQL.");
+[[noreturn]] void refuse_database(const SourceChoice& choice) {
+  throw Error(ExitCode::usage, fmt::format("{} is an SQLite database: which of its tables?", source_label(choice)),
+              "Add --format sqlite, and --table NAME or --query 'SELECT ..'. It has to be a file, unpacked.");
+}
+
+/// "sqlite:FILE?table=NAME", "sqlite:///FILE", "FILE".
+OpenedSource open_sqlite(const SourceChoice& choice) {
+  std::string file = choice.words.front();
+  std::string table = choice.table;
+  if (file.starts_with(kSqliteScheme)) file.erase(0, kSqliteScheme.size());
+  if (file.starts_with("//")) file.erase(0, 2);
+  if (const std::size_t at = file.find("?table="); at != std::string::npos) {
+    table = file.substr(at + std::strlen("?table="));
+    file.resize(at);
+  }
+  const std::string query = choice.query.empty() ? SqliteReader::query_of_table(table) : choice.query;
+  OpenedSource opened{.reader = std::make_unique<SqliteReader>(file, query),
+                      .format = Format::sqlite,
+                      .label = fmt::format("{}{}", file, choice.query.empty() ? " " + table : " (query)"),
+                      .fingerprint = stamp_of(file)};
+  // What was written last is in the log beside it.
+  if (!opened.fingerprint.empty())
+    opened.fingerprint += fmt::format(" {} {}", stamp_of(file + "-wal"), query);
+  return opened;
+}
+
+OpenedSource open_postgres(const SourceChoice& choice, const std::stop_token& stop) {
+  pg::Connector::Options options;
+  options.require_primary = false;
+  options.users_search_path = true;
+  const pg::Connector connector(pg::Conninfo::parse(choice.words.front()), options);
+  pg::Session session = connector.connect(pg::Role::load, "source", {.stop = stop});
+  session.set_stop(stop);
+  const std::string query = choice.query.empty() ? PostgresReader::query_of_table(choice.table) : choice.query;
+  return {.reader = std::make_unique<PostgresReader>(std::move(session), query),
+          .format = Format::postgres,
+          .label = fmt::format("{}{}", source_label(choice), choice.query.empty() ? " " + choice.table : " (query)"),
+          .fingerprint = {}};
 }
 
 }  // namespace
@@ -173,12 +210,11 @@ std::string source_label(const SourceChoice& choice) {
 OpenedSource open_source(const SourceChoice& choice, const std::stop_token& stop) {
   OpenedSource opened{.reader = nullptr, .label = source_label(choice), .fingerprint = {}};
   std::optional<Format> format = said_format(choice);
-  if (format == Format::sqlite || format == Format::postgres) {
-    refuse_database(choice, *format);
-  }
+  if (format == Format::sqlite) return open_sqlite(choice);
+  if (format == Format::postgres) return open_postgres(choice, stop);
   std::vector<Input> inputs = inputs_of(choice);
   if (!format) format = look_inside(inputs, stop);
-  if (format == Format::sqlite) refuse_database(choice, *format);
+  if (format == Format::sqlite) refuse_database(choice);
   opened.format = *format;
   opened.fingerprint = fingerprint_of(inputs, choice, *format);
   CsvChoice csv = choice.csv;

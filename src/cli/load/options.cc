@@ -53,22 +53,6 @@ double read_percent(std::string_view option, const std::string& text) {
   return number / 100;
 }
 
-load::RejectLimit read_reject_limit(const std::string& text) {
-  load::RejectLimit limit;
-  if (text.ends_with('%')) {
-    limit.share = read_percent("max-rejects", text);
-    return limit;
-  }
-  const char* const end = text.data() + text.size();
-  const auto parsed = std::from_chars(text.data(), end, limit.rows);
-  if (parsed.ec != std::errc() || parsed.ptr != end || limit.rows < 0) {
-    refuse(fmt::format("--max-rejects is '{}', which is neither a number of records nor a share",
-                       printable(text)),
-           "Write --max-rejects 100, or --max-rejects 0.5%.");
-  }
-  return limit;
-}
-
 /// Splits at commas that are in no parentheses and no quotes: "a:numeric(12,2),b:text".
 std::vector<std::string> split_outside(std::string_view text) {
   std::vector<std::string> parts(1);
@@ -223,7 +207,7 @@ load::LoadSpec read_spec(const Arguments& given) {
   if (const auto names = given.value("not-compared")) spec.not_compared = read_names("not-compared", *names);
   if (const auto window = given.value("window")) spec.window = read_window(*window);
   spec.partition = given.value("partition").value_or("");
-  if (const auto limit = given.value("max-rejects")) spec.rejects = read_reject_limit(*limit);
+  spec.rejects = read_reject_limit(given);
   if (const auto share = given.value("max-deletes"))
     spec.guard.max_delete_share = read_percent("max-deletes", *share);
   spec.guard.allow_mass_delete = given.has("allow-mass-delete");
@@ -329,6 +313,8 @@ void read_state_options(const Arguments& given, load::LoadOptions& options) {
   options.pipeline = given.value("pipeline").value_or("");
   options.stream = given.value("stream").value_or("");
   options.state = given.value("state");
+  if (options.state && options.pipeline.empty())
+    refuse("--state needs --pipeline: whose state?", "Add --pipeline NAME, and --stream NAME where it has several.");
   if (options.state && !nlohmann::json::accept(*options.state))
     refuse("--state is no JSON", R"(Such as: --state '{"until": "2026-01-01"}')");
 }
@@ -350,6 +336,23 @@ std::vector<std::string> read_names(std::string_view option, std::string_view te
     names.emplace_back(name);
   }
   return names;
+}
+
+load::RejectLimit read_reject_limit(const Arguments& given) {
+  load::RejectLimit limit;
+  const std::string text = given.value("max-rejects").value_or("0");
+  if (text.ends_with('%')) {
+    limit.share = read_percent("max-rejects", text);
+    return limit;
+  }
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, limit.rows);
+  if (parsed.ec != std::errc() || parsed.ptr != end || limit.rows < 0) {
+    refuse(fmt::format("--max-rejects is '{}', which is neither a number of records nor a share",
+                       printable(text)),
+           "Write --max-rejects 100, or --max-rejects 0.5%.");
+  }
+  return limit;
 }
 
 load::Mode read_mode(std::string_view word) {

@@ -24,6 +24,8 @@ load::CsvChoice read_csv_options(const Arguments& given);
 
 /// "a,b": names without blanks around them, none empty and none twice.
 std::vector<std::string> read_names(std::string_view option, std::string_view text);
+/// --max-rejects; none may be where it is not given.
+load::RejectLimit read_reject_limit(const Arguments& given);
 load::Mode read_mode(std::string_view word);
 
 /// The options themselves, as help shows them.

@@ -32,21 +32,20 @@ ExitCode show_plan(Context& context, const load::LoadReport& report, const LoadS
   return report.plan.refusals.empty() ? ExitCode::ok : ExitCode::refused;
 }
 
-/// An interrupted load says what became of the table, and how to go on.
-[[noreturn]] void tell_interrupted(const load::LoadOptions& options, const Error& error) {
-  const bool resumes = !options.fingerprint.empty() && !options.dry_run;
+/// An interrupted load says what became of the table, and how to go on; what a reader throws does not know.
+[[noreturn]] void tell_interrupted(const load::LoadOptions& options) {
   throw Error(ExitCode::interrupted,
-              fmt::format("interrupted: the rows of {} are as they were", printable(options.target)),
-              !error.remedy().empty() ? error.remedy()
-              : resumes ? "Give the same command again to go on: what is staged is not read again."
-                        : "Give the same command again to begin anew: this source cannot be resumed.");
+              fmt::format("interrupted: {} is as it was", printable(options.target)),
+              options.fingerprint.empty()
+                  ? "Run it again: this kind of source is read from its beginning."
+                  : "Run the same command again: what was staged is kept, and it goes on from there.");
 }
 
 }  // namespace
 
 ExitCode run_load(Context& context, load::OpenedSource source, load::LoadOptions options) {
   options.source = source.label;
-  options.fingerprint = source.fingerprint;
+  if (!context.arguments.has("restart")) options.fingerprint = source.fingerprint;
   LoadProgressView view(context);
   try {
     const auto connector = load_connector(context);
@@ -67,7 +66,7 @@ ExitCode run_load(Context& context, load::OpenedSource source, load::LoadOptions
     return ExitCode::ok;
   } catch (const Error& error) {
     context.progress.clear();
-    if (error.exit_code() == ExitCode::interrupted) tell_interrupted(options, error);
+    if (error.exit_code() == ExitCode::interrupted && error.remedy().empty()) tell_interrupted(options);
     throw;
   }
 }
