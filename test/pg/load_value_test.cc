@@ -591,7 +591,7 @@ TEST_F(LoadValueTest, DatesAndTimes) {
   }
   for (const char* sql : {"date", "timestamp", "timestamptz"}) expect_same(sql, kClocks);
   for (const char* sql : {"time", "time(0)"}) {
-    expect_same(sql, kClocks, {"101112", "2024", "T10:11", "10:11 AM", "allballs", "2024-01-31 10:11"});
+    expect_same(sql, kClocks, {"101112", "2024", "12:", "T10:11", "10:11 AM", "allballs", "2024-01-31 10:11"});
     for (const auto& [input, outcomes] : differences(sql, kTimes)) {
       EXPECT_FALSE(outcomes.second) << sql << " of " << input << ": we " << shown(outcomes.second);
     }

@@ -54,7 +54,7 @@ class JsonCells::Parser {
     json_[column] = true;
   }
 
-  std::optional<JsonFault> read(std::string_view text) {
+  std::optional<JsonBreak> read(std::string_view text) {
     for (const std::size_t touched : touched_) cells_[touched] = Cell{.kind = Cell::Kind::absent};
     touched_.clear();
     ++object_;
@@ -68,9 +68,9 @@ class JsonCells::Parser {
     if (fault_) return fault_;
     if (error == simdjson::SUCCESS) return std::nullopt;
     // simdjson says that something is wrong; what it is, and where, the patient reader finds.
-    if (std::optional<JsonFault> fault = find_json_fault(text)) return fault;
+    if (std::optional<JsonBreak> fault = find_json_break(text)) return fault;
     if (!text.empty() && trim_json(text).front() != '{') return not_an_object();
-    return JsonFault{0, simdjson::error_message(error)};
+    return JsonBreak{0, simdjson::error_message(error)};
   }
 
   Options options_;
@@ -171,14 +171,14 @@ class JsonCells::Parser {
 
   /// As it is written. On-demand reading only counted its brackets.
   simdjson::error_code whole(Node& node, std::string_view text) {
-    if (find_json_fault(text)) return simdjson::TAPE_ERROR;
+    if (find_json_break(text)) return simdjson::TAPE_ERROR;
     return set(node, {.kind = Cell::Kind::json, .text = text});
   }
 
   simdjson::error_code set(Node& node, Cell cell) {
     if (node.column == kNoColumn) {
       if (!options_.grow) {
-        fault_ = JsonFault{0, fmt::format("'{}' is no object, which its schema says it is", printable(node.column_name))};
+        fault_ = JsonBreak{0, fmt::format("'{}' is no object, which its schema says it is", printable(node.column_name))};
         return simdjson::INCORRECT_TYPE;
       }
       if (!may_grow()) return simdjson::TAPE_ERROR;
@@ -203,7 +203,7 @@ class JsonCells::Parser {
   bool may_grow() {
     if (checked_) return true;
     checked_ = true;
-    fault_ = find_json_fault(text_);
+    fault_ = find_json_break(text_);
     return !fault_;
   }
 
@@ -255,7 +255,7 @@ class JsonCells::Parser {
     return column < json_.size() && json_[column];
   }
 
-  [[nodiscard]] JsonFault not_an_object() const {
+  [[nodiscard]] JsonBreak not_an_object() const {
     const std::string_view text = trim_json(text_);
     const auto at = static_cast<std::size_t>(text.data() - text_.data());
     return {at, fmt::format("a record is a JSON object, and this is {}", text.front() == '[' ? "an array" : "a single value")};
@@ -270,7 +270,7 @@ class JsonCells::Parser {
   std::size_t keys_ = 0;
   bool checked_ = false;
   std::string_view text_;
-  std::optional<JsonFault> fault_;
+  std::optional<JsonBreak> fault_;
 };
 
 JsonCells::JsonCells(Options options) : parser_(std::make_unique<Parser>(options)) {}
@@ -281,7 +281,7 @@ std::size_t JsonCells::declare(const std::vector<std::string>& path, const std::
 }
 void JsonCells::keep_json(std::size_t column) { parser_->keep_json(column); }
 const std::vector<std::string>& JsonCells::columns() const noexcept { return parser_->columns_; }
-std::optional<JsonFault> JsonCells::read(std::string_view text) { return parser_->read(text); }
+std::optional<JsonBreak> JsonCells::read(std::string_view text) { return parser_->read(text); }
 std::span<const Cell> JsonCells::cells() const noexcept { return parser_->cells_; }
 const std::vector<std::string>& JsonCells::unknown_keys() const noexcept { return parser_->unknown_; }
 

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "load/read/json_fault.h"
+#include "load/read/json_break.h"
 #include "load/value/cell.h"
 
 namespace weir::load {
@@ -37,7 +37,7 @@ class JsonCells {
 
   [[nodiscard]] const std::vector<std::string>& columns() const noexcept;
   /// `text` has kJsonPadding readable bytes behind it. Answers what is wrong with it, or nothing.
-  std::optional<JsonFault> read(std::string_view text);
+  std::optional<JsonBreak> read(std::string_view text);
   /// Of the last object, in the order of columns(); views that live until the next one is read, and as long
   /// as its text.
   [[nodiscard]] std::span<const Cell> cells() const noexcept;

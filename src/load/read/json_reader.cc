@@ -27,7 +27,7 @@ std::optional<Record> JsonReader::next() {
   Record record;
   if (!frame->broken.empty()) {
     record = malformed_record(*frame, {0, std::string(frame->broken)}, reason_);
-  } else if (const std::optional<JsonFault> fault = cells_.read(frame->text)) {
+  } else if (const std::optional<JsonBreak> fault = cells_.read(frame->text)) {
     record = malformed_record(*frame, *fault, reason_);
   } else {
     record = {.cells = cells_.cells(), .line = frame->line, .raw = raw_head(frame->text)};
@@ -36,7 +36,7 @@ std::optional<Record> JsonReader::next() {
   return record;
 }
 
-Record malformed_record(const JsonFrame& frame, const JsonFault& fault, std::string& reason) {
+Record malformed_record(const JsonFrame& frame, const JsonBreak& fault, std::string& reason) {
   const std::string_view before = frame.text.substr(0, fault.at);
   const auto lines = static_cast<std::uint64_t>(std::count(before.begin(), before.end(), '\n'));
   std::uint64_t column = frame.column + fault.at;

@@ -43,7 +43,7 @@ class JsonReader : public RecordReader {
 };
 
 /// The record of a text that is broken there. `reason` keeps the words.
-Record malformed_record(const JsonFrame& frame, const JsonFault& fault, std::string& reason);
+Record malformed_record(const JsonFrame& frame, const JsonBreak& fault, std::string& reason);
 
 /// Of a record as it was written, what rejects keep.
 std::string_view raw_head(std::string_view text) noexcept;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "load/read/json_fault.h"
+#include "load/read/json_break.h"
 
 namespace weir::load {
 namespace {

@@ -33,7 +33,7 @@ bool same_word(std::string_view word, std::string_view name) {
                     [](char a, char b) { return upper(a) == b; });
 }
 
-tl::unexpected<JsonFault> fault(std::string reason) { return tl::unexpected(JsonFault{0, std::move(reason)}); }
+tl::unexpected<JsonBreak> fault(std::string reason) { return tl::unexpected(JsonBreak{0, std::move(reason)}); }
 
 }  // namespace
 
@@ -42,8 +42,8 @@ SingerMessages::SingerMessages() {
   for (const Key key : {record, schema, key_properties, value, encoding, manifest}) cells_.keep_json(key);
 }
 
-tl::expected<SingerMessage, JsonFault> SingerMessages::parse(std::string_view line) {
-  if (std::optional<JsonFault> broken = cells_.read(line)) return tl::unexpected(std::move(*broken));
+tl::expected<SingerMessage, JsonBreak> SingerMessages::parse(std::string_view line) {
+  if (std::optional<JsonBreak> broken = cells_.read(line)) return tl::unexpected(std::move(*broken));
   const std::span<const Cell> cells = cells_.cells();
   const auto is_text = [&](Key key) { return cells[key].kind == Cell::Kind::text; };
   // A JSON null is as if the key were not there.

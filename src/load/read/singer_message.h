@@ -30,7 +30,7 @@ class SingerMessages {
  public:
   SingerMessages();
   /// `line` has kJsonPadding readable bytes behind it. The message lives until the next one.
-  tl::expected<SingerMessage, JsonFault> parse(std::string_view line);
+  tl::expected<SingerMessage, JsonBreak> parse(std::string_view line);
 
  private:
   JsonCells cells_{{.flatten = 0, .grow = false}};

@@ -128,7 +128,7 @@ void SingerReader::fail(std::uint64_t line, const std::string& reason, const std
   throw Error(ExitCode::failed, fmt::format("{}:{}: {}", options_.name, line, reason), remedy);
 }
 
-void SingerReader::fail_at(const JsonFrame& frame, const JsonFault& fault) const {
+void SingerReader::fail_at(const JsonFrame& frame, const JsonBreak& fault) const {
   throw Error(ExitCode::failed,
               fmt::format("{}:{}:{}: this is no Singer message: {}", options_.name, frame.line, frame.column + fault.at,
                           fault.reason),
@@ -140,7 +140,7 @@ void SingerReader::take(const JsonFrame& frame) {
     throw Error(ExitCode::failed, fmt::format("{}:{}: a message is too long: {}", options_.name, frame.line, frame.broken),
                 "Raise the limit if the tap is right.");
   }
-  const tl::expected<SingerMessage, JsonFault> message = messages_.parse(frame.text);
+  const tl::expected<SingerMessage, JsonBreak> message = messages_.parse(frame.text);
   if (!message) fail_at(frame, message.error());
   switch (message->type) {
     case SingerMessage::Type::schema: take_schema(*message, frame.line); break;
@@ -198,7 +198,7 @@ void SingerReader::add_record(Stream& stream, std::optional<std::int64_t> versio
   event.record = {.cells = {}, .line = frame.line, .file = file, .raw = raw_head(frame.text)};
   if (!frame.broken.empty()) {
     stream.reason = frame.broken;
-  } else if (const std::optional<JsonFault> fault = stream.parser->read(text)) {
+  } else if (const std::optional<JsonBreak> fault = stream.parser->read(text)) {
     stream.reason = fault->reason;
     const auto within = static_cast<std::uint64_t>(text.data() - frame.text.data());
     event.record.malformed_column = static_cast<std::uint32_t>(frame.column + within + fault->at);

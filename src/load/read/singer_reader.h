@@ -83,7 +83,7 @@ class SingerReader {
   struct Batch;
 
   [[noreturn]] void fail(std::uint64_t line, const std::string& reason, const std::string& remedy = {}) const;
-  [[noreturn]] void fail_at(const JsonFrame& frame, const JsonFault& fault) const;
+  [[noreturn]] void fail_at(const JsonFrame& frame, const JsonBreak& fault) const;
   void take(const JsonFrame& frame);
   void take_schema(const SingerMessage& message, std::uint64_t line);
   void take_record(const SingerMessage& message, const JsonFrame& frame);

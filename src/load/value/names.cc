@@ -53,7 +53,7 @@ std::string snake(std::string_view name) {
     if (is_letter) out.push_back(is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c);
   }
   while (!out.empty() && out.back() == '_') out.pop_back();
-  if (!out.empty() && is_digit(out.front())) out.insert(0, "c");
+  if (!out.empty() && is_digit(out.front())) out.insert(out.begin(), 'c');
   return out;
 }
 

@@ -1,4 +1,4 @@
-#include "load/read/json_fault.h"
+#include "load/read/json_break.h"
 
 #include <vector>
 
@@ -51,7 +51,7 @@ class Walk {
  public:
   explicit Walk(std::string_view text) : text_(text) {}
 
-  std::optional<JsonFault> run() {
+  std::optional<JsonBreak> run() {
     skip_space();
     if (at_ == text_.size()) return fault("there is no value");
     if (!value()) return fault_;
@@ -214,7 +214,7 @@ class Walk {
     return fmt::format("'{}'", printable(text_.substr(at_, length)));
   }
 
-  JsonFault fault(std::string reason) const { return {at_, std::move(reason)}; }
+  JsonBreak fault(std::string reason) const { return {at_, std::move(reason)}; }
   bool no(std::string reason) {
     fault_ = fault(std::move(reason));
     return false;
@@ -225,12 +225,12 @@ class Walk {
   std::vector<char> open_;  // '{' and '[', outermost first
   bool after_value_ = false;
   bool after_comma_ = false;
-  JsonFault fault_;
+  JsonBreak fault_;
 };
 
 }  // namespace
 
-std::optional<JsonFault> find_json_fault(std::string_view text) { return Walk(text).run(); }
+std::optional<JsonBreak> find_json_break(std::string_view text) { return Walk(text).run(); }
 
 bool is_json_number(std::string_view text) noexcept {
   return !text.empty() && number_length(text) == text.size();

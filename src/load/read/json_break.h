@@ -8,7 +8,7 @@
 namespace weir::load {
 
 /// What is wrong with a JSON text, and where.
-struct JsonFault {
+struct JsonBreak {
   std::size_t at = 0;  ///< bytes from its beginning
   std::string reason;
 };
@@ -18,7 +18,7 @@ inline constexpr std::size_t kMaxJsonDepth = 1000;
 
 /// The first fault of a text that should be one JSON value with white space around it, by RFC 8259: UTF-8, no
 /// half of a surrogate pair, no NaN. Slower than simdjson, and it looks at all of it.
-std::optional<JsonFault> find_json_fault(std::string_view text);
+std::optional<JsonBreak> find_json_break(std::string_view text);
 
 /// A number as JSON writes it, whatever its size.
 bool is_json_number(std::string_view text) noexcept;
