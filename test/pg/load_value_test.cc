@@ -444,6 +444,7 @@ const Words kTimes{"2024-01-31 23:59:59",
                    "2023-02-29",
                    "1900-02-29",
                    "2000-02-29",
+                   "2200-02-29",
                    "2100-02-29 10:00",
                    "2024-02-30",
                    "2024-13-01",
@@ -591,7 +592,8 @@ TEST_F(LoadValueTest, DatesAndTimes) {
   }
   for (const char* sql : {"date", "timestamp", "timestamptz"}) expect_same(sql, kClocks);
   for (const char* sql : {"time", "time(0)"}) {
-    expect_same(sql, kClocks, {"101112", "2024", "12:", "T10:11", "10:11 AM", "allballs", "2024-01-31 10:11"});
+    expect_same(sql, kClocks,
+                {"101112", "2024", "12:", "T10:11", "10:11 AM", "allballs", "2024-01-31 10:11"});
     for (const auto& [input, outcomes] : differences(sql, kTimes)) {
       EXPECT_FALSE(outcomes.second) << sql << " of " << input << ": we " << shown(outcomes.second);
     }
