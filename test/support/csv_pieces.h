@@ -1,7 +1,7 @@
 #pragma once
 
 #include <algorithm>
-#include <cstring>
+#include <cstdlib>
 #include <functional>
 
 #include "load/read/csv_splitter.h"
@@ -25,6 +25,7 @@ inline NaiveFile split_in_pieces(std::string_view text, const load::CsvDialect& 
       case Step::unclosed: file.open_quote_line = splitter.quote_line(); return file;
       case Step::more: {
         const std::size_t dropped = splitter.needed_from();
+        if (size - dropped > dialect.max_record) std::abort();  // it asks for more memory than it may
         const std::size_t count = std::min(next_size(), text.size() - shown);
         std::string moved(window, dropped, size - dropped);
         moved += text.substr(shown, count);
