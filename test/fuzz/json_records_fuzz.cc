@@ -44,7 +44,8 @@ std::string read_all(std::string_view bytes, std::size_t piece, const weir::load
       all += std::to_string(record->line) + ':' + std::to_string(record->malformed_column) + ':';
       all += record->malformed;
       // What was read as an object has to be one as a whole.
-      if (record->malformed.empty() && record->raw.size() < 60000 && weir::load::find_json_break(record->raw)) std::abort();
+      if (record->malformed.empty() && record->raw.size() < 60000 && weir::load::find_json_break(record->raw))
+        std::abort();
       for (const Cell& cell : record->cells) {
         check_cell(cell);
         all += static_cast<char>('0' + static_cast<int>(cell.kind));

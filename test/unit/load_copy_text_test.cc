@@ -26,12 +26,14 @@ TEST(LoadCopyText, FieldsNullsAndEscapes) {
   EXPECT_EQ(read("a\tb\n"), (std::vector<Field>{"a", "b"}));
   EXPECT_EQ(read("\\N\t\t\\\\N\n"), (std::vector<Field>{std::nullopt, "", "\\N"}));
   EXPECT_EQ(read("\\b\\f\\n\\r\\t\\v\\\\"), (std::vector<Field>{"\b\f\n\r\t\v\\"}));
-  EXPECT_EQ(read("\\x41\\x4\\101\\7\\q\\xg"), (std::vector<Field>{"A\x04" "A\aqxg"}));
+  EXPECT_EQ(read("\\x41\\x4\\101\\7\\q\\xg"), (std::vector<Field>{"A\x04"
+                                                                  "A\aqxg"}));
   EXPECT_EQ(read("\n"), (std::vector<Field>{""}));
   EXPECT_EQ(read("\\"), (std::vector<Field>{"\\"}));
 }
 
-RC_GTEST_PROP(LoadCopyText, WhatIsWrittenIsReadAgain, (const std::vector<std::pair<bool, std::string>>& given)) {
+RC_GTEST_PROP(LoadCopyText, WhatIsWrittenIsReadAgain,
+              (const std::vector<std::pair<bool, std::string>>& given)) {
   RC_PRE(!given.empty());
   pg::CopyText text;
   std::vector<Field> fields;

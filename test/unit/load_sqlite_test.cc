@@ -1,11 +1,11 @@
-#include <gtest/gtest.h>
-#include <sqlite3.h>
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
 
+#include <unistd.h>
+
+#include <gtest/gtest.h>
 #include <fmt/format.h>
+#include <sqlite3.h>
 
 #include "base/error.h"
 #include "load/read/sqlite_reader.h"
@@ -28,7 +28,8 @@ class LoadSqlite : public ::testing::Test {
   }
   void run(const std::string& sql) {
     char* message = nullptr;
-    ASSERT_EQ(sqlite3_exec(database_, sql.c_str(), nullptr, nullptr, &message), SQLITE_OK) << sql << ": " << message;
+    ASSERT_EQ(sqlite3_exec(database_, sql.c_str(), nullptr, nullptr, &message), SQLITE_OK)
+        << sql << ": " << message;
   }
   Lines read(const std::string& query) {
     SqliteReader reader(file_, query);
@@ -67,11 +68,13 @@ class LoadSqlite : public ::testing::Test {
 
 TEST_F(LoadSqlite, ValuesAreExact) {
   run("CREATE TABLE t (v)");
-  run("INSERT INTO t VALUES (9223372036854775807), (-9223372036854775808), (0), (0.1), (1e300), (5e-324), (-2.0),"
+  run("INSERT INTO t VALUES (9223372036854775807), (-9223372036854775808), (0), (0.1), (1e300), (5e-324), "
+      "(-2.0),"
       " (9e999), (-9e999), ('text'), (''), ('7'), (x'00ff41'), (x''), (NULL), (1e21), (9007199254740993.0)");
   EXPECT_EQ(read("SELECT v FROM t ORDER BY rowid"),
-            (Lines{"9223372036854775807", "-9223372036854775808", "0", "0.1", "1e+300", "5e-324", "-2.0", "'Infinity'",
-                   "'-Infinity'", "'text'", "''", "'7'", "bytes(3)", "bytes(0)", "null", "1e+21", "9007199254740992.0"}));
+            (Lines{"9223372036854775807", "-9223372036854775808", "0", "0.1", "1e+300", "5e-324", "-2.0",
+                   "'Infinity'", "'-Infinity'", "'text'", "''", "'7'", "bytes(3)", "bytes(0)", "null",
+                   "1e+21", "9007199254740992.0"}));
 }
 
 TEST_F(LoadSqlite, ATextKeepsItsZeroByteAndOneThatIsNotUtf8IsReported) {
@@ -90,17 +93,19 @@ TEST_F(LoadSqlite, DatabasesInUtf16AreReadAsUtf8) {
 }
 
 TEST_F(LoadSqlite, DeclaredTypesAreHints) {
-  run("CREATE TABLE t (i INTEGER, b BIGINT, s VARCHAR(20), c text, r REAL, d DOUBLE PRECISION, f float, n NUMERIC,"
-      " p DECIMAL(10, 2), o BOOLEAN, day date, at DateTime, ts TIMESTAMP, u UUID, j JSON, x BLOB, none, odd GEOMETRY)");
+  run("CREATE TABLE t (i INTEGER, b BIGINT, s VARCHAR(20), c text, r REAL, d DOUBLE PRECISION, f float, n "
+      "NUMERIC,"
+      " p DECIMAL(10, 2), o BOOLEAN, day date, at DateTime, ts TIMESTAMP, u UUID, j JSON, x BLOB, none, odd "
+      "GEOMETRY)");
   SqliteReader reader(file_, SqliteReader::query_of_table("t"));
   Lines hints;
   for (std::size_t i = 0; i < reader.columns().size(); ++i) {
     hints.push_back(reader.columns()[i] + ' ' + (reader.hint(i) ? reader.hint(i)->sql : "-"));
   }
-  EXPECT_EQ(hints, (Lines{"i bigint", "b bigint", "s text", "c text", "r double precision", "d double precision",
-                          "f double precision", "n numeric", "p numeric", "o boolean", "day date",
-                          "at timestamp without time zone", "ts timestamp without time zone", "u uuid", "j jsonb", "x bytea",
-                          "none -", "odd -"}));
+  EXPECT_EQ(hints, (Lines{"i bigint", "b bigint", "s text", "c text", "r double precision",
+                          "d double precision", "f double precision", "n numeric", "p numeric", "o boolean",
+                          "day date", "at timestamp without time zone", "ts timestamp without time zone",
+                          "u uuid", "j jsonb", "x bytea", "none -", "odd -"}));
   SqliteReader expression(file_, "SELECT 1 + 1 AS two");
   EXPECT_EQ(expression.hint(0), std::nullopt);
 }
@@ -115,7 +120,7 @@ TEST_F(LoadSqlite, TablesOfAnyName) {
 
 TEST_F(LoadSqlite, WhatIsNoQueryIsRefused) {
   run("CREATE TABLE t (a); INSERT INTO t VALUES (1)");
-  EXPECT_EQ(failure_of("SELECT * FROM nothing"), "cannot run the query: no such table: nothing");
+  EXPECT_EQ(failure_of("SELECT * FROM missing"), "cannot run the query: no such table: missing");
   EXPECT_NE(failure_of("DELETE FROM t"), "no failure");
   EXPECT_NE(failure_of("DELETE FROM t RETURNING a"), "no failure");
   EXPECT_NE(failure_of("SELECT 1 AS a; DELETE FROM t"), "no failure");
