@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "load/matching.h"
 #include "load/read/record_reader.h"
 #include "load/write/apply.h"
 #include "load/write/care.h"
@@ -18,27 +19,14 @@
 
 namespace weir::load {
 
-/// What happens to a column or a value that the target's columns do not hold.
-enum class Contract : std::uint8_t {
-  evolve,      ///< the target gets the column, or the wider type
-  freeze,      ///< the load is refused before it writes anything
-  discard,     ///< the column or the value is left out: null
-  quarantine,  ///< the record is rejected
-};
-
-/// "amount:numeric(12,2)": a type that the user says instead of what is inferred.
-struct SaidColumn {
-  std::string name;
-  std::string type;
-};
-
 struct LoadOptions {
   std::string source;  ///< for people and the history: "rates.csv"
   std::string target;  ///< as SQL would read it
   LoadSpec spec{};     ///< `columns` is filled in by the load
   Contract contract = Contract::evolve;
   std::vector<SaidColumn> columns{};
-  /// Whose state is advanced with the rows; by default the target and the source.
+  /// Whose state is advanced with the rows, and fenced: of two loads that began with the same one the later
+  /// is refused. Empty: no state.
   std::string pipeline{};
   std::string stream{};
   std::optional<std::string> state{};  ///< JSON that is committed with the rows

@@ -26,6 +26,8 @@ class Result {
   [[nodiscard]] int columns() const noexcept;
   [[nodiscard]] std::string_view column_name(int column) const noexcept;
   [[nodiscard]] Oid column_type(int column) const noexcept;
+  /// Such as the length of a varchar(n); -1 for a type without.
+  [[nodiscard]] std::int32_t column_modifier(int column) const noexcept;
   [[nodiscard]] bool is_null(int row, int column) const noexcept;
   [[nodiscard]] std::string_view bytes(int row, int column) const noexcept;
   /// Rows that the command touched; 0 for one that touches none.

@@ -408,6 +408,7 @@ std::string_view Result::column_name(int column) const noexcept {
 }
 
 Oid Result::column_type(int column) const noexcept { return PQftype(result_.get(), column); }
+std::int32_t Result::column_modifier(int column) const noexcept { return PQfmod(result_.get(), column); }
 bool Result::is_null(int row, int column) const noexcept {
   return PQgetisnull(result_.get(), row, column) == 1;
 }

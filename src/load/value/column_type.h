@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "pg/oid.h"
 
@@ -42,9 +44,25 @@ struct ColumnType {
   }
 };
 
-/// The type without a modifier: of a column that Weir makes.
+/// The type without a modifier: of a column that Weir makes. Of `other`, which is no type, text.
 ColumnType type_of(Base base);
 /// From the catalogue. A domain is `other`: the server checks it.
 ColumnType type_of(pg::Oid oid, std::int32_t modifier, std::string sql);
+
+/// For messages: "int4", "timestamptz".
+std::string_view base_name(Base base) noexcept;
+
+/// The n of varchar(n) and bpchar(n).
+std::optional<std::size_t> length_limit(const ColumnType& type) noexcept;
+
+struct NumericLimits {
+  std::int32_t precision = 0;
+  std::int32_t scale = 0;  ///< below zero it rounds in front of the point (PostgreSQL 15)
+};
+std::optional<NumericLimits> numeric_limits(const ColumnType& type) noexcept;
+
+ColumnType varchar_of(std::size_t length);
+ColumnType bpchar_of(std::size_t length);
+ColumnType numeric_of(NumericLimits limits);
 
 }  // namespace weir::load

@@ -17,23 +17,36 @@ struct Misfit {
   std::string reason;  ///< "'12x' is no int4", "a zero byte at 3, which PostgreSQL's text cannot hold"
 };
 
+struct EncodeOptions {
+  /// What a timestamptz without a zone is read with, in seconds east of Greenwich.
+  std::int32_t zone_offset = 0;
+  /// A text cell in a json column is JSON as it stands (CSV), else it is a string (the sources that are
+  /// JSON).
+  bool text_is_json = true;
+};
+
 /// Writes rows in the form of COPY BINARY, each value checked here, so that a bad one is known with its place
-/// at no cost for the server. What PostgreSQL takes as text for a type is taken here, with the same value.
+/// at no cost for the server. What PostgreSQL takes as text for a type is taken here, with the same value;
+/// the exceptions are in this folder's README.
 class RowEncoder {
  public:
-  explicit RowEncoder(std::vector<ColumnType> types);
+  explicit RowEncoder(std::vector<ColumnType> types, EncodeOptions options = {});
 
   /// What a COPY BINARY stream begins and ends with.
   static void begin(std::string& out);
   static void end(std::string& out);
 
   /// Appends a row, or says what does not fit and leaves `out` as it was. cells[i] goes to types[i]; `absent`
-  /// is null. `numbers` go behind them as int8 columns: the stage's own.
+  /// is null, and so are the last columns of a row that has fewer cells. `numbers` go behind them as int8
+  /// columns: the stage's own.
   std::optional<Misfit> add(std::span<const Cell> cells, std::span<const std::int64_t> numbers,
                             std::string& out) const;
 
+  [[nodiscard]] const std::vector<ColumnType>& types() const noexcept { return types_; }
+
  private:
   std::vector<ColumnType> types_;
+  EncodeOptions options_;
 };
 
 }  // namespace weir::load

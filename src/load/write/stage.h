@@ -73,11 +73,11 @@ class Stage {
   void clear(pg::Session& session);
 
  private:
-  Stage(pg::Session& holder, std::string sql, std::int64_t run, std::int64_t lock);
+  Stage(pg::Session& holder, std::string name, std::int64_t run);
   pg::Session* holder_;
+  std::string name_;
   std::string sql_;
   std::int64_t run_;
-  std::int64_t lock_;
   std::vector<ColumnType> types_;
   std::vector<std::string> columns_;
   std::optional<Resume> resume_;
@@ -99,13 +99,11 @@ class StageChunk {
 
  private:
   const Stage* stage_;
+  pg::Session* session_;
   std::int64_t chunk_;
   pg::Transaction transaction_;
   std::optional<pg::CopyIn> copy_;
   std::int64_t bytes_ = 0;
 };
-
-/// Bytes that are free where the server keeps its data, where it tells (it rarely does).
-std::optional<std::int64_t> free_disk(pg::Session& session);
 
 }  // namespace weir::load

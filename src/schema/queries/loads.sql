@@ -167,7 +167,8 @@ SELECT n.nspname::text AS schema_name, c.relname::text AS name, pg_get_expr(c.re
 -- name: load_stages(target_id int8) -> (name text, id int8, mine bool, signature text)
 -- Stages that loads of the target have left. The signature tells whether the columns are those that a load needs.
 SELECT c.relname::text AS name, c.oid::int8 AS id, pg_has_role(c.relowner, 'USAGE') AS mine,
-       (SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
+       (SELECT string_agg('"' || replace(a.attname, '"', '""') || '" ' || format_type(a.atttypid, a.atttypmod), ', '
+                          ORDER BY a.attnum)
           FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS signature
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = 'weir_stage' AND c.relkind = 'r' AND c.relname LIKE 'load\_' || :target_id::int8 || '\_%'

@@ -1,0 +1,124 @@
+#include "load/direct_append.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "load/value/row_encoder.h"
+#include "pg/copy.h"
+#include "pg/error.h"
+#include "pg/identifier.h"
+#include "pg/transaction.h"
+#include "schema/queries.h"
+
+namespace weir::load {
+namespace {
+
+constexpr std::size_t kWriteBytes = std::size_t{256} << 10U;
+constexpr std::uint64_t kRecordsBetweenLooks = 512;
+constexpr Duration kTellInterval = std::chrono::milliseconds(100);
+
+std::string copy_sql(const Target& target, const std::vector<std::string>& columns) {
+  std::string list;
+  for (const std::string& column : columns) list += (list.empty() ? "" : ", ") + pg::quote_identifier(column);
+  return "COPY " + target.sql() + " (" + list + ") FROM STDIN (FORMAT binary)";
+}
+
+}  // namespace
+
+bool DirectAppend::suits(const LoadOptions& options, const Target& target, const Matching& matching) {
+  if (options.spec.mode != Mode::append || options.staged || !options.spec.key.empty() ||
+      options.spec.rejects.allows_any() || !target.dependents_of(Dependent::Kind::rule).empty())
+    return false;
+  return std::ranges::all_of(matching.columns, [&](const Placed& placed) {
+    const TargetColumn* column = target.column(placed.name);
+    return placed.fate == Placed::Fate::discarded ||
+           (placed.fate == Placed::Fate::loaded && column != nullptr && column->type.base != Base::other);
+  });
+}
+
+DirectAppend::DirectAppend(Connect connect, const Target& target, const LoadOptions& options,
+                           OnProgress on_progress)
+    : connect_(std::move(connect)),
+      target_(target),
+      options_(options),
+      on_progress_(std::move(on_progress)) {}
+
+Applied DirectAppend::run(SampledReader& reader, Router& router, std::int64_t run,
+                          const std::optional<StateChange>& state, const std::stop_token& stop) {
+  const SteadyTime began = std::chrono::steady_clock::now();
+  Applied applied{.strongest_lock = LockMode::row_exclusive};
+  pg::Session session = connect_();
+  pg::Transaction transaction(session);
+  transaction.set_local("lock_timeout",
+                        std::to_string(options_.apply.lock_timeout / std::chrono::milliseconds(1)));
+  session.run<sql::LoadLockTarget>(std::int64_t{target_.oid});
+  const auto wal = session.run<sql::LoadWalPosition>();
+  const std::int64_t wal_before = wal.one().bytes;
+  applied.inserted = copy(session, reader, router, stop);
+  if (state) advance_state(session, *state, run, applied.inserted);
+  const auto wal_now = session.run<sql::LoadWalPosition>();
+  applied.wal_bytes = wal_now.one().bytes - wal_before;
+  applied.took = std::chrono::steady_clock::now() - began;
+  const std::string summary = applied.to_json();
+  session.run<sql::LoadFinishRun>(run, std::int64_t{0}, pg::JsonView{summary});
+  try {
+    transaction.commit();
+  } catch (const pg::InDoubt&) {
+    pg::Session other = connect_();
+    const auto outcome = other.run<sql::LoadRunOutcome>(run);
+    if (outcome.empty() || outcome[0].state != "applied")
+      throw Error(
+          ExitCode::failed,
+          fmt::format("the connection was lost while the load committed, and it did not: {} is as it was",
+                      target_.label()),
+          "Run it again.");
+    applied.was_in_doubt = true;
+  }
+  return applied;
+}
+
+std::int64_t DirectAppend::copy(pg::Session& session, SampledReader& reader, Router& router,
+                                const std::stop_token& stop) {
+  pg::CopyIn copy(session, copy_sql(target_, router.shape().names));
+  std::string rows;
+  RowEncoder::begin(rows);
+  SteadyTime told{};
+  for (std::uint64_t records = 0;; ++records) {
+    if (records % kRecordsBetweenLooks == 0) {
+      if (stop.stop_requested()) {
+        throw Error(
+            ExitCode::interrupted,
+            fmt::format("the load was stopped after {} records; {} is as it was", records, target_.label()),
+            "Run it again; with --staged a load that is broken off goes on where it was.");
+      }
+      if (const SteadyTime now = std::chrono::steady_clock::now();
+          on_progress_ && now - told >= kTellInterval) {
+        told = now;
+        on_progress_(records, reader.progress());
+      }
+    }
+    const std::optional<Record> record = reader.next();
+    if (!record) break;
+    if (const auto reject = router.add(*record, 0, rows)) {
+      throw Error(ExitCode::refused,
+                  fmt::format("{}line {}{}{}: {}; nothing was loaded",
+                              reject->file.empty() ? "" : printable(reject->file) + ", ", reject->line,
+                              reject->column.empty() ? "" : ", column ", printable(reject->column),
+                              printable(reject->reason)),
+                  "Mend it, or allow some to be rejected: --max-rejects 10, or 0.1%.");
+    }
+    if (rows.size() >= kWriteBytes) {
+      copy.write(rows);
+      rows.clear();
+    }
+  }
+  RowEncoder::end(rows);
+  copy.write(rows);
+  return copy.finish();
+}
+
+}  // namespace weir::load

@@ -1,0 +1,139 @@
+#include "load/extraction.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "load/value/row_encoder.h"
+
+namespace weir::load {
+namespace {
+
+constexpr std::size_t kWriteBytes = std::size_t{256} << 10U;
+constexpr std::size_t kRejectBytes = std::size_t{8} << 20U;
+constexpr std::size_t kToldRejects = 5;
+/// A slow source does not keep a transaction open: that would hold back the vacuum of the whole database.
+constexpr Duration kLongestChunk = std::chrono::seconds(20);
+constexpr Duration kTellInterval = std::chrono::milliseconds(100);
+constexpr std::uint64_t kRecordsBetweenLooks = 512;
+
+SteadyTime now() { return std::chrono::steady_clock::now(); }
+
+std::string describe(const Reject& reject) {
+  return fmt::format("{}{}line {}{}{}: {}", printable(reject.file), reject.file.empty() ? "" : ", ",
+                     reject.line, reject.column.empty() ? "" : ", column ", printable(reject.column),
+                     printable(reject.reason));
+}
+
+}  // namespace
+
+Extraction::Extraction(SampledReader& reader, pg::Session& session, const Stage& stage,
+                       const LoadOptions& options, OnProgress on_progress)
+    : reader_(reader),
+      session_(session),
+      stage_(stage),
+      options_(options),
+      on_progress_(std::move(on_progress)) {}
+
+Extraction::Totals Extraction::run(Router& router, const std::stop_token& stop) {
+  skip_resumed(stop);
+  for (;;) {
+    if (totals_.records % kRecordsBetweenLooks == 0) {
+      if (stop.stop_requested()) break;
+      tell();
+      if (chunk_ && now() - chunk_began_ > kLongestChunk) commit();
+    }
+    const std::optional<Record> record = reader_.next();
+    if (!record) {
+      if (chunk_ || totals_.chunks == 0) commit();  // the stage of an empty source has one empty chunk
+      judge_rejects();
+      tell();
+      return totals_;
+    }
+    ++totals_.records;
+    take(router, *record);
+  }
+  if (chunk_) commit();
+  throw Error(
+      ExitCode::interrupted,
+      fmt::format("the load was stopped after {} records; {} is as it was", totals_.records, options_.target),
+      options_.fingerprint.empty()
+          ? "Run it again: this kind of source is read from its beginning."
+          : "Run the same command again: what was read is kept, and it goes on from there.");
+}
+
+void Extraction::skip_resumed(const std::stop_token& stop) {
+  if (!stage_.resume()) return;
+  const Stage::Resume& resume = *stage_.resume();
+  totals_.chunks = resume.chunk + 1;
+  totals_.rejected = static_cast<std::uint64_t>(resume.rejects);
+  totals_.resumed_from = nlohmann::json::parse(resume.position).at("records").get<std::uint64_t>();
+  for (; totals_.records < totals_.resumed_from; ++totals_.records) {
+    if (totals_.records % kRecordsBetweenLooks == 0 && stop.stop_requested()) return;
+    if (reader_.next()) continue;
+    throw Error(ExitCode::failed,
+                fmt::format("{} ends before the place where its load was broken off", options_.source),
+                "It was changed meanwhile. Say --restart to read it from its beginning.");
+  }
+}
+
+void Extraction::take(Router& router, const Record& record) {
+  if (!chunk_) {
+    chunk_.emplace(session_, stage_, totals_.chunks);
+    chunk_began_ = now();
+    RowEncoder::begin(rows_);
+  }
+  if (auto reject = router.add(record, totals_.chunks, rows_)) {
+    ++totals_.rejected;
+    if (first_rejects_.size() < kToldRejects) first_rejects_.push_back(describe(*reject));
+    reject_bytes_ += reject->raw.size() + reject->reason.size();
+    rejects_.push_back(std::move(*reject));
+    if (!options_.spec.rejects.share) judge_rejects();
+  }
+  if (rows_.size() >= kWriteBytes) flush();
+  if (chunk_bytes_ >= options_.chunk_bytes || reject_bytes_ >= kRejectBytes) commit();
+}
+
+void Extraction::flush() {
+  chunk_->write(rows_);
+  chunk_bytes_ += rows_.size();
+  rows_.clear();
+}
+
+void Extraction::commit() {
+  if (!chunk_) {
+    chunk_.emplace(session_, stage_, totals_.chunks);
+    RowEncoder::begin(rows_);
+  }
+  RowEncoder::end(rows_);
+  flush();
+  chunk_->commit(fmt::format(R"({{"records": {}}})", totals_.records), rejects_);
+  chunk_.reset();
+  rejects_.clear();
+  reject_bytes_ = 0;
+  chunk_bytes_ = 0;
+  ++totals_.chunks;
+}
+
+void Extraction::judge_rejects() const {
+  const RejectLimit& limit = options_.spec.rejects;
+  if (limit.allows(static_cast<std::int64_t>(totals_.rejected), static_cast<std::int64_t>(totals_.records)))
+    return;
+  std::string list;
+  for (const std::string& each : first_rejects_) list += "\n  " + each;
+  throw Error(ExitCode::refused,
+              fmt::format("{} of {} records cannot be loaded, more than may be rejected; {} is as it was{}",
+                          totals_.rejected, totals_.records, options_.target, list),
+              "Mend them, or allow some: --max-rejects 10, or 0.1%.");
+}
+
+void Extraction::tell() {
+  if (!on_progress_ || now() - told_ < kTellInterval) return;
+  told_ = now();
+  on_progress_(totals_, reader_.progress());
+}
+
+}  // namespace weir::load

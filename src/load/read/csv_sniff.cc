@@ -1,0 +1,194 @@
+#include <algorithm>
+#include <array>
+#include <map>
+#include <tuple>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "load/read/byte_source.h"
+#include "load/read/csv_dialect.h"
+#include "load/read/csv_splitter.h"
+
+namespace weir::load {
+namespace {
+
+/// The most likely first, where two explain a file equally well.
+constexpr std::array kDelimiters{',', ';', '\t', '|'};
+constexpr std::size_t kMostRecords = 1000;
+
+/// A number, a date, a time, in whatever form: what a header does not consist of.
+bool is_value(std::string_view text) {
+  text = trim(text);
+  if (!text.empty() && (text.front() == '+' || text.front() == '-')) text.remove_prefix(1);
+  if (text.empty() || (text.front() != '.' && (text.front() < '0' || text.front() > '9'))) return false;
+  return text.find_first_not_of("0123456789.,:/-+ eETZ%") == text.npos;
+}
+
+struct Head {
+  std::vector<std::vector<std::string_view>> records;
+  std::size_t stray = 0;    // records with text behind a closing quote
+  std::size_t enclosed = 0;  // fields in quotes
+  bool unclosed = false;
+};
+
+/// `padded` ends with bytes that are none of the text.
+Head split(std::string_view padded, bool whole, const CsvDialect& dialect) {
+  Head head;
+  CsvSplitter splitter(dialect);
+  splitter.show(padded.data(), padded.size() - CsvSplitter::kPadding, 0, whole);
+  while (head.records.size() < kMostRecords) {
+    const CsvSplitter::Step step = splitter.next();
+    head.unclosed = step == CsvSplitter::Step::unclosed;
+    if (step != CsvSplitter::Step::record) break;
+    if (splitter.stray_at() != 0) {
+      ++head.stray;
+      continue;
+    }
+    std::vector<std::string_view> fields;
+    for (std::size_t i = 0; i < std::min(splitter.field_count(), kMaxCsvColumns); ++i) {
+      const CsvField& field = splitter.field(i);
+      head.enclosed += field.quoted ? 1 : 0;
+      fields.push_back(splitter.bytes().substr(field.begin, field.end - field.begin));
+    }
+    head.records.push_back(std::move(fields));
+  }
+  return head;
+}
+
+/// How well a dialect explains the beginning of a file; the greater, the better.
+using Score = std::tuple<double, double, std::size_t>;
+
+Score score_of(const Head& head) {
+  if (head.records.empty()) return {};
+  std::map<std::size_t, std::size_t> widths;
+  std::size_t fields = 0;
+  std::size_t values = 0;
+  for (const auto& record : head.records) {
+    ++widths[record.size()];
+    fields += record.size();
+    values += static_cast<std::size_t>(std::count_if(record.begin(), record.end(), is_value));
+  }
+  const auto usual = std::max_element(widths.begin(), widths.end(), [](const auto& a, const auto& b) {
+    return a.second < b.second;
+  });
+  const double all = static_cast<double>(head.records.size() + head.stray + (head.unclosed ? 1 : 0));
+  // A delimiter that nothing is divided by explains nothing.
+  if (usual->first == 1) return {};
+  return {static_cast<double>(usual->second) / all, static_cast<double>(values) / static_cast<double>(fields), usual->first};
+}
+
+bool looks_like_header(const std::vector<std::vector<std::string_view>>& records) {
+  if (records.empty()) return true;
+  const auto& first = records.front();
+  std::size_t yes = 0;
+  std::size_t no = 0;
+  for (std::size_t column = 0; column < first.size(); ++column) {
+    std::size_t values = 0;
+    std::size_t others = 0;
+    for (std::size_t row = 1; row < records.size(); ++row) {
+      if (column >= records[row].size() || records[row][column].empty()) continue;
+      ++(is_value(records[row][column]) ? values : others);
+    }
+    if (is_value(first[column])) {
+      ++no;
+    } else if (values > others && !first[column].empty()) {
+      ++yes;
+    }
+  }
+  return no == 0 || yes > no;
+}
+
+/// Fields in single quotes, and none that only begins with one: an apostrophe.
+bool has_single_quotes(std::string_view padded, bool whole, CsvDialect dialect) {
+  dialect.quote = '\'';
+  const Head head = split(padded, whole, dialect);
+  return head.enclosed > 0 && head.stray == 0 && !head.unclosed;
+}
+
+std::string to_utf8(std::string_view head, const std::string& encoding) {
+  const auto source = transcoded(memory_source(std::string(head)), encoding, "the beginning of the file");
+  std::string text = read_head(*source, 3 * head.size() + 1);
+  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
+  return text;
+}
+
+}  // namespace
+
+std::string sniff_encoding(std::string_view head) {
+  if (head.starts_with("\xEF\xBB\xBF")) return "utf-8";
+  if (head.starts_with("\xFF\xFE")) return "utf-16le";
+  if (head.starts_with("\xFE\xFF")) return "utf-16be";
+  // Of text that is mostly ASCII every second byte is zero.
+  std::array<std::size_t, 2> zeros{};
+  for (std::size_t i = 0; i < head.size(); ++i) zeros[i % 2] += head[i] == '\0' ? 1U : 0U;
+  const auto many = [&](std::size_t these, std::size_t others) {
+    return these >= 2 && these >= head.size() / 8 && others <= these / 16;
+  };
+  if (many(zeros[1], zeros[0])) return "utf-16le";
+  if (many(zeros[0], zeros[1])) return "utf-16be";
+  // Bytes above 127 and not one character of UTF-8 made of them; the last may be cut off.
+  bool others = false;
+  for (std::size_t at = 0; at < head.size();) {
+    const std::size_t length = utf8_length(head.substr(at));
+    if (length > 1) return "utf-8";
+    others |= length == 0 && at + 4 <= head.size();
+    at += std::max<std::size_t>(length, 1);
+  }
+  return others ? "windows-1252" : "utf-8";
+}
+
+CsvDialect sniff_csv(std::string_view head, bool whole, const CsvChoice& choice) {
+  CsvDialect dialect;
+  dialect.encoding = choice.encoding.value_or(sniff_encoding(head));
+  if (choice.nulls) dialect.nulls = *choice.nulls;
+  dialect.comment = choice.comment;
+  dialect.trim = choice.trim;
+  dialect.max_record = choice.max_record;
+
+  const std::string padded = to_utf8(head, dialect.encoding) + std::string(CsvSplitter::kPadding, '\0');
+  const bool backslashes = padded.find("\\\"") != padded.npos;
+  Score best{-1, 0, 0};
+  CsvDialect found = dialect;
+  for (const char delimiter : kDelimiters) {
+    if (choice.delimiter && delimiter != kDelimiters[0]) break;
+    for (const bool backslash : {false, true}) {
+      if (choice.backslash ? backslash != *choice.backslash : backslash && !backslashes) continue;
+      dialect.delimiter = choice.delimiter.value_or(delimiter);
+      dialect.backslash = backslash;
+      dialect.quote = choice.quote.value_or('"');
+      if (const Score score = score_of(split(padded, whole, dialect)); score > best) {
+        best = score;
+        found = dialect;
+      }
+    }
+  }
+  if (!choice.quote) {
+    const Head doubled = split(padded, whole, found);
+    if (doubled.enclosed == 0 && doubled.stray == 0 && has_single_quotes(padded, whole, found)) found.quote = '\'';
+  }
+  found.header = choice.header ? *choice.header : looks_like_header(split(padded, whole, found).records);
+  check_dialect(found);
+  return found;
+}
+
+void check_dialect(const CsvDialect& dialect) {
+  const auto refuse = [](const std::string& message) {
+    throw Error(ExitCode::usage, message, "Choose characters that differ from each other.");
+  };
+  for (const char c : {dialect.delimiter, dialect.quote, dialect.comment}) {
+    if (c == '\n' || c == '\r') refuse("the end of a line cannot be a delimiter, a quote or the sign of a comment");
+  }
+  if (dialect.delimiter == 0) refuse("a file of separated values has a delimiter");
+  if (dialect.delimiter == dialect.quote) refuse("the delimiter and the quote are the same character");
+  if (dialect.comment != 0 && (dialect.comment == dialect.quote || dialect.comment == dialect.delimiter))
+    refuse("the sign of a comment is the delimiter or the quote");
+  if (dialect.backslash && (dialect.delimiter == '\\' || dialect.quote == '\\'))
+    refuse("the backslash is the delimiter or the quote, and it escapes");
+  constexpr std::size_t kMost = std::size_t{1} << 30U;
+  if (dialect.max_record == 0 || dialect.max_record > kMost)
+    refuse(fmt::format("the limit of a record is {} bytes; it can be 1 to {}", dialect.max_record, kMost));
+}
+
+}  // namespace weir::load

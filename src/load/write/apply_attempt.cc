@@ -1,0 +1,320 @@
+#include "load/write/apply_attempt.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "schema/queries.h"
+
+namespace weir::load {
+namespace {
+
+std::string millis(Duration span) {
+  return std::to_string(std::chrono::ceil<std::chrono::milliseconds>(span).count()) + "ms";
+}
+
+/// What a row's own values can bring about: data exceptions, constraints, what triggers raise, CHECK OPTION.
+bool is_of_a_row(const pg::Error& error) {
+  const std::string& state = error.sqlstate();
+  return error.kind() == pg::ErrorKind::server &&
+         (state.starts_with("22") || state.starts_with("23") || state.starts_with("P0") || state.starts_with("44"));
+}
+
+bool replaces_all(Mode mode) noexcept { return mode == Mode::refresh || mode == Mode::window || mode == Mode::scd2; }
+
+}  // namespace
+
+ApplyAttempt::ApplyAttempt(pg::Session& session, const Target& target, const LoadSpec& spec,
+                           const Stage::Sealed& stage, const std::optional<StateChange>& state,
+                           const ApplyOptions& options, bool withhold_deletes)
+    : session_(session),
+      target_(target),
+      spec_(spec),
+      stage_(stage),
+      state_(state),
+      options_(options),
+      sql_(target, spec, stage.table),
+      withhold_deletes_(withhold_deletes) {}
+
+void ApplyAttempt::tell(ApplyEvent::Kind kind, std::string text) const {
+  if (options_.on_event) options_.on_event({.kind = kind, .text = std::move(text)});
+}
+
+std::int64_t ApplyAttempt::number(const std::string& sql) {
+  return session_.execute(sql)[0].get<std::int64_t>(0);
+}
+
+void ApplyAttempt::run(pg::Transaction& transaction) {
+  lock(transaction);
+  require_same_target();
+  require_whole_stage();
+  if (state_) advance_state(session_, *state_, stage_.run, stage_.rows);
+  tell(ApplyEvent::Kind::locked);
+  screen();
+  tell(ApplyEvent::Kind::checked);
+  if (spec_.mode == Mode::append) {
+    append();
+  } else {
+    write_difference();
+  }
+  record();
+}
+
+void ApplyAttempt::lock(pg::Transaction& transaction) {
+  transaction.set_local("lock_timeout", millis(options_.target_wait));
+  transaction.set_local("statement_timeout", millis(options_.statement_timeout));
+  transaction.set_local("idle_in_transaction_session_timeout", "60s");
+  if (!options_.work_mem.empty()) transaction.set_local("work_mem", options_.work_mem);
+  const SteadyTime before = std::chrono::steady_clock::now();
+  session_.run<sql::LoadLockTarget>(std::int64_t{target_.oid});
+  applied_.longest_wait = std::chrono::steady_clock::now() - before;
+  transaction.set_local("lock_timeout", millis(options_.lock_timeout));
+}
+
+void ApplyAttempt::require_same_target() {
+  const pg::Result now = session_.execute("SELECT coalesce(to_regclass($1)::oid::int8, 0)", target_.sql());
+  if (now[0].get<std::int64_t>(0) == std::int64_t{target_.oid}) return;
+  throw Error(ExitCode::refused, fmt::format("{} is another table now than when the load began", target_.label()),
+              "It was replaced meanwhile, by a swap for instance; nothing was written. Run the load again.");
+}
+
+void ApplyAttempt::require_whole_stage() {
+  const auto answer = session_.run<sql::LoadStageTotals>(stage_.run);
+  const auto totals = answer.one();
+  if (totals.chunks == stage_.chunks && totals.rows == stage_.rows) return;
+  throw Error(ExitCode::failed,
+              fmt::format("the stage of load {} holds {} of {} rows: the server was restarted after a crash",
+                          stage_.run, totals.rows, stage_.rows),
+              "Run the load again: the target is as it was.");
+}
+
+std::int64_t ApplyAttempt::reject(const std::string& sql) {
+  const std::int64_t count = session_.execute(sql, stage_.run).affected();
+  applied_.rejected += count;
+  return count;
+}
+
+void ApplyAttempt::screen_casts() {
+  if (sql_.cast_columns().empty()) return;
+  session_.execute("SAVEPOINT weir_casts");
+  try {
+    session_.execute(sql_.try_casts());
+  } catch (const pg::Error& error) {
+    if (!is_of_a_row(error)) throw;
+    session_.execute("ROLLBACK TO SAVEPOINT weir_casts");
+    for (const std::size_t i : sql_.cast_columns()) {
+      session_.execute(sql_.misfit_function(i));
+      const std::int64_t count = reject(sql_.reject_misfits(i));
+      const auto& key = sql_.key();
+      if (std::find(key.begin(), key.end(), i) != key.end()) unknown_keys_ += count;
+      session_.execute(fmt::format("DROP FUNCTION pg_temp.weir_misfit_{}(text)", i));
+    }
+  }
+  session_.execute("RELEASE SAVEPOINT weir_casts");
+}
+
+/// What the server would refuse is found in the stage, where it disturbs nobody.
+void ApplyAttempt::screen() {
+  session_.run<sql::LoadKeepStageRejects>(stage_.run);
+  applied_.rejected = stage_.rejects;
+  const auto unknown = session_.run<sql::LoadUnknownKeys>(stage_.run);
+  unknown_keys_ = unknown.one().rejects;
+  screen_casts();
+  if (const auto nulls = sql_.reject_nulls()) reject(*nulls);
+  if (const auto outside = sql_.reject_outside_window()) reject(*outside);
+  for (const ForeignKey& key : target_.foreign_keys) {
+    bool given = true;
+    for (const std::string& column : key.columns)
+      given = given && std::find(spec_.columns.begin(), spec_.columns.end(), column) != spec_.columns.end();
+    if (given) reject(sql_.reject_orphans(key));
+  }
+  if (sql_.has_key() && spec_.mode != Mode::append) {
+    if (spec_.reject_duplicates) {
+      applied_.duplicates = reject(sql_.reject_duplicates());
+    } else {
+      applied_.duplicates = session_.execute(sql_.drop_duplicates()).affected();
+    }
+  }
+  judge_rejects();
+  if (applied_.rejected == 0) return;
+  if (!sql_.has_key()) {
+    unknown_keys_ = applied_.rejected;
+  } else if (const auto lost = sql_.count_unknown_keys()) {
+    unknown_keys_ += number(*lost);
+  }
+}
+
+void ApplyAttempt::judge_rejects() {
+  const std::int64_t read = stage_.rows + stage_.rejects;
+  if (spec_.rejects.allows(applied_.rejected, read)) return;
+  const pg::Result first = session_.execute(
+      "SELECT concat_ws(', ', nullif(file, ''), 'line ' || line, 'column ' || nullif(column_name, '')) || ': ' || "
+      "reason FROM weir.load_reject WHERE run = $1 ORDER BY file, line LIMIT 1",
+      stage_.run);
+  const std::string example = first.rows() == 0 ? "" : printable(first[0].get<std::string>(0));
+  throw Error(ExitCode::failed,
+              fmt::format("{} of {} records are refused, more than allowed; the first: {}",
+                          human_count(applied_.rejected), human_count(read), example),
+              "Nothing was written. Correct the source, or allow some with --max-rejects.");
+}
+
+void ApplyAttempt::append() {
+  rows_ = inserts_ = number(sql_.count_rows());
+  tell(ApplyEvent::Kind::writing, "insert");
+  session_.execute("SAVEPOINT weir_append");
+  try {
+    applied_.inserted = session_.execute(sql_.append()).affected();
+    session_.execute("RELEASE SAVEPOINT weir_append");
+  } catch (const pg::Error& error) {
+    if (!is_of_a_row(error)) throw;
+    session_.execute("ROLLBACK TO SAVEPOINT weir_append");
+    session_.execute(sql_.diff_of_append());
+    last_ = inserts_;
+    applied_.inserted = write({sql_.insert()});
+    judge_rejects();
+  }
+}
+
+void ApplyAttempt::take_difference() {
+  rows_ = number(sql_.count_rows());
+  if (rows_ == 0 && replaces_all(spec_.mode) && !spec_.guard.allow_empty) {
+    throw Error(ExitCode::refused, fmt::format("the source has no rows, and {} would be emptied by it",
+                                               target_.label()),
+                "Look at the source. If it is right: --allow-empty.");
+  }
+  session_.execute(sql_.diff());
+  session_.execute("ANALYZE pg_temp.weir_diff");
+  if (applied_.rejected > 0 || withhold_deletes_) withhold();
+  const pg::Result counts = session_.execute(sql_.count_diff());
+  deletes_ = counts[0].get<std::int64_t>(0);
+  updates_ = counts[0].get<std::int64_t>(1);
+  inserts_ = counts[0].get<std::int64_t>(2);
+  last_ = counts[0].get<std::int64_t>(3);
+  changed_ = counts[0].get<std::vector<bool>>(4);
+  applied_.unchanged = rows_ - inserts_ - updates_;
+  applied_.rows_before = rows_ - inserts_ + deletes_ + applied_.withheld_deletes;
+  tell(ApplyEvent::Kind::diffed,
+       fmt::format("{} to delete, {} to update, {} to insert", deletes_, updates_, inserts_));
+  guard();
+}
+
+/// A refused record never costs the good old row of its key; where its key is unknown, no row at all.
+void ApplyAttempt::withhold() {
+  if (withhold_deletes_ || unknown_keys_ > 0) {
+    applied_.withheld_deletes = session_.execute(LoadSql::withhold_all()).affected();
+  } else {
+    applied_.withheld_deletes = session_.execute(sql_.withhold_rejected_keys()).affected();
+  }
+}
+
+void ApplyAttempt::guard() const {
+  if (!replaces_all(spec_.mode) || spec_.guard.allow_mass_delete || rows_ == 0) return;
+  // Of whole rows a change is a row less and a row more.
+  const std::int64_t lost = sql_.has_key() ? deletes_ : std::max<std::int64_t>(0, deletes_ - inserts_);
+  const double share = spec_.guard.max_delete_share * static_cast<double>(applied_.rows_before);
+  if (static_cast<double>(lost) <= share) return;
+  throw Error(
+      ExitCode::refused,
+      fmt::format("the load would delete {} of {} rows of {} ({:.0f} %, and {:.0f} % are allowed), update {} and "
+                  "insert {}",
+                  human_count(lost), human_count(applied_.rows_before), target_.label(),
+                  100.0 * static_cast<double>(lost) / static_cast<double>(applied_.rows_before),
+                  100.0 * spec_.guard.max_delete_share, human_count(updates_), human_count(inserts_)),
+      "Nothing was written. If the source is complete: --allow-mass-delete.");
+}
+
+void ApplyAttempt::expect(std::int64_t affected, std::int64_t expected, const char* what) const {
+  if (affected != expected) throw Interference{fmt::format("{} of {} rows to {}", affected, expected, what)};
+}
+
+// Deletes first: a new row may have a unique value that an old one still has.
+void ApplyAttempt::write_difference() {
+  take_difference();
+  const bool history = spec_.mode == Mode::scd2;
+  if (history && deletes_ + updates_ > 0 && number(sql_.count_backward()) > 0) {
+    throw Error(ExitCode::refused,
+                fmt::format("versions of {} begin at or after the time at which they would end", target_.label()),
+                "Give a later time for this load.");
+  }
+  if (deletes_ > 0) {
+    tell(ApplyEvent::Kind::writing, history ? "close" : "delete");
+    const std::int64_t gone = session_.execute(history ? sql_.close_removed() : sql_.remove()).affected();
+    expect(gone, deletes_, "delete");
+    (history ? applied_.closed : applied_.deleted) = gone;
+  }
+  const std::int64_t refused_before = refused_rows_;
+  if (history) {
+    tell(ApplyEvent::Kind::writing, "versions");
+    const std::int64_t affected = write({sql_.close_changed(), sql_.open_versions()});
+    // Each refused row is one version that was not opened and perhaps one that was not closed.
+    if (refused_rows_ == refused_before) expect(affected, 2 * updates_ + inserts_, "close and open");
+    applied_.inserted = (refused_rows_ == refused_before) ? updates_ + inserts_ : affected;
+    if (refused_rows_ == refused_before) applied_.closed += updates_;
+  } else {
+    if (updates_ > 0) {
+      tell(ApplyEvent::Kind::writing, "update");
+      applied_.updated = write({sql_.update(changed_)});
+      expect(applied_.updated + refused_rows_ - refused_before, updates_, "update");
+    }
+    if (inserts_ > 0) {
+      tell(ApplyEvent::Kind::writing, "insert");
+      applied_.inserted = write({sql_.insert()});
+    }
+  }
+  if (refused_rows_ > refused_before && !sql_.has_key() && deletes_ > 0) must_withhold_ = true;
+  judge_rejects();
+}
+
+std::int64_t ApplyAttempt::write(const std::vector<std::string>& statements) {
+  std::int64_t affected = 0;
+  if (last_ > 0) write_range(statements, 1, last_, affected);
+  return affected;
+}
+
+/// Where the server refuses a row, halves find it: the good ones are written, and the bad one is known by its
+/// line.
+void ApplyAttempt::write_range(const std::vector<std::string>& statements, std::int64_t low, std::int64_t high,
+                               std::int64_t& affected) {
+  session_.execute("SAVEPOINT weir_range");
+  try {
+    std::int64_t count = 0;
+    for (const std::string& sql : statements) count += session_.execute(sql, low, high).affected();
+    session_.execute("RELEASE SAVEPOINT weir_range");
+    affected += count;
+    return;
+  } catch (const pg::Error& error) {
+    if (!is_of_a_row(error)) throw;
+    session_.execute("ROLLBACK TO SAVEPOINT weir_range");
+    session_.execute("RELEASE SAVEPOINT weir_range");
+    if (low == high) {
+      refuse_row(low, error);
+      return;
+    }
+  }
+  const std::int64_t middle = low + (high - low) / 2;
+  write_range(statements, low, middle, affected);
+  write_range(statements, middle + 1, high, affected);
+}
+
+void ApplyAttempt::refuse_row(std::int64_t row, const pg::Error& error) {
+  const std::string& state = error.sqlstate();
+  session_.execute(sql_.reject_row(), stage_.run, row, error.info().constraint, state, error.info().message);
+  ++applied_.rejected;
+  ++refused_rows_;
+  judge_rejects();
+}
+
+void ApplyAttempt::record() {
+  const auto modes = session_.run<sql::LoadTargetLocks>(std::int64_t{target_.oid});
+  for (const auto row : modes)
+    applied_.strongest_lock = std::max(applied_.strongest_lock, parse_lock_mode(row.mode));
+  applied_.dead_rows = applied_.deleted + applied_.updated + applied_.closed;
+  const std::string summary = applied_.to_json();
+  if (session_.run<sql::LoadFinishRun>(stage_.run, applied_.rejected, pg::JsonView{summary}).empty()) {
+    throw Error(ExitCode::refused, fmt::format("load {} was applied or given up already", stage_.run),
+                "weir load show tells what became of it.");
+  }
+}
+
+}  // namespace weir::load

@@ -1,0 +1,212 @@
+#include "load/write/stage.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "load/write/stage_sql.h"
+#include "pg/identifier.h"
+#include "schema/queries.h"
+
+namespace weir::load {
+namespace {
+
+void require_stage_schema(pg::Session& session) {
+  const auto answer = session.run<sql::LoadStageSchema>();
+  const auto row = answer.one();
+  if (row.present && row.may_create) return;
+  throw Error(ExitCode::database,
+              row.present ? "this user may not make tables in schema weir_stage"
+                          : "there is no schema weir_stage, in which loads read before they write",
+              row.present ? "Let an administrator say: GRANT weir_worker TO <user>; or GRANT USAGE, CREATE ON "
+                            "SCHEMA weir_stage TO <user>;"
+                          : "Let an administrator say: CREATE SCHEMA weir_stage; GRANT USAGE, CREATE ON SCHEMA "
+                            "weir_stage TO weir_worker;");
+}
+
+bool lock_stage(pg::Session& session, const std::string& name) {
+  const auto answer = session.run<sql::LoadLockStage>(name);
+  return answer.one().granted;
+}
+
+void unlock_stage(pg::Session& session, const std::string& name) {
+  session.run<sql::LoadUnlockStage>(name);
+}
+
+void forget(pg::Session& session, std::int64_t run, std::int64_t beyond) {
+  session.run<sql::LoadForgetChunks>(run, beyond);
+  session.run<sql::LoadForgetStageRejects>(run, beyond);
+}
+
+struct Found {
+  std::string name;
+  std::optional<Stage::Resume> resume;
+};
+
+/// What the run left: the stage with an unbroken row of chunks; the rest of it is taken out.
+std::optional<Found> find_left(pg::Session& session, const std::string& signature, const Target& target,
+                               std::int64_t run) {
+  Found found;
+  const auto chunks = session.run<sql::LoadChunks>(run);
+  if (chunks.empty()) return std::nullopt;
+  found.name = std::string(chunks[0].stage);
+  const auto stages = session.run<sql::LoadStages>(std::int64_t{target.oid});
+  bool fits = false;
+  for (const auto stage : stages)
+    fits = fits || (stage.name == found.name && stage.mine && stage.signature == signature);
+  if (!fits) return std::nullopt;
+  if (!lock_stage(session, found.name)) {
+    throw Error(ExitCode::refused, fmt::format("load {} is running in another process", run),
+                "Wait for it, or end it; weir load show tells how far it is.");
+  }
+  Stage::Resume resume{.chunk = -1};
+  for (const auto chunk : chunks) {
+    if (chunk.chunk != resume.chunk + 1) break;
+    resume.chunk = chunk.chunk;
+    resume.position = std::string(chunk.position.text);
+    resume.rows += chunk.rows;
+    resume.rejects += chunk.rejects;
+  }
+  pg::Transaction transaction(session);
+  session.execute("DELETE FROM " + stage_table(found.name) + " WHERE weir_part > $1 OR weir_part < -1 - $1",
+                  resume.chunk);
+  forget(session, run, resume.chunk);
+  transaction.commit();
+  if (resume.chunk >= 0) found.resume = std::move(resume);
+  return found;
+}
+
+std::string take_free(pg::Session& session, const std::string& signature, const Target& target,
+                      std::int64_t run) {
+  const auto stages = session.run<sql::LoadStages>(std::int64_t{target.oid});
+  std::int64_t number = 0;
+  for (const auto stage : stages) {
+    const std::string name(stage.name);
+    number = std::max(number, stage_number(name));
+    if (!stage.mine || !lock_stage(session, name)) continue;
+    pg::Transaction transaction(session);
+    if (stage.signature == signature) {
+      session.execute("TRUNCATE " + stage_table(name));
+    } else {
+      session.execute("DROP TABLE " + stage_table(name));
+      session.execute(create_stage_sql(name, signature));
+    }
+    session.run<sql::LoadForgetStageChunks>(name, run);
+    forget(session, run, -1);
+    transaction.commit();
+    return name;
+  }
+  for (;;) {
+    const std::string name = stage_name(target.oid, ++number);
+    if (!lock_stage(session, name)) continue;
+    session.execute(create_stage_sql(name, signature));
+    return name;
+  }
+}
+
+}  // namespace
+
+Stage::Stage(pg::Session& holder, std::string name, std::int64_t run)
+    : holder_(&holder), name_(std::move(name)), sql_(stage_table(name_)), run_(run) {}
+
+Stage::Stage(Stage&& other) noexcept
+    : holder_(std::exchange(other.holder_, nullptr)),
+      name_(std::move(other.name_)),
+      sql_(std::move(other.sql_)),
+      run_(other.run_),
+      types_(std::move(other.types_)),
+      columns_(std::move(other.columns_)),
+      resume_(std::move(other.resume_)) {}
+
+Stage::~Stage() {
+  if (holder_ == nullptr || !holder_->is_open()) return;
+  try {
+    unlock_stage(*holder_, name_);
+  } catch (...) {
+    holder_->close();  // which lets go of the lock as well
+  }
+}
+
+Stage Stage::open(pg::Session& holder, const Target& target, const LoadSpec& spec, std::int64_t run) {
+  require_stage_schema(holder);
+  const std::vector<ColumnType> types = stage_types(target, spec.columns);
+  const std::string signature = stage_signature(spec.columns, types);
+  std::optional<Found> found = find_left(holder, signature, target, run);
+  if (!found) found = Found{.name = take_free(holder, signature, target, run), .resume = {}};
+  Stage stage(holder, std::move(found->name), run);
+  stage.types_ = types;
+  stage.columns_ = spec.columns;
+  stage.resume_ = std::move(found->resume);
+  return stage;
+}
+
+Stage::Sealed Stage::seal(pg::Session& session, std::int64_t chunks) {
+  const auto answer = session.run<sql::LoadStageTotals>(run_);
+  const auto totals = answer.one();
+  if (totals.chunks != chunks || totals.last_chunk != chunks - 1) {
+    throw Error(ExitCode::failed,
+                fmt::format("the stage holds {} of {} pieces: the server was restarted after a crash, or an "
+                            "administrator has emptied it",
+                            totals.chunks, chunks),
+                "Run the load again: the target is as it was.");
+  }
+  session.execute("ANALYZE " + sql_);
+  const pg::Result size = session.execute("SELECT pg_total_relation_size($1::text::regclass)", sql_);
+  return {.table = sql_,
+          .run = run_,
+          .chunks = chunks,
+          .rows = totals.rows,
+          .rejects = totals.rejects,
+          .bytes = size[0].get<std::int64_t>(0)};
+}
+
+void Stage::clear(pg::Session& session) {
+  pg::Transaction transaction(session);
+  session.execute("TRUNCATE " + sql_);
+  forget(session, run_, -1);
+  transaction.commit();
+}
+
+StageChunk::StageChunk(pg::Session& session, const Stage& stage, std::int64_t chunk)
+    : stage_(&stage), session_(&session), chunk_(chunk), transaction_(session) {
+  copy_.emplace(session, copy_stage_sql(stage.sql_, stage.columns_));
+}
+
+void StageChunk::write(std::string_view bytes) {
+  bytes_ += static_cast<std::int64_t>(bytes.size());
+  copy_->write(bytes);
+}
+
+void StageChunk::commit(std::string_view position, const std::vector<Reject>& rejects) {
+  std::int64_t rows = copy_->finish();
+  copy_.reset();
+  std::vector<std::int64_t> lines;
+  std::vector<std::string_view> files;
+  std::vector<std::string_view> columns;
+  std::vector<std::string_view> states;
+  std::vector<std::string_view> reasons;
+  std::vector<pg::BytesView> raws;
+  std::vector<bool> staged;
+  for (const Reject& reject : rejects) {
+    lines.push_back(reject.line);
+    files.emplace_back(reject.file);
+    columns.emplace_back(reject.column);
+    states.emplace_back(reject.sqlstate);
+    reasons.emplace_back(reject.reason);
+    raws.push_back({std::as_bytes(std::span(reject.raw))});
+    staged.push_back(reject.key_is_staged);
+    if (reject.key_is_staged) --rows;
+  }
+  if (!rejects.empty()) {
+    session_->run<sql::LoadAddStageRejects>(stage_->run_, chunk_, lines, files, columns, states, reasons, raws,
+                                            staged);
+  }
+  session_->run<sql::LoadAddChunk>(stage_->run_, chunk_, stage_->name_, rows,
+                                   static_cast<std::int64_t>(rejects.size()), bytes_,
+                                   pg::JsonView{position.empty() ? "null" : position});
+  transaction_.commit();
+}
+
+}  // namespace weir::load

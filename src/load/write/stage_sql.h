@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "load/write/target.h"
+
+namespace weir::load {
+
+// SQL of stages; pure.
+
+std::string stage_name(pg::Oid target, std::int64_t number);
+/// "load_4711_2" > 2.
+std::int64_t stage_number(std::string_view name) noexcept;
+/// Qualified and quoted.
+std::string stage_table(std::string_view name);
+
+/// In the stage: types that the server has to cast are text there. Throws definition for a column that the
+/// target has not.
+std::vector<ColumnType> stage_types(const Target& target, const std::vector<std::string>& columns);
+/// As the query load_stages() writes it.
+std::string stage_signature(const std::vector<std::string>& columns, const std::vector<ColumnType>& types);
+std::string create_stage_sql(std::string_view name, const std::string& signature);
+std::string copy_stage_sql(std::string_view table, const std::vector<std::string>& columns);
+
+}  // namespace weir::load
