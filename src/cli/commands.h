@@ -34,6 +34,7 @@ Command queue_resume_command();
 Command queue_set_command();
 Command top_command();
 Command demo_workers_command();
+Command demo_readers_command();
 Command doctor_command();
 Command version_command();
 Command help_words_command();
