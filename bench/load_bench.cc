@@ -39,8 +39,8 @@ class Repeated final : public load::ByteSource {
   std::uint64_t done_ = 0;
 };
 
-/// Eight columns as a table of exchange rates has them; one of ten names is in quotes, one of a hundred has some
-/// inside.
+/// Eight columns as a table of exchange rates has them; one of ten names is in quotes, one of a hundred has
+/// some inside.
 std::string make_rows() {
   std::string rows;
   for (std::size_t i = 0; i < kRowsOfBlock; ++i) {
@@ -48,8 +48,8 @@ std::string make_rows() {
                              : i % 10 == 0 ? fmt::format("\"desk {}, north\"", i)
                                            : fmt::format("desk {}", i % 1000);
     rows += fmt::format("{},2026-{:02}-{:02} {:02}:{:02}:00+00,EUR/{:c}SD,{}.{:05},{},{},{},{}\n", i * 7919,
-                        i % 12 + 1, i % 28 + 1, i % 24, i % 60, static_cast<char>('A' + i % 26), i % 3, i % 100000,
-                        i % 5 == 0 ? "" : "1.25", name, i % 2 == 0 ? "true" : "false", i % 977);
+                        i % 12 + 1, i % 28 + 1, i % 24, i % 60, static_cast<char>('A' + i % 26), i % 3,
+                        i % 100000, i % 5 == 0 ? "" : "1.25", name, i % 2 == 0 ? "true" : "false", i % 977);
   }
   return rows;
 }

@@ -32,7 +32,7 @@ class ByteSource {
 
 /// One of the inputs of a load, opened when its turn comes.
 struct Input {
-  std::string name;         ///< for messages and rejects
+  std::string name;                      ///< for messages and rejects
   std::optional<std::uint64_t> bytes{};  ///< as they are stored, where that is known
   /// What it holds, decompressed. A stop ends every wait of the source.
   std::function<std::unique_ptr<ByteSource>(const std::stop_token&)> open;
