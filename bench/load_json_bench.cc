@@ -26,8 +26,7 @@ std::string sample() {
 
 }  // namespace
 
-std::vector<Measurement> bench_load_ndjson(Scene& scene) {
-  if (!scene.wants("load.ndjson")) return {};
+std::vector<Measurement> bench_load_ndjson() {
   const std::string text = sample();
   std::vector<double> seconds;
   std::uint64_t records = 0;
