@@ -1,9 +1,11 @@
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include <fmt/format.h>
 
 #include "load/read/csv_reader.h"
+#include "load_encode_bench.h"
 #include "suites.h"
 
 namespace weir::bench {
@@ -87,7 +89,12 @@ Measurement csv() {
 
 std::vector<Measurement> bench_load(Scene& scene) {
   std::vector<Measurement> results;
+  const auto add = [&results](std::vector<Measurement> more) {
+    results.insert(results.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  };
   if (scene.wants("csv")) results.push_back(csv());
+  if (scene.wants("encode")) add(bench_load_encode());
+  if (scene.wants("ndjson")) add(bench_load_ndjson());
   return results;
 }
 

@@ -12,6 +12,8 @@ namespace weir::bench {
 std::vector<Measurement> bench_pg(Scene& scene);
 std::vector<Measurement> bench_queue(Scene& scene);
 std::vector<Measurement> bench_load(Scene& scene);
+/// Part ndjson of suite load.
+std::vector<Measurement> bench_load_ndjson();
 
 struct Suite {
   std::string_view name;

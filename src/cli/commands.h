@@ -32,6 +32,12 @@ Command queue_list_command();
 Command queue_pause_command();
 Command queue_resume_command();
 Command queue_set_command();
+// load.cc, load_runs.cc, load_replay.cc
+Command load_command();
+Command load_history_command();
+Command load_show_command();
+Command load_rejects_command();
+Command load_replay_command();
 Command top_command();
 Command demo_workers_command();
 Command demo_readers_command();

@@ -1,5 +1,6 @@
 #include "cli/help.h"
 
+#include <algorithm>
 #include <optional>
 #include <string>
 
@@ -27,10 +28,14 @@ class Listing {
   Table table_;
 };
 
+bool is_within(const Command& command, std::string_view path) {
+  return command.path.starts_with(std::string(path) + " ");
+}
+
 std::string commands(const Registry& registry, std::string_view group, const Paint& paint) {
   Listing listing;
   for (const Command& command : registry.commands) {
-    const bool wanted = group.empty() || command.path.starts_with(std::string(group) + " ");
+    const bool wanted = group.empty() || is_within(command, group);
     if (wanted) listing.add(fmt::format("weir {}", command.path), command.summary);
   }
   return heading(paint, "Commands") + listing.render(paint);
@@ -64,13 +69,16 @@ std::string help_group(const Registry& registry, const CommandGroup& group, cons
          fmt::format("\nMore about one command: weir help {} COMMAND\n", group.name);
 }
 
-std::string help_command(const Command& command, const Paint& paint) {
+std::string help_command(const Registry& registry, const Command& command, const Paint& paint) {
   std::string usage = fmt::format("weir {}", command.path);
   if (!command.words.empty()) usage += fmt::format(" {}", command.words);
   usage += " [OPTION]...";
   if (!command.rest.empty()) usage += fmt::format(" [-- {}]", command.rest);
   std::string text = fmt::format("weir {}: {}\n\nUsage: {}\n\n{}\n", command.path, command.summary, usage,
                                  command.description);
+  const bool has_own = std::any_of(registry.commands.begin(), registry.commands.end(),
+                                   [&](const Command& each) { return is_within(each, command.path); });
+  if (has_own) text += "\n" + commands(registry, command.path, paint);
   if (!command.options.empty()) text += "\n" + options(command.options, "Options", paint);
   text += "\n" + options(global_options(), "Options of every command", paint);
   if (!command.examples.empty()) text += "\n" + examples(command, paint);
@@ -79,7 +87,7 @@ std::string help_command(const Command& command, const Paint& paint) {
 
 std::optional<std::string> help_on(const Registry& registry, std::string_view path, const Paint& paint) {
   if (path.empty()) return help_overview(registry, paint);
-  if (const Command* const command = registry.find(path)) return help_command(*command, paint);
+  if (const Command* const command = registry.find(path)) return help_command(registry, *command, paint);
   if (const CommandGroup* const group = registry.find_group(path)) return help_group(registry, *group, paint);
   return std::nullopt;
 }

@@ -93,12 +93,22 @@ class Parser {
       result_.group = group->name;
       return;
     }
+    if (take_subcommand(word)) return;
     if (result_.command->words.empty()) {
       throw Error(ExitCode::usage,
                   fmt::format("unexpected argument '{}' for {}", printable(word), result_.command->path),
                   fmt::format("See: {}", help_command()));
     }
     result_.arguments.words.emplace_back(word);
+  }
+
+  /// A command may have commands of its own (`load`, `load history`). Their word comes first: behind an
+  /// argument or an option of the command it is an argument.
+  bool take_subcommand(std::string_view word) {
+    if (has_own_option_ || !result_.arguments.words.empty()) return false;
+    const Command* const within = registry_.find(fmt::format("{} {}", result_.command->path, word));
+    if (within != nullptr) result_.command = within;
+    return within != nullptr;
   }
 
   [[noreturn]] void throw_unknown_command(std::string_view word) const {
@@ -152,6 +162,9 @@ class Parser {
 
   void take_option(const OptionSpec& option, std::optional<std::string_view> attached,
                    std::string_view written) {
+    const bool is_global = std::any_of(kGlobal.begin(), kGlobal.end(),
+                                       [&](const OptionSpec& known) { return known.name == option.name; });
+    if (!is_global) has_own_option_ = true;
     if (option.value.empty()) {
       if (attached) {
         throw Error(ExitCode::usage, fmt::format("option '{}' takes no value", written),
@@ -219,6 +232,7 @@ class Parser {
   const Registry& registry_;
   std::span<const std::string_view> words_;
   std::size_t at_ = 0;
+  bool has_own_option_ = false;  // one that only the command has
   Invocation result_;
 };
 

@@ -34,6 +34,11 @@ Commands
   weir db url        print the database's URL, for other programs
   weir db psql       open psql on the database
   weir db migrate    bring the database's schema up to this program
+  weir load          load files, queries or a tap into a table while its readers keep reading
+  weir load history  show the loads there were: of a table, or all
+  weir load show     show all about a load: rows by action, WAL, locks, why records were rejected
+  weir load rejects  show the records that a load rejected, with line, column and reason
+  weir load replay   load the records again that a load rejected, once what they lacked is there
   weir worker        work on jobs with a command or with SQL, until Ctrl-C
   weir job enqueue   add a job to a queue, or one for each line of standard input
   weir job list      show jobs: those that run, wait, are due later, are dead or done
@@ -95,7 +100,8 @@ TEST(CliWords, PsqlHasNoJson) {
 
 TEST(CliWords, EveryCommandHasHelpWithExamples) {
   for (const std::string path :
-       {"up",         "db start",     "db stop",    "db status",   "db url",       "db psql",   "db migrate",
+       {"load",       "load history", "load show",  "load rejects", "load replay",
+        "up",         "db start",     "db stop",    "db status",   "db url",       "db psql",   "db migrate",
         "worker",     "job enqueue",  "job list",   "job show",    "job cancel",   "job retry", "job dead",
         "job replay", "job stats",    "queue list", "queue pause", "queue resume", "queue set", "consume",
         "top",        "demo workers", "doctor",     "version",     "help"}) {
@@ -128,7 +134,7 @@ TEST(CliWords, MistakesAreToldWithWhatWasProbablyMeant) {
   const std::vector<Mistake> mistakes{
       {{},
        "no command was given",
-       "One of: up, db, worker, job, queue, consume, top, demo, doctor, version, help. See: weir help"},
+       "One of: up, db, load, worker, job, queue, consume, top, demo, doctor, version, help. See: weir help"},
       {{"statsu"}, "unknown command 'statsu'", "All commands: weir help"},
       {{"docter"}, "unknown command 'docter'", "Did you mean 'doctor'? All commands: weir help"},
       {{"db"}, "db needs a command", "One of: start, stop, status, url, psql, migrate. See: weir help db"},

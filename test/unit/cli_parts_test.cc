@@ -24,6 +24,7 @@ Registry registry() {
                         .words = "PIPELINE",
                         .rest = "CMD",
                         .run = nothing},
+                       {.path = "run history", .summary = "", .description = "", .words = "[ID]", .run = nothing},
                        {.path = "queue pause", .summary = "", .description = "", .run = nothing}}};
 }
 
@@ -35,6 +36,18 @@ Invocation parsed(std::vector<std::string_view> words) {
 TEST(CliParse, WordsBehindTheCommandAreItsOwnAlsoWhenTheyNameCommands) {
   EXPECT_THAT(parsed({"run", "queue"}).arguments.words, ElementsAre("queue"));
   EXPECT_THAT(parsed({"run", "run", "-w", "-"}).arguments.words, ElementsAre("run", "-"));
+}
+
+TEST(CliParse, ACommandMayHaveCommandsOfItsOwn) {
+  EXPECT_EQ(parsed({"run", "history"}).command->path, "run history");
+  EXPECT_EQ(parsed({"run", "-q", "history"}).command->path, "run history");
+  EXPECT_THAT(parsed({"run", "history", "history"}).arguments.words, ElementsAre("history"));
+  // Behind an argument or an option of the command the word is an argument.
+  for (const std::vector<std::string_view>& words : {std::vector<std::string_view>{"run", "x", "history"},
+                                                     {"run", "-w", "history"},
+                                                     {"run", "./history"}}) {
+    EXPECT_EQ(parsed(words).command->path, "run");
+  }
 }
 
 TEST(CliParse, TheRestIsUntouched) {

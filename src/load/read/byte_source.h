@@ -45,7 +45,7 @@ Input standard_input();
 /// A command's standard output. A command that fails is a source that did not end cleanly: the last read
 /// throws, with the end of what it wrote to standard error.
 Input command_input(exec::Command command);
-Input memory_input(std::string name, std::string bytes);
+Input memory_input(const std::string& name, std::string bytes);
 
 std::unique_ptr<ByteSource> memory_source(std::string bytes);
 /// A descriptor that is at hand.

@@ -72,7 +72,7 @@ Score score_of(const Head& head) {
   }
   const auto usual = std::max_element(widths.begin(), widths.end(),
                                       [](const auto& a, const auto& b) { return a.second < b.second; });
-  const double all = static_cast<double>(head.records.size() + head.stray + (head.unclosed ? 1 : 0));
+  const auto all = static_cast<double>(head.records.size() + head.stray + (head.unclosed ? 1 : 0));
   // A delimiter that nothing is divided by explains nothing.
   if (usual->first == 1) return {};
   return {static_cast<double>(usual->second) / all, static_cast<double>(values) / static_cast<double>(fields),

@@ -157,7 +157,7 @@ Input standard_input() {
           }};
 }
 
-Input memory_input(std::string name, std::string bytes) {
+Input memory_input(const std::string& name, std::string bytes) {
   const std::uint64_t size = bytes.size();
   return {.name = name, .bytes = size, .open = [name, bytes = std::move(bytes)](const std::stop_token&) {
             return decompressed(memory_source(bytes), name);

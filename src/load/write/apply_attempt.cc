@@ -61,6 +61,14 @@ void ApplyAttempt::run(pg::Transaction& transaction) {
   record();
 }
 
+std::int64_t ApplyAttempt::check() {
+  require_same_target();
+  require_whole_stage();
+  screen();
+  tell(ApplyEvent::Kind::checked);
+  return number(sql_.count_rows());
+}
+
 void ApplyAttempt::lock(pg::Transaction& transaction) {
   transaction.set_local("lock_timeout", millis(options_.target_wait));
   transaction.set_local("statement_timeout", millis(options_.statement_timeout));

@@ -22,6 +22,8 @@ class ApplyAttempt {
 
   /// Locks, checks, writes, and records what it did.
   void run(pg::Transaction& transaction);
+  /// Of run() the part that reads and cleans the stage; answers how many rows are good. For a swap.
+  std::int64_t check();
   [[nodiscard]] Applied& result() noexcept { return applied_; }
   /// Deletes were done before it was known that rows of no key are refused.
   [[nodiscard]] bool must_withhold() const noexcept { return must_withhold_; }

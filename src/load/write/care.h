@@ -20,7 +20,8 @@ struct CareReport {
 };
 
 /// After the commit: VACUUM (TRUNCATE off) and ANALYZE when more than a tenth of the rows is dead. Never
-/// fails a load: what the server refuses is in the report. Outside of a transaction.
+/// fails a load: what the server refuses is in the report. `target` is as it was before the load. Outside of a
+/// transaction.
 CareReport take_care(pg::Session& session, const Target& target, std::int64_t dead_rows);
 
 }  // namespace weir::load

@@ -338,7 +338,7 @@ std::string_view to_string(Step::Phase phase) noexcept {
 LockMode Plan::strongest(std::string_view relation) const noexcept {
   LockMode found = LockMode::none;
   for (const Step& step : steps) {
-    if (step.relation == relation) found = std::max(found, step.lock);
+    if (step.relation == relation && step.phase != Step::Phase::care) found = std::max(found, step.lock);
   }
   return found;
 }

@@ -49,7 +49,7 @@ struct Plan {
   std::vector<Refusal> refusals;        ///< not empty: nothing may be done
   std::vector<std::string> warnings;
 
-  /// The strongest lock on the target, which its readers and writers meet.
+  /// The strongest lock on the target, which its readers and writers meet; care comes later and disturbs neither.
   [[nodiscard]] LockMode strongest(std::string_view relation) const noexcept;
   /// Throws the first refusal (ExitCode::refused).
   void require() const;

@@ -111,7 +111,9 @@ void describe_surroundings(pg::Session& session, std::int64_t id, Target& target
   const auto views = session.run<sql::LoadViews>(id);
   for (const auto row : views) {
     target.dependents.push_back(
-        {.kind = row.kind == "v" ? Dependent::Kind::view : Dependent::Kind::materialized_view,
+        {.kind = row.kind == "v"   ? Dependent::Kind::view
+                 : row.kind == "m" ? Dependent::Kind::materialized_view
+                                   : Dependent::Kind::other,
          .name = std::string(row.name),
          .definition = std::string(row.definition)});
   }

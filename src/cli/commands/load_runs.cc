@@ -1,0 +1,163 @@
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/load/open.h"
+#include "cli/load/runs.h"
+#include "cli/term/table.h"
+#include "load/write/target.h"
+
+namespace weir::cli {
+namespace {
+
+using load::RejectRow;
+using nlohmann::ordered_json;
+
+constexpr int kMostListed = 1'000'000;
+constexpr std::size_t kReasonsShown = 10;
+
+/// What the history calls the table; of one that is gone what was written.
+std::string label_of(pg::Session& session, const std::string& table) {
+  const auto target = load::describe_target(session, table);
+  return target ? target->label() : table;
+}
+
+ExitCode history(Context& context) {
+  const auto& words = context.arguments.words;
+  if (words.size() > 1) throw Error(ExitCode::usage, "one table at a time", "Write: weir load history [TABLE]");
+  const int most = context.arguments.number("limit", 1, kMostListed).value_or(20);
+  pg::Session session = open_loads(context, "load-history");
+  const std::string table = words.empty() ? std::string() : label_of(session, words.front());
+  const std::vector<load::RunRow> runs = load::list_runs(session, table, most);
+  if (context.global.json) {
+    ordered_json lines = ordered_json::array();
+    for (const load::RunRow& run : runs) lines.push_back(run_json(run));
+    context.out.json({{"runs", lines}});
+  } else if (runs.empty()) {
+    context.progress.note(table.empty() ? "no loads yet" : fmt::format("no loads of {} yet", table));
+  } else {
+    context.out.write(runs_text(runs, context.out.paint()));
+  }
+  return ExitCode::ok;
+}
+
+/// Reasons with their number, the most frequent first: texts that differ in their value alone would fill the
+/// page, so a column and a code stand for them.
+struct Reason {
+  std::int64_t count = 0;
+  RejectRow first;
+};
+
+std::vector<Reason> reasons_of(pg::Session& session, std::int64_t run) {
+  std::map<std::pair<std::string, std::string>, Reason> by_kind;
+  load::each_reject(session, run, [&](const RejectRow& reject) {
+    Reason& reason = by_kind[{reject.column, reject.sqlstate}];
+    if (reason.count++ == 0) reason.first = reject;
+  });
+  std::vector<Reason> reasons;
+  for (auto& [kind, reason] : by_kind) reasons.push_back(std::move(reason));
+  std::stable_sort(reasons.begin(), reasons.end(), [](const Reason& a, const Reason& b) { return a.count > b.count; });
+  return reasons;
+}
+
+ordered_json reasons_json(const std::vector<Reason>& reasons) {
+  ordered_json all = ordered_json::array();
+  for (const Reason& reason : reasons) all.push_back({{"count", reason.count}, {"first", reject_json(reason.first)}});
+  return all;
+}
+
+ExitCode show(Context& context) {
+  const std::int64_t number = run_number(context, "weir load show RUN");
+  pg::Session session = open_loads(context, "load-show");
+  const load::RunRow run = require_run(session, number);
+  std::vector<Reason> reasons = reasons_of(session, number);
+  if (reasons.size() > kReasonsShown) reasons.resize(kReasonsShown);
+  if (context.global.json) {
+    ordered_json document = run_json(run);
+    document["reasons"] = reasons_json(reasons);
+    context.out.json(document);
+    return ExitCode::ok;
+  }
+  context.out.write(run_text(run, context.out.paint()));
+  if (reasons.empty()) return ExitCode::ok;
+  Table table({{"rejects", Table::Align::right}, {"column"}, {"line"}, {"for instance"}});
+  for (const Reason& reason : reasons) {
+    table.add({human_count(reason.count), reason.first.column, std::to_string(reason.first.line),
+               elide(reason.first.reason, 100)});
+  }
+  context.out.write("\n" + table.render(context.out.paint()));
+  context.progress.note(fmt::format("all of them: weir load rejects {}", number));
+  return ExitCode::ok;
+}
+
+ExitCode rejects(Context& context) {
+  const std::int64_t number = run_number(context, "weir load rejects RUN [--csv|--ndjson]");
+  const bool csv = context.arguments.has("csv");
+  const bool ndjson = context.arguments.has("ndjson") || context.global.json;
+  if (csv && ndjson)
+    throw Error(ExitCode::usage, "--csv and --ndjson contradict each other", "Leave one of them out.");
+  pg::Session session = open_loads(context, "load-rejects");
+  const load::RunRow run = require_run(session, number);
+  Table table({{"line", Table::Align::right}, {"file"}, {"column"}, {"reason"}, {"record"}});
+  if (csv) context.out.line("line,file,column,sqlstate,reason,raw");
+  std::int64_t seen = 0;
+  load::each_reject(session, number, [&](const RejectRow& reject) {
+    ++seen;
+    if (csv) {
+      context.out.write(reject_csv(reject));
+    } else if (ndjson) {
+      context.out.json_line(reject_json(reject));
+    } else {
+      table.add({std::to_string(reject.line), reject.file, reject.column, reject.reason, elide(reject.raw, 80)});
+    }
+  });
+  if (!csv && !ndjson && seen > 0) context.out.write(table.render(context.out.paint()));
+  if (seen == 0) {
+    context.progress.note(run.state == "applied"
+                              ? fmt::format("load {} rejected nothing", number)
+                              : fmt::format("load {} is {}: rejects are kept when a load commits", number, run.state));
+  }
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+Command load_history_command() {
+  return {.path = "load history",
+          .summary = "show the loads there were: of a table, or all",
+          .description =
+              "The newest first. staging: it runs, or was broken off and goes on when it is started again;\n"
+              "applied: its rows are in the table; failed: the table is as it was before.",
+          .options = {{"limit", 0, "N", "so many at most (default: 20)"}},
+          .words = "[TABLE]",
+          .examples = {{"weir load history silver_rates", ""}, {"weir load history --json", "one document: runs[]"}},
+          .run = history};
+}
+
+Command load_show_command() {
+  return {.path = "load show",
+          .summary = "show all about a load: rows by action, WAL, locks, why records were rejected",
+          .description = "What the load said at its end is kept with it.",
+          .words = "RUN",
+          .examples = {{"weir load show 12", ""}},
+          .run = show};
+}
+
+Command load_rejects_command() {
+  return {.path = "load rejects",
+          .summary = "show the records that a load rejected, with line, column and reason",
+          .description =
+              "The record is shown as it was written, its first 64 KiB. With --json it is the same as --ndjson;\n"
+              "what is no UTF-8 is in raw_base64.",
+          .options = {{"csv", 0, "", "as CSV: line, file, column, sqlstate, reason, raw"},
+                      {"ndjson", 0, "", "as lines of JSON"}},
+          .words = "RUN",
+          .examples = {{"weir load rejects 12", ""}, {"weir load rejects 12 --ndjson | jq -r .raw > fix.csv", "to mend"}},
+          .run = rejects};
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "load/read/csv_dialect.h"
+#include "load/write/run.h"
+
+namespace weir::cli {
+
+/// Of the rejects of a load what can be loaded again.
+struct Replay {
+  std::string records;          ///< JSON, one object a line
+  std::int64_t count = 0;
+  std::int64_t left_out = 0;
+  std::string why_left_out{};   ///< of the first of them
+};
+
+/// How the source of a load wrote its records: what their raw text does not say of itself.
+struct RawForm {
+  std::vector<std::string> fields{};  ///< names in their order; empty: not known
+  load::CsvDialect csv{};
+};
+
+/// Records that were JSON are what they are; lines of separated values become objects with the names of
+/// `form`. Pure but for the CSV reader's memory. Throws usage where a record needs names and there are none.
+Replay make_replay(const std::vector<load::RejectRow>& rejects, const RawForm& form);
+
+}  // namespace weir::cli

@@ -1,0 +1,173 @@
+#include "cli/load/runs.h"
+
+#include <array>
+#include <charconv>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "cli/job_words.h"
+#include "cli/term/table.h"
+
+namespace weir::cli {
+namespace {
+
+using nlohmann::ordered_json;
+
+Color color_of(std::string_view state) {
+  if (state == "applied") return Color::green;
+  return state == "failed" ? Color::red : Color::yellow;
+}
+
+ordered_json summary_of(const load::RunRow& run) {
+  if (run.summary.empty()) return nullptr;
+  return ordered_json::parse(run.summary, nullptr, false);
+}
+
+/// "+3 ~2 -1", of what the summary counts.
+std::string changes_text(const load::RunRow& run) {
+  const ordered_json summary = summary_of(run);
+  if (!summary.is_object()) return {};
+  std::string text;
+  for (const auto& [key, sign] :
+       {std::pair{"inserted", "+"}, std::pair{"updated", "~"}, std::pair{"closed", "×"}, std::pair{"deleted", "-"}}) {
+    const auto number = summary.value(key, std::int64_t{0});
+    if (number != 0) text += fmt::format("{}{}{}", text.empty() ? "" : " ", sign, human_count(number));
+  }
+  return text.empty() ? "none" : text;
+}
+
+std::string took_text(const load::RunRow& run) {
+  return run.ended_at ? human_duration(*run.ended_at - run.started_at) : "";
+}
+
+/// How RFC 4180 writes it.
+std::string field(std::string_view text) {
+  if (text.find_first_of("\",\r\n") == std::string_view::npos) return std::string(text);
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  return out + '"';
+}
+
+}  // namespace
+
+std::int64_t run_number(const Context& context, std::string_view usage) {
+  const auto& words = context.arguments.words;
+  if (words.size() != 1)
+    throw Error(ExitCode::usage, words.empty() ? "which load?" : "one load at a time", fmt::format("Write: {}", usage));
+  const std::string& word = words.front();
+  std::int64_t number = 0;
+  const char* const end = word.data() + word.size();
+  const auto parsed = std::from_chars(word.data(), end, number);
+  if (parsed.ec != std::errc() || parsed.ptr != end || number < 1) {
+    throw Error(ExitCode::usage, fmt::format("'{}' is not the number of a load", printable(word)),
+                "weir load history shows them.");
+  }
+  return number;
+}
+
+load::RunRow require_run(pg::Session& session, std::int64_t run) {
+  if (auto found = load::find_run(session, run)) return std::move(*found);
+  throw Error(ExitCode::failed, fmt::format("there is no load {}", run), "weir load history shows them.");
+}
+
+std::string runs_text(const std::vector<load::RunRow>& runs, const Paint& paint) {
+  const auto right = Table::Align::right;
+  Table table({{"run", right},
+               {"table"},
+               {"mode"},
+               {"source"},
+               {"state"},
+               {"rows"},
+               {"rejects", right},
+               {"started"},
+               {"took", right}});
+  for (const load::RunRow& run : runs) {
+    table.add({std::to_string(run.id), run.target, run.mode, elide(run.source, 40), Table::Cell(run.state, color_of(run.state)),
+               changes_text(run), human_count(run.rejects), time_text(run.started_at), took_text(run)});
+  }
+  return table.render(paint);
+}
+
+std::string run_text(const load::RunRow& run, const Paint& paint) {
+  Table table({{""}, {""}});
+  const auto add = [&](const char* what, const std::string& value) {
+    if (!value.empty()) table.add({Table::Cell(what, Color::dim), value});
+  };
+  add("run", std::to_string(run.id));
+  add("table", run.target);
+  add("mode", run.mode);
+  add("source", run.source);
+  table.add({Table::Cell("state", Color::dim), Table::Cell(run.state, color_of(run.state))});
+  add("pipeline", run.pipeline);
+  add("stream", run.stream);
+  add("started", time_text(run.started_at));
+  add("ended", run.ended_at ? time_text(*run.ended_at) : "");
+  add("took", took_text(run));
+  add("rejects", human_count(run.rejects));
+  if (const ordered_json summary = summary_of(run); summary.is_object()) {
+    for (const auto& [key, value] : summary.items()) {
+      if (key == "rejected") continue;
+      std::string name = key;
+      for (char& c : name) c = c == '_' ? ' ' : c;
+      const bool unknown = key == "wal_bytes" && value.is_number() && value.get<std::int64_t>() < 0;
+      const std::string text = value.is_number_integer() ? human_count(value.get<std::int64_t>())
+                                                         : (value.is_string() ? value.get<std::string>() : value.dump());
+      add(name.c_str(), unknown ? "not known" : text);
+    }
+  }
+  add("error", run.error);
+  return table.render(paint);
+}
+
+ordered_json run_json(const load::RunRow& run) {
+  return {{"run", id_json(run.id)},
+          {"table", run.target},
+          {"mode", run.mode},
+          {"source", run.source},
+          {"state", run.state},
+          {"pipeline", run.pipeline.empty() ? ordered_json() : ordered_json(run.pipeline)},
+          {"stream", run.stream.empty() ? ordered_json() : ordered_json(run.stream)},
+          {"rejects", run.rejects},
+          {"started_at", time_json(run.started_at)},
+          {"ended_at", time_json(run.ended_at)},
+          {"summary", summary_of(run)},
+          {"error", run.error.empty() ? ordered_json() : ordered_json(run.error)}};
+}
+
+std::string base64(std::string_view bytes) {
+  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    std::uint32_t three = 0;
+    for (std::size_t k = 0; k < 3; ++k)
+      three = three << 8U | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0U);
+    for (std::size_t k = 0; k < 4; ++k)
+      out += i + k <= bytes.size() ? kDigits[three >> (18U - 6U * k) & 63U] : '=';
+  }
+  return out;
+}
+
+ordered_json reject_json(const load::RejectRow& reject) {
+  const bool is_text = !find_invalid_utf8(reject.raw);
+  ordered_json line{{"line", reject.line},
+                    {"file", reject.file.empty() ? ordered_json() : ordered_json(reject.file)},
+                    {"column", reject.column.empty() ? ordered_json() : ordered_json(reject.column)},
+                    {"sqlstate", reject.sqlstate.empty() ? ordered_json() : ordered_json(reject.sqlstate)},
+                    {"reason", reject.reason},
+                    {"raw", is_text ? ordered_json(reject.raw) : ordered_json()}};
+  if (!is_text) line["raw_base64"] = base64(reject.raw);
+  return line;
+}
+
+std::string reject_csv(const load::RejectRow& reject) {
+  return fmt::format("{},{},{},{},{},{}\n", reject.line, field(reject.file), field(reject.column),
+                     field(reject.sqlstate), field(reject.reason), field(reject.raw));
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,239 @@
+// `weir load` and its history from the command line.
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+#include "schema/migrator.h"
+#include "support/database.h"
+#include "support/waiting.h"
+#include "weir_program.h"
+
+namespace weir::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+using Words = std::vector<std::string>;
+using nlohmann::json;
+
+class CliLoad : public PgTest {
+ protected:
+  void SetUp() override {
+    PgTest::SetUp();
+    pg::Session session = this->session();
+    schema::migrate(session);
+  }
+
+  [[nodiscard]] WeirSetup setup(const std::string& input = "") const {
+    return {.env = {{"DATABASE_URL", url()}}, .folder = folder_.path(), .input = input};
+  }
+  WeirResult run(Words words, const std::string& input = "") const {
+    words.insert(words.begin(), "load");
+    return run_weir(words, setup(input));
+  }
+  json document(Words words, const std::string& input = "") const {
+    words.emplace_back("--json");
+    const WeirResult result = run(std::move(words), input);
+    EXPECT_EQ(result.status, 0) << result.out << result.err;
+    return json::parse(result.out);
+  }
+  void write(const std::string& name, const std::string& text) const {
+    std::ofstream(folder_.path() / name) << text;
+  }
+  void execute(const std::string& sql) { session().execute(sql); }
+  std::string value(const std::string& sql) { return session().execute(sql)[0].get<std::string>(0); }
+
+  ScratchFolder folder_{"load"};
+};
+
+std::string example() { return WEIR_TEST_DIR "/../examples/rates/rates.csv"; }
+
+TEST_F(CliLoad, TheExampleIsLoadedTwiceAndTheSecondTimeWritesNoRow) {
+  const Words words{example(), "--into", "silver_rates", "--mode", "refresh", "--key", "ts,pair"};
+  const json first = document(words);
+  EXPECT_EQ(first.at("created"), true);
+  EXPECT_EQ(first.at("inserted"), 200);
+  EXPECT_EQ(first.at("target"), "silver_rates");
+  const json second = document(words);
+  EXPECT_EQ(second.at("created"), false);
+  EXPECT_EQ(second.at("inserted"), 0);
+  EXPECT_EQ(second.at("updated"), 0);
+  EXPECT_EQ(second.at("deleted"), 0);
+  EXPECT_EQ(second.at("unchanged"), 200);
+  EXPECT_EQ(value("SELECT string_agg(format('%s %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER BY attnum) "
+                  "FROM pg_attribute WHERE attrelid = 'silver_rates'::regclass AND attnum > 0"),
+            "ts timestamp with time zone, pair text, rate numeric, bid numeric, ask numeric, volume integer, venue text");
+  EXPECT_EQ(value("SELECT rate::text FROM silver_rates ORDER BY ts, pair COLLATE \"C\" DESC LIMIT 1"), "31.2010");
+
+  const WeirResult text = run(words);
+  EXPECT_THAT(text.out, AllOf(StartsWith("silver_rates: refresh of "), HasSubstr("200 unchanged"),
+                              HasSubstr("ROW EXCLUSIVE at most"), HasSubstr("records/s")));
+  EXPECT_THAT(run({"history", "silver_rates"}).out, AllOf(HasSubstr("applied"), HasSubstr("+200")));
+}
+
+TEST_F(CliLoad, ADryRunShowsThePlanAndChangesNothing) {
+  write("r.csv", "id,amount\n1,1.5\n2,2.5\n");
+  const WeirResult made = run({"r.csv", "--into", "r", "--key", "id", "--dry-run"});
+  EXPECT_EQ(made.status, 0) << made.err;
+  EXPECT_THAT(made.out, AllOf(HasSubstr("nothing was changed"), HasSubstr("CREATE TABLE"), HasSubstr("ROW EXCLUSIVE"),
+                              HasSubstr("at most 20% of the rows deleted")));
+  EXPECT_EQ(value("SELECT coalesce(to_regclass('r')::text, 'none')"), "none");
+  EXPECT_EQ(value("SELECT count(*)::text FROM weir.load_run"), "0");
+
+  execute("CREATE TABLE r (id int4 PRIMARY KEY)");
+  const json plan = document({"r.csv", "--into", "r", "--key", "id", "--dry-run"});
+  EXPECT_THAT(plan.at("alter_sql").get<std::string>(), HasSubstr("ALTER TABLE"));
+  EXPECT_EQ(plan.at("columns_added").at(0).at("name"), "amount");
+  EXPECT_EQ(plan.at("strongest_lock"), "ROW EXCLUSIVE");
+  EXPECT_FALSE(plan.at("steps").empty());
+}
+
+TEST_F(CliLoad, ADryRunThatFindsARefusalEndsWithFive) {
+  write("r.csv", "id\n1\n");
+  execute("CREATE TABLE r (id int4)");
+  const WeirResult refused = run({"r.csv", "--into", "r", "--mode", "upsert", "--key", "id", "--dry-run"});
+  EXPECT_EQ(refused.status, 5) << refused.out << refused.err;
+  EXPECT_THAT(refused.out, HasSubstr("refused: "));
+}
+
+TEST_F(CliLoad, SourcesOfManyKinds) {
+  const auto rows = [&](const std::string& table) { return value("SELECT count(*)::text FROM " + table); };
+  EXPECT_EQ(document({"-", "--into", "a", "--mode", "append"}, "{\"id\": 1}\n{\"id\": 2}\n").at("inserted"), 2);
+  EXPECT_EQ(rows("a"), "2");
+  write("1.csv", "id;x\n1;a\n");
+  write("2.csv", "id;x\n2;b\n3;c\n");
+  EXPECT_EQ(document({"[12].csv", "--into", "b"}).at("inserted"), 3);
+  EXPECT_EQ(document({"1.csv", "2.csv", "--into", "b"}).at("unchanged"), 3);
+  EXPECT_EQ(document({"--into", "c", "--", "sh", "-c", "cat 2.csv | gzip"}).at("inserted"), 2);
+  EXPECT_EQ(document({url(), "--query", "SELECT g AS id FROM generate_series(1, 5) g", "--into", "d"}).at("inserted"), 5);
+  const std::string password_free = value("SELECT source FROM weir.load_run ORDER BY id DESC LIMIT 1");
+  EXPECT_THAT(password_free, Not(HasSubstr("password")));
+}
+
+TEST_F(CliLoad, ACommandThatFailsLoadsNothing) {
+  execute("CREATE TABLE t AS SELECT 1 AS id");
+  const WeirResult failed = run({"--into", "t", "--", "sh", "-c", "echo id; echo 2; echo oops >&2; exit 3"});
+  EXPECT_EQ(failed.status, 1) << failed.err;
+  EXPECT_THAT(failed.err, HasSubstr("oops"));
+  EXPECT_EQ(value("SELECT string_agg(id::text, ',') FROM t"), "1");
+}
+
+TEST_F(CliLoad, RejectsAreKeptShownAndReplayed) {
+  execute("CREATE TABLE parent (id int4 PRIMARY KEY); INSERT INTO parent VALUES (1)");
+  execute("CREATE TABLE t (id int4 PRIMARY KEY, parent int4 REFERENCES parent, note text)");
+  write("t.csv", "id,parent,note\n1,1,\"a, b\"\n2,2,late\nx,1,bad\n");
+  const Words words{"t.csv", "--into", "t", "--mode", "upsert", "--key", "id", "--schema", "quarantine"};
+  const WeirResult refused = run(words);
+  EXPECT_EQ(refused.status, 5) << refused.out;
+  EXPECT_THAT(refused.err, HasSubstr("--max-rejects"));
+  EXPECT_EQ(value("SELECT count(*)::text FROM t"), "0");
+
+  Words allowed = words;
+  allowed.insert(allowed.end(), {"--max-rejects", "50%"});
+  EXPECT_EQ(run(allowed).status, 5) << "two of three are more than a half";
+  allowed.back() = "2";
+  const json loaded = document(allowed);
+  EXPECT_EQ(loaded.at("rejected"), 2);
+  EXPECT_EQ(loaded.at("inserted"), 1);
+  const std::string number = loaded.at("run");
+
+  const WeirResult lines = run({"rejects", number, "--ndjson"});
+  EXPECT_EQ(std::count(lines.out.begin(), lines.out.end(), '\n'), 2) << lines.out;
+  EXPECT_THAT(run({"rejects", number}).out, AllOf(HasSubstr("x,1,bad"), HasSubstr("parent")));
+  EXPECT_THAT(run({"rejects", number, "--csv"}).out,
+              AllOf(StartsWith("line,file,column,sqlstate,reason,raw\n"), HasSubstr("\"x,1,bad")));
+  EXPECT_THAT(run({"show", number}).out, AllOf(HasSubstr("applied"), HasSubstr("for instance")));
+  EXPECT_EQ(document({"show", number}).at("reasons").size(), 2U);
+
+  execute("INSERT INTO parent VALUES (2)");
+  EXPECT_EQ(run({"replay", number}).status, 5) << "one is bad as ever";
+  const json replayed = document({"replay", number, "--max-rejects", "1"});
+  EXPECT_EQ(replayed.at("inserted"), 1);
+  EXPECT_EQ(replayed.at("rejected"), 1);
+  EXPECT_EQ(value("SELECT note FROM t WHERE id = 2"), "late");
+  const WeirResult again = run({"replay", number, "--max-rejects", "1"});
+  EXPECT_EQ(again.status, 5);
+  EXPECT_THAT(again.err, AllOf(HasSubstr("was replayed already"), HasSubstr("--force")));
+}
+
+TEST_F(CliLoad, AnInterruptedLoadLeavesTheTableAndGoesOn) {
+  execute("CREATE TABLE t (id int4 PRIMARY KEY)");
+  execute("INSERT INTO t VALUES (1)");
+  write("t.csv", "id\n1\n2\n3\n");
+  pg::Session other = session();
+  other.execute("BEGIN");
+  other.execute("LOCK TABLE t IN SHARE MODE");
+  const Words words{"load", "t.csv", "--into", "t", "--key", "id", "--json"};
+  WeirProgram load(words, setup());
+  wait_until([&] { return value("SELECT count(*)::text FROM pg_locks WHERE NOT granted") == "1"; }, "apply waits");
+  load.signal(SIGINT);
+  EXPECT_EQ(load.wait_end(), 130);
+  EXPECT_THAT(load.out(), HasSubstr("Run the same command again"));
+  other.execute("ROLLBACK");
+  EXPECT_EQ(value("SELECT count(*)::text FROM t"), "1");
+
+  const json resumed = document({"t.csv", "--into", "t", "--key", "id"});
+  EXPECT_EQ(resumed.at("resumed_from"), 3);
+  EXPECT_EQ(resumed.at("inserted"), 2);
+  EXPECT_EQ(value("SELECT count(*)::text FROM weir.load_run"), "1") << "it is the same run";
+}
+
+TEST_F(CliLoad, AnInterruptedPipeIsReadFromItsBeginningNextTime) {
+  const Words words{"load", "--into", "t", "--sample", "1", "--json", "--", "sh", "-c", "echo id; echo 1; exec sleep 600"};
+  WeirProgram load(words, setup());
+  wait_until([&] { return value("SELECT count(*)::text FROM weir.load_run") == "1"; }, "the load has begun");
+  load.signal(SIGTERM);
+  EXPECT_EQ(load.wait_end(), 130);
+  EXPECT_THAT(load.out(), HasSubstr("read from its beginning"));
+}
+
+TEST_F(CliLoad, ProgressIsALineOnATerminalAndRecordsInALog) {
+  WeirSetup on_terminal = setup();
+  on_terminal.terminal = true;
+  const Words words{"load", example(), "--into", "r", "--mode", "append"};
+  const WeirResult seen = run_weir(words, on_terminal);
+  EXPECT_EQ(seen.status, 0);
+  EXPECT_THAT(seen.out, AllOf(HasSubstr("\rweir: "), HasSubstr("apply")));
+
+  Words logged = words;
+  logged.insert(logged.end(), {"--log", "json"});
+  const WeirResult log = run_weir(logged, setup());
+  EXPECT_THAT(log.err, AllOf(HasSubstr("\"phase\":\"stage\""), HasSubstr("\"rows\":200")));
+  logged.emplace_back("-q");
+  EXPECT_EQ(run_weir(logged, setup()).err, "");
+}
+
+TEST_F(CliLoad, MistakesAreTold) {
+  write("r.csv", "id\n1\n");
+  struct Mistake {
+    Words words;
+    int status;
+    std::string message;
+  };
+  for (const Mistake& mistake : std::vector<Mistake>{
+           {{"r.csv"}, 2, "--into is missing"},
+           {{"r.csv", "--into", "t", "--mode", "refesh"}, 2, "Did you mean 'refresh'?"},
+           {{"none.csv", "--into", "t"}, 2, "none.csv"},
+           {{"r.csv", "--into", "t", "--key", "nope"}, 3, "the key column nope is not in the source"},
+           {{"show", "4711"}, 1, "there is no load 4711"},
+           {{"show", "x"}, 2, "'x' is not the number of a load"},
+           {{"rejects"}, 2, "which load?"},
+           {{"rejects", "1", "--csv", "--ndjson"}, 2, "contradict each other"},
+           {{"replay", "4711"}, 1, "there is no load 4711"},
+       }) {
+    SCOPED_TRACE(::testing::PrintToString(mistake.words));
+    const WeirResult result = run(mistake.words);
+    EXPECT_EQ(result.status, mistake.status) << result.err;
+    EXPECT_THAT(result.err, HasSubstr(mistake.message));
+    EXPECT_EQ(result.out, "");
+  }
+}
+
+}  // namespace
+}  // namespace weir::test
