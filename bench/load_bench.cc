@@ -6,6 +6,7 @@
 
 #include "load/read/csv_reader.h"
 #include "load_encode_bench.h"
+#include "load_tables_bench.h"
 #include "suites.h"
 
 namespace weir::bench {
@@ -95,6 +96,9 @@ std::vector<Measurement> bench_load(Scene& scene) {
   if (scene.wants("csv")) results.push_back(csv());
   if (scene.wants("encode")) add(bench_load_encode());
   if (scene.wants("ndjson")) add(bench_load_ndjson());
+  if (scene.wants("append")) results.push_back(bench_load_append(scene));
+  if (scene.wants("refresh")) add(bench_load_refresh(scene));
+  if (scene.wants("readers")) results.push_back(bench_load_readers(scene));
   return results;
 }
 

@@ -25,7 +25,7 @@ inline constexpr std::array kSuites{
     Suite{"pg", "round trip, pipelined inserts, COPY, beside pgbench and psql", &bench_pg},
     Suite{"queue", "jobs: leased, transactional, under a held snapshot; enqueue; latency; idle load",
           &bench_queue},
-    Suite{"load", "parsing CSV", &bench_load},
+    Suite{"load", "parsing CSV; append beside psql; refresh and its readers", &bench_load},
 };
 
 }  // namespace weir::bench

@@ -5,12 +5,14 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/database.h"
 #include "cli/migrating.h"
 #include "cli/readers_picture.h"
 #include "cli/starting.h"
 #include "cli/term/screen.h"
+#include "cli/term/terminal.h"
 #include "schema/schema_check.h"
 
 namespace weir::cli {
