@@ -1,9 +1,12 @@
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include <fmt/format.h>
 
 #include "load/read/csv_reader.h"
+#include "load_encode_bench.h"
+#include "load_tables_bench.h"
 #include "suites.h"
 
 namespace weir::bench {
@@ -39,8 +42,8 @@ class Repeated final : public load::ByteSource {
   std::uint64_t done_ = 0;
 };
 
-/// Eight columns as a table of exchange rates has them; one of ten names is in quotes, one of a hundred has some
-/// inside.
+/// Eight columns as a table of exchange rates has them; one of ten names is in quotes, one of a hundred has
+/// some inside.
 std::string make_rows() {
   std::string rows;
   for (std::size_t i = 0; i < kRowsOfBlock; ++i) {
@@ -48,8 +51,8 @@ std::string make_rows() {
                              : i % 10 == 0 ? fmt::format("\"desk {}, north\"", i)
                                            : fmt::format("desk {}", i % 1000);
     rows += fmt::format("{},2026-{:02}-{:02} {:02}:{:02}:00+00,EUR/{:c}SD,{}.{:05},{},{},{},{}\n", i * 7919,
-                        i % 12 + 1, i % 28 + 1, i % 24, i % 60, static_cast<char>('A' + i % 26), i % 3, i % 100000,
-                        i % 5 == 0 ? "" : "1.25", name, i % 2 == 0 ? "true" : "false", i % 977);
+                        i % 12 + 1, i % 28 + 1, i % 24, i % 60, static_cast<char>('A' + i % 26), i % 3,
+                        i % 100000, i % 5 == 0 ? "" : "1.25", name, i % 2 == 0 ? "true" : "false", i % 977);
   }
   return rows;
 }
@@ -87,7 +90,15 @@ Measurement csv() {
 
 std::vector<Measurement> bench_load(Scene& scene) {
   std::vector<Measurement> results;
+  const auto add = [&results](std::vector<Measurement> more) {
+    results.insert(results.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  };
   if (scene.wants("csv")) results.push_back(csv());
+  if (scene.wants("encode")) add(bench_load_encode());
+  if (scene.wants("ndjson")) add(bench_load_ndjson());
+  if (scene.wants("append")) results.push_back(bench_load_append(scene));
+  if (scene.wants("refresh")) add(bench_load_refresh(scene));
+  if (scene.wants("readers")) results.push_back(bench_load_readers(scene));
   return results;
 }
 

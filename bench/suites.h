@@ -12,6 +12,8 @@ namespace weir::bench {
 std::vector<Measurement> bench_pg(Scene& scene);
 std::vector<Measurement> bench_queue(Scene& scene);
 std::vector<Measurement> bench_load(Scene& scene);
+/// Part ndjson of suite load.
+std::vector<Measurement> bench_load_ndjson();
 
 struct Suite {
   std::string_view name;
@@ -23,7 +25,7 @@ inline constexpr std::array kSuites{
     Suite{"pg", "round trip, pipelined inserts, COPY, beside pgbench and psql", &bench_pg},
     Suite{"queue", "jobs: leased, transactional, under a held snapshot; enqueue; latency; idle load",
           &bench_queue},
-    Suite{"load", "parsing CSV", &bench_load},
+    Suite{"load", "parsing CSV; append beside psql; refresh and its readers", &bench_load},
 };
 
 }  // namespace weir::bench

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <limits>
 #include <numeric>
 #include <vector>
@@ -126,7 +127,7 @@ std::string human_duration(Duration span) {
   if (seconds < 0.9995e-3) return fmt::format("{:.0f} µs", seconds * 1e6);
   if (seconds < 0.9995) return fmt::format("{:.3g} ms", std::max(seconds * 1e3, 1.0));
   if (seconds < 59.95) return fmt::format("{:.1f} s", seconds);
-  const auto whole = std::chrono::round<std::chrono::seconds>(span).count();
+  const std::int64_t whole = std::llround(seconds);  // chrono::round overflows near the longest of all
   if (whole < 3600) return fmt::format("{} m {} s", whole / 60, whole % 60);
   if (whole < 86400) return fmt::format("{} h {} m", whole / 3600, whole % 3600 / 60);
   return fmt::format("{} d {} h", whole / 86400, whole % 86400 / 3600);

@@ -40,6 +40,7 @@ Command load_rejects_command();
 Command load_replay_command();
 Command top_command();
 Command demo_workers_command();
+Command demo_readers_command();
 Command doctor_command();
 Command version_command();
 Command help_words_command();

@@ -55,6 +55,7 @@ Commands
   weir consume       work through the rows of an existing table, with many workers and no row twice
   weir top           watch queues and workers in the terminal
   weir demo workers  many workers on one table of events: without locks, with SKIP LOCKED, with Weir
+  weir demo readers  dashboards read a table while it is replaced: by TRUNCATE, by DELETE, by Weir
   weir doctor        check the database and the way to it, and say what to do
   weir version       show the version of this program
   weir help          show all commands, or the options and examples of one
@@ -100,12 +101,11 @@ TEST(CliWords, PsqlHasNoJson) {
 
 TEST(CliWords, EveryCommandHasHelpWithExamples) {
   for (const std::string path :
-       {"load",      "load history", "load show", "load rejects", "load replay", "up",
-        "db start",  "db stop",      "db status", "db url",       "db psql",     "db migrate",
-        "worker",    "job enqueue",  "job list",  "job show",     "job cancel",  "job retry",
-        "job dead",  "job replay",   "job stats", "queue list",   "queue pause", "queue resume",
-        "queue set", "consume",      "top",       "demo workers", "doctor",      "version",
-        "help"}) {
+       {"load",       "load history", "load show",  "load rejects", "load replay",
+        "up",         "db start",     "db stop",    "db status",   "db url",       "db psql",   "db migrate",
+        "worker",     "job enqueue",  "job list",   "job show",    "job cancel",   "job retry", "job dead",
+        "job replay", "job stats",    "queue list", "queue pause", "queue resume", "queue set", "consume",
+        "top",        "demo workers", "demo readers", "doctor",     "version",     "help"}) {
     const WeirResult result = run_weir({"help", path});
     EXPECT_EQ(result.status, 0) << path;
     EXPECT_THAT(result.out, StartsWith("weir " + path + ": "));

@@ -1,4 +1,5 @@
-// CSV of any content, in any dialect, in pieces of any size: what the splitter finds is what a plain reading finds.
+// CSV of any content, in any dialect, in pieces of any size: what the splitter finds is what a plain reading
+// finds.
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
@@ -23,7 +24,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     state = state * 1664525U + 1013904223U;
     return 1 + (state >> 8U) % most;
   };
-  if (weir::test::split_in_pieces(text, dialect, next_size) != weir::test::naive_csv(text, dialect)) std::abort();
+  if (weir::test::split_in_pieces(text, dialect, next_size) != weir::test::naive_csv(text, dialect))
+    std::abort();
   if (weir::load::sniff_csv(text, (how & 1U) != 0).max_record != weir::load::kMaxCsvRecord) std::abort();
   return 0;
 }

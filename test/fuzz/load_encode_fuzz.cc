@@ -52,8 +52,7 @@ void try_inference(const Cell& cell) {
   const auto types = inference.types();
   std::string out;
   const auto misfit = RowEncoder(types).add({&cell, 1}, {}, out);
-  require(!misfit || (types[0].base == Base::text && find_text_fault(cell.text)), "inferred and refused",
-          cell.text);
+  require(!misfit || find_text_fault(cell.text), "inferred and refused", cell.text);
 }
 
 }  // namespace

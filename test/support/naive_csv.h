@@ -57,7 +57,8 @@ inline NaiveFile naive_csv(std::string_view text, const load::CsvDialect& dialec
       if (!done()) pass_line_end();
       continue;
     }
-    if (const std::size_t rest = skip_blanks(at); rest == text.size() || text[rest] == '\n' || text[rest] == '\r') {
+    if (const std::size_t rest = skip_blanks(at);
+        rest == text.size() || text[rest] == '\n' || text[rest] == '\r') {
       at = rest;
       if (!done()) pass_line_end();
       continue;
@@ -72,8 +73,10 @@ inline NaiveFile naive_csv(std::string_view text, const load::CsvDialect& dialec
           const std::string_view pair = text.substr(at, 2);
           const bool escaped = dialect.backslash && pair.size() == 2 && pair[0] == '\\' &&
                                (pair[1] == dialect.quote || pair[1] == '\\');
-          if (escaped || pair == std::string(2, dialect.quote)) ++at;
-          else if (text[at] == dialect.quote) break;
+          if (escaped || pair == std::string(2, dialect.quote))
+            ++at;
+          else if (text[at] == dialect.quote)
+            break;
           if (text[at] == '\n' || (text[at] == '\r' && text.substr(at, 2) != "\r\n")) ++line;
         }
         if (done()) {

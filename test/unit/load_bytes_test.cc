@@ -3,9 +3,8 @@
 #include <fstream>
 #include <thread>
 
-#include <sys/stat.h>
-
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
@@ -105,7 +104,8 @@ TEST_F(LoadBytes, FilesAreFoundByNameOrByPatternAndSorted) {
   }
   EXPECT_EQ(names, "B.csv a.csv b.csv ");
   EXPECT_EQ(bytes, "312");
-  EXPECT_EQ(file_inputs((folder_ / "c[1].csv").string()).size(), 1U) << "a file of that very name comes first";
+  EXPECT_EQ(file_inputs((folder_ / "c[1].csv").string()).size(), 1U)
+      << "a file of that very name comes first";
   EXPECT_THROW(file_inputs((folder_ / "x*.csv").string()), Error);
   EXPECT_THROW(file_inputs((folder_ / "x.csv").string()), Error);
   EXPECT_THROW(file_inputs(folder_.string())[0].open({}), Error) << "a folder";
@@ -129,10 +129,12 @@ TEST_F(LoadBytes, CompressedFilesAreKnownByTheirFirstBytes) {
 TEST_F(LoadBytes, ACompressedFileThatBreaksOffOrIsDamagedIsAnError) {
   const std::string text = long_text();
   for (const std::string& stored : {gzip(text), zstd(text), gzip("x") + gzip(text), zstd("x") + zstd(text)}) {
-    for (const std::size_t left : {stored.size() - 1, stored.size() - 5, stored.size() / 2, std::size_t{12}}) {
+    for (const std::size_t left :
+         {stored.size() - 1, stored.size() - 5, stored.size() / 2, std::size_t{12}}) {
       const Input input = memory_input("it.gz", stored.substr(0, left));
       if (left == 12 && stored.size() < 20) continue;
-      EXPECT_NE(said_by([&] { return read_all(input).substr(0, 10); }).find("breaks off"), std::string::npos) << left;
+      EXPECT_NE(said_by([&] { return read_all(input).substr(0, 10); }).find("breaks off"), std::string::npos)
+          << left;
     }
     std::string damaged = stored;
     damaged[stored.size() / 2] = static_cast<char>(~damaged[stored.size() / 2]);
@@ -157,21 +159,26 @@ TEST_F(LoadBytes, ACommandsOutputEndsCleanlyOnlyIfTheCommandDoes) {
   EXPECT_EQ(read_all(command_input(shell("printf one; printf two >&2; printf three"))), "onethree");
   EXPECT_EQ(read_all(command_input(shell(""))), "");
   std::string before;
-  const auto source = command_input(shell("printf 'some data here'; echo 'no such table' >&2; exit 3")).open({});
+  const auto source =
+      command_input(shell("printf 'some data here'; echo 'no such table' >&2; exit 3")).open({});
   EXPECT_EQ(said_by([&] { return before = read_all(*source); }),
-            "the command '/bin/sh -c printf 'some data here'; echo 'no such table' >&2; exit 3' failed with exit status "
+            "the command '/bin/sh -c printf 'some data here'; echo 'no such table' >&2; exit 3' failed with "
+            "exit status "
             "3 after 14 bytes");
-  EXPECT_NE(said_by([] { return read_all(command_input(shell("kill -9 $$"))); }).find("signal 9"), std::string::npos);
+  EXPECT_NE(said_by([] { return read_all(command_input(shell("kill -9 $$"))); }).find("signal 9"),
+            std::string::npos);
   EXPECT_THROW(command_input(shell("exit 1")).open({}), Error) << "also where it has written nothing";
 }
 
 TEST_F(LoadBytes, ACommandMayComplainAtLengthAndLeaveOthersBehind) {
-  EXPECT_EQ(read_all(command_input(shell("head -c 300000 /dev/zero >&2; printf done; sleep 1000 &"))), "done");
+  EXPECT_EQ(read_all(command_input(shell("head -c 300000 /dev/zero >&2; printf done; sleep 1000 &"))),
+            "done");
 }
 
 TEST_F(LoadBytes, AStopEndsTheWaitForACommandAndForAPipe) {
   std::stop_source stop;
-  const auto command = command_input(shell("echo a line that is long; exec sleep 1000")).open(stop.get_token());
+  const auto command =
+      command_input(shell("echo a line that is long; exec sleep 1000")).open(stop.get_token());
   std::array<char, 100> room{};
   EXPECT_GT(command->read(room), 0U);
   std::array<int, 2> ends{};
@@ -205,7 +212,8 @@ TEST_F(LoadBytes, TextOfOtherEncodingsBecomesUtf8) {
   EXPECT_EQ(convert("\x80\xE9", "windows-1252"), "€é");
   EXPECT_EQ(convert("\xE9", "latin1"), "é");
   EXPECT_EQ(convert("\xFF", "utf8"), "\xFF") << "as it is";
-  EXPECT_EQ(convert("a\0\x3D\xD8\x62\0c"s, "utf-16le"), "a\xFF"s + "b\xFF") << "half of a pair, and half of a unit";
+  EXPECT_EQ(convert("a\0\x3D\xD8\x62\0c"s, "utf-16le"), "a\xFF"s + "b\xFF")
+      << "half of a pair, and half of a unit";
   EXPECT_EQ(said_by([&] { return convert("", "klingon"); }),
             "it: no conversion from the encoding 'klingon' is known here");
   std::string euros(300000, '\x80');

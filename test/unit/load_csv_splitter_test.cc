@@ -46,7 +46,8 @@ std::string any_text(const CsvDialect& dialect) {
                             std::string(4, dialect.quote == 0 ? '"' : dialect.quote) + '\0' + '\xFF';
   const auto piece = rc::gen::weightedOneOf<std::string>(
       {{12, rc::gen::map(rc::gen::elementOf(marks), [](char c) { return std::string(1, c); })},
-       {1, rc::gen::map(rc::gen::inRange<std::size_t>(1, 200), [](std::size_t n) { return std::string(n, 'x'); })},
+       {1, rc::gen::map(rc::gen::inRange<std::size_t>(1, 200),
+                        [](std::size_t n) { return std::string(n, 'x'); })},
        {2, rc::gen::just(std::string("\r\n"))}});
   std::string text;
   for (const std::string& each : *rc::gen::container<std::vector<std::string>>(piece)) text += each;

@@ -35,7 +35,9 @@ std::string read(std::vector<Input> inputs, const CsvChoice& choice = {}) {
     return error.what();
   }
 }
-std::string read(const std::string& text, const CsvChoice& choice = {}) { return read({lines(text)}, choice); }
+std::string read(const std::string& text, const CsvChoice& choice = {}) {
+  return read({lines(text)}, choice);
+}
 
 TEST(CsvReader, HeaderAndCells) {
   EXPECT_EQ(read("id,name\n1,\"\"\n2,\n"), "<id><name>\n2 [1][]\n3 [2]-");
@@ -46,20 +48,23 @@ TEST(CsvReader, HeaderAndCells) {
   EXPECT_EQ(read("1,2\n3,4\n", {.header = false}), "<column_1><column_2>\n1 [1][2]\n2 [3][4]");
   EXPECT_EQ(read("a,,a,a_2, b ,\n1,2,3,4,5,6\n"),
             "<a><column_2><a_3><a_2><b><column_6>\n2 [1][2][3][4][5][6]");
-  EXPECT_EQ(read("a\n\\N\n\"\\N\"\nx\n", {.nulls = std::vector<std::string>{"\\N", "x"}}), "<a>\n2 -\n3 [\\N]\n4 -");
+  EXPECT_EQ(read("a\n\\N\n\"\\N\"\nx\n", {.nulls = std::vector<std::string>{"\\N", "x"}}),
+            "<a>\n2 -\n3 [\\N]\n4 -");
   EXPECT_EQ(read("a,b\n,\n", {.nulls = std::vector<std::string>{"NULL"}}), "<a><b>\n2 [][]");
 }
 
 TEST(CsvReader, BrokenRecordsSayWhyAndTheNextOneFollows) {
   EXPECT_EQ(read("a,b\n1\n1,2,3\n\"x\ny\"z,2\n3,4\n"),
             "<a><b>\n2 ! 1 field where there are 2 columns\n3 ! 3 fields where there are 2 columns\n"
-            "4 ! the quote that opens in line 4, column 1 is closed in line 5, and other text follows; a quote inside "
+            "4 ! the quote that opens in line 4, column 1 is closed in line 5, and other text follows; a "
+            "quote inside "
             "of quotes is written twice\n6 [3][4]");
   EXPECT_EQ(read("a,b\n1,2\n3,  \"\n5,\"6\n7,8\n"),
             "a.csv: the quote that opens in line 4, column 3 is never closed; the file ends in line 6");
   EXPECT_EQ(read("a,\"b\n1,2\n", {.delimiter = ','}),
             "a.csv: the quote that opens in line 1, column 3 is never closed; the file ends in line 3");
-  EXPECT_EQ(read("a,b\n1,\xFF\n2,x\0y\n"s, {.encoding = "utf-8"}), "<a><b>\n2 [1][\xFF]\n3 [2][x\0y]"s) << "left to whoever writes them";
+  EXPECT_EQ(read("a,b\n1,\xFF\n2,x\0y\n"s, {.encoding = "utf-8"}), "<a><b>\n2 [1][\xFF]\n3 [2][x\0y]"s)
+      << "left to whoever writes them";
   EXPECT_EQ(read("a,\xFFz\n1,2\n", {.encoding = "utf-8"}),
             "a.csv, line 1: the name of column 2 is no text in UTF-8: \\xffz");
 }
@@ -107,7 +112,8 @@ class Flood final : public ByteSource {
   std::string tail_;
 };
 
-std::string read_flood(std::string head, char body, std::uint64_t count, std::string tail, const CsvChoice& choice) {
+std::string read_flood(std::string head, char body, std::uint64_t count, std::string tail,
+                       const CsvChoice& choice) {
   Input input{.name = "flood", .open = [=](const std::stop_token&) {
                 return std::make_unique<Flood>(head, body, count, tail);
               }};
@@ -116,7 +122,8 @@ std::string read_flood(std::string head, char body, std::uint64_t count, std::st
 
 TEST(CsvReader, ALineOfManyMegabytesIsRejectedAndReadingGoesOn) {
   const CsvChoice choice{.delimiter = ',', .header = true};
-  const std::string rejected = "<a><b>\n2 [1][2]\n3 ! it is longer than 16.0 MiB, the most that a record may have\n";
+  const std::string rejected =
+      "<a><b>\n2 [1][2]\n3 ! it is longer than 16.0 MiB, the most that a record may have\n";
   EXPECT_EQ(read_flood("a,b\n1,2\n3,", 'x', 100 << 20U, "\n5,6\n", choice), rejected + "4 [5][6]");
   EXPECT_EQ(read_flood("a,b\n1,2\n3,\"", '\n', 20 << 20U, "\"\n5,6\n", choice), rejected + "20971524 [5][6]");
   EXPECT_EQ(read_flood("a,b\n1,2\n", ',', 20 << 20U, "\n5,6\n", choice), rejected + "4 [5][6]");
@@ -175,9 +182,21 @@ TEST(CsvSniff, TellsHowAFileIsWritten) {
       {"a;b\n\"1,2,3\";\"x\ny,,\"\n", ';', true},
       {"'a','b'\n'x, y','it is'\n", ',', true, '\''},
       {"a,b\n'tis,it's\n", ',', true},
-      {R"("a","b")" "\n" R"("x \"y\", z","2")" "\n", ',', true, '"', true},
-      {R"("a","b")" "\n" R"("C:\dir\","2")" "\n", ',', true},
-      {R"("a","b")" "\n" R"("C:\dir\""s","2")" "\n", ',', true},
+      {R"("a","b")"
+       "\n"
+       R"("x \"y\", z","2")"
+       "\n",
+       ',', true, '"', true},
+      {R"("a","b")"
+       "\n"
+       R"("C:\dir\","2")"
+       "\n",
+       ',', true},
+      {R"("a","b")"
+       "\n"
+       R"("C:\dir\""s","2")"
+       "\n",
+       ',', true},
       {",a,b\n0,1,2\n", ',', true},
   };
   for (const Sniffed& each : table) {
@@ -192,7 +211,8 @@ TEST(CsvSniff, TellsHowAFileIsWritten) {
 }
 
 TEST(CsvSniff, WhatIsSaidIsNotAskedAgain) {
-  const CsvChoice choice{.delimiter = ':', .quote = '\0', .backslash = false, .header = false, .encoding = "latin1"};
+  const CsvChoice choice{
+      .delimiter = ':', .quote = '\0', .backslash = false, .header = false, .encoding = "latin1"};
   const CsvDialect dialect = sniff_csv("a,b\n\"1\",2\n", true, choice);
   EXPECT_EQ(dialect.delimiter, ':');
   EXPECT_EQ(dialect.quote, '\0');

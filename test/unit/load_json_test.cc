@@ -1,10 +1,9 @@
-#include <gtest/gtest.h>
-
 #include <cstring>
 #include <fstream>
 #include <functional>
 #include <random>
 
+#include <gtest/gtest.h>
 #include <fmt/format.h>
 
 #include "base/error.h"
@@ -115,7 +114,8 @@ TEST(LoadJson, FlatteningGoesToItsDepth) {
 }
 
 TEST(LoadJson, AColumnThatIsKeptAsJsonHasItsQuotes) {
-  JsonReader reader(bytes_of("{\"a\":\"x\",\"b\":\"x\"}\n{\"a\":\"q\\\"\",\"b\":1}\n{\"a\":null}\n{\"a\":1}\n"));
+  JsonReader reader(
+      bytes_of("{\"a\":\"x\",\"b\":\"x\"}\n{\"a\":\"q\\\"\",\"b\":1}\n{\"a\":null}\n{\"a\":1}\n"));
   ASSERT_TRUE(reader.next());
   reader.keep_json(0);
   EXPECT_EQ(read_all(reader), (Lines{"a=<\"q\\\"\"> b=1", "a=null", "a=<1>"}));
@@ -183,7 +183,8 @@ TEST(LoadJson, WhatIsBrokenSaysWhereAndTheNextLineIsRead) {
 }
 
 TEST(LoadJson, ABrokenRecordMakesNoColumns) {
-  JsonReader reader(bytes_of("{\"a\":1}\n{\"new\":1,\"b\":{\"c\":2},\"worse\":tru}\n{\"a\":2}\n"), {.flatten = 1});
+  JsonReader reader(bytes_of("{\"a\":1}\n{\"new\":1,\"b\":{\"c\":2},\"worse\":tru}\n{\"a\":2}\n"),
+                    {.flatten = 1});
   read_all(reader);
   EXPECT_EQ(reader.columns(), (Lines{"a"}));
 }
@@ -198,8 +199,9 @@ TEST(LoadJson, ABrokenRecordShowsWhatItWas) {
 
 TEST(LoadJson, AnArrayHasItsElements) {
   EXPECT_EQ(read(R"([{"a":1},{"a":2}])"), (Lines{"a=1", "a=2"}));
-  EXPECT_EQ(read("\xEF\xBB\xBF \n [\n  {\n    \"a\": 1,\n    \"b\": [1, 2]\n  },\n  {\"a\": \"],[\\\"\"}\n]\n"),
-            (Lines{"a=1 b=<[1, 2]>", "a='],[\"'"}));
+  EXPECT_EQ(
+      read("\xEF\xBB\xBF \n [\n  {\n    \"a\": 1,\n    \"b\": [1, 2]\n  },\n  {\"a\": \"],[\\\"\"}\n]\n"),
+      (Lines{"a=1 b=<[1, 2]>", "a='],[\"'"}));
   EXPECT_EQ(read("[]"), Lines{});
   EXPECT_EQ(read(" [ \n ] \n"), Lines{});
   JsonReader reader(bytes_of("[\n {\"a\":1},\n\n {\"a\":2}\n]"));
@@ -220,7 +222,8 @@ TEST(LoadJson, ABrokenElementLeavesTheOthers) {
     EXPECT_EQ(read(broken.line), (Lines{"a=0", broken.expected, "a=9"})) << broken.line;
   }
   EXPECT_EQ(read(R"([{"a":0},])"), (Lines{"a=0", "1:10 there is no value"}));
-  EXPECT_EQ(read("[{\"a\":0}]\n{\"a\":1}\n{\"a\":2}"), (Lines{"a=0", "2:1 it stands after the end of the array"}));
+  EXPECT_EQ(read("[{\"a\":0}]\n{\"a\":1}\n{\"a\":2}"),
+            (Lines{"a=0", "2:1 it stands after the end of the array"}));
 }
 
 TEST(LoadJson, AnArrayThatBreaksOffIsAnError) {
@@ -266,8 +269,8 @@ class HugeRecord : public ByteSource {
 TEST(LoadJson, ARecordBeyondTheLimitIsPassedOverInBoundedMemory) {
   constexpr std::uint64_t kHuge = 500ULL * 1000 * 1000;
   for (const bool array : {false, true}) {
-    auto source = std::make_unique<HugeRecord>(array ? "[{\"a\":0},\n {\"a\":\"" : "{\"a\":0}\n {\"a\":\"", kHuge,
-                                               array ? "\"},{\"a\":9}]" : "\"}\n{\"a\":9}\n");
+    auto source = std::make_unique<HugeRecord>(array ? "[{\"a\":0},\n {\"a\":\"" : "{\"a\":0}\n {\"a\":\"",
+                                               kHuge, array ? "\"},{\"a\":9}]" : "\"}\n{\"a\":9}\n");
     const HugeRecord& seen = *source;
     JsonReader reader(std::move(source), {.max_record_bytes = 1000000});
     EXPECT_EQ(show(reader, *reader.next()), "a=0");
@@ -313,7 +316,8 @@ TEST(LoadJson, TenThousandColumnsInAnyOrder) {
   std::string text;
   for (int record = 0; record < 3; ++record) {
     text += '{';
-    for (const int i : order) text += fmt::format("{}\"column{}\":{}", text.back() == '{' ? "" : ",", i, i + record);
+    for (const int i : order)
+      text += fmt::format("{}\"column{}\":{}", text.back() == '{' ? "" : ",", i, i + record);
     text += "}\n";
     std::shuffle(order.begin(), order.end(), random);
   }

@@ -1,7 +1,6 @@
-#include <gtest/gtest.h>
-
 #include <map>
 
+#include <gtest/gtest.h>
 #include <fmt/format.h>
 
 #include "base/error.h"
@@ -29,7 +28,8 @@ std::string show(const SingerSchema& schema) {
   std::string out;
   for (std::size_t i = 0; i < schema.columns.size(); ++i) {
     const bool key = std::find(schema.keys.begin(), schema.keys.end(), i) != schema.keys.end();
-    out += fmt::format("{}{} {}{}", i == 0 ? "" : ", ", schema.columns[i].name, schema.columns[i].type.sql, key ? " key" : "");
+    out += fmt::format("{}{} {}{}", i == 0 ? "" : ", ", schema.columns[i].name, schema.columns[i].type.sql,
+                       key ? " key" : "");
   }
   return out;
 }
@@ -40,12 +40,14 @@ std::string show(const SingerEvent& event) {
       return fmt::format("schema {}: {}{}", event.stream, show(*event.schema), event.held ? " (held)" : "");
     case SingerEvent::Kind::state: return fmt::format("state at {}", event.line);
     case SingerEvent::Kind::apply:
-      return fmt::format("{} {} to {}{}", event.apply.replace ? "replace" : "apply", event.stream, event.apply.position,
+      return fmt::format("{} {} to {}{}", event.apply.replace ? "replace" : "apply", event.stream,
+                         event.apply.position,
                          event.apply.version ? fmt::format(" version {}", *event.apply.version) : "");
     case SingerEvent::Kind::record: break;
   }
   std::string out = fmt::format("{} {}:", event.stream, event.position);
-  if (!event.record.malformed.empty()) return fmt::format("{} line {} {}", out, event.line, event.record.malformed);
+  if (!event.record.malformed.empty())
+    return fmt::format("{} line {} {}", out, event.line, event.record.malformed);
   for (const Cell& cell : event.record.cells) out += ' ' + show(cell);
   return out + (event.deleted ? " (deleted)" : "");
 }
@@ -82,12 +84,16 @@ std::string version(int number) { return fmt::format(R"(,"version":{})", number)
 const std::string kItemsEvent = "schema items: id bigint key, name text";
 
 TEST(LoadSinger, RecordsComeInTheOrderOfTheirSchema) {
-  EXPECT_EQ(read(kItems + R"({"type":"RECORD","stream":"items","record":{"name":"b","id":2}})"
-                          "\n"
-                          R"({"record":{"id":100000000000000000},"stream":"items","type":"record","time_extracted":"2026-01-01T00:00:00Z"})"
-                          "\n"
-                          R"({"type":"Record","stream":"items","record":{"id":3,"name":null,"more":1}})"),
-            (Lines{kItemsEvent, "items 1: 2 'b'", "items 2: 100000000000000000 -", "items 3: 3 null", "apply items to 3"}));
+  EXPECT_EQ(
+      read(
+          kItems +
+          R"({"type":"RECORD","stream":"items","record":{"name":"b","id":2}})"
+          "\n"
+          R"({"record":{"id":100000000000000000},"stream":"items","type":"record","time_extracted":"2026-01-01T00:00:00Z"})"
+          "\n"
+          R"({"type":"Record","stream":"items","record":{"id":3,"name":null,"more":1}})"),
+      (Lines{kItemsEvent, "items 1: 2 'b'", "items 2: 100000000000000000 -", "items 3: 3 null",
+             "apply items to 3"}));
   EXPECT_EQ(read(""), Lines{});
   EXPECT_EQ(read("\n\n" + kItems), (Lines{kItemsEvent}));
 }
@@ -142,8 +148,9 @@ TEST(LoadSinger, TypesOfColumns) {
   };
   for (const Typed& typed : table) {
     const auto schema = parse_singer_schema(
-        fmt::format(R"({{"definitions":{{"when":{{"type":"string","format":"date-time"}}}},"properties":{{"c":{}}}}})",
-                    typed.property),
+        fmt::format(
+            R"({{"definitions":{{"when":{{"type":"string","format":"date-time"}}}},"properties":{{"c":{}}}}})",
+            typed.property),
         "", {});
     ASSERT_TRUE(schema) << typed.property << schema.error();
     EXPECT_EQ(show(*schema), std::string("c ") + typed.sql) << typed.property;
@@ -157,22 +164,28 @@ TEST(LoadSinger, ASchemaThatIsNoneSaysWhy) {
   };
   EXPECT_EQ(reason("{}"), "it has no properties");
   EXPECT_EQ(reason(R"({"properties":[]})"), "it has no properties");
-  EXPECT_EQ(reason(R"({"properties":{"a":{}}})", R"(["b"])"), "its key property 'b' is none of its properties");
-  EXPECT_EQ(reason(R"({"properties":{"a":{}}})", R"([["a"]])"), "its key property '[\"a\"]' is none of its properties");
+  EXPECT_EQ(reason(R"({"properties":{"a":{}}})", R"(["b"])"),
+            "its key property 'b' is none of its properties");
+  EXPECT_EQ(reason(R"({"properties":{"a":{}}})", R"([["a"]])"),
+            "its key property '[\"a\"]' is none of its properties");
   EXPECT_EQ(reason(R"({"properties":{"a":{}}})", R"({"a":1})"), "its key_properties are no array");
-  EXPECT_EQ(reason(R"({"properties":{"a":{"$ref":"#/nowhere"}}})"), "there is nothing at the reference '#/nowhere'");
-  EXPECT_EQ(reason(R"({"properties":{"a":{"$ref":"http://x/y"}}})"), "the reference 'http://x/y' leads out of the schema");
+  EXPECT_EQ(reason(R"({"properties":{"a":{"$ref":"#/nowhere"}}})"),
+            "there is nothing at the reference '#/nowhere'");
+  EXPECT_EQ(reason(R"({"properties":{"a":{"$ref":"http://x/y"}}})"),
+            "the reference 'http://x/y' leads out of the schema");
   EXPECT_EQ(reason(R"({"properties":{"a":{"$ref":"#/properties/a"}}})"),
             "the reference '#/properties/a' leads round in a circle");
-  EXPECT_EQ(reason(R"({"properties":{"a__b":{},"a":{"type":"object","properties":{"b":{"type":"string"}}}}})", "", {.flatten = 1}),
+  EXPECT_EQ(reason(R"({"properties":{"a__b":{},"a":{"type":"object","properties":{"b":{"type":"string"}}}}})",
+                   "", {.flatten = 1}),
             "two of its properties become the column 'a__b'");
 }
 
 TEST(LoadSinger, NamesStayAsTheyAre) {
   EXPECT_EQ(
-      read(R"({"type":"SCHEMA","stream":"Odd Stream-ž","schema":{"properties":{"select":{"type":"string"},"Mixed":{"type":"string"},"mixed":{"type":"string"},"with space":{"type":"string"},"ž-\"q\"":{"type":"string"}}}})"
-           "\n"
-           R"({"type":"RECORD","stream":"Odd Stream-ž","record":{"mixed":"m","Mixed":"M","\u017e-\"q\"":"q","with space":"w","select":"s"}})"),
+      read(
+          R"({"type":"SCHEMA","stream":"Odd Stream-ž","schema":{"properties":{"select":{"type":"string"},"Mixed":{"type":"string"},"mixed":{"type":"string"},"with space":{"type":"string"},"ž-\"q\"":{"type":"string"}}}})"
+          "\n"
+          R"({"type":"RECORD","stream":"Odd Stream-ž","record":{"mixed":"m","Mixed":"M","\u017e-\"q\"":"q","with space":"w","select":"s"}})"),
       (Lines{"schema Odd Stream-ž: select text, Mixed text, mixed text, with space text, ž-\"q\" text",
              "Odd Stream-ž 1: 's' 'M' 'm' 'w' 'q'", "apply Odd Stream-ž to 1"}));
 }
@@ -185,14 +198,16 @@ TEST(LoadSinger, NestedValuesAreJsonbOrFlattened) {
       "\n"
       R"({"type":"RECORD","stream":"s","record":{"o":null,"l":null,"any":7}})";
   EXPECT_EQ(read(text), (Lines{"schema s: o jsonb, l jsonb, any jsonb",
-                               R"(s 1: <{"a":1,"p":{"q":"x"}}> <[1,"2"]> <"text">)", "s 2: null null <7>", "apply s to 2"}));
+                               R"(s 1: <{"a":1,"p":{"q":"x"}}> <[1,"2"]> <"text">)", "s 2: null null <7>",
+                               "apply s to 2"}));
   EXPECT_EQ(read(text, {.schema = {.flatten = 1}}),
             (Lines{"schema s: o__a bigint, o__p jsonb, l jsonb, any jsonb",
                    R"(s 1: 1 <{"q":"x"}> <[1,"2"]> <"text">)", "s 2: null null null <7>", "apply s to 2"}));
   EXPECT_EQ(read(text, {.schema = {.flatten = 5}})[1], R"(s 1: 1 'x' <[1,"2"]> <"text">)");
   const std::string scalar = text.substr(0, text.find('\n')) + R"(
 {"type":"RECORD","stream":"s","record":{"o":5}})";
-  EXPECT_EQ(read(scalar, {.schema = {.flatten = 1}})[1], "s 1: line 2 'o' is no object, which its schema says it is");
+  EXPECT_EQ(read(scalar, {.schema = {.flatten = 1}})[1],
+            "s 1: line 2 'o' is no object, which its schema says it is");
 }
 
 TEST(LoadSinger, BytesAreDecoded) {
@@ -214,13 +229,14 @@ TEST(LoadSinger, BytesAreDecoded) {
 }
 
 TEST(LoadSinger, ARecordWithoutItsKeyIsRejectedAndTheNextComes) {
-  EXPECT_EQ(read(kItems + R"({"type":"RECORD","stream":"items","record":{"name":"x"}})"
-                          "\n"
-                          R"({"type":"RECORD","stream":"items","record":{"id":null}})"
-                          "\n" +
+  EXPECT_EQ(read(kItems +
+                 R"({"type":"RECORD","stream":"items","record":{"name":"x"}})"
+                 "\n"
+                 R"({"type":"RECORD","stream":"items","record":{"id":null}})"
+                 "\n" +
                  item(3)),
-            (Lines{kItemsEvent, "items 1: line 2 the key column 'id' is missing", "items 2: line 3 the key column 'id' is null",
-                   "items 3: 3 -", "apply items to 3"}));
+            (Lines{kItemsEvent, "items 1: line 2 the key column 'id' is missing",
+                   "items 2: line 3 the key column 'id' is null", "items 3: 3 -", "apply items to 3"}));
 }
 
 TEST(LoadSinger, MessagesThatAreNoneFailWithTheirLine) {
@@ -229,23 +245,29 @@ TEST(LoadSinger, MessagesThatAreNoneFailWithTheirLine) {
   EXPECT_EQ(failure_of("INFO starting\n"),
             "the tap's output:1:1: this is no Singer message: a value was expected, not 'INFO'");
   EXPECT_EQ(failure_of("{}"), "the tap's output:1:1: this is no Singer message: a message without a type");
-  EXPECT_EQ(failure_of(R"({"type":"LOG"})"),
-            "the tap's output:1:1: this is no Singer message: a message of type 'LOG', which Singer does not have");
+  EXPECT_EQ(
+      failure_of(R"({"type":"LOG"})"),
+      "the tap's output:1:1: this is no Singer message: a message of type 'LOG', which Singer does not have");
   EXPECT_EQ(failure_of(R"({"type":"RECORD","record":{}})"),
             "the tap's output:1:1: this is no Singer message: a RECORD without a stream");
-  EXPECT_EQ(failure_of(R"({"type":"RECORD","stream":"s"})"),
-            "the tap's output:1:1: this is no Singer message: a RECORD of stream 's' whose record is no object");
-  EXPECT_EQ(failure_of(R"({"type":"SCHEMA","stream":"s","schema":[]})"),
-            "the tap's output:1:1: this is no Singer message: a SCHEMA of stream 's' whose schema is no object");
-  EXPECT_EQ(failure_of(R"({"type":"ACTIVATE_VERSION","stream":"s"})"),
-            "the tap's output:1:1: this is no Singer message: an ACTIVATE_VERSION of stream 's' without a version");
+  EXPECT_EQ(
+      failure_of(R"({"type":"RECORD","stream":"s"})"),
+      "the tap's output:1:1: this is no Singer message: a RECORD of stream 's' whose record is no object");
+  EXPECT_EQ(
+      failure_of(R"({"type":"SCHEMA","stream":"s","schema":[]})"),
+      "the tap's output:1:1: this is no Singer message: a SCHEMA of stream 's' whose schema is no object");
+  EXPECT_EQ(
+      failure_of(R"({"type":"ACTIVATE_VERSION","stream":"s"})"),
+      "the tap's output:1:1: this is no Singer message: an ACTIVATE_VERSION of stream 's' without a version");
   EXPECT_EQ(failure_of(kItems + R"({"type":"RECORD","stream":"items","record":{"id":1},"version":1.5})"),
-            "the tap's output:2:1: this is no Singer message: a version of stream 'items' that is no whole number: 1.5");
+            "the tap's output:2:1: this is no Singer message: a version of stream 'items' that is no whole "
+            "number: 1.5");
   EXPECT_EQ(failure_of("\n" + item(1)),
             "the tap's output:2: a RECORD of stream 'items' came before the stream's SCHEMA");
   EXPECT_EQ(failure_of(activate(1)),
             "the tap's output:1: an ACTIVATE_VERSION of stream 'items' came before the stream's SCHEMA");
-  EXPECT_EQ(failure_of(R"({"type":"SCHEMA","stream":"s","schema":{"properties":{"a":{}}},"key_properties":["id"]})"),
+  EXPECT_EQ(failure_of(
+                R"({"type":"SCHEMA","stream":"s","schema":{"properties":{"a":{}}},"key_properties":["id"]})"),
             "the tap's output:1: the schema of stream 's': its key property 'id' is none of its properties");
   EXPECT_EQ(failure_of(kItems + item(1) + std::string(2000, 'x'), {.max_message_bytes = 1000}),
             "the tap's output:3: a message is too long: it is longer than 1000 B, the limit for one record");
@@ -256,14 +278,15 @@ TEST(LoadSinger, ASchemaThatChangesLetsTheRowsBeforeItBeAppliedFirst) {
   wider.replace(wider.find("\"id\":"), 0, R"("extra":{"type":"string"},)");
   EXPECT_EQ(read(kItems + item(1) + kItems + item(2) + wider + item(3) + wider + item(4)),
             (Lines{kItemsEvent, "items 1: 1 -", "items 2: 2 -", "apply items to 2",
-                   "schema items: extra text, id bigint key, name text", "items 3: - 3 -", "items 4: - 4 -", "apply items to 4"}));
+                   "schema items: extra text, id bigint key, name text", "items 3: - 3 -", "items 4: - 4 -",
+                   "apply items to 4"}));
   // Nothing came in between: nothing to apply.
   EXPECT_EQ(read(kItems + wider).size(), 2);
   // The key alone is a change too.
   std::string other_key = kItems;
   other_key.replace(other_key.find(R"(["id"])"), 6, R"(["name"])");
-  EXPECT_EQ(read(kItems + item(1) + other_key),
-            (Lines{kItemsEvent, "items 1: 1 -", "apply items to 1", "schema items: id bigint, name text key"}));
+  EXPECT_EQ(read(kItems + item(1) + other_key), (Lines{kItemsEvent, "items 1: 1 -", "apply items to 1",
+                                                       "schema items: id bigint, name text key"}));
 }
 
 TEST(LoadSinger, AVersionReplacesWhatWasBefore) {
@@ -272,34 +295,45 @@ TEST(LoadSinger, AVersionReplacesWhatWasBefore) {
   EXPECT_EQ(read(rows), replaced);
   EXPECT_EQ(read(rows, {.active_versions = {{"items", 1}}}), replaced);
   // The version that the target has already: an increment.
-  EXPECT_EQ(read(rows, {.active_versions = {{"items", 2}}}), (Lines{kItemsEvent, "items 1: 1 -", "items 2: 2 -", "apply items to 2"}));
+  EXPECT_EQ(read(rows, {.active_versions = {{"items", 2}}}),
+            (Lines{kItemsEvent, "items 1: 1 -", "items 2: 2 -", "apply items to 2"}));
   // Rows after it are added.
   EXPECT_EQ(read(rows + item(3, version(2))),
-            (Lines{kItemsEvent, "items 1: 1 -", "items 2: 2 -", "replace items to 2 version 2", "items 3: 3 -", "apply items to 3"}));
+            (Lines{kItemsEvent, "items 1: 1 -", "items 2: 2 -", "replace items to 2 version 2",
+                   "items 3: 3 -", "apply items to 3"}));
 }
 
 TEST(LoadSinger, AVersionThatIsActivatedBeforeItsRows) {
   const std::string rows = kItems + activate(2) + item(1, version(2));
   // Nothing is known of versions: nothing is deleted.
-  EXPECT_EQ(read(rows), (Lines{kItemsEvent, "apply items to 0 version 2", "items 1: 1 -", "apply items to 1"}));
+  EXPECT_EQ(read(rows),
+            (Lines{kItemsEvent, "apply items to 0 version 2", "items 1: 1 -", "apply items to 1"}));
   // Another one was: the target is not emptied until the rows are there.
-  EXPECT_EQ(read(rows, {.active_versions = {{"items", 1}}}), (Lines{kItemsEvent, "items 1: 1 -", "replace items to 1 version 2"}));
+  EXPECT_EQ(read(rows, {.active_versions = {{"items", 1}}}),
+            (Lines{kItemsEvent, "items 1: 1 -", "replace items to 1 version 2"}));
   EXPECT_EQ(read(rows + activate(2) + item(2, version(2)), {.active_versions = {{"items", 1}}}),
-            (Lines{kItemsEvent, "items 1: 1 -", "replace items to 1 version 2", "items 2: 2 -", "apply items to 2"}));
+            (Lines{kItemsEvent, "items 1: 1 -", "replace items to 1 version 2", "items 2: 2 -",
+                   "apply items to 2"}));
   // A table that has become empty at its source.
-  EXPECT_EQ(read(kItems + activate(2), {.active_versions = {{"items", 1}}}), (Lines{kItemsEvent, "replace items to 0 version 2"}));
+  EXPECT_EQ(read(kItems + activate(2), {.active_versions = {{"items", 1}}}),
+            (Lines{kItemsEvent, "replace items to 0 version 2"}));
 }
 
 TEST(LoadSinger, VersionsAreNotMixed) {
   EXPECT_EQ(read(kItems + item(1) + item(2, version(2)) + activate(2), {.active_versions = {{"items", 1}}}),
-            (Lines{kItemsEvent, "items 1: 1 -", "apply items to 1", "items 2: 2 -", "replace items to 2 version 2"}));
+            (Lines{kItemsEvent, "items 1: 1 -", "apply items to 1", "items 2: 2 -",
+                   "replace items to 2 version 2"}));
   // One that nobody activates shows at the clean end.
-  EXPECT_EQ(read(kItems + item(1, version(2)), {.active_versions = {{"items", 1}}}), (Lines{kItemsEvent, "items 1: 1 -", "apply items to 1"}));
-  EXPECT_EQ(read(kItems + item(1, version(2)) + item(2, version(3)) + activate(3), {.active_versions = {{"items", 1}}}),
-            (Lines{kItemsEvent, "items 1: 1 -", "apply items to 1", "items 2: 2 -", "replace items to 2 version 3"}));
+  EXPECT_EQ(read(kItems + item(1, version(2)), {.active_versions = {{"items", 1}}}),
+            (Lines{kItemsEvent, "items 1: 1 -", "apply items to 1"}));
+  EXPECT_EQ(read(kItems + item(1, version(2)) + item(2, version(3)) + activate(3),
+                 {.active_versions = {{"items", 1}}}),
+            (Lines{kItemsEvent, "items 1: 1 -", "apply items to 1", "items 2: 2 -",
+                   "replace items to 2 version 3"}));
   // Some of its rows were applied among others, so that what is staged is not all of it.
-  EXPECT_EQ(read(kItems + item(1, version(2)) + item(2) + activate(2), {.active_versions = {{"items", 1}}}),
-            (Lines{kItemsEvent, "items 1: 1 -", "apply items to 1", "items 2: 2 -", "apply items to 2 version 2"}));
+  EXPECT_EQ(
+      read(kItems + item(1, version(2)) + item(2) + activate(2), {.active_versions = {{"items", 1}}}),
+      (Lines{kItemsEvent, "items 1: 1 -", "apply items to 1", "items 2: 2 -", "apply items to 2 version 2"}));
 }
 
 TEST(LoadSinger, ASchemaThatChangesInTheMiddleOfAVersionKeepsItsRowsWaiting) {
@@ -311,10 +345,12 @@ TEST(LoadSinger, ASchemaThatChangesInTheMiddleOfAVersionKeepsItsRowsWaiting) {
 }
 
 TEST(LoadSinger, WhatIsHeldMayNotBeAppliedInBetween) {
-  SingerReader reader(bytes_of(kItems + item(1) + item(2, version(7)) + activate(7) + item(3, version(7))), {});
+  SingerReader reader(bytes_of(kItems + item(1) + item(2, version(7)) + activate(7) + item(3, version(7))),
+                      {});
   std::vector<bool> may;
   while (const auto event = reader.next()) may.push_back(reader.may_apply("items"));
-  // schema, record, apply and held record (the record was read before the apply was handed out), replace, record, apply
+  // schema, record, apply and held record (the record was read before the apply was handed out), replace,
+  // record, apply
   EXPECT_EQ(may, (std::vector<bool>{true, true, false, false, true, true, true}));
 }
 
@@ -335,15 +371,18 @@ TEST(LoadSinger, DeletesSoftAndHard) {
 }
 
 TEST(LoadSinger, BatchesAreReadFromTheirFiles) {
-  const std::map<std::string, std::string> files = {{"/a b.jsonl", "{\"id\":1}\n{\"id\":oops}\n"}, {"/c", "\n{\"name\":\"x\",\"id\":2}"}};
+  const std::map<std::string, std::string> files = {{"/a b.jsonl", "{\"id\":1}\n{\"id\":oops}\n"},
+                                                    {"/c", "\n{\"name\":\"x\",\"id\":2}"}};
   SingerOptions options;
   options.open_file = [&](const std::string& path) { return bytes_of(files.at(path)); };
-  const std::string batch = kItems +
-                            R"({"type":"BATCH","stream":"items","encoding":{"format":"jsonl","compression":"gzip"},"manifest":["file:///a%20b.jsonl","/c"],"version":2})"
-                            "\n" +
-                            item(3, version(2)) + activate(2);
-  EXPECT_EQ(read(batch, options), (Lines{kItemsEvent, "items 1: 1 -", "items 2: line 2 a value was expected, not 'oops}'",
-                                         "items 3: 2 'x'", "items 4: 3 -", "replace items to 4 version 2"}));
+  const std::string batch =
+      kItems +
+      R"({"type":"BATCH","stream":"items","encoding":{"format":"jsonl","compression":"gzip"},"manifest":["file:///a%20b.jsonl","/c"],"version":2})"
+      "\n" +
+      item(3, version(2)) + activate(2);
+  EXPECT_EQ(read(batch, options),
+            (Lines{kItemsEvent, "items 1: 1 -", "items 2: line 2 a value was expected, not 'oops}'",
+                   "items 3: 2 'x'", "items 4: 3 -", "replace items to 4 version 2"}));
   SingerReader reader(bytes_of(batch), options);
   reader.next();
   EXPECT_EQ(reader.next()->record.file, "/a b.jsonl");
@@ -355,16 +394,20 @@ TEST(LoadSinger, BatchesAreReadFromTheirFiles) {
   EXPECT_EQ(reader.next()->record.file, "");
 
   EXPECT_EQ(failure_of(batch), "the tap's output:2: a BATCH message: files of a tap are not read here");
-  EXPECT_EQ(failure_of(kItems + R"({"type":"BATCH","stream":"items","encoding":{"format":"parquet"},"manifest":[]})", options),
+  EXPECT_EQ(failure_of(
+                kItems + R"({"type":"BATCH","stream":"items","encoding":{"format":"parquet"},"manifest":[]})",
+                options),
             "the tap's output:2: a BATCH of stream 'items' in the format \"parquet\"");
   EXPECT_EQ(failure_of(kItems + R"({"type":"BATCH","stream":"items","manifest":["s3://bucket/x"]})", options),
-            "the tap's output:2: a BATCH of stream 'items' names \"s3://bucket/x\", which is no file of this machine");
+            "the tap's output:2: a BATCH of stream 'items' names \"s3://bucket/x\", which is no file of this "
+            "machine");
   EXPECT_EQ(failure_of(R"({"type":"BATCH","stream":"items","manifest":[]})", options),
             "the tap's output:1: a BATCH of stream 'items' came before the stream's SCHEMA");
 }
 
 TEST(LoadSinger, KeysWithoutAColumnAreRemembered) {
-  SingerReader reader(bytes_of(kItems + R"({"type":"RECORD","stream":"items","record":{"id":1,"x":1,"y":2,"x":3}})"), {});
+  SingerReader reader(
+      bytes_of(kItems + R"({"type":"RECORD","stream":"items","record":{"id":1,"x":1,"y":2,"x":3}})"), {});
   while (reader.next()) {
   }
   EXPECT_EQ(reader.unknown_keys("items"), (Lines{"x", "y"}));
@@ -373,7 +416,9 @@ TEST(LoadSinger, KeysWithoutAColumnAreRemembered) {
 
 // ---- states
 
-SingerSchema some_schema() { return *parse_singer_schema(R"({"properties":{"id":{"type":"integer"}}})", "", {}); }
+SingerSchema some_schema() {
+  return *parse_singer_schema(R"({"properties":{"id":{"type":"integer"}}})", "", {});
+}
 
 class SingerStates : public ::testing::Test {
  protected:
@@ -461,7 +506,8 @@ TEST_F(SingerStates, ThousandsOfThemStayFew) {
 }
 
 TEST(LoadSinger, StatesComeThroughTheReader) {
-  SingerReader reader(bytes_of(state("{\"start\":1}") + kItems + item(1) + state("{\"at\":1}") + item(2)), {});
+  SingerReader reader(bytes_of(state("{\"start\":1}") + kItems + item(1) + state("{\"at\":1}") + item(2)),
+                      {});
   std::optional<SingerEvent> event = reader.next();
   EXPECT_EQ(event->kind, SingerEvent::Kind::state);
   EXPECT_EQ(reader.ready_state(), Echo("{\"start\":1}"));

@@ -32,7 +32,7 @@ class ByteSource {
 
 /// One of the inputs of a load, opened when its turn comes.
 struct Input {
-  std::string name;         ///< for messages and rejects
+  std::string name;                      ///< for messages and rejects
   std::optional<std::uint64_t> bytes{};  ///< as they are stored, where that is known
   /// What it holds, decompressed. A stop ends every wait of the source.
   std::function<std::unique_ptr<ByteSource>(const std::stop_token&)> open;
@@ -45,7 +45,7 @@ Input standard_input();
 /// A command's standard output. A command that fails is a source that did not end cleanly: the last read
 /// throws, with the end of what it wrote to standard error.
 Input command_input(exec::Command command);
-Input memory_input(std::string name, std::string bytes);
+Input memory_input(const std::string& name, std::string bytes);
 
 std::unique_ptr<ByteSource> memory_source(std::string bytes);
 /// A descriptor that is at hand.

@@ -17,7 +17,8 @@ int hex_value(std::string_view text, std::size_t at) noexcept {
 }
 
 /// A byte given by its number: `at` is that of its first digit, and goes behind the last.
-char numbered(std::string_view text, std::size_t& at, int (*digit)(std::string_view, std::size_t), int base, int most) {
+char numbered(std::string_view text, std::size_t& at, int (*digit)(std::string_view, std::size_t), int base,
+              int most) {
   int number = 0;
   for (int i = 0; i < most && digit(text, at) >= 0; ++i) number = number * base + digit(text, at++);
   return static_cast<char>(number);

@@ -13,7 +13,9 @@ class CopyTextRow {
   /// A row with or without its line's end. The fields live until the next row, and no longer than `line`.
   void read(std::string_view line);
   /// Nothing for NULL.
-  [[nodiscard]] const std::vector<std::optional<std::string_view>>& fields() const noexcept { return fields_; }
+  [[nodiscard]] const std::vector<std::optional<std::string_view>>& fields() const noexcept {
+    return fields_;
+  }
 
  private:
   void add(std::string_view field);

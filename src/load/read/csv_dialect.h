@@ -16,10 +16,10 @@ struct CsvDialect {
   char quote = '"';        ///< only at the beginning of a field; 0: no quotes
   bool backslash = false;  ///< in quotes \" and \\ are a quote and a backslash; "" is a quote in any case
   bool header = true;
-  std::vector<std::string> nulls{""};  ///< a field without quotes that says one of these is null
-  std::string encoding = "utf-8";      ///< as iconv calls it
-  char comment = 0;                    ///< a line that begins with it is none; 0: there are no comments
-  bool trim = false;                   ///< blanks around a field, or around its quotes, are none of it
+  std::vector<std::string> nulls{""};      ///< a field without quotes that says one of these is null
+  std::string encoding = "utf-8";          ///< as iconv calls it
+  char comment = 0;                        ///< a line that begins with it is none; 0: there are no comments
+  bool trim = false;                       ///< blanks around a field, or around its quotes, are none of it
   std::size_t max_record = kMaxCsvRecord;  ///< bytes; a longer record is rejected, and never held as a whole
 
   friend bool operator==(const CsvDialect&, const CsvDialect&) = default;

@@ -76,7 +76,12 @@ bool CsvReader::open_next() {
   const Input& input = inputs_[next_input_++];
   source_ = input.open(stop_);
   std::string head = read_head(*source_, kCsvSniffBytes);
-  if (!known_) dialect_ = sniff_csv(head, head.size() < kCsvSniffBytes, choice_);
+  if (!known_) {
+    dialect_ = sniff_csv(head, head.size() < kCsvSniffBytes, choice_);
+    null_sizes_ = 0;
+    for (const std::string& null : dialect_.nulls)
+      null_sizes_ |= std::uint64_t{1} << std::min<std::size_t>(null.size(), 63);
+  }
   const std::string encoding = choice_.encoding ? *choice_.encoding : sniff_encoding(head);
   source_ = without_mark(transcoded(with_head(std::move(head), std::move(source_)), encoding, input.name));
   splitter_.emplace(dialect_);
@@ -112,21 +117,23 @@ void CsvReader::resize(std::size_t capacity) {
   capacity_ = capacity;
 }
 
-/// The first record of an input; false when it was the header.
+/// The first record of an input, which may tell the columns; false when it was the header.
 bool CsvReader::meet_first() {
   first_ = false;
-  if (const std::string problem = splitter_->too_long() || splitter_->stray_at() != 0 ? complaint() : "";
-      !problem.empty() && (dialect_.header || !known_)) {
-    fail(fmt::format("{}, line {}: the first record does not tell the columns: {}", name(), splitter_->line(), problem),
+  if ((splitter_->too_long() || splitter_->stray_at() != 0) && (dialect_.header || !known_)) {
+    fail(fmt::format("{}, line {}: the first record does not tell the columns: {}", name(), splitter_->line(),
+                     complaint()),
          "Say how the file is written, or repair the line.");
   }
   if (splitter_->field_count() > kMaxCsvColumns) {
-    fail(fmt::format("{} has {} columns, and {} can be read", name(), splitter_->field_count(), kMaxCsvColumns),
+    fail(fmt::format("{} has {} columns, and {} can be read", name(), splitter_->field_count(),
+                     kMaxCsvColumns),
          "Say which delimiter the file has.");
   }
   if (!dialect_.header) {
     if (known_) return true;
-    for (std::size_t i = 1; i <= splitter_->field_count(); ++i) columns_.push_back(fmt::format("column_{}", i));
+    for (std::size_t i = 1; i <= splitter_->field_count(); ++i)
+      columns_.push_back(fmt::format("column_{}", i));
   } else if (std::vector<std::string> header = header_fields(); known_) {
     check_header(header);
     return false;
@@ -147,8 +154,8 @@ std::vector<std::string> CsvReader::header_fields() {
   for (std::size_t i = 0; i < splitter_->field_count(); ++i) {
     fields.emplace_back(trim(splitter_->text(splitter_->field(i), unescaped_)));
     if (find_invalid_utf8(fields.back()) || fields.back().find('\0') != std::string::npos) {
-      fail(fmt::format("{}, line {}: the name of column {} is no text in UTF-8: {}", name(), splitter_->line(), i + 1,
-                       printable(fields.back())),
+      fail(fmt::format("{}, line {}: the name of column {} is no text in UTF-8: {}", name(),
+                       splitter_->line(), i + 1, printable(fields.back())),
            "Say in which encoding the file is.");
     }
   }
@@ -156,8 +163,7 @@ std::vector<std::string> CsvReader::header_fields() {
 }
 
 void CsvReader::check_header(const std::vector<std::string>& header) const {
-  const auto [ours, theirs] =
-      std::mismatch(header_.begin(), header_.end(), header.begin(), header.end());
+  const auto [ours, theirs] = std::mismatch(header_.begin(), header_.end(), header.begin(), header.end());
   if (ours == header_.end() && theirs == header.end()) return;
   const auto said = [](auto place, const auto& all) {
     return place == all.end() ? std::string("missing") : fmt::format("'{}'", printable(*place));
@@ -172,11 +178,11 @@ Record CsvReader::record() {
   record.line = splitter_->line();
   if (inputs_.size() > 1) record.file = name();
   record.raw = splitter_->bytes().substr(0, kMostRaw);
-  malformed_ = complaint();
-  if (malformed_.empty()) {
+  if (!splitter_->too_long() && splitter_->stray_at() == 0 && splitter_->field_count() == columns_.size()) {
     fill_cells();
     record.cells = cells_;
   } else {
+    malformed_ = complaint();
     record.malformed = malformed_;
     record.malformed_column = static_cast<std::uint32_t>(splitter_->stray_at());
   }
@@ -185,19 +191,18 @@ Record CsvReader::record() {
 
 std::string CsvReader::complaint() const {
   if (splitter_->too_long()) {
-    return fmt::format("it is longer than {}, the most that a record may have", human_bytes(dialect_.max_record));
+    return fmt::format("it is longer than {}, the most that a record may have",
+                       human_bytes(dialect_.max_record));
   }
   if (splitter_->stray_at() != 0) {
     return fmt::format(
-        "the quote that opens in line {}, column {} is closed in line {}, and other text follows; a quote inside of "
+        "the quote that opens in line {}, column {} is closed in line {}, and other text follows; a quote "
+        "inside of "
         "quotes is written twice",
         splitter_->quote_line(), splitter_->quote_column(), splitter_->stray_line());
   }
-  if (known_ && splitter_->field_count() != columns_.size()) {
-    return fmt::format("{} field{} where there are {} columns", splitter_->field_count(),
-                       splitter_->field_count() == 1 ? "" : "s", columns_.size());
-  }
-  return {};
+  return fmt::format("{} field{} where there are {} columns", splitter_->field_count(),
+                     splitter_->field_count() == 1 ? "" : "s", columns_.size());
 }
 
 void CsvReader::fill_cells() {
@@ -215,14 +220,15 @@ void CsvReader::fill_cells() {
   }
 }
 
-bool CsvReader::is_null(std::string_view text) const noexcept {
+bool CsvReader::is_in_nulls(std::string_view text) const noexcept {
   return std::find(dialect_.nulls.begin(), dialect_.nulls.end(), text) != dialect_.nulls.end();
 }
 
 void CsvReader::fail_unclosed() const {
-  fail(fmt::format("{}: the quote that opens in line {}, column {} is never closed; the file ends in line {}", name(),
-                   splitter_->quote_line(), splitter_->quote_column(), splitter_->current_line()),
-       "The file was cut off, or that quote is a plain character: then close it, or read the file as one without "
+  fail(fmt::format("{}: the quote that opens in line {}, column {} is never closed; the file ends in line {}",
+                   name(), splitter_->quote_line(), splitter_->quote_column(), splitter_->current_line()),
+       "The file was cut off, or that quote is a plain character: then close it, or read the file as one "
+       "without "
        "quotes.");
 }
 

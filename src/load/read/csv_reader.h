@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <optional>
@@ -48,8 +49,11 @@ class CsvReader final : public RecordReader {
   void check_header(const std::vector<std::string>& header) const;
   Record record();
   void fill_cells();
-  [[nodiscard]] bool is_null(std::string_view text) const noexcept;
-  /// Why the record is none; empty when it is one.
+  [[nodiscard]] bool is_null(std::string_view text) const noexcept {
+    return (null_sizes_ >> std::min<std::size_t>(text.size(), 63) & 1U) != 0 && is_in_nulls(text);
+  }
+  [[nodiscard]] bool is_in_nulls(std::string_view text) const noexcept;
+  /// Why the record is none.
   [[nodiscard]] std::string complaint() const;
   [[noreturn]] void fail_unclosed() const;
   [[noreturn]] void fail(const std::string& message, const std::string& remedy) const;
@@ -59,6 +63,7 @@ class CsvReader final : public RecordReader {
   CsvChoice choice_;
   std::stop_token stop_;
   CsvDialect dialect_;
+  std::uint64_t null_sizes_ = 0;  // a bit for each size that a null text has; the last for all longer ones
   std::size_t next_input_ = 0;
   std::unique_ptr<ByteSource> source_;
   std::uint64_t done_ = 0;  // bytes of the inputs that are behind us

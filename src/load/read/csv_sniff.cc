@@ -28,7 +28,7 @@ bool is_value(std::string_view text) {
 
 struct Head {
   std::vector<std::vector<std::string_view>> records;
-  std::size_t stray = 0;    // records with text behind a closing quote
+  std::size_t stray = 0;     // records with text behind a closing quote
   std::size_t enclosed = 0;  // fields in quotes
   bool unclosed = false;
 };
@@ -70,13 +70,13 @@ Score score_of(const Head& head) {
     fields += record.size();
     values += static_cast<std::size_t>(std::count_if(record.begin(), record.end(), is_value));
   }
-  const auto usual = std::max_element(widths.begin(), widths.end(), [](const auto& a, const auto& b) {
-    return a.second < b.second;
-  });
-  const double all = static_cast<double>(head.records.size() + head.stray + (head.unclosed ? 1 : 0));
+  const auto usual = std::max_element(widths.begin(), widths.end(),
+                                      [](const auto& a, const auto& b) { return a.second < b.second; });
+  const auto all = static_cast<double>(head.records.size() + head.stray + (head.unclosed ? 1 : 0));
   // A delimiter that nothing is divided by explains nothing.
   if (usual->first == 1) return {};
-  return {static_cast<double>(usual->second) / all, static_cast<double>(values) / static_cast<double>(fields), usual->first};
+  return {static_cast<double>(usual->second) / all, static_cast<double>(values) / static_cast<double>(fields),
+          usual->first};
 }
 
 bool looks_like_header(const std::vector<std::vector<std::string_view>>& records) {
@@ -166,7 +166,8 @@ CsvDialect sniff_csv(std::string_view head, bool whole, const CsvChoice& choice)
   }
   if (!choice.quote) {
     const Head doubled = split(padded, whole, found);
-    if (doubled.enclosed == 0 && doubled.stray == 0 && has_single_quotes(padded, whole, found)) found.quote = '\'';
+    if (doubled.enclosed == 0 && doubled.stray == 0 && has_single_quotes(padded, whole, found))
+      found.quote = '\'';
   }
   found.header = choice.header ? *choice.header : looks_like_header(split(padded, whole, found).records);
   check_dialect(found);
@@ -178,7 +179,8 @@ void check_dialect(const CsvDialect& dialect) {
     throw Error(ExitCode::usage, message, "Choose characters that differ from each other.");
   };
   for (const char c : {dialect.delimiter, dialect.quote, dialect.comment}) {
-    if (c == '\n' || c == '\r') refuse("the end of a line cannot be a delimiter, a quote or the sign of a comment");
+    if (c == '\n' || c == '\r')
+      refuse("the end of a line cannot be a delimiter, a quote or the sign of a comment");
   }
   if (dialect.delimiter == 0) refuse("a file of separated values has a delimiter");
   if (dialect.delimiter == dialect.quote) refuse("the delimiter and the quote are the same character");

@@ -148,8 +148,8 @@ void CsvSplitter::behind_quotes(char c, Place at) {
 void CsvSplitter::add_more(Place begin, Place end, bool quoted, bool escaped) {
   // Of a record that is too long the places are of no use, and it may have as many fields as bytes.
   if (count_ < most_fields_ && !long_) {
-    fields_.push_back({static_cast<std::uint32_t>(begin - record_), static_cast<std::uint32_t>(end - record_), quoted,
-                       escaped});
+    fields_.push_back({static_cast<std::uint32_t>(begin - record_), static_cast<std::uint32_t>(end - record_),
+                       quoted, escaped});
   }
   ++count_;
 }
@@ -210,15 +210,16 @@ void CsvSplitter::look_for_comment() noexcept {
   if (record_ >= 0 && record_ < size_ && data_[record_] == comment_) state_ = State::comment;
 }
 
-std::string_view CsvSplitter::text(const CsvField& field, std::string& unescaped) const {
-  const std::string_view written = found_.bytes.substr(field.begin, field.end - field.begin);
+std::string_view CsvSplitter::text_apart(const CsvField& field, std::string_view written,
+                                         std::string& unescaped) const {
   if (!field.quoted) return trim_ ? trim_blanks(written) : written;
   if (!field.escaped) return written;
   const std::size_t begin = unescaped.size();
   for (std::size_t at = 0; at < written.size(); ++at) {
     const char next = at + 1 < written.size() ? written[at + 1] : '\0';
-    const bool pair = next != '\0' && ((written[at] == quote_ && next == quote_) ||
-                                       (has_escape_ && written[at] == '\\' && (next == quote_ || next == '\\')));
+    const bool pair =
+        next != '\0' && ((written[at] == quote_ && next == quote_) ||
+                         (has_escape_ && written[at] == '\\' && (next == quote_ || next == '\\')));
     if (pair) ++at;
     unescaped.push_back(written[at]);
   }

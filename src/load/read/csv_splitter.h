@@ -56,9 +56,12 @@ class CsvSplitter {
   /// All that there are; no more than keep_fields() are kept.
   [[nodiscard]] std::size_t field_count() const noexcept { return count_; }
   [[nodiscard]] const CsvField& field(std::size_t index) const noexcept { return fields_[index]; }
-  /// What the field says: a view of the bytes, or of `unescaped`, which it is appended to. That has to have room
-  /// for it, or the views of the fields before are lost.
-  [[nodiscard]] std::string_view text(const CsvField& field, std::string& unescaped) const;
+  /// What the field says: a view of the bytes, or of `unescaped`, which it is appended to. That has to have
+  /// room for it, or the views of the fields before are lost.
+  [[nodiscard]] std::string_view text(const CsvField& field, std::string& unescaped) const {
+    const std::string_view written(found_.bytes.data() + field.begin, field.end - field.begin);
+    return field.escaped || trim_ ? text_apart(field, written, unescaped) : written;
+  }
   void keep_fields(std::size_t most);
 
   [[nodiscard]] std::uint64_t quote_line() const noexcept { return quote_line_; }
@@ -78,13 +81,15 @@ class CsvSplitter {
     std::uint64_t stray_line = 0;
   };
 
+  [[nodiscard]] std::string_view text_apart(const CsvField& field, std::string_view written,
+                                            std::string& unescaped) const;
   void open_quote(Place at) noexcept;
   void in_quotes(char c, Place at) noexcept;
   void behind_quotes(char c, Place at);
   void add(Place begin, Place end, bool quoted, bool escaped) {
     if (count_ >= fields_.size()) return add_more(begin, end, quoted, escaped);
-    fields_[count_++] = {static_cast<std::uint32_t>(begin - record_), static_cast<std::uint32_t>(end - record_),
-                         quoted, escaped};
+    fields_[count_++] = {static_cast<std::uint32_t>(begin - record_),
+                         static_cast<std::uint32_t>(end - record_), quoted, escaped};
   }
   void add_more(Place begin, Place end, bool quoted, bool escaped);
   Step out_of_bytes();
@@ -122,7 +127,8 @@ class CsvSplitter {
   Place quote_at_ = 0;
   Place closed_at_ = 0;
   Place escaped_at_ = -1;
-  Place after_return_ = -1;  // the place behind the last carriage return: a line feed there ends no other line
+  Place after_return_ =
+      -1;  // the place behind the last carriage return: a line feed there ends no other line
   Place line_begin_ = 0;
   std::uint64_t line_ = 1;
   std::uint64_t record_line_ = 1;

@@ -30,9 +30,9 @@ class CsvStructure {
       const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + part * 16));
       const __m128i ends =
           _mm_or_si128(_mm_cmpeq_epi8(bytes, line_feed), _mm_cmpeq_epi8(bytes, carriage_return));
-      const __m128i marks = _mm_or_si128(
-          _mm_or_si128(_mm_cmpeq_epi8(bytes, delimiter), _mm_cmpeq_epi8(bytes, quote)),
-          _mm_or_si128(_mm_cmpeq_epi8(bytes, escape), ends));
+      const __m128i marks =
+          _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(bytes, delimiter), _mm_cmpeq_epi8(bytes, quote)),
+                       _mm_or_si128(_mm_cmpeq_epi8(bytes, escape), ends));
       mask |= std::uint64_t{static_cast<std::uint32_t>(_mm_movemask_epi8(marks))} << (part * 16);
     }
     return mask;
@@ -46,8 +46,7 @@ class CsvStructure {
     std::uint64_t mask = 0;
     for (unsigned i = 0; i < kBlock; ++i) {
       const char c = block[i];
-      const bool mark =
-          (c == delimiter_) | (c == quote_) | (c == escape_) | (c == '\n') | (c == '\r');
+      const bool mark = (c == delimiter_) | (c == quote_) | (c == escape_) | (c == '\n') | (c == '\r');
       mask |= std::uint64_t{mark} << i;
     }
     return mask;

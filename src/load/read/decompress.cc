@@ -57,7 +57,8 @@ class Feed {
 
 class GzipSource final : public ByteSource {
  public:
-  GzipSource(std::unique_ptr<ByteSource> stored, std::string name) : feed_(std::move(stored), std::move(name)) {
+  GzipSource(std::unique_ptr<ByteSource> stored, std::string name)
+      : feed_(std::move(stored), std::move(name)) {
     constexpr int kGzipOnly = 16;
     if (::inflateInit2(&zlib_, MAX_WBITS + kGzipOnly) != Z_OK) throw std::bad_alloc();
   }
@@ -166,7 +167,8 @@ constexpr std::array<Refused, 5> kRefused{{
     {0, {"\xFD\x37zXZ\0", 6}, "xz", "xz -dc FILE | weir load - .."},
     {4, "1AY&SY", "bzip2", "bzip2 -dc FILE | weir load - .."},
     {0, "\x04\x22\x4D\x18", "lz4", "lz4 -dc FILE | weir load - .."},
-    {0, "PK\x03\x04", "zip (or a spreadsheet)", "unzip -p FILE | weir load - .., or save the spreadsheet as CSV."},
+    {0, "PK\x03\x04", "zip (or a spreadsheet)",
+     "unzip -p FILE | weir load - .., or save the spreadsheet as CSV."},
     {0, "\xD0\xCF\x11\xE0", "an old spreadsheet's", "Save the spreadsheet as CSV."},
 }};
 
@@ -182,8 +184,10 @@ bool is_zstd(std::string_view head) {
 std::unique_ptr<ByteSource> decompressed(std::unique_ptr<ByteSource> stored, std::string name) {
   const std::string head = read_head(*stored, kMagic);
   for (const Refused& refused : kRefused) {
-    if (head.size() < refused.at || !std::string_view(head).substr(refused.at).starts_with(refused.magic)) continue;
-    throw Error(ExitCode::usage, fmt::format("{} holds {} data, which are not read here", printable(name), refused.kind),
+    if (head.size() < refused.at || !std::string_view(head).substr(refused.at).starts_with(refused.magic))
+      continue;
+    throw Error(ExitCode::usage,
+                fmt::format("{} holds {} data, which are not read here", printable(name), refused.kind),
                 std::string(refused.remedy));
   }
   std::unique_ptr<ByteSource> whole = with_head(head, std::move(stored));

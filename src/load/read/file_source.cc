@@ -2,11 +2,10 @@
 #include <cerrno>
 #include <cstring>
 
-#include <sys/stat.h>
-
 #include <fcntl.h>
 #include <glob.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -144,8 +143,9 @@ std::vector<Input> file_inputs(const std::string& path_or_pattern) {
   if (!inputs.empty()) return inputs;
   const bool is_pattern = path_or_pattern.find_first_of("*?[") != std::string::npos;
   throw Error(ExitCode::usage,
-              is_pattern ? fmt::format("no file matches {}", printable(path_or_pattern))
-                         : fmt::format("cannot open {}: {}", printable(path_or_pattern), std::strerror(number)),
+              is_pattern
+                  ? fmt::format("no file matches {}", printable(path_or_pattern))
+                  : fmt::format("cannot open {}: {}", printable(path_or_pattern), std::strerror(number)),
               "A relative name is looked up in the current folder.");
 }
 
@@ -157,11 +157,9 @@ Input standard_input() {
           }};
 }
 
-Input memory_input(std::string name, std::string bytes) {
+Input memory_input(const std::string& name, std::string bytes) {
   const std::uint64_t size = bytes.size();
-  return {.name = name,
-          .bytes = size,
-          .open = [name, bytes = std::move(bytes)](const std::stop_token&) {
+  return {.name = name, .bytes = size, .open = [name, bytes = std::move(bytes)](const std::stop_token&) {
             return decompressed(memory_source(bytes), name);
           }};
 }

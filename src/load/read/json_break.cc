@@ -68,7 +68,8 @@ class Walk {
   bool inside() {
     skip_space();
     if (at_ == text_.size()) {
-      return no(open_.back() == '{' ? "it ends in the middle of an object" : "it ends in the middle of an array");
+      return no(open_.back() == '{' ? "it ends in the middle of an object"
+                                    : "it ends in the middle of an array");
     }
     const char close = open_.back() == '{' ? '}' : ']';
     if (text_[at_] == close) {
@@ -106,7 +107,8 @@ class Walk {
     if (at_ == text_.size()) return no("it ends where a value was expected");
     const char c = text_[at_];
     if (c == '{' || c == '[') {
-      if (open_.size() == kMaxJsonDepth) return no(fmt::format("it is nested deeper than {} levels", kMaxJsonDepth));
+      if (open_.size() == kMaxJsonDepth)
+        return no(fmt::format("it is nested deeper than {} levels", kMaxJsonDepth));
       open_.push_back(c);
       ++at_;
       after_value_ = false;
@@ -135,7 +137,8 @@ class Walk {
   /// A word or a number ends where something else begins.
   bool take(std::size_t length) {
     const std::size_t end = at_ + length;
-    if (end < text_.size() && !is_space(text_[end]) && text_[end] != ',' && text_[end] != ']' && text_[end] != '}') {
+    if (end < text_.size() && !is_space(text_[end]) && text_[end] != ',' && text_[end] != ']' &&
+        text_[end] != '}') {
       if (text_[at_] == '0' && is_digit(text_[end])) return no("a number begins with 0");
       return no(fmt::format("a value was expected, not {}", found()));
     }

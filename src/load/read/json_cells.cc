@@ -26,10 +26,10 @@ constexpr std::string_view kSeparator = "__";
 
 /// A key at its place in the object, as far as keys were met or declared.
 struct Node {
-  std::string name;    // the key alone
+  std::string name;         // the key alone
   std::string column_name;  // with the keys that lead to it
-  bool plain = false;  // as written is as meant, and short: comparing bytes is enough
-  std::size_t place = 0;  // among its siblings
+  bool plain = false;       // as written is as meant, and short: comparing bytes is enough
+  std::size_t place = 0;    // among its siblings
   std::size_t column = kNoColumn;
   std::uint64_t seen_in = 0;  // the object that had it last
   std::vector<std::unique_ptr<Node>> children;
@@ -82,7 +82,8 @@ class JsonCells::Parser {
   simdjson::error_code parse() {
     ondemand::document document;
     ondemand::object object;
-    if (const auto error = parser_->iterate(text_.data(), text_.size(), text_.size() + kJsonPadding).get(document)) {
+    if (const auto error =
+            parser_->iterate(text_.data(), text_.size(), text_.size() + kJsonPadding).get(document)) {
       return error;
     }
     if (const auto error = document.get_object().get(object)) return error;
@@ -178,7 +179,8 @@ class JsonCells::Parser {
   simdjson::error_code set(Node& node, Cell cell) {
     if (node.column == kNoColumn) {
       if (!options_.grow) {
-        fault_ = JsonBreak{0, fmt::format("'{}' is no object, which its schema says it is", printable(node.column_name))};
+        fault_ = JsonBreak{
+            0, fmt::format("'{}' is no object, which its schema says it is", printable(node.column_name))};
         return simdjson::INCORRECT_TYPE;
       }
       if (!may_grow()) return simdjson::TAPE_ERROR;
@@ -215,8 +217,11 @@ class JsonCells::Parser {
       return may_grow() ? &child(node, std::string(key)) : nullptr;
     }
     if (unknown_.size() < kUnknownKept) {
-      std::string name = node.column_name.empty() ? std::string(key) : node.column_name + std::string(kSeparator) + std::string(key);
-      if (std::find(unknown_.begin(), unknown_.end(), name) == unknown_.end()) unknown_.push_back(std::move(name));
+      std::string name = node.column_name.empty()
+                             ? std::string(key)
+                             : node.column_name + std::string(kSeparator) + std::string(key);
+      if (std::find(unknown_.begin(), unknown_.end(), name) == unknown_.end())
+        unknown_.push_back(std::move(name));
     }
     return nullptr;
   }
@@ -258,7 +263,8 @@ class JsonCells::Parser {
   [[nodiscard]] JsonBreak not_an_object() const {
     const std::string_view text = trim_json(text_);
     const auto at = static_cast<std::size_t>(text.data() - text_.data());
-    return {at, fmt::format("a record is a JSON object, and this is {}", text.front() == '[' ? "an array" : "a single value")};
+    return {at, fmt::format("a record is a JSON object, and this is {}",
+                            text.front() == '[' ? "an array" : "a single value")};
   }
 
   std::unique_ptr<ondemand::parser> parser_;

@@ -34,14 +34,16 @@ void JsonFrames::begin() {
   begun_ = true;
   while (end_ < kByteOrderMark.size() && fill()) {
   }
-  if (std::string_view(buffer_.get(), end_).starts_with(kByteOrderMark)) begin_ = scan_ = kByteOrderMark.size();
+  if (std::string_view(buffer_.get(), end_).starts_with(kByteOrderMark))
+    begin_ = scan_ = kByteOrderMark.size();
   if (shape_ == JsonShape::lines) return;
   const bool any = skip_space();
   const bool array = any && buffer_[begin_] == '[';
   if (shape_ == JsonShape::automatic) shape_ = array ? JsonShape::array : JsonShape::lines;
   if (shape_ == JsonShape::lines) return;
   if (!array) {
-    throw Error(ExitCode::failed, fmt::format("line {}: a JSON array was expected, and there is no '['", line_),
+    throw Error(ExitCode::failed,
+                fmt::format("line {}: a JSON array was expected, and there is no '['", line_),
                 "Read it as lines if each line is a record.");
   }
   pass(begin_ + 1);
@@ -82,7 +84,8 @@ std::optional<JsonFrame> JsonFrames::cut_line(std::size_t end) {
 std::optional<JsonFrame> JsonFrames::next_element() {
   if (!long_ && !skip_space()) {
     if (closed_) return std::nullopt;
-    throw Error(ExitCode::failed, fmt::format("the JSON array has no end: the input breaks off at line {}", line_),
+    throw Error(ExitCode::failed,
+                fmt::format("the JSON array has no end: the input breaks off at line {}", line_),
                 "Is the file complete?");
   }
   if (closed_) return cut_tail();
@@ -105,10 +108,11 @@ std::optional<JsonFrame> JsonFrames::next_element() {
     }
     keep_bounded();
     if (!fill()) {
-      throw Error(ExitCode::failed,
-                  fmt::format("the JSON array has no end: the input breaks off in the element that begins at line {}",
-                              long_ ? head_line_ : line_),
-                  "Is the file complete?");
+      throw Error(
+          ExitCode::failed,
+          fmt::format("the JSON array has no end: the input breaks off in the element that begins at line {}",
+                      long_ ? head_line_ : line_),
+          "Is the file complete?");
     }
   }
 }

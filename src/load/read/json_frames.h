@@ -21,10 +21,11 @@ enum class JsonShape : std::uint8_t {
 };
 
 struct JsonFrame {
-  std::string_view text;       ///< with kJsonPadding behind it; until the next one
-  std::uint64_t line = 0;      ///< where it begins, from 1
-  std::uint64_t column = 0;    ///< in bytes from 1
-  std::string_view broken{};  ///< why it is no value before anyone looks inside; of a long one `text` is the head
+  std::string_view text;     ///< with kJsonPadding behind it; until the next one
+  std::uint64_t line = 0;    ///< where it begins, from 1
+  std::uint64_t column = 0;  ///< in bytes from 1
+  std::string_view
+      broken{};  ///< why it is no value before anyone looks inside; of a long one `text` is the head
 };
 
 /// Cuts bytes into the texts of values and looks at no more of them than that takes. A text that is longer
@@ -75,7 +76,7 @@ class JsonFrames {
   bool in_string_ = false;
   bool escaped_ = false;
   bool first_ = true;
-  bool torn_ = false;    // the element ended at a line's end inside a string: no comma follows
+  bool torn_ = false;  // the element ended at a line's end inside a string: no comma follows
   bool closed_ = false;
 
   // of a text beyond the limit

@@ -24,7 +24,8 @@ std::string without_semicolon(std::string query) {
 PostgresReader::PostgresReader(pg::Session session, std::string query) : session_(std::move(session)) {
   query = without_semicolon(std::move(query));
   // Both statements see the same table: nobody changes its columns in between.
-  transaction_.emplace(session_, pg::TransactionOptions{.isolation = pg::Isolation::repeatable_read, .read_only = true});
+  transaction_.emplace(
+      session_, pg::TransactionOptions{.isolation = pg::Isolation::repeatable_read, .read_only = true});
   // How values are written must not depend on the source's settings.
   transaction_->set_local("DateStyle", "ISO, YMD");
   transaction_->set_local("IntervalStyle", "postgres");
@@ -48,7 +49,8 @@ void PostgresReader::describe(const std::string& query) {
     }
     const pg::Oid type = none.column_type(i);
     const std::int32_t modifier = none.column_modifier(i);
-    const pg::Result named = session_.execute("SELECT format_type($1::int8::oid, $2::int4)", static_cast<std::int64_t>(type), modifier);
+    const pg::Result named = session_.execute("SELECT format_type($1::int8::oid, $2::int4)",
+                                              static_cast<std::int64_t>(type), modifier);
     types_.push_back(type_of(type, modifier, named[0].get<std::string>(0)));
     columns_.push_back(std::move(name));
   }
@@ -76,8 +78,8 @@ std::optional<Record> PostgresReader::next() {
   row_.read(*line);
   const auto& fields = row_.fields();
   if (fields.size() != columns_.size()) {
-    throw Error(ExitCode::failed, fmt::format("row {} of the source has {} fields instead of {}", rows_, fields.size(),
-                                              columns_.size()));
+    throw Error(ExitCode::failed, fmt::format("row {} of the source has {} fields instead of {}", rows_,
+                                              fields.size(), columns_.size()));
   }
   decoded_.clear();
   decoded_.reserve(line->size());  // views into it are handed out
@@ -86,7 +88,8 @@ std::optional<Record> PostgresReader::next() {
     if (!fields[i] || types_[i].base == Base::bytea) continue;
     // A database in SQL_ASCII holds what it was given.
     if (const auto at = find_invalid_utf8(*fields[i])) {
-      reason_ = fmt::format("column '{}': byte {} of the value is not UTF-8", printable(columns_[i]), *at + 1);
+      reason_ =
+          fmt::format("column '{}': byte {} of the value is not UTF-8", printable(columns_[i]), *at + 1);
       record.malformed = reason_;
       return record;
     }

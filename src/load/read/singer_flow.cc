@@ -51,7 +51,8 @@ SingerFlow::RecordStep SingerFlow::on_record(const std::string& name, std::optio
   RecordStep step;
   if (version == stream.active) version.reset();
   // Rows of two versions, or with and without one, are never applied together.
-  if (stream.last > stream.applied && stream.held != version) step.first = apply(name, stream, false, std::nullopt);
+  if (stream.last > stream.applied && stream.held != version)
+    step.first = apply(name, stream, false, std::nullopt);
   stream.held = version;
   stream.last = ++position_;
   step.position = position_;
@@ -68,7 +69,8 @@ std::optional<SingerApply> SingerFlow::on_version(const std::string& name, std::
     return apply(name, stream, true, version);
   }
   if (!stream.active || stream.spilled == version) {
-    // Whose rows the target has, nobody knows, or some of the version were applied among others: none is deleted.
+    // Whose rows the target has, nobody knows, or some of the version were applied among others: none is
+    // deleted.
     stream.active = version;
     return apply(name, stream, false, version);
   }
@@ -93,7 +95,8 @@ void SingerFlow::on_state(std::string_view value) {
 
 void SingerFlow::thin_out() {
   std::vector<State> kept;
-  for (std::size_t i = states_.size() % 2; i < states_.size(); i += 2) kept.push_back(std::move(states_[i + 1]));
+  for (std::size_t i = states_.size() % 2; i < states_.size(); i += 2)
+    kept.push_back(std::move(states_[i + 1]));
   states_ = std::move(kept);
 }
 
@@ -129,7 +132,8 @@ std::size_t SingerFlow::ready(const std::string& name, std::uint64_t position) c
     });
   };
   // A later state needs at least as much as an earlier one.
-  return static_cast<std::size_t>(std::find_if_not(states_.begin(), states_.end(), is_ready) - states_.begin());
+  return static_cast<std::size_t>(std::find_if_not(states_.begin(), states_.end(), is_ready) -
+                                  states_.begin());
 }
 
 std::optional<std::string> SingerFlow::committed(const std::string& name, std::uint64_t position) {

@@ -22,8 +22,8 @@ struct SingerApply {
   std::optional<std::int64_t> version{};
 };
 
-/// The rules of a Singer stream as a function of its messages: no I/O, no records. Each record has a position,
-/// counted over all streams; what was committed is told as a stream and a position.
+/// The rules of a Singer stream as a function of its messages: no I/O, no records. Each record has a
+/// position, counted over all streams; what was committed is told as a stream and a position.
 ///
 /// Rows of a version that is not active yet are held: they become visible all at once, when the version is
 /// activated, in place of the older rows. A version that nobody activates until the clean end was meant to be
@@ -62,7 +62,8 @@ class SingerFlow {
   /// another one than before.
   std::optional<std::string> committed(const std::string& stream, std::uint64_t position);
   /// The state that holds once that is committed, to be written in the same transaction; changes nothing.
-  [[nodiscard]] std::optional<std::string> state_after(const std::string& stream, std::uint64_t position) const;
+  [[nodiscard]] std::optional<std::string> state_after(const std::string& stream,
+                                                       std::uint64_t position) const;
   /// The states that wait for nothing; for when there were no records before them.
   std::optional<std::string> ready_state();
 
@@ -70,12 +71,13 @@ class SingerFlow {
   struct Stream {
     SingerSchema schema;
     bool has_schema = false;
-    std::uint64_t last = 0;       // position of the last record
-    std::uint64_t applied = 0;    // what an apply was asked for, or that was committed
+    std::uint64_t last = 0;     // position of the last record
+    std::uint64_t applied = 0;  // what an apply was asked for, or that was committed
     std::uint64_t committed = 0;
     std::optional<std::int64_t> active{};
-    std::optional<std::int64_t> held{};     // the version of what is not applied
-    std::optional<std::int64_t> spilled{};  // the last version of which rows were applied without being activated
+    std::optional<std::int64_t> held{};  // the version of what is not applied
+    std::optional<std::int64_t>
+        spilled{};  // the last version of which rows were applied without being activated
     std::optional<std::int64_t> awaited{};  // activated before its records came
   };
   struct State {
@@ -83,7 +85,8 @@ class SingerFlow {
     std::map<std::string, std::uint64_t> after;  // stream and position that must be committed
   };
 
-  SingerApply apply(const std::string& name, Stream& stream, bool replace, std::optional<std::int64_t> version);
+  SingerApply apply(const std::string& name, Stream& stream, bool replace,
+                    std::optional<std::int64_t> version);
   /// How many states, from the first, need no more than what is committed and, beyond it, this.
   [[nodiscard]] std::size_t ready(const std::string& stream, std::uint64_t position) const;
   void thin_out();

@@ -33,7 +33,9 @@ bool same_word(std::string_view word, std::string_view name) {
                     [](char a, char b) { return upper(a) == b; });
 }
 
-tl::unexpected<JsonBreak> fault(std::string reason) { return tl::unexpected(JsonBreak{0, std::move(reason)}); }
+tl::unexpected<JsonBreak> fault(std::string reason) {
+  return tl::unexpected(JsonBreak{0, std::move(reason)});
+}
 
 }  // namespace
 
@@ -51,10 +53,11 @@ tl::expected<SingerMessage, JsonBreak> SingerMessages::parse(std::string_view li
 
   if (!is_text(type)) return fault("a message without a type");
   SingerMessage message;
-  const auto* known =
-      std::find_if(kTypes.begin(), kTypes.end(), [&](const NamedType& t) { return same_word(cells[type].text, t.name); });
+  const auto* known = std::find_if(kTypes.begin(), kTypes.end(),
+                                   [&](const NamedType& t) { return same_word(cells[type].text, t.name); });
   if (known == kTypes.end()) {
-    return fault(fmt::format("a message of type '{}', which Singer does not have", printable(cells[type].text)));
+    return fault(
+        fmt::format("a message of type '{}', which Singer does not have", printable(cells[type].text)));
   }
   message.type = known->type;
   message.value = json(value);
@@ -74,23 +77,28 @@ tl::expected<SingerMessage, JsonBreak> SingerMessages::parse(std::string_view li
     std::int64_t number = 0;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
     if (error != std::errc() || end != digits.data() + digits.size()) {
-      return fault(fmt::format("a version of stream '{}' that is no whole number: {}", printable(message.stream),
-                               printable(elide(digits, 40))));
+      return fault(fmt::format("a version of stream '{}' that is no whole number: {}",
+                               printable(message.stream), printable(elide(digits, 40))));
     }
     message.version = number;
   }
 
-  const auto wants = [&](std::string_view text, char first) { return !text.empty() && text.front() == first; };
+  const auto wants = [&](std::string_view text, char first) {
+    return !text.empty() && text.front() == first;
+  };
   switch (message.type) {
     case SingerMessage::Type::record:
       if (wants(message.record, '{')) return message;
-      return fault(fmt::format("a RECORD of stream '{}' whose record is no object", printable(message.stream)));
+      return fault(
+          fmt::format("a RECORD of stream '{}' whose record is no object", printable(message.stream)));
     case SingerMessage::Type::schema:
       if (wants(message.schema, '{')) return message;
-      return fault(fmt::format("a SCHEMA of stream '{}' whose schema is no object", printable(message.stream)));
+      return fault(
+          fmt::format("a SCHEMA of stream '{}' whose schema is no object", printable(message.stream)));
     case SingerMessage::Type::activate_version:
       if (message.version) return message;
-      return fault(fmt::format("an ACTIVATE_VERSION of stream '{}' without a version", printable(message.stream)));
+      return fault(
+          fmt::format("an ACTIVATE_VERSION of stream '{}' without a version", printable(message.stream)));
     case SingerMessage::Type::batch:
       if (wants(message.manifest, '[')) return message;
       return fault(fmt::format("a BATCH of stream '{}' without a manifest", printable(message.stream)));

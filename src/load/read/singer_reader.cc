@@ -37,13 +37,14 @@ struct SingerReader::Stream {
   const SingerSchema* schema = nullptr;
   std::unique_ptr<JsonCells> parser;
   std::vector<Cell> cells;
-  std::string bytes;   // of columns that carry bytes as text
-  std::string reason;  // why the record is malformed
+  std::string bytes;           // of columns that carry bytes as text
+  std::string reason;          // why the record is malformed
   std::size_t deleted_at = 0;  // its column, or none
 
   void use(const SingerSchema& given) {
     schema = &given;
-    parser = std::make_unique<JsonCells>(JsonCells::Options{.grow = false, .max_columns = given.columns.size()});
+    parser =
+        std::make_unique<JsonCells>(JsonCells::Options{.grow = false, .max_columns = given.columns.size()});
     deleted_at = given.columns.size();
     for (std::size_t i = 0; i < given.columns.size(); ++i) {
       const SingerColumn& column = given.columns[i];
@@ -129,15 +130,17 @@ void SingerReader::fail(std::uint64_t line, const std::string& reason, const std
 }
 
 void SingerReader::fail_at(const JsonFrame& frame, const JsonBreak& fault) const {
-  throw Error(ExitCode::failed,
-              fmt::format("{}:{}:{}: this is no Singer message: {}", options_.name, frame.line, frame.column + fault.at,
-                          fault.reason),
-              "A tap writes one JSON object on each line of its standard output, and its log to standard error.");
+  throw Error(
+      ExitCode::failed,
+      fmt::format("{}:{}:{}: this is no Singer message: {}", options_.name, frame.line,
+                  frame.column + fault.at, fault.reason),
+      "A tap writes one JSON object on each line of its standard output, and its log to standard error.");
 }
 
 void SingerReader::take(const JsonFrame& frame) {
   if (!frame.broken.empty()) {
-    throw Error(ExitCode::failed, fmt::format("{}:{}: a message is too long: {}", options_.name, frame.line, frame.broken),
+    throw Error(ExitCode::failed,
+                fmt::format("{}:{}: a message is too long: {}", options_.name, frame.line, frame.broken),
                 "Raise the limit if the tap is right.");
   }
   const tl::expected<SingerMessage, JsonBreak> message = messages_.parse(frame.text);
@@ -173,10 +176,12 @@ void SingerReader::take_schema(const SingerMessage& message, std::uint64_t line)
                      .held = step.held});
 }
 
-SingerReader::Stream& SingerReader::stream_of(const SingerMessage& message, std::uint64_t line, const char* what) {
+SingerReader::Stream& SingerReader::stream_of(const SingerMessage& message, std::uint64_t line,
+                                              const char* what) {
   const auto found = streams_.find(message.stream);
   if (found == streams_.end()) {
-    fail(line, fmt::format("{} of stream '{}' came before the stream's SCHEMA", what, printable(message.stream)),
+    fail(line,
+         fmt::format("{} of stream '{}' came before the stream's SCHEMA", what, printable(message.stream)),
          "The tap has to write a SCHEMA first.");
   }
   return *found->second;
@@ -230,9 +235,12 @@ void SingerReader::take_batch(const SingerMessage& message, std::uint64_t line) 
   const auto manifest = nlohmann::json::parse(message.manifest);
   if (!message.encoding.empty()) {
     const auto encoding = nlohmann::json::parse(message.encoding);
-    const auto format = encoding.is_object() ? encoding.value("format", nlohmann::json("jsonl")) : nlohmann::json();
+    const auto format =
+        encoding.is_object() ? encoding.value("format", nlohmann::json("jsonl")) : nlohmann::json();
     if (format != "jsonl") {
-      fail(line, fmt::format("a BATCH of stream '{}' in the format {}", printable(stream.name), printable(format.dump())),
+      fail(line,
+           fmt::format("a BATCH of stream '{}' in the format {}", printable(stream.name),
+                       printable(format.dump())),
            "Only jsonl is read, as it is or compressed by gzip or zstd.");
     }
   }

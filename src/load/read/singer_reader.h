@@ -41,7 +41,8 @@ struct SingerEvent {
 
   // schema
   const SingerSchema* schema = nullptr;
-  bool held = false;  ///< rows with the columns before are staged, and wait to be applied with those that come
+  bool held =
+      false;  ///< rows with the columns before are staged, and wait to be applied with those that come
 
   // record: cells in the order of the schema's columns
   Record record{};
@@ -70,7 +71,8 @@ class SingerReader {
   std::optional<std::string> committed(const std::string& stream, std::uint64_t position) {
     return flow_.committed(stream, position);
   }
-  [[nodiscard]] std::optional<std::string> state_after(const std::string& stream, std::uint64_t position) const {
+  [[nodiscard]] std::optional<std::string> state_after(const std::string& stream,
+                                                       std::uint64_t position) const {
     return flow_.state_after(stream, position);
   }
   std::optional<std::string> ready_state() { return flow_.ready_state(); }

@@ -25,8 +25,8 @@ struct Fault {
 /// What a property may be, all alternatives together.
 struct Facts {
   std::set<Base> scalars;
-  bool composite = false;           // an object or an array
-  bool open = false;                // anything at all
+  bool composite = false;            // an object or an array
+  bool open = false;                 // anything at all
   const Json* properties = nullptr;  // of the object, where it is one with known parts
   std::set<BytesAs> bytes_as;
 };
@@ -72,8 +72,9 @@ class Reader {
       path.push_back(key);
       Facts facts;
       collect(property, facts, 0);
-      const bool inside = facts.composite && !facts.open && facts.scalars.empty() && facts.properties != nullptr &&
-                          !facts.properties->empty() && path.size() <= options_.flatten;
+      const bool inside = facts.composite && !facts.open && facts.scalars.empty() &&
+                          facts.properties != nullptr && !facts.properties->empty() &&
+                          path.size() <= options_.flatten;
       if (inside) {
         add_properties(*facts.properties, path);
       } else {
@@ -118,7 +119,8 @@ class Reader {
       return;
     }
     if (said) return;
-    if (const Json* values = member(node, "enum"); values != nullptr && values->is_array() && !values->empty()) {
+    if (const Json* values = member(node, "enum");
+        values != nullptr && values->is_array() && !values->empty()) {
       for (const Json& value : *values) collect_value(value, facts);
     } else if (const Json* value = member(node, "const")) {
       collect_value(*value, facts);
@@ -199,10 +201,12 @@ class Reader {
     std::optional<double> low;
     std::optional<double> high;
     for (const char* key : {"minimum", "exclusiveMinimum"}) {
-      if (const Json* bound = member(node, key); bound != nullptr && bound->is_number()) low = bound->get<double>();
+      if (const Json* bound = member(node, key); bound != nullptr && bound->is_number())
+        low = bound->get<double>();
     }
     for (const char* key : {"maximum", "exclusiveMaximum"}) {
-      if (const Json* bound = member(node, key); bound != nullptr && bound->is_number()) high = bound->get<double>();
+      if (const Json* bound = member(node, key); bound != nullptr && bound->is_number())
+        high = bound->get<double>();
     }
     // As doubles: the largest int8 becomes 2^63, which then still counts as its own bound.
     constexpr double kInt8 = 9223372036854775808.0;
@@ -250,7 +254,8 @@ tl::expected<SingerSchema, std::string> parse_singer_schema(std::string_view sch
       const auto found = std::find_if(result.columns.begin(), result.columns.end(),
                                       [&](const SingerColumn& column) { return column.name == name; });
       if (found == result.columns.end()) {
-        return tl::unexpected(fmt::format("its key property '{}' is none of its properties", printable(name)));
+        return tl::unexpected(
+            fmt::format("its key property '{}' is none of its properties", printable(name)));
       }
       result.keys.push_back(static_cast<std::size_t>(found - result.columns.begin()));
     }

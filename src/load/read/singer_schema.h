@@ -38,8 +38,8 @@ struct SingerSchemaOptions {
   bool soft_delete = false;  ///< there is always a column kDeletedAt
 };
 
-/// The columns that JSON Schema describes. What it leaves open is jsonb; what is now a text and now a number is
-/// text. Answers what is wrong with it instead: "key property 'id' is no property".
+/// The columns that JSON Schema describes. What it leaves open is jsonb; what is now a text and now a number
+/// is text. Answers what is wrong with it instead: "key property 'id' is no property".
 tl::expected<SingerSchema, std::string> parse_singer_schema(std::string_view schema,
                                                             std::string_view key_properties,
                                                             const SingerSchemaOptions& options);

@@ -1,7 +1,5 @@
 #include "load/read/sqlite_reader.h"
 
-#include <sqlite3.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -10,6 +8,7 @@
 #include <unordered_set>
 
 #include <fmt/format.h>
+#include <sqlite3.h>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -75,7 +74,9 @@ void write_real(double value, std::string& out) {
 }  // namespace
 
 void SqliteReader::CloseDatabase::operator()(sqlite3* database) const noexcept { sqlite3_close_v2(database); }
-void SqliteReader::CloseStatement::operator()(sqlite3_stmt* statement) const noexcept { sqlite3_finalize(statement); }
+void SqliteReader::CloseStatement::operator()(sqlite3_stmt* statement) const noexcept {
+  sqlite3_finalize(statement);
+}
 
 std::string SqliteReader::query_of_table(std::string_view name) {
   std::string quoted = "SELECT * FROM \"";
@@ -101,11 +102,13 @@ void SqliteReader::open(const SqliteOptions& options) {
     throw Error(ExitCode::failed, fmt::format("there is no SQLite database {}", file_.string()));
   }
   sqlite3* database = nullptr;
-  const int code = sqlite3_open_v2(file_.c_str(), &database, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int code =
+      sqlite3_open_v2(file_.c_str(), &database, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, nullptr);
   database_.reset(database);
   if (code != SQLITE_OK) fail(code, "cannot open it");
   const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(options.busy_timeout).count();
-  sqlite3_busy_timeout(database, static_cast<int>(std::min<std::int64_t>(millis, std::numeric_limits<int>::max())));
+  sqlite3_busy_timeout(database,
+                       static_cast<int>(std::min<std::int64_t>(millis, std::numeric_limits<int>::max())));
   constexpr std::size_t kMost = std::numeric_limits<int>::max();
   sqlite3_limit(database, SQLITE_LIMIT_LENGTH, static_cast<int>(std::min(options.max_value_bytes, kMost)));
 }
@@ -114,19 +117,23 @@ void SqliteReader::prepare(const std::string& query) {
   if (query.find('\0') != std::string::npos) throw Error(ExitCode::definition, "a zero byte in the query");
   sqlite3_stmt* statement = nullptr;
   const char* rest = nullptr;
-  const int code = sqlite3_prepare_v2(database_.get(), query.c_str(), static_cast<int>(query.size() + 1), &statement, &rest);
+  const int code = sqlite3_prepare_v2(database_.get(), query.c_str(), static_cast<int>(query.size() + 1),
+                                      &statement, &rest);
   statement_.reset(statement);
   if (code != SQLITE_OK) fail(code, "cannot run the query");
-  if (statement == nullptr) throw Error(ExitCode::definition, fmt::format("{}: the query is empty", file_.string()));
+  if (statement == nullptr)
+    throw Error(ExitCode::definition, fmt::format("{}: the query is empty", file_.string()));
   // What follows may be a comment: that compiles to nothing.
   sqlite3_stmt* second = nullptr;
   const int more = sqlite3_prepare_v2(database_.get(), rest, -1, &second, nullptr);
   sqlite3_finalize(second);
   if (more != SQLITE_OK || second != nullptr) {
-    throw Error(ExitCode::definition, fmt::format("{}: the query is more than one statement", file_.string()));
+    throw Error(ExitCode::definition,
+                fmt::format("{}: the query is more than one statement", file_.string()));
   }
   if (sqlite3_stmt_readonly(statement) == 0 || sqlite3_column_count(statement) == 0) {
-    throw Error(ExitCode::definition, fmt::format("{}: the query is not one that only reads rows", file_.string()));
+    throw Error(ExitCode::definition,
+                fmt::format("{}: the query is not one that only reads rows", file_.string()));
   }
 }
 
@@ -190,15 +197,18 @@ std::string SqliteReader::take(std::size_t column) {
     case SQLITE_TEXT: {
       const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement, at));
       if (text == nullptr) throw std::bad_alloc();
-      cell = {.kind = Cell::Kind::text, .text = {text, static_cast<std::size_t>(sqlite3_column_bytes(statement, at))}};
+      cell = {.kind = Cell::Kind::text,
+              .text = {text, static_cast<std::size_t>(sqlite3_column_bytes(statement, at))}};
       if (const auto bad = find_invalid_utf8(cell.text)) {
-        return fmt::format("column '{}': byte {} of the text is not UTF-8", printable(columns_[column]), *bad + 1);
+        return fmt::format("column '{}': byte {} of the text is not UTF-8", printable(columns_[column]),
+                           *bad + 1);
       }
       break;
     }
     case SQLITE_BLOB: {
       const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement, at));
-      cell = {.kind = Cell::Kind::bytes, .text = {bytes, static_cast<std::size_t>(sqlite3_column_bytes(statement, at))}};
+      cell = {.kind = Cell::Kind::bytes,
+              .text = {bytes, static_cast<std::size_t>(sqlite3_column_bytes(statement, at))}};
       break;
     }
     default: cell = {.kind = Cell::Kind::null};
@@ -211,13 +221,18 @@ void SqliteReader::fail(int code, std::string_view doing) const {
   std::string remedy;
   switch (code & 0xFF) {
     case SQLITE_BUSY:
-    case SQLITE_LOCKED: remedy = "Another program writes to it. Load again when it has finished, or load a copy."; break;
+    case SQLITE_LOCKED:
+      remedy = "Another program writes to it. Load again when it has finished, or load a copy.";
+      break;
     case SQLITE_NOTADB: remedy = "Is it an SQLite database, and not encrypted?"; break;
     case SQLITE_CORRUPT: remedy = "Look at it with: sqlite3 FILE 'PRAGMA integrity_check'"; break;
-    case SQLITE_TOOBIG: remedy = "A value is longer than the limit. Raise it, or leave the column out of the query."; break;
+    case SQLITE_TOOBIG:
+      remedy = "A value is longer than the limit. Raise it, or leave the column out of the query.";
+      break;
     default: break;
   }
-  throw Error(ExitCode::failed, fmt::format("SQLite database {}: {}: {}", file_.string(), doing, why), remedy);
+  throw Error(ExitCode::failed, fmt::format("SQLite database {}: {}: {}", file_.string(), doing, why),
+              remedy);
 }
 
 }  // namespace weir::load

@@ -22,7 +22,8 @@ struct SqliteOptions {
   std::size_t max_value_bytes = std::size_t{256} * 1024 * 1024;
 };
 
-/// A table or a query of an SQLite database, which is opened for reading alone. One statement, so one snapshot.
+/// A table or a query of an SQLite database, which is opened for reading alone. One statement, so one
+/// snapshot.
 class SqliteReader : public RecordReader {
  public:
   static std::string query_of_table(std::string_view name);

@@ -3,9 +3,8 @@
 #include <cerrno>
 #include <cstring>
 
-#include <iconv.h>
-
 #include <fmt/format.h>
+#include <iconv.h>
 
 #include "base/error.h"
 #include "base/text.h"

@@ -115,12 +115,12 @@ std::uint32_t kinds_of(const Cell& cell) {
   switch (cell.kind) {
     case Cell::Kind::null:
     case Cell::Kind::absent: return 0;
-    case Cell::Kind::boolean: return kBoolean;
+    case Cell::Kind::boolean: return cell.text == "true" || cell.text == "false" ? kBoolean : kText;
     case Cell::Kind::bytes: return kBytes;
     case Cell::Kind::json: return find_json_fault(cell.text, true) ? kText : kJson;
     case Cell::Kind::number: {
       const auto number = parse_decimal(cell.text);
-      return number ? kinds_of_number(cell.text, *number) : kinds_of_text(cell.text);
+      return number ? kinds_of_number(cell.text, *number) : kText;
     }
     case Cell::Kind::text: break;
   }

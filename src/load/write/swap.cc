@@ -1,13 +1,266 @@
 #include "load/write/swap.h"
 
+#include <fmt/format.h>
+
+#include "base/backoff.h"
 #include "base/error.h"
+#include "base/text.h"
+#include "base/wait.h"
+#include "load/write/apply_attempt.h"
+#include "load/write/load_sql.h"
+#include "pg/identifier.h"
+#include "schema/queries.h"
 
 namespace weir::load {
+namespace {
 
-Applied swap(const std::function<pg::Session()>& /*connect*/, const Target& /*target*/, const LoadSpec& /*spec*/,
-             const Stage::Sealed& /*stage*/, const std::optional<StateChange>& /*state*/,
-             const ApplyOptions& /*options*/) {
-  throw Error(ExitCode::definition, "the modes swap and partition-swap are not there yet", "Use --mode refresh.");
+using pg::quote_identifier;
+
+constexpr BackoffPolicy kBackoff{std::chrono::milliseconds(50), std::chrono::seconds(5), 2.0, 1.0};
+
+std::string millis(Duration span) {
+  return std::to_string(std::chrono::ceil<std::chrono::milliseconds>(span).count()) + "ms";
+}
+
+/// The relation that is replaced: the target, or one partition of it.
+struct Place {
+  std::int64_t id = 0;
+  std::string schema;
+  std::string name;
+  std::string bound{};      ///< of a partition
+  std::string condition{};  ///< the same as a CHECK
+  [[nodiscard]] std::string sql() const { return quote_identifier(schema) + "." + quote_identifier(name); }
+};
+
+class Swap {
+ public:
+  Swap(const std::function<pg::Session()>& connect, const Target& target, const LoadSpec& spec,
+       const Stage::Sealed& stage, const std::optional<StateChange>& state, const ApplyOptions& options)
+      : connect_(connect),
+        target_(target),
+        spec_(spec),
+        stage_(stage),
+        state_(state),
+        options_(options),
+        new_name_(fmt::format("new_{}", target.oid)) {
+    // A refused record would take the old row of its key with it.
+    spec_.rejects = {};
+  }
+
+  Applied run() {
+    const SteadyTime begin = std::chrono::steady_clock::now();
+    pg::Session session = connect_();
+    session.set_timeout(std::chrono::hours(24));
+    session.set_stop(options_.stop);
+    session.set("lock_timeout", millis(options_.target_wait));
+    session.run<sql::LoadHoldTarget>(std::int64_t{target_.oid});
+    session.set("lock_timeout", millis(options_.lock_timeout));
+    const auto wal = session.run<sql::LoadWalPosition>();
+    const std::int64_t wal_before = wal.one().bytes;
+    find_place(session);
+    build(session);
+    try {
+      put_in_place(session);
+    } catch (const pg::InDoubt&) {
+      applied_.was_in_doubt = true;
+      if (!was_applied()) throw;
+    } catch (...) {
+      drop_new(session);
+      throw;
+    }
+    applied_.took = std::chrono::steady_clock::now() - begin;
+    if (session.is_open()) {
+      const auto now = session.run<sql::LoadWalPosition>();
+      applied_.wal_bytes = now.one().bytes - wal_before;
+    }
+    return applied_;
+  }
+
+ private:
+  [[nodiscard]] bool of_partition() const { return spec_.mode == Mode::partition_swap; }
+  [[nodiscard]] std::string built() const { return "weir_stage." + quote_identifier(new_name_); }
+
+  void find_place(pg::Session& session) {
+    place_ = {.id = std::int64_t{target_.oid}, .schema = target_.schema, .name = target_.name};
+    if (!of_partition()) return;
+    for (const Partition& partition : target_.partitions) {
+      if (partition.name != spec_.partition && partition.schema + "." + partition.name != spec_.partition)
+        continue;
+      const auto found = session.run<sql::LoadPartition>(partition.sql());
+      const auto row = found.one();
+      place_ = {.id = row.id,
+                .schema = partition.schema,
+                .name = partition.name,
+                .bound = std::string(row.bound),
+                .condition = std::string(row.condition.value_or("true"))};
+    }
+  }
+
+  void build(pg::Session& session) {
+    tell(ApplyEvent::Kind::writing, "build");
+    pg::Transaction transaction(session);
+    ApplyAttempt check(session, target_, spec_, stage_, state_, options_, false);
+    const std::int64_t rows = check.check();
+    applied_.duplicates = check.result().duplicates;
+    guard(session, rows);
+    session.execute("DROP TABLE IF EXISTS " + built());
+    session.execute(fmt::format("CREATE {}TABLE {} (LIKE {} INCLUDING ALL)",
+                                target_.unlogged ? "UNLOGGED " : "", built(), place_.sql()));
+    const pg::Result id = session.execute("SELECT $1::text::regclass::oid::int8", built());
+    new_id_ = id[0].get<std::int64_t>(0);
+    run_all(session, session.run<sql::LoadIdentities>(place_.id, new_id_));
+    if (of_partition()) {
+      session.execute(
+          fmt::format("ALTER TABLE {} ADD CONSTRAINT weir_bound CHECK ({})", built(), place_.condition));
+    }
+    const LoadSql sql(target_, spec_, stage_.table);
+    session.execute(
+        fmt::format("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} s WHERE s.weir_part >= 0",
+                    built(), sql.column_list(), sql.given_list(), stage_.table));
+    run_all(session, session.run<sql::LoadLikeness>(place_.id, new_id_));
+    session.execute("ANALYZE " + built());
+    applied_.inserted = rows;
+    applied_.deleted = applied_.rows_before;
+    transaction.commit();
+  }
+
+  void guard(pg::Session& session, std::int64_t rows) {
+    if (rows == 0 && !spec_.guard.allow_empty) {
+      throw Error(ExitCode::refused,
+                  fmt::format("the source has no rows, and {} would be emptied by it", place_.name),
+                  "Look at the source. If it is right: --allow-empty.");
+    }
+    applied_.rows_before = session.execute("SELECT count(*) FROM " + place_.sql())[0].get<std::int64_t>(0);
+    const std::int64_t lost = applied_.rows_before - rows;
+    if (rows == 0 || spec_.guard.allow_mass_delete ||
+        static_cast<double>(lost) <= spec_.guard.max_delete_share * static_cast<double>(applied_.rows_before))
+      return;
+    throw Error(ExitCode::refused,
+                fmt::format("{} has {} rows and would have {} ({:.0f} % less are allowed)", place_.name,
+                            human_count(applied_.rows_before), human_count(rows),
+                            100.0 * spec_.guard.max_delete_share),
+                "Nothing was changed. If the source is complete: --allow-mass-delete.");
+  }
+
+  template <class Rows>
+  static void run_all(pg::Session& session, const Rows& statements) {
+    for (const auto row : statements) session.execute(std::string(row.statement));
+  }
+
+  void put_in_place(pg::Session& session) {
+    std::string why;
+    for (int attempt = 1; attempt <= options_.swap_attempts; ++attempt) {
+      try {
+        exchange(session);
+        applied_.attempts = attempt;
+        return;
+      } catch (const pg::LockTimeout& error) {
+        why = error.what();
+      } catch (const pg::Retryable& error) {
+        why = error.what();
+      }
+      const Duration delay = backoff_delay(kBackoff, std::min(attempt, 4), random_unit());
+      if (options_.on_event)
+        options_.on_event({.kind = ApplyEvent::Kind::retrying, .text = why, .delay = delay});
+      Wakeup wakeup;
+      if (wait_fd(-1, 0, Deadline::after(delay), options_.stop, wakeup) == WaitEnd::stopped)
+        pg::raise({.kind = pg::ErrorKind::stopped, .message = "stopped before the swap"});
+    }
+    std::string message =
+        fmt::format("{} was not swapped: {} (tried {} times)", place_.name, why, options_.swap_attempts);
+    const auto holders = session.run<sql::LoadLockHolders>(place_.id);
+    for (const auto holder : holders) message += "; in the way: " + printable(holder.description);
+    throw Error(ExitCode::failed, message,
+                "Wait until they have finished, or use --mode refresh, which waits for no reader.");
+  }
+
+  void exchange(pg::Session& session) {
+    pg::Transaction transaction(session);
+    transaction.set_local("lock_timeout", millis(options_.swap_lock_timeout));
+    const auto views = session.run<sql::LoadViews>(place_.id);
+    const auto indexes = session.run<sql::LoadIndexNames>(place_.id, new_id_);
+    const auto sequences = session.run<sql::LoadOwnedSequences>(place_.id);
+    const SteadyTime before = std::chrono::steady_clock::now();
+    session.execute(fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", target_.sql()));
+    applied_.longest_wait =
+        std::max<Duration>(applied_.longest_wait, std::chrono::steady_clock::now() - before);
+    // Also what was written between the description and now is replaced: that is what a swap is.
+    if (state_) advance_state(session, *state_, stage_.run, stage_.rows);
+    for (int i = views.size() - 1; i >= 0; --i) session.execute("DROP VIEW " + std::string(views[i].name));
+    if (of_partition())
+      session.execute(fmt::format("ALTER TABLE {} DETACH PARTITION {}", target_.sql(), place_.sql()));
+    const std::string schema = quote_identifier(place_.schema);
+    if (place_.schema != "weir_stage")
+      session.execute(fmt::format("ALTER TABLE {} SET SCHEMA {}", built(), schema));
+    const std::string moved = schema + "." + quote_identifier(new_name_);
+    for (const auto sequence : sequences) {
+      session.execute(fmt::format("ALTER SEQUENCE {} OWNED BY {}.{}", sequence.name, moved,
+                                  quote_identifier(sequence.column_name)));
+    }
+    session.execute("DROP TABLE " + place_.sql());
+    session.execute(fmt::format("ALTER TABLE {} RENAME TO {}", moved, quote_identifier(place_.name)));
+    for (const auto index : indexes) {
+      if (index.old_name == index.new_name) continue;
+      session.execute(fmt::format("ALTER INDEX {}.{} RENAME TO {}", schema, quote_identifier(index.new_name),
+                                  quote_identifier(index.old_name)));
+    }
+    if (of_partition()) {
+      session.execute(
+          fmt::format("ALTER TABLE {} ATTACH PARTITION {} {}", target_.sql(), place_.sql(), place_.bound));
+      session.execute(fmt::format("ALTER TABLE {} DROP CONSTRAINT weir_bound", place_.sql()));
+    }
+    for (const auto view : views) session.execute_script(std::string(view.definition));
+    applied_.strongest_lock = LockMode::access_exclusive;
+    const std::string summary = applied_.to_json();
+    if (session.run<sql::LoadFinishRun>(stage_.run, std::int64_t{0}, pg::JsonView{summary}).empty()) {
+      throw Error(ExitCode::refused, fmt::format("load {} was applied or given up already", stage_.run),
+                  "weir load show tells what became of it.");
+    }
+    transaction.commit();
+  }
+
+  /// The old session may still be at its COMMIT: who has the target's lock knows that it has ended.
+  bool was_applied() {
+    pg::Session session = connect_();
+    session.set_timeout(options_.target_wait);
+    pg::Transaction transaction(session);
+    session.run<sql::LoadLockTarget>(std::int64_t{target_.oid});
+    const auto outcome = session.run<sql::LoadRunOutcome>(stage_.run);
+    return outcome.one().state == "applied";
+  }
+
+  void drop_new(pg::Session& session) noexcept {
+    try {
+      if (!session.is_open()) return;
+      session.set_stop({});
+      session.execute("DROP TABLE IF EXISTS " + built());
+    } catch (...) {
+      session.close();  // the next swap of the target drops it
+    }
+  }
+
+  void tell(ApplyEvent::Kind kind, std::string text) const {
+    if (options_.on_event) options_.on_event({.kind = kind, .text = std::move(text)});
+  }
+
+  const std::function<pg::Session()>& connect_;
+  const Target& target_;
+  LoadSpec spec_;
+  const Stage::Sealed& stage_;
+  const std::optional<StateChange>& state_;
+  const ApplyOptions& options_;
+  const std::string new_name_;
+  Place place_;
+  std::int64_t new_id_ = 0;
+  Applied applied_;
+};
+
+}  // namespace
+
+Applied swap(const std::function<pg::Session()>& connect, const Target& target, const LoadSpec& spec,
+             const Stage::Sealed& stage, const std::optional<StateChange>& state,
+             const ApplyOptions& options) {
+  return Swap(connect, target, spec, stage, state, options).run();
 }
 
 }  // namespace weir::load

@@ -125,7 +125,8 @@ ORDER BY 1, 2;
 
 -- name: load_views(table_id int8) -> (name text, kind text, definition text, level int4)
 -- Views that show the table, those on them too; the deeper, the later. The definition makes the view again with its
--- owner, options, comment and rights.
+-- owner, options, comment and rights. Kind x: one with triggers, rules, defaults or rights of columns, which it would
+-- not make again.
 WITH RECURSIVE above (view_id, level) AS (
   SELECT r.ev_class, 1
     FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
@@ -138,7 +139,13 @@ WITH RECURSIVE above (view_id, level) AS (
      AND d.classid = 'pg_catalog.pg_rewrite'::regclass
     JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND r.ev_class <> d.refobjid
 )
-SELECT format('%I.%I', n.nspname, c.relname) AS name, c.relkind::text AS kind,
+SELECT format('%I.%I', n.nspname, c.relname) AS name,
+       CASE WHEN c.relkind = 'v'
+             AND (EXISTS (SELECT 1 FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid)
+                  OR EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')
+                  OR EXISTS (SELECT 1 FROM pg_catalog.pg_attribute a
+                              WHERE a.attrelid = c.oid AND (a.attacl IS NOT NULL OR a.atthasdef)))
+            THEN 'x' ELSE c.relkind::text END AS kind,
        concat(
          format('CREATE VIEW %I.%I%s AS %s;', n.nspname, c.relname,
                 ' WITH (' || array_to_string(c.reloptions, ', ') || ')',
@@ -215,8 +222,9 @@ SELECT count(*) AS rejects FROM weir.load_stage_reject r WHERE r.run = :run AND 
 --   run int8, chunk int8, lines int8[], files text[], columns text[], sqlstates text[], reasons text[], raws bytea[],
 --   staged bool[])
 INSERT INTO weir.load_stage_reject (run, chunk, line, file, column_name, sqlstate, reason, raw, key_is_staged)
-SELECT :run, :chunk, u.*
-  FROM unnest(:lines, :files, :columns, :sqlstates, :reasons, :raws, :staged) u;
+SELECT :run::int8, :chunk::int8, u.*
+  FROM unnest(:lines::int8[], :files::text[], :columns::text[], :sqlstates::text[], :reasons::text[], :raws::bytea[],
+              :staged::bool[]) u;
 
 -- name: load_keep_stage_rejects(run int8)
 -- From the reader's list to the lasting one.
@@ -345,3 +353,76 @@ SELECT c.relname::text AS name, (pg_relation_size(c.oid) / current_setting('bloc
   JOIN pg_catalog.pg_class t ON t.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
  WHERE i.indrelid = :table_id::int8::oid AND i.indisvalid
  ORDER BY c.relname;
+
+-- name: load_hold_target(target_id int8) -> (locked bool)
+-- As load_lock_target, for a swap: over several transactions, to the end of the session.
+SELECT true AS locked FROM pg_advisory_lock(hashtextextended('weir load:' || :target_id::int8, 0));
+
+-- name: load_likeness(old_id int8, new_id int8) -> (statement text)
+-- What CREATE TABLE .. (LIKE .. INCLUDING ALL) does not copy.
+SELECT format('ALTER TABLE %s SET (%s)', n.oid::regclass, array_to_string(o.reloptions, ', ')) AS statement
+  FROM pg_catalog.pg_class o, pg_catalog.pg_class n
+ WHERE o.oid = :old_id::int8::oid AND n.oid = :new_id::int8::oid AND o.reloptions IS NOT NULL
+UNION ALL
+SELECT format('COMMENT ON TABLE %s IS %L', :new_id::int8::oid::regclass, obj_description(:old_id::int8::oid, 'pg_class'))
+ WHERE obj_description(:old_id::int8::oid, 'pg_class') IS NOT NULL
+UNION ALL
+SELECT format('ALTER TABLE %s REPLICA IDENTITY %s', :new_id::int8::oid::regclass,
+              CASE o.relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)
+  FROM pg_catalog.pg_class o WHERE o.oid = :old_id::int8::oid AND o.relreplident IN ('f', 'n')
+UNION ALL
+SELECT format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', :new_id::int8::oid::regclass)
+  FROM pg_catalog.pg_class o WHERE o.oid = :old_id::int8::oid AND o.relrowsecurity
+UNION ALL
+SELECT format('GRANT %s ON %s TO %s%s', x.privilege_type, :new_id::int8::oid::regclass,
+              CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END,
+              CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+  FROM pg_catalog.pg_class o, aclexplode(o.relacl) x
+ WHERE o.oid = :old_id::int8::oid AND x.grantee <> o.relowner
+UNION ALL
+SELECT format('GRANT %s (%I) ON %s TO %s%s', x.privilege_type, a.attname, :new_id::int8::oid::regclass,
+              CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END,
+              CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+  FROM pg_catalog.pg_attribute a, aclexplode(a.attacl) x
+ WHERE a.attrelid = :old_id::int8::oid AND a.attnum > 0 AND NOT a.attisdropped
+UNION ALL
+SELECT format('ALTER TABLE %s OWNER TO %I', :new_id::int8::oid::regclass, pg_get_userbyid(o.relowner))
+  FROM pg_catalog.pg_class o, pg_catalog.pg_class n
+ WHERE o.oid = :old_id::int8::oid AND n.oid = :new_id::int8::oid AND o.relowner <> n.relowner;
+
+-- name: load_identities(old_id int8, new_id int8) -> (statement text)
+-- A sequence of an identity goes on where the old one is. Never RESTART.
+SELECT format('SELECT setval(%L::regclass, s.last_value, s.is_called) FROM %s s',
+              pg_get_serial_sequence(:new_id::int8::oid::regclass::text, a.attname),
+              pg_get_serial_sequence(:old_id::int8::oid::regclass::text, a.attname)) AS statement
+  FROM pg_catalog.pg_attribute a
+ WHERE a.attrelid = :old_id::int8::oid AND a.attidentity <> '' AND NOT a.attisdropped;
+
+-- name: load_owned_sequences(old_id int8) -> (name text, column_name text)
+-- Of serial columns: they would go with the old table.
+SELECT d.objid::regclass::text AS name, a.attname::text AS column_name
+  FROM pg_catalog.pg_depend d
+  JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S'
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+ WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+   AND d.refobjid = :old_id::int8::oid AND d.deptype = 'a';
+
+-- name: load_index_names(old_id int8, new_id int8) -> (old_name text, new_name text)
+-- Which index of the new table is which of the old one: those that say the same are alike.
+WITH known AS (
+  SELECT i.indrelid, c.relname,
+         regexp_replace(pg_get_indexdef(i.indexrelid), '^CREATE (UNIQUE )?INDEX .* USING ', '\1') AS says,
+         i.indisprimary
+    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+   WHERE i.indrelid IN (:old_id::int8::oid, :new_id::int8::oid)
+), counted AS (
+  SELECT k.*, row_number() OVER (PARTITION BY k.indrelid, k.says, k.indisprimary ORDER BY k.relname) AS n FROM known k
+)
+SELECT o.relname::text AS old_name, w.relname::text AS new_name
+  FROM counted o JOIN counted w ON w.says = o.says AND w.indisprimary = o.indisprimary AND w.n = o.n
+ WHERE o.indrelid = :old_id::int8::oid AND w.indrelid = :new_id::int8::oid;
+
+-- name: load_partition(name text) -> (id int8, bound text, condition text?)
+SELECT c.oid::int8 AS id, pg_get_expr(c.relpartbound, c.oid) AS bound,
+       pg_get_partition_constraintdef(c.oid) AS condition
+  FROM pg_catalog.pg_class c WHERE c.oid = to_regclass(:name) AND c.relispartition;

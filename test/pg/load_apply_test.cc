@@ -1,0 +1,322 @@
+#include <atomic>
+#include <map>
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include "load/write/care.h"
+#include "load/write/schema_change.h"
+#include "pg/transaction.h"
+#include "support/actions.h"
+#include "support/errors.h"
+#include "support/load_test.h"
+#include "support/waiting.h"
+
+namespace weir::load {
+namespace {
+
+using test::error_of;
+using test::has;
+
+class LoadApplyTest : public test::LoadTest {
+ protected:
+  void SetUp() override {
+    LoadTest::SetUp();
+    run("CREATE TABLE acct (id int PRIMARY KEY, v int NOT NULL CHECK (v < 100));"
+        "INSERT INTO acct SELECT n, n FROM generate_series(1, 10) n");
+  }
+  static LoadSpec spec(Mode mode, std::int64_t rejects = 0) {
+    LoadSpec result{.mode = mode, .columns = {"id", "v"}, .key = {"id"}};
+    result.rejects.rows = rejects;
+    return result;
+  }
+  std::vector<RejectRow> rejects(std::int64_t run) {
+    pg::Session session = this->session();
+    std::vector<RejectRow> all;
+    each_reject(session, run, [&](const RejectRow& row) { all.push_back(row); });
+    return all;
+  }
+};
+
+TEST_F(LoadApplyTest, WhatTheServerRefusesIsKnownByItsLineAndStopsTheLoad) {
+  const Error check =
+      error_of([&] { load("acct", spec(Mode::upsert), "VALUES (1, 1), (2, 22), (3, 333), (4, 4)"); });
+  EXPECT_TRUE(has(check.what(), "a.csv, line 3")) << check.what();
+  EXPECT_TRUE(has(check.what(), "acct_v_check")) << check.what();
+  const Error null = error_of([&] { load("acct", spec(Mode::append), "VALUES (11, NULL::int)"); });
+  EXPECT_TRUE(has(null.what(), "line 1, column v: null")) << null.what();
+  EXPECT_EQ(rows("SELECT count(*), sum(v) FROM acct"), "10|55");
+  EXPECT_EQ(number("SELECT count(*) FROM weir.load_reject"), 0);
+}
+
+TEST_F(LoadApplyTest, RejectsThatAreAllowedAreKeptWithTheRowsAndCostNoOldRow) {
+  const Applied applied =
+      load("acct", spec(Mode::refresh, 3),
+           "SELECT n, CASE n WHEN 3 THEN NULL WHEN 4 THEN 400 ELSE n + 1 END FROM generate_series(1, 10) n");
+  EXPECT_EQ(applied.rejected, 2);
+  EXPECT_EQ(applied.updated, 8);
+  EXPECT_EQ(applied.deleted, 0);
+  EXPECT_EQ(applied.withheld_deletes, 1);
+  EXPECT_EQ(rows("SELECT v FROM acct WHERE id IN (3, 4) ORDER BY id"), "3,4");
+  const auto all = rejects(number("SELECT max(id) FROM weir.load_run"));
+  ASSERT_EQ(all.size(), 2U);
+  EXPECT_EQ(all[0].line, 3);
+  EXPECT_EQ(all[0].column, "v");
+  EXPECT_EQ(all[0].raw, R"({"v": null, "id": 3})");
+  EXPECT_EQ(all[1].sqlstate, "23514");
+}
+
+TEST_F(LoadApplyTest, ARejectOfTheReaderProtectsItsKeyOrAllKeys) {
+  const Target acct = target("acct");
+  const LoadSpec refresh = spec(Mode::refresh, 5);
+  const Stage::Sealed known =
+      stage(acct, refresh, "SELECT n, n FROM generate_series(1, 8) n",
+            {{.line = 9, .column = "v", .reason = "'x' is no int4", .raw = "9,x", .key_is_staged = true}},
+            "VALUES (9, NULL::int)");
+  const Applied one = apply(connect(), acct, refresh, known, std::nullopt, {});
+  EXPECT_EQ(one.deleted, 1);
+  EXPECT_EQ(one.withheld_deletes, 1);
+  EXPECT_EQ(rows("SELECT id FROM acct WHERE id > 7 ORDER BY id"), "8,9");
+  const Stage::Sealed unknown = stage(acct, refresh, "SELECT n, n FROM generate_series(1, 8) n",
+                                      {{.line = 9, .reason = "a quote that is not closed", .raw = "\"9"}});
+  const Applied none = apply(connect(), acct, refresh, unknown, std::nullopt, {});
+  EXPECT_EQ(none.deleted, 0);
+  EXPECT_EQ(none.withheld_deletes, 1);
+}
+
+TEST_F(LoadApplyTest, OrphansAreFoundInTheStage) {
+  run("CREATE TABLE child (id int PRIMARY KEY, acct int REFERENCES acct)");
+  LoadSpec child{.mode = Mode::append, .columns = {"id", "acct"}, .key = {"id"}};
+  child.rejects.rows = 1;
+  EXPECT_EQ(load("child", child, "VALUES (1, 1), (2, 77), (3, NULL)").inserted, 2);
+  const auto all = rejects(number("SELECT max(id) FROM weir.load_run"));
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all[0].sqlstate, "23503");
+}
+
+TEST_F(LoadApplyTest, StateMovesWithTheRowsAndFencesTheSlow) {
+  const Target acct = target("acct");
+  const LoadSpec append = spec(Mode::append);
+  pg::Session session = this->session();
+  const State before = read_state(session, "p", "s");
+  EXPECT_EQ(before.seq, 0);
+  const auto first = stage(acct, append, "VALUES (11, 1)");
+  apply(connect(), acct, append, first, StateChange{before, R"({"at": 11})"}, {});
+  const auto second = stage(acct, append, "VALUES (12, 1)");
+  EXPECT_EQ(error_of([&] {
+              apply(connect(), acct, append, second, StateChange{before, R"({"at": 12})"}, {});
+            }).exit_code(),
+            ExitCode::refused);
+  State now = read_state(session, "p", "s");
+  EXPECT_EQ(now.seq, 1);
+  EXPECT_EQ(now.json, R"({"at": 11})");
+  apply(connect(), acct, append, second, StateChange{now, ""}, {});
+  now = read_state(session, "p", "s");
+  EXPECT_EQ(now.seq, 2);
+  EXPECT_EQ(now.json, R"({"at": 11})");
+  EXPECT_EQ(number("SELECT count(*) FROM acct"), 12);
+}
+
+class LoadDoubtTest : public LoadApplyTest {
+ protected:
+  /// COMMIT waits, where the caller holds advisory lock 1; then its session is ended.
+  Applied lose_commit() {
+    run("CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM "
+        "pg_advisory_xact_lock_shared(1); RETURN NULL; END $$;"
+        "CREATE CONSTRAINT TRIGGER gate AFTER INSERT ON acct DEFERRABLE INITIALLY DEFERRED FOR EACH ROW "
+        "EXECUTE FUNCTION gate()");
+    const Target acct = target("acct");
+    const LoadSpec append = spec(Mode::append);
+    const auto sealed = stage(acct, append, "VALUES (11, 1)");
+    pg::Session gate = session();
+    gate.execute("SELECT pg_advisory_lock(1)");
+    const int gate_pid = gate.backend_pid();
+    std::atomic<int> pid{0};
+    const auto connecting = [&, sessions = 0]() mutable {
+      pg::Session made = connect()();
+      if (sessions++ == 0) pid = made.backend_pid();
+      return made;
+    };
+    const std::jthread killer = test::in_background([&] {
+      test::wait_until([&] { return pid.load() != 0; }, "the first session");
+      test::wait_until_blocked(connector(), pid);
+      test::terminate_backend(connector(), pid);
+      test::wait_until_gone(connector(), pid);
+      test::terminate_backend(connector(), gate_pid);
+    });
+    ApplyOptions options;
+    return apply(connecting, acct, append, sealed, std::nullopt, options);
+  }
+};
+
+TEST_F(LoadDoubtTest, ACommitThatWasNotCarriedOutIsRepeated) {
+  const Applied applied = lose_commit();
+  EXPECT_EQ(applied.attempts, 2);
+  EXPECT_FALSE(applied.was_in_doubt);
+  EXPECT_EQ(number("SELECT count(*) FROM acct WHERE id = 11"), 1);
+}
+
+TEST_F(LoadApplyTest, ASwapKeepsViewsRightsAndNames) {
+  run("CREATE TABLE big (id int GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, s serial, v text DEFAULT 'x'); "
+      "CREATE INDEX odd_name ON big (v);"
+      "INSERT INTO big SELECT n, n, 'v' || n FROM generate_series(1, 10) n; COMMENT ON TABLE big IS 'mine';"
+      "SELECT setval('big_id_seq', 500); CREATE VIEW over AS SELECT id, v FROM big; CREATE VIEW above AS "
+      "SELECT count(*) AS n FROM over;"
+      "GRANT SELECT ON big, over TO PUBLIC; ALTER TABLE big SET (fillfactor = 70)");
+  const LoadSpec swap{.mode = Mode::swap, .columns = {"id", "v"}, .key = {"id"}};
+  const auto before = number("SELECT 'big'::regclass::oid::int8");
+  const Applied applied = load("big", swap, "SELECT n, 'w' || n FROM generate_series(1, 9) n");
+  EXPECT_EQ(applied.strongest_lock, LockMode::access_exclusive);
+  EXPECT_NE(number("SELECT 'big'::regclass::oid::int8"), before);
+  EXPECT_EQ(rows("SELECT n FROM above"), "9");
+  EXPECT_EQ(rows("SELECT v FROM over WHERE id = 3"), "w3");
+  EXPECT_EQ(rows("SELECT indexname FROM pg_indexes WHERE tablename = 'big' ORDER BY 1"), "big_pkey,odd_name");
+  EXPECT_EQ(
+      rows("SELECT reloptions, obj_description(oid), relacl IS NOT NULL FROM pg_class WHERE relname = 'big'"),
+      "{fillfactor=70}|mine|t");
+  EXPECT_EQ(number("SELECT count(*) FROM information_schema.role_table_grants WHERE grantee = 'PUBLIC' AND "
+                   "table_name IN ('big', 'over')"),
+            2);
+  run("INSERT INTO big DEFAULT VALUES");
+  EXPECT_EQ(rows("SELECT max(id), count(DISTINCT s) FROM big"), "501|10");
+}
+
+TEST_F(LoadApplyTest, ASwapGivesUpWithTheNamesOfThoseInTheWay) {
+  pg::Session reader = session();
+  pg::Transaction transaction(reader);
+  reader.execute("SELECT count(*) FROM acct");
+  ApplyOptions options;
+  options.swap_attempts = 2;
+  const Error error =
+      error_of([&] { load("acct", spec(Mode::swap), "SELECT n, n FROM generate_series(1, 10) n", options); });
+  EXPECT_TRUE(has(error.what(), "SELECT count(*) FROM acct")) << error.what();
+  EXPECT_EQ(number("SELECT count(*) FROM pg_class WHERE relname LIKE 'new\\_%'"), 0);
+  transaction.rollback();
+  load("acct", spec(Mode::swap), "SELECT n, 9 FROM generate_series(1, 10) n");
+  EXPECT_EQ(number("SELECT sum(v) FROM acct"), 90);
+}
+
+TEST_F(LoadApplyTest, APartitionIsSwapped) {
+  run("CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);"
+      "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (100); CREATE TABLE p2 PARTITION OF p FOR "
+      "VALUES FROM (100) TO (200);"
+      "INSERT INTO p SELECT n, 'a' FROM generate_series(1, 199) n");
+  LoadSpec swap{.mode = Mode::partition_swap, .columns = {"id", "v"}, .key = {"id"}, .partition = "p1"};
+  load("p", swap, "SELECT n, 'b' FROM generate_series(1, 99) n");
+  EXPECT_EQ(rows("SELECT v, count(*) FROM p GROUP BY v ORDER BY v"), "a|100,b|99");
+  EXPECT_EQ(number("SELECT count(*) FROM pg_constraint WHERE conname = 'weir_bound'"), 0);
+  EXPECT_NE(error_of([&] { load("p", swap, "SELECT n, 'b' FROM generate_series(1, 101) n"); }).exit_code(),
+            ExitCode::ok);
+  EXPECT_EQ(rows("SELECT v, count(*) FROM p GROUP BY v ORDER BY v"), "a|100,b|99");
+}
+
+TEST_F(LoadApplyTest, AStageIsTakenUpWhereItsRunEnded) {
+  const Target acct = target("acct");
+  const LoadSpec append = spec(Mode::append);
+  pg::Session session = this->session();
+  const std::int64_t run_id = begin_run(session, {.source = "a.csv", .fingerprint = "f"}, acct, Mode::append);
+  const auto chunk = [&](Stage& stage, std::int64_t n) {
+    pg::Session source = this->session();
+    pg::CopyOut out(source, "COPY (SELECT 100 + " + std::to_string(n) + ", 1, 1::int8, " + std::to_string(n) +
+                                "::int8) TO STDOUT (FORMAT binary)");
+    StageChunk piece(session, stage, n);
+    while (const auto bytes = out.next()) piece.write(*bytes);
+    piece.commit("{\"at\": " + std::to_string(n) + "}");
+  };
+  {
+    pg::Session holder = this->session();
+    Stage stage = Stage::open(holder, acct, append, run_id);
+    EXPECT_FALSE(stage.resume());
+    chunk(stage, 0);
+    chunk(stage, 1);
+    chunk(stage, 3);  // 2 was under way elsewhere when the process died
+    pg::Session other = this->session();
+    EXPECT_EQ(error_of([&] { Stage::open(other, acct, append, run_id); }).exit_code(), ExitCode::refused);
+    EXPECT_THROW(stage.seal(session, 4), Error);
+  }
+  EXPECT_EQ(find_resumable(session, "f"), run_id);
+  pg::Session holder = this->session();
+  Stage stage = Stage::open(holder, acct, append, run_id);
+  ASSERT_TRUE(stage.resume());
+  EXPECT_EQ(stage.resume()->chunk, 1);
+  EXPECT_EQ(stage.resume()->position, R"({"at": 1})");
+  chunk(stage, 2);
+  const Stage::Sealed sealed = stage.seal(session, 3);
+  EXPECT_EQ(apply(connect(), acct, append, sealed, std::nullopt, {}).inserted, 3);
+  EXPECT_FALSE(find_resumable(session, "f"));
+  // As after a crash of the server: UNLOGGED tables are empty.
+  session.execute("TRUNCATE weir.load_chunk, weir.load_stage_reject");
+  EXPECT_EQ(error_of([&] { apply(connect(), acct, append, sealed, std::nullopt, {}); }).exit_code(),
+            ExitCode::failed);
+}
+
+TEST_F(LoadApplyTest, AMissingTableIsMadeAndDriftIsFollowed) {
+  pg::Session session = this->session();
+  create_table(session, parse_table_name("fresh"),
+               {{"Id", type_of(Base::int4), false}, {"v", type_of(Base::text), false}}, {"Id"});
+  const Target fresh = target("fresh");
+  ASSERT_NE(fresh.primary_key(), nullptr);
+  evolve(session, fresh,
+         {.added = {{"more", type_of(Base::jsonb), false}}, .widened = {{"Id", type_of(Base::int8), false}}});
+  EXPECT_EQ(target("fresh").column("Id")->type.sql, "bigint");
+  EXPECT_NE(target("fresh").column("more"), nullptr);
+  EXPECT_TRUE(has(rows("SELECT reloptions FROM pg_class WHERE relname = 'fresh'"), "vacuum_truncate=off"));
+  const CareReport care = take_care(session, fresh, 100);
+  EXPECT_TRUE(care.vacuumed) << care.skipped;
+}
+
+TEST_F(LoadApplyTest, EveryModeDoesWhatAMapDoes) {
+  run("CREATE TABLE model (id int PRIMARY KEY, w int, v int)");
+  using Rows = std::map<int, std::pair<int, int>>;
+  const auto as_values = [](const Rows& all) {
+    std::string text;
+    for (const auto& [id, wv] : all)
+      text += (text.empty() ? "VALUES (" : ", (") + std::to_string(id) + ", " + std::to_string(wv.first) +
+              ", " + std::to_string(wv.second) + ")";
+    return text.empty() ? std::string("SELECT 1, 1, 1 WHERE false") : text;
+  };
+  const auto content = [&] { return rows("SELECT id, w, v FROM model ORDER BY id"); };
+  const bool good = rc::check([&] {
+    const auto gen =
+        rc::gen::map(rc::gen::container<std::vector<std::tuple<int, int, int>>>(rc::gen::tuple(
+                         rc::gen::inRange(0, 12), rc::gen::inRange(0, 6), rc::gen::inRange(0, 3))),
+                     [](const std::vector<std::tuple<int, int, int>>& all) {
+                       Rows made;
+                       for (const auto& [id, w, v] : all) made[id] = {w, v};
+                       return made;
+                     });
+    const Rows old_rows = *gen;
+    Rows new_rows = *gen;
+    const int mode = *rc::gen::inRange(0, 4);
+    LoadSpec spec{.mode = Mode::refresh, .columns = {"id", "w", "v"}, .key = {"id"}};
+    spec.guard.allow_mass_delete = spec.guard.allow_empty = true;
+    Rows expected;
+    if (mode == 0) {
+      expected = new_rows;
+    } else if (mode == 1) {
+      spec.key.clear();
+      expected = new_rows;
+    } else if (mode == 2) {
+      spec.mode = Mode::upsert;
+      expected = old_rows;
+      for (const auto& [id, wv] : new_rows) expected[id] = wv;
+    } else {
+      spec.mode = Mode::window;
+      spec.window = {"w", "2", "4"};
+      std::erase_if(new_rows, [](const auto& row) { return row.second.first < 2 || row.second.first >= 4; });
+      for (const auto& row : old_rows) {
+        if (row.second.first < 2 || row.second.first >= 4) expected.insert(row);
+      }
+      for (const auto& [id, wv] : new_rows) expected[id] = wv;
+    }
+    run("DELETE FROM model; INSERT INTO model " + as_values(old_rows));
+    load("model", spec, as_values(new_rows));
+    const std::string got = content();
+    run("DELETE FROM model; INSERT INTO model " + as_values(expected));
+    RC_ASSERT(got == content());
+  });
+  EXPECT_TRUE(good);
+}
+
+}  // namespace
+}  // namespace weir::load
