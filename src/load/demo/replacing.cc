@@ -66,9 +66,14 @@ class Refreshing final : public Replacing {
 
 }  // namespace
 
+pg::Session& Replacing::session() {
+  if (!session_) session_.emplace(scenery_.connect());
+  return *session_;
+}
+
 Replacement Replacing::replace(std::int64_t generation) {
   const auto wal = [this] {
-    return session_.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::int8")[0].get<std::int64_t>(0);
+    return session().execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::int8")[0].get<std::int64_t>(0);
   };
   const std::int64_t before = wal();
   Replacement done = do_replace(generation);
@@ -77,7 +82,7 @@ Replacement Replacing::replace(std::int64_t generation) {
 }
 
 std::int64_t Replacing::table_bytes() {
-  return session_.execute("SELECT pg_total_relation_size('weir_demo.rates')")[0].get<std::int64_t>(0);
+  return session().execute("SELECT pg_total_relation_size('weir_demo.rates')")[0].get<std::int64_t>(0);
 }
 
 std::unique_ptr<Replacing> by_truncate(const Scenery& scenery) {
