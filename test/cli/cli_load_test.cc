@@ -66,10 +66,13 @@ TEST_F(CliLoad, TheExampleIsLoadedTwiceAndTheSecondTimeWritesNoRow) {
   EXPECT_EQ(second.at("updated"), 0);
   EXPECT_EQ(second.at("deleted"), 0);
   EXPECT_EQ(second.at("unchanged"), 200);
-  EXPECT_EQ(value("SELECT string_agg(format('%s %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER BY attnum) "
+  EXPECT_EQ(value("SELECT string_agg(format('%s %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER "
+                  "BY attnum) "
                   "FROM pg_attribute WHERE attrelid = 'silver_rates'::regclass AND attnum > 0"),
-            "ts timestamp with time zone, pair text, rate numeric, bid numeric, ask numeric, volume integer, venue text");
-  EXPECT_EQ(value("SELECT rate::text FROM silver_rates ORDER BY ts, pair COLLATE \"C\" DESC LIMIT 1"), "31.2010");
+            "ts timestamp with time zone, pair text, rate numeric, bid numeric, ask numeric, volume integer, "
+            "venue text");
+  EXPECT_EQ(value("SELECT rate::text FROM silver_rates ORDER BY ts, pair COLLATE \"C\" DESC LIMIT 1"),
+            "31.2010");
 
   const WeirResult text = run(words);
   EXPECT_THAT(text.out, AllOf(StartsWith("silver_rates: refresh of "), HasSubstr("200 unchanged"),
@@ -81,8 +84,8 @@ TEST_F(CliLoad, ADryRunShowsThePlanAndChangesNothing) {
   write("r.csv", "id,amount\n1,1.5\n2,2.5\n");
   const WeirResult made = run({"r.csv", "--into", "r", "--key", "id", "--dry-run"});
   EXPECT_EQ(made.status, 0) << made.err;
-  EXPECT_THAT(made.out, AllOf(HasSubstr("nothing was changed"), HasSubstr("CREATE TABLE"), HasSubstr("ROW EXCLUSIVE"),
-                              HasSubstr("at most 20% of the rows deleted")));
+  EXPECT_THAT(made.out, AllOf(HasSubstr("nothing was changed"), HasSubstr("CREATE TABLE"),
+                              HasSubstr("ROW EXCLUSIVE"), HasSubstr("at most 20% of the rows deleted")));
   EXPECT_EQ(value("SELECT coalesce(to_regclass('r')::text, 'none')"), "none");
   EXPECT_EQ(value("SELECT count(*)::text FROM weir.load_run"), "0");
 
@@ -104,14 +107,17 @@ TEST_F(CliLoad, ADryRunThatFindsARefusalEndsWithFive) {
 
 TEST_F(CliLoad, SourcesOfManyKinds) {
   const auto rows = [&](const std::string& table) { return value("SELECT count(*)::text FROM " + table); };
-  EXPECT_EQ(document({"-", "--into", "a", "--mode", "append"}, "{\"id\": 1}\n{\"id\": 2}\n").at("inserted"), 2);
+  EXPECT_EQ(document({"-", "--into", "a", "--mode", "append"}, "{\"id\": 1}\n{\"id\": 2}\n").at("inserted"),
+            2);
   EXPECT_EQ(rows("a"), "2");
   write("1.csv", "id;x\n1;a\n");
   write("2.csv", "id;x\n2;b\n3;c\n");
   EXPECT_EQ(document({"[12].csv", "--into", "b"}).at("inserted"), 3);
   EXPECT_EQ(document({"1.csv", "2.csv", "--into", "b"}).at("unchanged"), 3);
   EXPECT_EQ(document({"--into", "c", "--", "sh", "-c", "cat 2.csv | gzip"}).at("inserted"), 2);
-  EXPECT_EQ(document({url(), "--query", "SELECT g AS id FROM generate_series(1, 5) g", "--into", "d"}).at("inserted"), 5);
+  EXPECT_EQ(document({url(), "--query", "SELECT g AS id FROM generate_series(1, 5) g", "--into", "d"})
+                .at("inserted"),
+            5);
   const std::string password_free = value("SELECT source FROM weir.load_run ORDER BY id DESC LIMIT 1");
   EXPECT_THAT(password_free, Not(HasSubstr("password")));
 }
@@ -171,7 +177,8 @@ TEST_F(CliLoad, AnInterruptedLoadLeavesTheTableAndGoesOn) {
   other.execute("LOCK TABLE t IN SHARE MODE");
   const Words words{"load", "t.csv", "--into", "t", "--key", "id", "--json"};
   WeirProgram load(words, setup());
-  wait_until([&] { return value("SELECT count(*)::text FROM pg_locks WHERE NOT granted") == "1"; }, "apply waits");
+  wait_until([&] { return value("SELECT count(*)::text FROM pg_locks WHERE NOT granted") == "1"; },
+             "apply waits");
   load.signal(SIGINT);
   EXPECT_EQ(load.wait_end(), 130);
   EXPECT_THAT(load.out(), HasSubstr("Run the same command again"));
@@ -185,7 +192,8 @@ TEST_F(CliLoad, AnInterruptedLoadLeavesTheTableAndGoesOn) {
 }
 
 TEST_F(CliLoad, AnInterruptedPipeIsReadFromItsBeginningNextTime) {
-  const Words words{"load", "--into", "t", "--sample", "1", "--json", "--", "sh", "-c", "echo id; echo 1; exec sleep 600"};
+  const Words words{"load",   "--into", "t",  "--sample", "1",
+                    "--json", "--",     "sh", "-c",       "echo id; echo 1; exec sleep 600"};
   WeirProgram load(words, setup());
   wait_until([&] { return value("SELECT count(*)::text FROM weir.load_run") == "1"; }, "the load has begun");
   load.signal(SIGTERM);

@@ -56,8 +56,10 @@ load::Applied LoadTest::load(const std::string& table, const load::LoadSpec& spe
 std::string LoadTest::rows(const std::string& sql) {
   pg::Session session = this->session();
   const pg::Result all = session.execute(
-      "SELECT coalesce(string_agg(replace(trim(both '()' from r::text), ',', '|'), ',' ORDER BY n), '') FROM (SELECT "
-      "r, row_number() OVER () AS n FROM (" + sql + ") r) x");
+      "SELECT coalesce(string_agg(replace(trim(both '()' from r::text), ',', '|'), ',' ORDER BY n), '') FROM "
+      "(SELECT "
+      "r, row_number() OVER () AS n FROM (" +
+      sql + ") r) x");
   return all[0].get<std::string>(0);
 }
 

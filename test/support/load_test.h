@@ -19,9 +19,11 @@ class LoadTest : public PgTest {
   /// For the part that applies.
   [[nodiscard]] std::function<pg::Session()> connect() const;
   load::Target target(const std::string& table);
-  /// Begins a run and fills its stage with the rows of `rows` (columns as spec.columns, in the stage's types).
+  /// Begins a run and fills its stage with the rows of `rows` (columns as spec.columns, in the stage's
+  /// types).
   load::Stage::Sealed stage(const load::Target& target, const load::LoadSpec& spec, const std::string& rows,
-                            const std::vector<load::Reject>& rejects = {}, const std::string& rejected_keys = {});
+                            const std::vector<load::Reject>& rejects = {},
+                            const std::string& rejected_keys = {});
   /// All of it: describes, stages, applies.
   load::Applied load(const std::string& table, const load::LoadSpec& spec, const std::string& rows,
                      const load::ApplyOptions& options = {});

@@ -34,8 +34,7 @@ ExitCode show_plan(Context& context, const load::LoadReport& report, const LoadS
 
 /// An interrupted load says what became of the table, and how to go on; what a reader throws does not know.
 [[noreturn]] void tell_interrupted(const load::LoadOptions& options) {
-  throw Error(ExitCode::interrupted,
-              fmt::format("interrupted: {} is as it was", printable(options.target)),
+  throw Error(ExitCode::interrupted, fmt::format("interrupted: {} is as it was", printable(options.target)),
               options.fingerprint.empty()
                   ? "Run it again: this kind of source is read from its beginning."
                   : "Run the same command again: what was staged is kept, and it goes on from there.");

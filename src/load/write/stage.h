@@ -52,8 +52,8 @@ class Stage {
   /// The last chunk of an unbroken row of them from 0; nothing: begin at the beginning.
   struct Resume {
     std::int64_t chunk = 0;
-    std::string position;    ///< what commit() was given, JSON
-    std::int64_t rows = 0;   ///< in all chunks
+    std::string position;   ///< what commit() was given, JSON
+    std::int64_t rows = 0;  ///< in all chunks
     std::int64_t rejects = 0;
   };
   [[nodiscard]] const std::optional<Resume>& resume() const noexcept { return resume_; }
@@ -67,7 +67,8 @@ class Stage {
     std::int64_t rejects = 0;  ///< that the reader found
     std::int64_t bytes = 0;    ///< of the table
   };
-  /// After the last chunk. Throws when chunks are missing, as when the server crashed and emptied it. ANALYZE.
+  /// After the last chunk. Throws when chunks are missing, as when the server crashed and emptied it.
+  /// ANALYZE.
   Sealed seal(pg::Session& session, std::int64_t chunks);
   /// Empties it: after the load, or when the run is given up.
   void clear(pg::Session& session);
@@ -87,7 +88,8 @@ class Stage {
 /// One piece of the source, in a transaction of its own. Destroyed before commit(), it has never been.
 ///
 /// `write` takes RowEncoder's bytes (begin() .. rows .. end()), in pieces of any size. Each row's numbers are
-/// {line, chunk}; a row that carries only the key of a reject, with all else null, has {line, key_only(chunk)}.
+/// {line, chunk}; a row that carries only the key of a reject, with all else null, has {line,
+/// key_only(chunk)}.
 class StageChunk {
  public:
   StageChunk(pg::Session& session, const Stage& stage, std::int64_t chunk);
