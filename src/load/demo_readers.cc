@@ -30,7 +30,6 @@ class Show {
   Show(const Scenery& scenery, const ReadersDemoOptions& options, std::unique_ptr<Replacing> replacing)
       : options_(options),
         replacing_(std::move(replacing)),
-        before_(replacing_->table_bytes()),
         dashboards_(scenery, {.count = options.dashboards, .slow = options.slow}) {
     way_.name = replacing_->name();
   }
@@ -63,6 +62,7 @@ class Show {
     try {
       const Deadline end = Deadline::after(options_.each);
       Wakeup wakeup;
+      bytes_before_ = replacing_->table_bytes();
       for (std::int64_t generation = 1;; ++generation) {
         const WaitEnd waited = wait_fd(-1, 0, Deadline::after(options_.pause), stop, wakeup);
         if (waited == WaitEnd::stopped || (end.expired() && generation > 1)) break;
@@ -94,7 +94,7 @@ class Show {
       way_.replacement = std::max(way_.replacement, ended - began);
       way_.wal_bytes += done.wal_bytes;
       way_.rows_written += done.rows_written;
-      way_.growth_bytes = bytes - before_;
+      way_.growth_bytes = bytes - bytes_before_;
       way_.strongest_lock = done.strongest_lock;
     }
   }
@@ -116,7 +116,7 @@ class Show {
 
   const ReadersDemoOptions& options_;
   std::unique_ptr<Replacing> replacing_;
-  std::int64_t before_;
+  std::int64_t bytes_before_ = 0;  ///< of the writer
   Dashboards dashboards_;
   Mutex mutex_;
   ReadersDemoWay way_ WEIR_GUARDED_BY(mutex_);
@@ -132,7 +132,8 @@ std::vector<ReadersDemoWay> run_readers_demo(const std::shared_ptr<const pg::Con
   Scenery scenery(connector, options.rows, options.stop);
   std::vector<ReadersDemoWay> ways;
   for (const auto make : {demo::by_truncate, demo::by_delete, demo::by_refresh}) {
-    if (ways.empty()) options.on_step(fmt::format("filling a table with {} rows", human_count(scenery.rows())));
+    if (ways.empty())
+      options.on_step(fmt::format("filling a table with {} rows", human_count(scenery.rows())));
     scenery.fill();
     Show show(scenery, options, make(scenery));
     ways.push_back(show.run(ways));

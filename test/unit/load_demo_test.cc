@@ -57,7 +57,7 @@ TEST(LoadDemoPicture, HasALineForEachPowerOfTen) {
   way.spans = {{200ms, 390ms}};
   const std::string text = cli::readers_picture({&way, 1}, 20, cli::Paint(false));
   EXPECT_EQ(text,
-            "TRUNCATE  longest read 0 ns, 0 waited for a lock, 0 empty, 0 mixed\n"
+            "TRUNCATE  longest read 0 µs, 0 waited for a lock, 0 empty, 0 mixed\n"
             "   1 s │    █\n"
             "100 ms │   ██\n"
             " 10 ms │  ███\n"

@@ -2,8 +2,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
-#include <vector>
 
 #include "load/demo/scenery.h"
 
@@ -16,10 +16,10 @@ struct Replacement {
   std::string strongest_lock{};  ///< "ACCESS EXCLUSIVE"
 };
 
-/// A way of giving the table new contents.
+/// A way of giving the table new contents. Used by one thread, which need not be the one that makes it.
 class Replacing {
  public:
-  explicit Replacing(const Scenery& scenery) : scenery_(scenery), session_(scenery.connect()) {}
+  explicit Replacing(const Scenery& scenery) : scenery_(scenery) {}
   virtual ~Replacing() = default;
   Replacing(const Replacing&) = delete;
   Replacing& operator=(const Replacing&) = delete;
@@ -33,11 +33,12 @@ class Replacing {
   /// Without wal_bytes.
   virtual Replacement do_replace(std::int64_t generation) = 0;
   [[nodiscard]] const Scenery& scenery() const noexcept { return scenery_; }
-  [[nodiscard]] pg::Session& session() noexcept { return session_; }
+  /// Connects at its first use.
+  [[nodiscard]] pg::Session& session();
 
  private:
   const Scenery& scenery_;
-  pg::Session session_;
+  std::optional<pg::Session> session_;
 };
 
 /// TRUNCATE and INSERT in one transaction.
