@@ -70,11 +70,7 @@ TEST_F(CliLoad, TheExampleIsLoadedTwiceAndTheSecondTimeWritesNoRow) {
   EXPECT_EQ(value("SELECT string_agg(format('%s %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER "
                   "BY attnum) "
                   "FROM pg_attribute WHERE attrelid = 'silver_rates'::regclass AND attnum > 0"),
-<<<<<<< HEAD
             "ts timestamp with time zone, pair text, rate numeric, bid numeric, ask numeric, volume bigint, "
-=======
-            "ts timestamp with time zone, pair text, rate numeric, bid numeric, ask numeric, volume integer, "
->>>>>>> ldemo
             "venue text");
   EXPECT_EQ(value("SELECT rate::text FROM silver_rates ORDER BY ts, pair COLLATE \"C\" DESC LIMIT 1"),
             "31.2010");
@@ -198,13 +194,8 @@ TEST_F(CliLoad, AnInterruptedLoadLeavesTheTableAndGoesOn) {
 }
 
 TEST_F(CliLoad, AnInterruptedPipeIsReadFromItsBeginningNextTime) {
-<<<<<<< HEAD
   const Words words{"load", "--into", "t",  "--json",
                     "--",   "sh",     "-c", "echo id; echo 1; : > began; exec sleep 600"};
-=======
-  const Words words{"load",   "--into", "t",  "--sample", "1",
-                    "--json", "--",     "sh", "-c",       "echo id; echo 1; exec sleep 600"};
->>>>>>> ldemo
   WeirProgram load(words, setup());
   wait_until([&] { return std::filesystem::exists(folder_.path() / "began"); }, "the command runs");
   load.signal(SIGTERM);

@@ -102,10 +102,7 @@ TEST_F(LoadApplyTest, StateMovesWithTheRowsAndFencesTheSlow) {
   EXPECT_EQ(before.seq, 0);
   const auto first = stage(acct, append, "VALUES (11, 1)");
   apply(connect(), acct, append, first, StateChange{before, R"({"at": 11})"}, {});
-<<<<<<< HEAD
   const auto second = stage(acct, append, "VALUES (12, 1)");
-=======
->>>>>>> ldemo
   EXPECT_EQ(error_of([&] {
               apply(connect(), acct, append, second, StateChange{before, R"({"at": 12})"}, {});
             }).exit_code(),
@@ -180,12 +177,8 @@ TEST_F(LoadApplyTest, ASwapKeepsViewsRightsAndNames) {
   EXPECT_EQ(number("SELECT count(*) FROM information_schema.role_table_grants WHERE grantee = 'PUBLIC' AND "
                    "table_name IN ('big', 'over')"),
             2);
-<<<<<<< HEAD
   run("INSERT INTO big DEFAULT VALUES");
   EXPECT_EQ(rows("SELECT max(id), count(DISTINCT s) FROM big"), "501|10");
-=======
-  EXPECT_EQ(rows("INSERT INTO big DEFAULT VALUES RETURNING id").find("501") == std::string::npos, true);
->>>>>>> ldemo
 }
 
 TEST_F(LoadApplyTest, ASwapGivesUpWithTheNamesOfThoseInTheWay) {
@@ -284,7 +277,6 @@ TEST_F(LoadApplyTest, EveryModeDoesWhatAMapDoes) {
   };
   const auto content = [&] { return rows("SELECT id, w, v FROM model ORDER BY id"); };
   const bool good = rc::check([&] {
-<<<<<<< HEAD
     const auto gen =
         rc::gen::map(rc::gen::container<std::vector<std::tuple<int, int, int>>>(rc::gen::tuple(
                          rc::gen::inRange(0, 12), rc::gen::inRange(0, 6), rc::gen::inRange(0, 3))),
@@ -293,12 +285,6 @@ TEST_F(LoadApplyTest, EveryModeDoesWhatAMapDoes) {
                        for (const auto& [id, w, v] : all) made[id] = {w, v};
                        return made;
                      });
-=======
-    const auto gen = rc::gen::map(
-        rc::gen::container<std::map<int, std::pair<int, int>>>(
-            rc::gen::inRange(0, 12), rc::gen::pair(rc::gen::inRange(0, 6), rc::gen::inRange(0, 3))),
-        [](Rows all) { return all; });
->>>>>>> ldemo
     const Rows old_rows = *gen;
     Rows new_rows = *gen;
     const int mode = *rc::gen::inRange(0, 4);

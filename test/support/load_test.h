@@ -20,11 +20,7 @@ class LoadTest : public PgTest {
   [[nodiscard]] std::function<pg::Session()> connect() const;
   load::Target target(const std::string& table);
   /// Begins a run and fills its stage with the rows of `rows` (columns as spec.columns, in the stage's
-<<<<<<< HEAD
   /// types). The stage is free afterwards, so that the next one takes it: apply before.
-=======
-  /// types).
->>>>>>> ldemo
   load::Stage::Sealed stage(const load::Target& target, const load::LoadSpec& spec, const std::string& rows,
                             const std::vector<load::Reject>& rejects = {},
                             const std::string& rejected_keys = {});

@@ -133,7 +133,6 @@ std::string run_text(const load::RunRow& run, const Paint& paint) {
   add("took", took_text(run));
   add("rejects", human_count(run.rejects));
   if (const ordered_json summary = summary_of(run); summary.is_object()) {
-<<<<<<< HEAD
     for (const SummaryLine& line : kSummary) {
       if (!summary.contains(line.key)) continue;
       const ordered_json& value = summary[line.key];
@@ -142,17 +141,6 @@ std::string run_text(const load::RunRow& run, const Paint& paint) {
       } else if (const auto number = value.get<std::int64_t>(); number != 0 || line.always) {
         add(line.name, number < 0 ? "not known" : human_count(number));
       }
-=======
-    for (const auto& [key, value] : summary.items()) {
-      if (key == "rejected") continue;
-      std::string name = key;
-      for (char& c : name) c = c == '_' ? ' ' : c;
-      const bool unknown = key == "wal_bytes" && value.is_number() && value.get<std::int64_t>() < 0;
-      const std::string text = value.is_number_integer()
-                                   ? human_count(value.get<std::int64_t>())
-                                   : (value.is_string() ? value.get<std::string>() : value.dump());
-      add(name.c_str(), unknown ? "not known" : text);
->>>>>>> ldemo
     }
   }
   add("error", run.error);
