@@ -165,7 +165,7 @@ void ApplyAttempt::judge_rejects() {
       "reason FROM weir.load_reject WHERE run = $1 ORDER BY file, line LIMIT 1",
       stage_.run);
   const std::string example = first.rows() == 0 ? "" : printable(first[0].get<std::string>(0));
-  throw Error(ExitCode::failed,
+  throw Error(ExitCode::refused,
               fmt::format("{} of {} records are refused, more than allowed; the first: {}",
                           human_count(applied_.rejected), human_count(read), example),
               "Nothing was written. Correct the source, or allow some with --max-rejects.");
