@@ -74,6 +74,11 @@ bool all_fit(const SampledReader& reader, std::size_t column, const ColumnType& 
   return true;
 }
 
+/// One bad value among timestamps makes no texts of them all: only what is text already becomes a longer one.
+bool may_become(const ColumnType& from, const ColumnType& to) {
+  return to.base != Base::text || from.base == Base::varchar || from.base == Base::bpchar;
+}
+
 /// Columns of the target that do not hold what the sample has, and may be made wider.
 std::vector<NewColumn> find_wider(const Target& target, const Matching& matching, const SampledReader& reader,
                                   const Inference& inference) {
@@ -84,7 +89,9 @@ std::vector<NewColumn> find_wider(const Target& target, const Matching& matching
         column->type.base == Base::other || all_fit(reader, i, column->type))
       continue;
     const ColumnType type = widened(column->type, type_of(inference.columns()[i].base()));
-    if (type == column->type || (rewrites(column->type, type) && target.bytes > kMostRewritten)) continue;
+    if (type == column->type || !may_become(column->type, type) ||
+        (rewrites(column->type, type) && target.bytes > kMostRewritten))
+      continue;
     wider.push_back({column->name, type, column->not_null});
   }
   return wider;
