@@ -42,9 +42,8 @@ Cost cost_of(load::demo::Scenery& scenery, load::demo::Replacing& replacing, std
   for (int round = 0; round < kRounds; ++round) {
     scenery.fill();
     scenery.connect().execute("CHECKPOINT");
-    seconds.push_back(seconds_of([&] {
-      megabytes.push_back(static_cast<double>(replacing.replace(generation).wal_bytes) / 1e6);
-    }));
+    seconds.push_back(seconds_of(
+        [&] { megabytes.push_back(static_cast<double>(replacing.replace(generation).wal_bytes) / 1e6); }));
   }
   std::sort(seconds.begin(), seconds.end());
   std::sort(megabytes.begin(), megabytes.end());
@@ -57,17 +56,23 @@ Measurement bench_load_append(Scene& scene) {
   migrate(scene);
   pg::Session session = scene.session();
   session.execute(
-      "CREATE TABLE bench_append (id int8 NOT NULL, at timestamptz, pair text, rate numeric(14, 5), spread float8, "
+      "CREATE TABLE bench_append (id int8 NOT NULL, at timestamptz, pair text, rate numeric(14, 5), spread "
+      "float8, "
       "desk text, live boolean, batch int4)");
   const std::filesystem::path path = scene.folder() / "append.csv";
   {
     std::ofstream output(path, std::ios::binary);
-    pg::CopyOut copy(session, fmt::format("COPY (SELECT n::int8 AS id, timestamptz '2026-01-01Z' + n * interval '1 s' AS at, "
-                              "'EUR/' || chr(65 + n % 26) || 'SD' AS pair, (n % 300000)::numeric(14, 5) / 100000 AS rate, "
-                              "CASE WHEN n % 5 > 0 THEN n % 977 * 0.25::float8 END AS spread, 'desk, ' || n % 1000 AS desk, "
-                              "n % 2 = 0 AS live, n % 977 AS batch FROM generate_series(1, {}) n) TO STDOUT "
-                              "(FORMAT csv, HEADER)", kAppended));
-    while (const auto piece = copy.next()) output.write(piece->data(), static_cast<std::streamsize>(piece->size()));
+    pg::CopyOut copy(
+        session,
+        fmt::format(
+            "COPY (SELECT n::int8 AS id, timestamptz '2026-01-01Z' + n * interval '1 s' AS at, "
+            "'EUR/' || chr(65 + n % 26) || 'SD' AS pair, (n % 300000)::numeric(14, 5) / 100000 AS rate, "
+            "CASE WHEN n % 5 > 0 THEN n % 977 * 0.25::float8 END AS spread, 'desk, ' || n % 1000 AS desk, "
+            "n % 2 = 0 AS live, n % 977 AS batch FROM generate_series(1, {}) n) TO STDOUT "
+            "(FORMAT csv, HEADER)",
+            kAppended));
+    while (const auto piece = copy.next())
+      output.write(piece->data(), static_cast<std::streamsize>(piece->size()));
   }
   const auto rate_of = [&](const std::function<void()>& work) {
     session.execute("TRUNCATE bench_append");
@@ -83,8 +88,8 @@ Measurement bench_load_append(Scene& scene) {
           options.target = "bench_append";
           options.spec.mode = load::Mode::append;
           load::Load load(connector_of(scene),
-                          std::make_unique<load::CsvReader>(load::file_inputs(path.string()), load::CsvChoice(),
-                                                            std::stop_token()),
+                          std::make_unique<load::CsvReader>(load::file_inputs(path.string()),
+                                                            load::CsvChoice(), std::stop_token()),
                           options);
           const load::LoadReport report = load.run({});
           if (report.records != static_cast<std::uint64_t>(kAppended))
@@ -129,7 +134,8 @@ std::vector<Measurement> bench_load_refresh(Scene& scene) {
   const auto refresh = load::demo::by_refresh(scenery);
   for (const int percent : {0, 1, 5, 50}) {
     const std::optional<double> target = percent == 1 ? std::optional(0.30) : std::nullopt;
-    add(fmt::format("refresh of 1M rows, {} % changed", percent), cost_of(scenery, *refresh, percent), target);
+    add(fmt::format("refresh of 1M rows, {} % changed", percent), cost_of(scenery, *refresh, percent),
+        target);
   }
   return results;
 }

@@ -41,8 +41,8 @@ std::vector<Duration> squeeze(const ReadersDemoWay& way, Duration span, std::siz
   std::vector<Duration> out(width);
   for (std::size_t column = 0; column < width; ++column) {
     const auto at = [&](std::size_t place) {
-      return static_cast<std::size_t>(span * static_cast<std::int64_t>(place) / static_cast<std::int64_t>(width) /
-                                      load::demo::ReadFigures::kSlot);
+      return static_cast<std::size_t>(span * static_cast<std::int64_t>(place) /
+                                      static_cast<std::int64_t>(width) / load::demo::ReadFigures::kSlot);
     };
     const std::size_t first = at(column);
     const std::size_t last = std::max(first + 1, at(column + 1));
@@ -71,9 +71,9 @@ std::string head(const ReadersDemoWay& way, const Paint& paint) {
   const auto counted = [&](std::int64_t count, std::string_view what) {
     return paint(count > 0 ? Color::red : Color::green, fmt::format("{} {}", human_count(count), what));
   };
-  return fmt::format("{}  longest read {}, {}, {}, {}", paint(Color::bold, way.name), human_duration(way.reads.longest),
-                     counted(way.reads.waited, "waited for a lock"), counted(way.reads.empty, "empty"),
-                     counted(way.reads.mixed, "mixed"));
+  return fmt::format("{}  longest read {}, {}, {}, {}", paint(Color::bold, way.name),
+                     human_duration(way.reads.longest), counted(way.reads.waited, "waited for a lock"),
+                     counted(way.reads.empty, "empty"), counted(way.reads.mixed, "mixed"));
 }
 
 }  // namespace
@@ -120,8 +120,8 @@ std::string readers_table(std::span<const ReadersDemoWay> ways, const Paint& pai
   };
   for (const ReadersDemoWay& way : ways) {
     const bool exclusive = way.strongest_lock == "ACCESS EXCLUSIVE";
-    table.add({way.name, human_duration(way.reads.longest), human_duration(way.reads.p99), bad_if_any(way.reads.empty),
-               bad_if_any(way.reads.mixed), bad_if_any(way.reads.waited), 
+    table.add({way.name, human_duration(way.reads.longest), human_duration(way.reads.p99),
+               bad_if_any(way.reads.empty), bad_if_any(way.reads.mixed), bad_if_any(way.reads.waited),
                human_duration(way.replacement), bytes(way.wal_bytes), bytes(way.growth_bytes),
                Table::Cell(way.strongest_lock, exclusive ? Color::red : Color::green)});
   }

@@ -132,7 +132,8 @@ std::vector<ReadersDemoWay> run_readers_demo(const std::shared_ptr<const pg::Con
   Scenery scenery(connector, options.rows, options.stop);
   std::vector<ReadersDemoWay> ways;
   for (const auto make : {demo::by_truncate, demo::by_delete, demo::by_refresh}) {
-    if (ways.empty()) options.on_step(fmt::format("filling a table with {} rows", human_count(scenery.rows())));
+    if (ways.empty())
+      options.on_step(fmt::format("filling a table with {} rows", human_count(scenery.rows())));
     scenery.fill();
     Show show(scenery, options, make(scenery));
     ways.push_back(show.run(ways));

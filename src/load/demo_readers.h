@@ -22,11 +22,11 @@ struct ReadersDemoWay {
   Duration lasted{};
   demo::ReadFigures reads{};
   int replacements = 0;
-  Duration replacement{};             ///< the longest of them
-  std::int64_t wal_bytes = 0;         ///< of one, on average; of all that the server did meanwhile
-  std::int64_t growth_bytes = 0;      ///< of the table and its indexes, by all of them together
-  std::int64_t rows_written = 0;      ///< of one, on average
-  std::string strongest_lock{};       ///< "ROW EXCLUSIVE"
+  Duration replacement{};         ///< the longest of them
+  std::int64_t wal_bytes = 0;     ///< of one, on average; of all that the server did meanwhile
+  std::int64_t growth_bytes = 0;  ///< of the table and its indexes, by all of them together
+  std::int64_t rows_written = 0;  ///< of one, on average
+  std::string strongest_lock{};   ///< "ROW EXCLUSIVE"
   /// When they were at it, from the beginning of this way on. The last one may go on: its end is zero.
   std::vector<std::pair<Duration, Duration>> spans{};
 };

@@ -36,7 +36,8 @@ class LoadDemoTest : public test::PgTest {
   void expect_nothing_is_left() {
     EXPECT_EQ(count("pg_namespace WHERE nspname = 'weir_demo'"), 0);
     EXPECT_EQ(count("pg_class WHERE relnamespace = 'weir_stage'::regnamespace"), 0);
-    for (const char* table : {"weir.load_run", "weir.load_state", "weir.load_chunk"}) EXPECT_EQ(count(table), 0) << table;
+    for (const char* table : {"weir.load_run", "weir.load_state", "weir.load_chunk"})
+      EXPECT_EQ(count(table), 0) << table;
   }
 };
 
@@ -93,7 +94,10 @@ TEST_F(LoadDemoTest, TheNextDemoDropsWhatAKilledOneLeft) {
   session().execute_script(
       "CREATE SCHEMA weir_demo; COMMENT ON SCHEMA weir_demo IS 'weir demo readers; dropped when it ends'; "
       "CREATE TABLE weir_demo.rates (left_over int)");
-  { demo::Scenery next(users(), 2000, {}); next.fill(); }
+  {
+    demo::Scenery next(users(), 2000, {});
+    next.fill();
+  }
   expect_nothing_is_left();
 }
 
@@ -104,8 +108,8 @@ TEST_F(LoadDemoTest, TheClientsGenerationsAreThoseOfTheServer) {
   for (const std::int64_t generation : {0, 1, 99, 100, 101, 250}) {
     session.execute("TRUNCATE weir_demo.rates");
     session.execute(demo::kInsertGeneration, scenery.rows(), generation);
-    const pg::Result rows =
-        session.execute("SELECT id::text, pair, rate::text, note, mark::text FROM weir_demo.rates ORDER BY id");
+    const pg::Result rows = session.execute(
+        "SELECT id::text, pair, rate::text, note, mark::text FROM weir_demo.rates r ORDER BY r.id");
     demo::GenerationReader reader(scenery.rows(), generation);
     for (const auto& row : rows) {
       const auto record = reader.next();

@@ -70,7 +70,8 @@ class Stage {
   }
 
   [[nodiscard]] std::shared_ptr<const pg::Connector> connector() const {
-    return std::make_shared<const pg::Connector>(conninfo_, pg::Connector::Options{.users_search_path = true});
+    return std::make_shared<const pg::Connector>(conninfo_,
+                                                 pg::Connector::Options{.users_search_path = true});
   }
 
   void leave() {
@@ -86,7 +87,8 @@ class Stage {
   pg::Conninfo conninfo_;
 };
 
-/// Shows the ways as they go: the picture again and again on a terminal, a line for each replacement elsewhere.
+/// Shows the ways as they go: the picture again and again on a terminal, a line for each replacement
+/// elsewhere.
 class Watching {
  public:
   explicit Watching(Context& context) : context_(context) {
@@ -107,17 +109,20 @@ class Watching {
   void frame(std::span<const ReadersDemoWay> ways) {
     const Paint& paint = context_.out.paint();
     if (screen_) {
-      screen_->draw(readers_picture(ways, terminal_columns(STDOUT_FILENO), paint) + "\n" +
-                    paint(Color::dim, "how long a read took; the axis is thick while the table was replaced; Ctrl-C ends it"));
+      screen_->draw(
+          readers_picture(ways, terminal_columns(STDOUT_FILENO), paint) + "\n" +
+          paint(Color::dim,
+                "how long a read took; the axis is thick while the table was replaced; Ctrl-C ends it"));
       return;
     }
     const ReadersDemoWay& now = ways.back();
     if (now.name == told_name_ && now.replacements == told_replacements_) return;
     told_name_ = now.name;
     told_replacements_ = now.replacements;
-    context_.progress.step(now.replacements == 0 ? now.name
-                                                 : fmt::format("{}: replaced {} times, longest read {}", now.name,
-                                                               now.replacements, human_duration(now.reads.longest)));
+    context_.progress.step(now.replacements == 0
+                               ? now.name
+                               : fmt::format("{}: replaced {} times, longest read {}", now.name,
+                                             now.replacements, human_duration(now.reads.longest)));
   }
 
   void close() {
@@ -136,7 +141,8 @@ ExitCode run(Context& context) {
   load::ReadersDemoOptions options;
   options.rows = context.arguments.number("rows", 2'000, 10'000'000).value_or(options.rows);
   options.dashboards = context.arguments.number("dashboards", 1, 64).value_or(options.dashboards);
-  if (const auto each = context.arguments.number("seconds", 1, 600)) options.each = std::chrono::seconds(*each);
+  if (const auto each = context.arguments.number("seconds", 1, 600))
+    options.each = std::chrono::seconds(*each);
   options.stop = context.stop;
   Stage stage(context);
   std::vector<ReadersDemoWay> ways;
@@ -157,7 +163,8 @@ ExitCode run(Context& context) {
   context.out.write(readers_picture(ways, terminal_columns(STDOUT_FILENO), paint) + "\n");
   context.out.write(readers_table(ways, paint));
   context.out.line(
-      "\nempty, mixed: reads that found no rows, or rows of two generations; waited: reads that pg_locks had waiting;\n"
+      "\nempty, mixed: reads that found no rows, or rows of two generations; waited: reads that pg_locks had "
+      "waiting;\n"
       "took: the longest replacement; WAL: of one replacement; growth: of the table, by all of them");
   return ExitCode::ok;
 }
@@ -168,10 +175,14 @@ Command demo_readers_command() {
   return {.path = "demo readers",
           .summary = "dashboards read a table while it is replaced: by TRUNCATE, by DELETE, by Weir",
           .description =
-              "Fills a table in schema weir_demo, which is dropped at the end, and replaces it again and again in three\n"
-              "ways, with one row of a hundred changed each time. Meanwhile dashboards read it (READ COMMITTED, REPEATABLE\n"
-              "READ, PREPARE and EXECUTE), and now and then somebody runs a query of 2 s. Shows how long reads took, over\n"
-              "time, and what they saw. The private PostgreSQL is started for it; of another database Weir's schema has to\n"
+              "Fills a table in schema weir_demo, which is dropped at the end, and replaces it again and "
+              "again in three\n"
+              "ways, with one row of a hundred changed each time. Meanwhile dashboards read it (READ "
+              "COMMITTED, REPEATABLE\n"
+              "READ, PREPARE and EXECUTE), and now and then somebody runs a query of 2 s. Shows how long "
+              "reads took, over\n"
+              "time, and what they saw. The private PostgreSQL is started for it; of another database Weir's "
+              "schema has to\n"
               "be there, and its log grows by some hundred megabytes. Takes less than a minute.",
           .options = {{"rows", 0, "N", "so many rows (default: 300000)"},
                       {"dashboards", 0, "N", "so many dashboards (default: 6)"},

@@ -34,10 +34,7 @@ ReadRecord::Seen seen(const pg::Result& found, std::int64_t wanted) {
 }  // namespace
 
 Dashboards::Dashboards(const Scenery& scenery, const Options& options)
-    : scenery_(scenery),
-      options_(options),
-      began_(std::chrono::steady_clock::now()),
-      record_(options.every) {
+    : scenery_(scenery), options_(options), began_(std::chrono::steady_clock::now()), record_(options.every) {
   on_stop_.emplace(scenery.stop(), [this] { closing_.request_stop(); });
   for (int i = 0; i < options.count; ++i) {
     dashboards_.push_back(std::make_unique<Dashboard>());

@@ -53,7 +53,8 @@ class Refreshing final : public Replacing {
     options.target = kTable;
     options.spec.mode = Mode::refresh;
     options.spec.key = {kKey};
-    Load load(scenery().connector(), std::make_unique<GenerationReader>(scenery().rows(), generation), options);
+    Load load(scenery().connector(), std::make_unique<GenerationReader>(scenery().rows(), generation),
+              options);
     const LoadReport report = load.run(scenery().stop());
     Replacement done;
     if (report.applied) {
@@ -73,7 +74,9 @@ pg::Session& Replacing::session() {
 
 Replacement Replacing::replace(std::int64_t generation) {
   const auto wal = [this] {
-    return session().execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::int8")[0].get<std::int64_t>(0);
+    return session()
+        .execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::int8")[0]
+        .get<std::int64_t>(0);
   };
   const std::int64_t before = wal();
   Replacement done = do_replace(generation);
@@ -91,6 +94,8 @@ std::unique_ptr<Replacing> by_truncate(const Scenery& scenery) {
 std::unique_ptr<Replacing> by_delete(const Scenery& scenery) {
   return std::make_unique<Rewriting>(scenery, "DELETE + INSERT", "DELETE FROM weir_demo.rates");
 }
-std::unique_ptr<Replacing> by_refresh(const Scenery& scenery) { return std::make_unique<Refreshing>(scenery); }
+std::unique_ptr<Replacing> by_refresh(const Scenery& scenery) {
+  return std::make_unique<Refreshing>(scenery);
+}
 
 }  // namespace weir::load::demo

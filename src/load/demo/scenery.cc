@@ -30,8 +30,8 @@ CREATE TABLE weir_demo.rates (
   mark int4           NOT NULL
 );)";
 
-// The load's own records of the demo: its runs are no part of anybody's history, and nobody loads from its stage again.
-// Best effort: who may load need not be allowed to delete.
+// The load's own records of the demo: its runs are no part of anybody's history, and nobody loads from its
+// stage again. Best effort: who may load need not be allowed to delete.
 constexpr const char* kFindStages = R"(
 SELECT format('DROP TABLE IF EXISTS weir_stage.%I', c.relname)
   FROM pg_catalog.pg_class c
@@ -53,8 +53,8 @@ void or_warn(const char* what, Action action) noexcept {
 }
 
 void drop(pg::Session& session) {
-  const pg::Result table =
-      session.execute("SELECT c.oid::int8 FROM pg_catalog.pg_class c WHERE c.oid = to_regclass('weir_demo.rates')");
+  const pg::Result table = session.execute(
+      "SELECT c.oid::int8 FROM pg_catalog.pg_class c WHERE c.oid = to_regclass('weir_demo.rates')");
   for (const auto& row : table) {
     or_warn("the demo's stages are left behind", [&] {
       const pg::Result stages = session.execute(kFindStages, row.get<std::int64_t>(0));
@@ -68,7 +68,8 @@ void drop(pg::Session& session) {
 /// Whether the schema that is there was made by a demo; nothing where there is none.
 std::optional<bool> is_ours(pg::Session& session) {
   const pg::Result found = session.execute(
-      "SELECT obj_description(n.oid, 'pg_namespace') FROM pg_catalog.pg_namespace n WHERE n.nspname = 'weir_demo'");
+      "SELECT obj_description(n.oid, 'pg_namespace') FROM pg_catalog.pg_namespace n WHERE n.nspname = "
+      "'weir_demo'");
   if (found.rows() == 0) return std::nullopt;
   return found[0].get<std::optional<std::string>>(0) == kComment;
 }
@@ -88,20 +89,26 @@ std::int64_t mark_of(std::int64_t id, std::int64_t generation) noexcept {
 
 std::int64_t sum_of_marks(std::int64_t generation) noexcept {
   std::int64_t sum = 0;
-  for (std::int64_t since = 0; since < kHundred; ++since) sum += std::max<std::int64_t>(0, generation - since);
+  for (std::int64_t since = 0; since < kHundred; ++since)
+    sum += std::max<std::int64_t>(0, generation - since);
   return sum;
 }
 
-ReadRecord::Seen judge(std::int64_t wanted, std::int64_t count, std::int64_t sum, std::int64_t highest) noexcept {
+ReadRecord::Seen judge(std::int64_t wanted, std::int64_t count, std::int64_t sum,
+                       std::int64_t highest) noexcept {
   if (count == 0) return ReadRecord::Seen::empty;
   const bool whole = count == wanted && sum == wanted / kHundred * sum_of_marks(highest);
   return whole ? ReadRecord::Seen::whole : ReadRecord::Seen::mixed;
 }
 
 GenerationReader::GenerationReader(std::int64_t rows, std::int64_t generation)
-    : columns_{"id", "pair", "rate", "note", "mark"}, rows_(rows), generation_(generation), texts_(columns_.size()) {
+    : columns_{"id", "pair", "rate", "note", "mark"},
+      rows_(rows),
+      generation_(generation),
+      texts_(columns_.size()) {
   using Kind = Cell::Kind;
-  for (const Kind kind : {Kind::number, Kind::text, Kind::number, Kind::text, Kind::number}) cells_.push_back({kind});
+  for (const Kind kind : {Kind::number, Kind::text, Kind::number, Kind::text, Kind::number})
+    cells_.push_back({kind});
 }
 
 std::optional<Record> GenerationReader::next() {
@@ -109,8 +116,8 @@ std::optional<Record> GenerationReader::next() {
   ++id_;
   const std::int64_t mark = mark_of(id_, generation_);
   const std::int64_t quarters = id_ % 977 + mark;
-  texts_ = {std::to_string(id_), fmt::format("P{}", id_ % 50), fmt::format("{}.{:02}", quarters / 4, quarters % 4 * 25),
-            kNote, std::to_string(mark)};
+  texts_ = {std::to_string(id_), fmt::format("P{}", id_ % 50),
+            fmt::format("{}.{:02}", quarters / 4, quarters % 4 * 25), kNote, std::to_string(mark)};
   for (std::size_t i = 0; i < cells_.size(); ++i) cells_[i].text = texts_[i];
   Record record;
   record.cells = cells_;
@@ -136,7 +143,8 @@ Scenery::Scenery(std::shared_ptr<const pg::Connector> connector, int rows, std::
     drop(holder_);
   }
   // One transaction: who is killed never leaves a schema without the comment that says whose it is.
-  holder_.execute_script(fmt::format("CREATE SCHEMA weir_demo; COMMENT ON SCHEMA weir_demo IS '{}';", kComment));
+  holder_.execute_script(
+      fmt::format("CREATE SCHEMA weir_demo; COMMENT ON SCHEMA weir_demo IS '{}';", kComment));
 }
 
 Scenery::~Scenery() {

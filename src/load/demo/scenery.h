@@ -26,7 +26,8 @@ std::int64_t mark_of(std::int64_t id, std::int64_t generation) noexcept;
 /// Of a hundred rows.
 std::int64_t sum_of_marks(std::int64_t generation) noexcept;
 /// What a read of `wanted` rows that found this was.
-ReadRecord::Seen judge(std::int64_t wanted, std::int64_t count, std::int64_t sum, std::int64_t highest) noexcept;
+ReadRecord::Seen judge(std::int64_t wanted, std::int64_t count, std::int64_t sum,
+                       std::int64_t highest) noexcept;
 
 /// A generation as a source of a load.
 class GenerationReader : public RecordReader {
