@@ -28,8 +28,8 @@ std::string joined(const std::vector<std::string>& words) {
 }  // namespace
 
 struct Load::Parts {
-  std::shared_ptr<const pg::Connector> users;  ///< with the user's search_path
-  pg::Connector own;
+  std::shared_ptr<const pg::Connector>
+      users;  ///< with the user's search_path: types, views and triggers go by it
   SampledReader reader;
   LoadOptions options;
   OnProgress on_progress;
@@ -38,19 +38,13 @@ struct Load::Parts {
   Parts(std::shared_ptr<const pg::Connector> connector, std::unique_ptr<RecordReader> source,
         LoadOptions chosen, OnProgress tell)
       : users(std::move(connector)),
-        own(users->conninfo(), own_options(users->options())),
         reader(std::move(source)),
         options(std::move(chosen)),
         on_progress(std::move(tell)) {}
 
-  static pg::Connector::Options own_options(pg::Connector::Options of_users) {
-    of_users.users_search_path = false;
-    return of_users;
-  }
-
   [[nodiscard]] pg::Session connect(const std::stop_token& stop) const {
     pg::Session session =
-        own.connect(pg::Role::load, report.run == 0 ? "plan" : std::to_string(report.run), {.stop = stop});
+        users->connect(pg::Role::load, report.run == 0 ? "plan" : std::to_string(report.run), {.stop = stop});
     session.set_stop(stop);
     return session;
   }

@@ -17,28 +17,28 @@
 #include "load/read/json_inputs.h"
 #include "load/read/postgres_reader.h"
 #include "load/read/sqlite_reader.h"
-#include "pg/conninfo.h"
 #include "pg/connector.h"
+#include "pg/conninfo.h"
 
 namespace weir::load {
 namespace {
 
 constexpr std::array<std::pair<std::string_view, Format>, 7> kFormats{{{"csv", Format::csv},
-                                                                      {"tsv", Format::tsv},
-                                                                      {"ndjson", Format::ndjson},
-                                                                      {"json", Format::json},
-                                                                      {"sqlite", Format::sqlite},
-                                                                      {"postgres", Format::postgres},
-                                                                      {"singer", Format::singer}}};
+                                                                       {"tsv", Format::tsv},
+                                                                       {"ndjson", Format::ndjson},
+                                                                       {"json", Format::json},
+                                                                       {"sqlite", Format::sqlite},
+                                                                       {"postgres", Format::postgres},
+                                                                       {"singer", Format::singer}}};
 constexpr std::array<std::pair<std::string_view, Format>, 9> kEndings{{{".csv", Format::csv},
-                                                                      {".tsv", Format::tsv},
-                                                                      {".tab", Format::tsv},
-                                                                      {".ndjson", Format::ndjson},
-                                                                      {".jsonl", Format::ndjson},
-                                                                      {".json", Format::json},
-                                                                      {".sqlite", Format::sqlite},
-                                                                      {".sqlite3", Format::sqlite},
-                                                                      {".db", Format::sqlite}}};
+                                                                       {".tsv", Format::tsv},
+                                                                       {".tab", Format::tsv},
+                                                                       {".ndjson", Format::ndjson},
+                                                                       {".jsonl", Format::ndjson},
+                                                                       {".json", Format::json},
+                                                                       {".sqlite", Format::sqlite},
+                                                                       {".sqlite3", Format::sqlite},
+                                                                       {".db", Format::sqlite}}};
 constexpr std::string_view kSqliteScheme = "sqlite:";
 constexpr std::string_view kSqliteMark{"SQLite format 3\0", 16};
 /// Enough to tell a format by; a pipe whose writer is slow has that much soon.
@@ -113,9 +113,9 @@ std::string fingerprint_of(const std::vector<Input>& inputs, const SourceChoice&
   }
   const CsvChoice& csv = choice.csv;
   const auto number = [](const auto& value) { return value ? static_cast<int>(*value) : -1; };
-  print += fmt::format(" {} {} {} {} {} {} {} {}", number(csv.delimiter), number(csv.quote), number(csv.backslash),
-                       number(csv.header), csv.encoding.value_or("-"), static_cast<int>(csv.comment), csv.trim,
-                       csv.max_record);
+  print += fmt::format(" {} {} {} {} {} {} {} {}", number(csv.delimiter), number(csv.quote),
+                       number(csv.backslash), number(csv.header), csv.encoding.value_or("-"),
+                       static_cast<int>(csv.comment), csv.trim, csv.max_record);
   if (csv.nulls) print += fmt::format(" {}", fmt::join(*csv.nulls, "\x1f"));
   return print;
 }
@@ -125,13 +125,15 @@ Format look_inside(std::vector<Input>& inputs, const std::stop_token& stop) {
   std::unique_ptr<ByteSource> source = inputs.front().open(stop);
   std::string head = read_head(*source, kLook);
   const Format format = format_of_bytes(head);
-  const auto opened = std::make_shared<std::unique_ptr<ByteSource>>(with_head(std::move(head), std::move(source)));
+  const auto opened =
+      std::make_shared<std::unique_ptr<ByteSource>>(with_head(std::move(head), std::move(source)));
   inputs.front().open = [opened](const std::stop_token&) { return std::move(*opened); };
   return format;
 }
 
 [[noreturn]] void refuse_database(const SourceChoice& choice) {
-  throw Error(ExitCode::usage, fmt::format("{} is an SQLite database: which of its tables?", source_label(choice)),
+  throw Error(ExitCode::usage,
+              fmt::format("{} is an SQLite database: which of its tables?", source_label(choice)),
               "Add --format sqlite, and --table NAME or --query 'SELECT ..'. It has to be a file, unpacked.");
 }
 
@@ -163,10 +165,12 @@ OpenedSource open_postgres(const SourceChoice& choice, const std::stop_token& st
   const pg::Connector connector(pg::Conninfo::parse(choice.words.front()), options);
   pg::Session session = connector.connect(pg::Role::load, "source", {.stop = stop});
   session.set_stop(stop);
-  const std::string query = choice.query.empty() ? PostgresReader::query_of_table(choice.table) : choice.query;
+  const std::string query =
+      choice.query.empty() ? PostgresReader::query_of_table(choice.table) : choice.query;
   return {.reader = std::make_unique<PostgresReader>(std::move(session), query),
           .format = Format::postgres,
-          .label = fmt::format("{}{}", source_label(choice), choice.query.empty() ? " " + choice.table : " (query)"),
+          .label = fmt::format("{}{}", source_label(choice),
+                               choice.query.empty() ? " " + choice.table : " (query)"),
           .fingerprint = {}};
 }
 
@@ -221,7 +225,9 @@ OpenedSource open_source(const SourceChoice& choice, const std::stop_token& stop
   if (format == Format::tsv && !csv.delimiter) csv.delimiter = '\t';
   switch (*format) {
     case Format::csv:
-    case Format::tsv: opened.reader = std::make_unique<CsvReader>(std::move(inputs), std::move(csv), stop); break;
+    case Format::tsv:
+      opened.reader = std::make_unique<CsvReader>(std::move(inputs), std::move(csv), stop);
+      break;
     case Format::ndjson:
     case Format::json:
       opened.reader = std::make_unique<JsonInputs>(
@@ -230,7 +236,8 @@ OpenedSource open_source(const SourceChoice& choice, const std::stop_token& stop
                       .flatten = choice.flatten},
           stop);
       break;
-    default: throw Error(ExitCode::usage, fmt::format("a source of {} cannot be opened here", to_string(*format)));
+    default:
+      throw Error(ExitCode::usage, fmt::format("a source of {} cannot be opened here", to_string(*format)));
   }
   return opened;
 }

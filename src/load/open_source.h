@@ -40,7 +40,7 @@ std::optional<Format> said_format(const SourceChoice& choice);
 struct OpenedSource {
   std::unique_ptr<RecordReader> reader;
   Format format = Format::csv;
-  std::string label;        ///< for people and the history, without a password: "rates.csv"
+  std::string label;  ///< for people and the history, without a password: "rates.csv"
   /// Changes when another run would give other records; empty where nobody can tell.
   std::string fingerprint;
 };

@@ -17,12 +17,15 @@ class LoadModesTest : public test::LoadTest {
     run("CREATE TABLE rate (id int PRIMARY KEY, pair text, price numeric, note json);"
         "INSERT INTO rate SELECT n, 'p' || n, n, NULL FROM generate_series(1, 10) n");
   }
-  static LoadSpec spec(Mode mode) { return {.mode = mode, .columns = {"id", "pair", "price"}, .key = {"id"}}; }
+  static LoadSpec spec(Mode mode) {
+    return {.mode = mode, .columns = {"id", "pair", "price"}, .key = {"id"}};
+  }
 };
 
 TEST_F(LoadModesTest, RefreshWritesOnlyWhatDiffers) {
-  const Applied applied = load("rate", spec(Mode::refresh),
-                               "SELECT n, 'p' || n, CASE n WHEN 3 THEN 33::numeric ELSE n END FROM generate_series(2, 11) n");
+  const Applied applied =
+      load("rate", spec(Mode::refresh),
+           "SELECT n, 'p' || n, CASE n WHEN 3 THEN 33::numeric ELSE n END FROM generate_series(2, 11) n");
   EXPECT_EQ(applied.deleted, 1);
   EXPECT_EQ(applied.updated, 1);
   EXPECT_EQ(applied.inserted, 1);
@@ -37,16 +40,19 @@ TEST_F(LoadModesTest, RefreshWritesOnlyWhatDiffers) {
 }
 
 TEST_F(LoadModesTest, RefreshOfTheSameRowsWritesNothing) {
-  const Applied applied = load("rate", spec(Mode::refresh), "SELECT n, 'p' || n, n::numeric FROM generate_series(1, 10) n");
+  const Applied applied =
+      load("rate", spec(Mode::refresh), "SELECT n, 'p' || n, n::numeric FROM generate_series(1, 10) n");
   EXPECT_EQ(applied.unchanged, 10);
   EXPECT_EQ(applied.dead_rows + applied.inserted, 0);
 }
 
 TEST_F(LoadModesTest, AnEmptySourceAndMassDeletesAreRefused) {
-  const Error empty = error_of([&] { load("rate", spec(Mode::refresh), "SELECT 1, ''::text, 1::numeric WHERE false"); });
+  const Error empty =
+      error_of([&] { load("rate", spec(Mode::refresh), "SELECT 1, ''::text, 1::numeric WHERE false"); });
   EXPECT_EQ(empty.exit_code(), ExitCode::refused);
   EXPECT_TRUE(has(empty.what(), "no rows")) << empty.what();
-  const Error mass = error_of([&] { load("rate", spec(Mode::refresh), "SELECT n, 'p', 1::numeric FROM generate_series(4, 20) n"); });
+  const Error mass = error_of(
+      [&] { load("rate", spec(Mode::refresh), "SELECT n, 'p', 1::numeric FROM generate_series(4, 20) n"); });
   EXPECT_EQ(mass.exit_code(), ExitCode::refused);
   EXPECT_TRUE(has(mass.what(), "delete 3 of 10")) << mass.what();
   EXPECT_EQ(number("SELECT count(*) FROM rate"), 10);
@@ -58,7 +64,8 @@ TEST_F(LoadModesTest, AnEmptySourceAndMassDeletesAreRefused) {
 }
 
 TEST_F(LoadModesTest, UpsertKeepsWhatTheSourceHasNot) {
-  const Applied applied = load("rate", spec(Mode::upsert), "VALUES (1, 'p1', 1::numeric), (2, 'new', 2), (99, 'x', 9)");
+  const Applied applied =
+      load("rate", spec(Mode::upsert), "VALUES (1, 'p1', 1::numeric), (2, 'new', 2), (99, 'x', 9)");
   EXPECT_EQ(applied.inserted, 1);
   EXPECT_EQ(applied.updated, 1);
   EXPECT_EQ(applied.unchanged, 1);
@@ -67,7 +74,8 @@ TEST_F(LoadModesTest, UpsertKeepsWhatTheSourceHasNot) {
 }
 
 TEST_F(LoadModesTest, TheLastRecordOfAKeyCounts) {
-  const Applied applied = load("rate", spec(Mode::upsert), "VALUES (50, 'first', 1::numeric), (51, 'x', 2), (50, 'last', 3)");
+  const Applied applied =
+      load("rate", spec(Mode::upsert), "VALUES (50, 'first', 1::numeric), (51, 'x', 2), (50, 'last', 3)");
   EXPECT_EQ(applied.duplicates, 1);
   EXPECT_EQ(applied.inserted, 2);
   EXPECT_EQ(rows("SELECT pair FROM rate WHERE id = 50"), "last");
@@ -93,10 +101,12 @@ TEST_F(LoadModesTest, AWindowReplacesItsSliceOnly) {
 }
 
 TEST_F(LoadModesTest, WithoutAKeyWholeRowsAreCompared) {
-  run("CREATE TABLE bag (a int, b json); INSERT INTO bag VALUES (1, '{}'), (1, '{}'), (2, NULL), (NULL, NULL), (3, '[1]')");
+  run("CREATE TABLE bag (a int, b json); INSERT INTO bag VALUES (1, '{}'), (1, '{}'), (2, NULL), (NULL, "
+      "NULL), (3, '[1]')");
   LoadSpec bag{.mode = Mode::refresh, .columns = {"a", "b"}};
   bag.guard.allow_mass_delete = true;
-  const Applied applied = load("bag", bag, "VALUES (1, '{}'::json), (2, NULL), (NULL, NULL), (NULL, NULL), (3, '[2]')");
+  const Applied applied =
+      load("bag", bag, "VALUES (1, '{}'::json), (2, NULL), (NULL, NULL), (NULL, NULL), (3, '[2]')");
   EXPECT_EQ(applied.unchanged, 3);
   EXPECT_EQ(applied.deleted, 2);
   EXPECT_EQ(applied.inserted, 2);
@@ -104,7 +114,8 @@ TEST_F(LoadModesTest, WithoutAKeyWholeRowsAreCompared) {
 }
 
 TEST_F(LoadModesTest, AKeyMayBeNull) {
-  run("CREATE TABLE part (k int, l text, v int, UNIQUE (k, l)); INSERT INTO part VALUES (1, NULL, 1), (NULL, 'b', 2), (NULL, NULL, 3)");
+  run("CREATE TABLE part (k int, l text, v int, UNIQUE (k, l)); INSERT INTO part VALUES (1, NULL, 1), (NULL, "
+      "'b', 2), (NULL, NULL, 3)");
   LoadSpec part{.mode = Mode::refresh, .columns = {"k", "l", "v"}, .key = {"k", "l"}};
   part.guard.allow_mass_delete = true;
   const Applied applied = load("part", part, "VALUES (1, NULL::text, 10), (NULL, 'b', 2), (2, 'c', 4)");
@@ -119,10 +130,12 @@ TEST_F(LoadModesTest, OddNamesAndTypesOfTheServer) {
   run(R"(CREATE TYPE mood AS ENUM ('ok', 'bad'); CREATE TABLE "Odd "" table" ("weir_n" int PRIMARY KEY, "select" inet, "C0" point, m mood, x xml))");
   LoadSpec odd{.mode = Mode::refresh, .columns = {"weir_n", "select", "C0", "m"}, .key = {"weir_n"}};
   load(R"("Odd "" table")", odd, "VALUES (1, '10.0.0.1', '(1,2)', 'ok'), (2, NULL, '(3,4)', 'bad')");
-  const Applied again = load(R"("Odd "" table")", odd, "VALUES (1, '10.0.0.1/32', '(1,2)', 'ok'), (2, NULL, '(3,5)', 'bad')");
+  const Applied again =
+      load(R"("Odd "" table")", odd, "VALUES (1, '10.0.0.1/32', '(1,2)', 'ok'), (2, NULL, '(3,5)', 'bad')");
   EXPECT_EQ(again.unchanged, 1);
   EXPECT_EQ(again.updated, 1);
-  const Error bad = error_of([&] { load(R"("Odd "" table")", odd, "VALUES (1, '10.0.0.1', '(1,2)', 'okay')"); });
+  const Error bad =
+      error_of([&] { load(R"("Odd "" table")", odd, "VALUES (1, '10.0.0.1', '(1,2)', 'okay')"); });
   EXPECT_TRUE(has(bad.what(), "line 1, column m: invalid input value")) << bad.what();
 }
 
@@ -138,17 +151,20 @@ TEST_F(LoadModesTest, HistoryClosesAndOpensVersions) {
   EXPECT_EQ(second.inserted, 2);
   EXPECT_EQ(second.unchanged, 1);
   EXPECT_EQ(rows("SELECT id, v, valid_from::date, valid_to::date, is_current FROM hist ORDER BY 1, 3"),
-            "1|a|2026-01-01||t,2|b|2026-01-01|2026-02-01|f,2|B|2026-02-01||t,3|c|2026-01-01|2026-02-01|f,4|d|2026-02-01||t");
+            "1|a|2026-01-01||t,2|b|2026-01-01|2026-02-01|f,2|B|2026-02-01||t,3|c|2026-01-01|2026-02-01|f,4|d|"
+            "2026-02-01||t");
   const Error backward = error_of([&] { load("hist", hist, "VALUES (1, 'a'), (2, 'b2'), (4, 'd')"); });
   EXPECT_TRUE(has(backward.what(), "begin at or after")) << backward.what();
 }
 
 TEST_F(LoadModesTest, APartitionedTableIsRefreshed) {
   run("CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);"
-      "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (100); CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (100) TO (200);"
+      "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (100); CREATE TABLE p2 PARTITION OF p FOR "
+      "VALUES FROM (100) TO (200);"
       "INSERT INTO p VALUES (1, 'a'), (2, 'b'), (101, 'c'), (102, 'd'), (103, 'e'), (104, 'f')");
   const LoadSpec p{.mode = Mode::refresh, .columns = {"id", "v"}, .key = {"id"}};
-  const Applied applied = load("p", p, "VALUES (1, 'A'), (2, 'b'), (101, 'C'), (102, 'd'), (103, 'e'), (105, 'g')");
+  const Applied applied =
+      load("p", p, "VALUES (1, 'A'), (2, 'b'), (101, 'C'), (102, 'd'), (103, 'e'), (105, 'g')");
   EXPECT_EQ(applied.deleted, 1);
   EXPECT_EQ(rows("SELECT * FROM p ORDER BY 1"), "1|A,2|b,101|C,102|d,103|e,105|g");
 }
@@ -158,7 +174,8 @@ TEST_F(LoadModesTest, WhatIsRefusedIsSaidWithItsRemedy) {
     const Plan plan = make_plan(target(table), spec, "stage", 150000);
     return plan.refusals.empty() ? std::string() : plan.refusals.front().reason;
   };
-  run("CREATE TABLE nokey (id int, v text); CREATE TABLE gen (id int PRIMARY KEY, d int GENERATED ALWAYS AS (id * 2) STORED);"
+  run("CREATE TABLE nokey (id int, v text); CREATE TABLE gen (id int PRIMARY KEY, d int GENERATED ALWAYS AS "
+      "(id * 2) STORED);"
       "CREATE VIEW v AS SELECT * FROM nokey; CREATE TABLE must (id int PRIMARY KEY, m int NOT NULL)");
   EXPECT_TRUE(has(refusal({.columns = {"id", "v"}, .key = {"id"}}, "nokey"), "no unique index"));
   EXPECT_TRUE(has(refusal({.mode = Mode::upsert, .columns = {"id", "v"}}, "nokey"), "needs a key"));
@@ -166,7 +183,8 @@ TEST_F(LoadModesTest, WhatIsRefusedIsSaidWithItsRemedy) {
   EXPECT_TRUE(has(refusal({.columns = {"id"}, .key = {"id"}}, "must"), "must not be null"));
   EXPECT_TRUE(has(refusal({.columns = {"id", "v"}}, "v"), "is no table"));
   EXPECT_EQ(refusal({.columns = {"id", "v"}}, "nokey"), "");
-  EXPECT_EQ(make_plan(target("rate"), spec(Mode::refresh), "stage", 150000).strongest("rate"), LockMode::row_exclusive);
+  EXPECT_EQ(make_plan(target("rate"), spec(Mode::refresh), "stage", 150000).strongest("rate"),
+            LockMode::row_exclusive);
 }
 
 TEST_F(LoadModesTest, ARunIsAppliedOnce) {
@@ -174,7 +192,11 @@ TEST_F(LoadModesTest, ARunIsAppliedOnce) {
   const LoadSpec append = spec(Mode::append);
   const Stage::Sealed sealed = stage(rate, append, "VALUES (50, 'a', 1::numeric)");
   apply(connect(), rate, append, sealed, std::nullopt, {});
-  EXPECT_EQ(error_of([&] { apply(connect(), rate, {.mode = Mode::upsert, .columns = append.columns, .key = {"id"}}, sealed, std::nullopt, {}); }).exit_code(), ExitCode::refused);
+  EXPECT_EQ(error_of([&] {
+              apply(connect(), rate, {.mode = Mode::upsert, .columns = append.columns, .key = {"id"}}, sealed,
+                    std::nullopt, {});
+            }).exit_code(),
+            ExitCode::refused);
   EXPECT_EQ(number("SELECT count(*) FROM rate"), 11);
 }
 

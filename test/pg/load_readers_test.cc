@@ -22,7 +22,8 @@ class LoadReadersTest : public test::LoadTest {
 
   void SetUp() override {
     LoadTest::SetUp();
-    run("CREATE TABLE rate (id int PRIMARY KEY, version int, gone int); CREATE VIEW shown AS SELECT * FROM rate;"
+    run("CREATE TABLE rate (id int PRIMARY KEY, version int, gone int); CREATE VIEW shown AS SELECT * FROM "
+        "rate;"
         "INSERT INTO rate SELECT n, 0, n FROM generate_series(1, 400) n");
   }
 
@@ -57,14 +58,15 @@ class LoadReadersTest : public test::LoadTest {
           const pg::Result first = session.execute("SELECT max(version)::int8 FROM rate");
           judge(session.execute(kCount), "REPEATABLE READ");
           const pg::Result again = session.execute("SELECT max(version)::int8 FROM rate");
-          if (first[0].get<std::optional<std::int64_t>>(0) != again[0].get<std::optional<std::int64_t>>(0)) wrong_.fetch_add(1);
+          if (first[0].get<std::optional<std::int64_t>>(0) != again[0].get<std::optional<std::int64_t>>(0))
+            wrong_.fetch_add(1);
           transaction.rollback();
         }
         break;
       case 4:
       case 5:
         session.execute(std::string("PREPARE look AS ") + kCount);
-        while (!stop.stop_requested()) judge(session.execute_script("EXECUTE look"), "EXECUTE");
+        while (!stop.stop_requested()) judge(session.execute("EXECUTE look"), "EXECUTE");
         break;
       case 6:
         while (!stop.stop_requested()) {
@@ -94,7 +96,10 @@ class LoadReadersTest : public test::LoadTest {
     int count = 0;
     for (const int pid : pids_) {
       if (pid == 0) continue;
-      count += session.execute("SELECT cardinality(pg_blocking_pids($1::int4))", pid)[0].get<std::int32_t>(0) > 0 ? 1 : 0;
+      count +=
+          session.execute("SELECT cardinality(pg_blocking_pids($1::int4))", pid)[0].get<std::int32_t>(0) > 0
+              ? 1
+              : 0;
     }
     return count;
   }
@@ -180,7 +185,8 @@ TEST_F(LoadReadersTest, FourWritersInAnyOrderDoNotDeadlock) {
           if (event.kind == ApplyEvent::Kind::retrying) retries.fetch_add(1);
         };
         load("rate", spec(Mode::upsert),
-             "SELECT n, " + std::to_string(w * 10 + round + 1) + ", n FROM generate_series(1, 400) n ORDER BY random()",
+             "SELECT n, " + std::to_string(w * 10 + round + 1) +
+                 ", n FROM generate_series(1, 400) n ORDER BY random()",
              options);
       }
     }));

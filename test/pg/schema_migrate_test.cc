@@ -281,9 +281,11 @@ TEST_F(MigrateTest, AMigrationThatGrantsWhatDoesNotExistIsUndone) {
 
 TEST_F(MigrateTest, FunctionsBringTheirOwnSearchPath) {
   migrate_all();
-  // The body of BEGIN ATOMIC was bound when it was made.
+  // The body of BEGIN ATOMIC was bound when it was made, and in weir.enqueue() every name says its schema
+  // (ClientTest.WhatAProducerHasInItsSearchPathIsNotCalledWithTheOwnersRights).
   EXPECT_EQ(text("SELECT coalesce(string_agg(oid::regprocedure::text, ', '), 'all') FROM pg_proc "
                  "WHERE pronamespace = 'weir'::regnamespace AND prosqlbody IS NULL "
+                 "AND proname <> 'enqueue' "
                  "AND NOT coalesce(proconfig, '{}') @> ARRAY['search_path=pg_catalog, pg_temp']"),
             "all");
 }

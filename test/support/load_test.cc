@@ -24,19 +24,16 @@ load::Target LoadTest::target(const std::string& table) {
   return std::move(*found);
 }
 
-Stage::Sealed LoadTest::stage(const load::Target& target, const load::LoadSpec& spec, const std::string& rows,
-                              const std::vector<load::Reject>& rejects, const std::string& rejected_keys) {
+Stage::Sealed LoadTest::fill(Stage& stage, const std::string& rows, const std::vector<load::Reject>& rejects,
+                             const std::string& rejected_keys) {
   pg::Session session = this->session();
-  const std::int64_t run =
-      load::begin_run(session, {.source = "test", .fingerprint = "test"}, target, spec.mode);
-  pg::Session holder = this->session();
-  Stage stage = Stage::open(holder, target, spec, run);
+  pg::Session source = this->session();
+  std::string sql = "SELECT v.*, row_number() OVER () AS weir_line, 0::int8 FROM (" + rows + ") v";
+  if (!rejected_keys.empty()) {
+    sql = "(" + sql + ") UNION ALL SELECT v.*, 0::int8, " + std::to_string(load::StageChunk::key_only(0)) +
+          "::int8 FROM (" + rejected_keys + ") v";
+  }
   {
-    pg::Session source = this->session();
-    std::string sql = "SELECT v.*, row_number() OVER () AS weir_line, 0::int8 FROM (" + rows + ") v";
-    if (!rejected_keys.empty())
-      sql = "(" + sql + ") UNION ALL SELECT v.*, 0::int8, " + std::to_string(load::StageChunk::key_only(0)) +
-            "::int8 FROM (" + rejected_keys + ") v";
     pg::CopyOut out(source, "COPY (" + sql + ") TO STDOUT (FORMAT binary)");
     load::StageChunk chunk(session, stage, 0);
     while (const auto bytes = out.next()) chunk.write(*bytes);
@@ -45,19 +42,34 @@ Stage::Sealed LoadTest::stage(const load::Target& target, const load::LoadSpec& 
   return stage.seal(session, 1);
 }
 
+Stage::Sealed LoadTest::stage(const load::Target& target, const load::LoadSpec& spec, const std::string& rows,
+                              const std::vector<load::Reject>& rejects, const std::string& rejected_keys) {
+  pg::Session holder = this->session();
+  const std::int64_t run =
+      load::begin_run(holder, {.source = "test", .fingerprint = "test"}, target, spec.mode);
+  Stage stage = Stage::open(holder, target, spec, run);
+  return fill(stage, rows, rejects, rejected_keys);
+}
+
 load::Applied LoadTest::load(const std::string& table, const load::LoadSpec& spec, const std::string& rows,
                              const load::ApplyOptions& options) {
   const load::Target described = target(table);
   load::make_plan(described, spec, "stage", 150000).require();
-  const Stage::Sealed sealed = stage(described, spec, rows);
+  pg::Session holder = this->session();
+  const std::int64_t run =
+      load::begin_run(holder, {.source = "test", .fingerprint = "test"}, described, spec.mode);
+  Stage stage = Stage::open(holder, described, spec, run);
+  const Stage::Sealed sealed = fill(stage, rows, {}, {});
   return load::apply(connect(), described, spec, sealed, std::nullopt, options);
 }
 
 std::string LoadTest::rows(const std::string& sql) {
   pg::Session session = this->session();
   const pg::Result all = session.execute(
-      "SELECT coalesce(string_agg(replace(trim(both '()' from r::text), ',', '|'), ',' ORDER BY n), '') FROM (SELECT "
-      "r, row_number() OVER () AS n FROM (" + sql + ") r) x");
+      "SELECT coalesce(string_agg(replace(trim(both '()' from r::text), ',', '|'), ',' ORDER BY n), '') FROM "
+      "(SELECT "
+      "r, row_number() OVER () AS n FROM (" +
+      sql + ") r) x");
   return all[0].get<std::string>(0);
 }
 

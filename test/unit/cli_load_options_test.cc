@@ -44,13 +44,55 @@ TEST(CliLoadOptions, WhatIsNotSaidIsTheSafeChoice) {
 }
 
 TEST(CliLoadOptions, EachOptionArrives) {
-  const LoadRequest request = read(
-      {"a.csv", "b.csv", "--into", "app.rates", "--mode=upsert", "--key", "ts, pair", "--not-compared=loaded_at",
-       "--schema", "quarantine", "--max-rejects", "0.5%", "--columns", "ts:timestamptz,amount:numeric(12,2), x : text",
-       "--reject-duplicates", "--staged", "--dry-run", "--sample", "7", "--pipeline", "p", "--stream", "s",
-       "--state", "{}", "--wait", "1m", "--lock-timeout", "50ms", "--timeout", "5s", "--work-mem", "64MB",
-       "--delimiter", "tab", "--quote", "none", "--no-header", "--null", "NA", "--null", "-", "--encoding", "latin1",
-       "--comment", "#", "--trim", "--max-record", "1"});
+  const LoadRequest request = read({"a.csv",
+                                    "b.csv",
+                                    "--into",
+                                    "app.rates",
+                                    "--mode=upsert",
+                                    "--key",
+                                    "ts, pair",
+                                    "--not-compared=loaded_at",
+                                    "--schema",
+                                    "quarantine",
+                                    "--max-rejects",
+                                    "0.5%",
+                                    "--columns",
+                                    "ts:timestamptz,amount:numeric(12,2), x : text",
+                                    "--reject-duplicates",
+                                    "--staged",
+                                    "--dry-run",
+                                    "--sample",
+                                    "7",
+                                    "--pipeline",
+                                    "p",
+                                    "--stream",
+                                    "s",
+                                    "--state",
+                                    "{}",
+                                    "--wait",
+                                    "1m",
+                                    "--lock-timeout",
+                                    "50ms",
+                                    "--timeout",
+                                    "5s",
+                                    "--work-mem",
+                                    "64MB",
+                                    "--delimiter",
+                                    "tab",
+                                    "--quote",
+                                    "none",
+                                    "--no-header",
+                                    "--null",
+                                    "NA",
+                                    "--null",
+                                    "-",
+                                    "--encoding",
+                                    "latin1",
+                                    "--comment",
+                                    "#",
+                                    "--trim",
+                                    "--max-record",
+                                    "1"});
   const load::LoadOptions& options = request.options;
   EXPECT_EQ(options.spec.mode, Mode::upsert);
   EXPECT_THAT(options.spec.key, ElementsAre("ts", "pair"));
@@ -84,7 +126,8 @@ TEST(CliLoadOptions, OptionsOfModes) {
   EXPECT_EQ(read_into({"--mode", "partition-swap", "--partition", "p1"}).options.spec.partition, "p1");
   EXPECT_FALSE(read_into({"--mode", "swap", "--views", "refuse"}).options.spec.recreate_views);
   const load::LoadSpec history =
-      read_into({"--mode", "scd2", "--key", "id", "--at", "2026-01-01", "--history-columns", "a,b,c"}).options.spec;
+      read_into({"--mode", "scd2", "--key", "id", "--at", "2026-01-01", "--history-columns", "a,b,c"})
+          .options.spec;
   EXPECT_EQ(history.history.valid_from + history.history.valid_to + history.history.is_current, "abc");
   EXPECT_EQ(history.history_at, "2026-01-01");
   const load::LoadSpec mass = read_into({"--allow-mass-delete", "--allow-empty"}).options.spec;
@@ -103,8 +146,8 @@ TEST(CliLoadOptions, WindowsAreReadWithTheColonsOfTimes) {
   for (const Case& c : {Case{"ts:2026-01-01:2026-02-01", "2026-01-01", "2026-02-01"},
                         {"ts:2026-01-01..2026-02-01", "2026-01-01", "2026-02-01"},
                         {"ts:2026-01-01 10:00:2026-01-01 11:00", "2026-01-01 10:00", "2026-01-01 11:00"},
-                        {"ts:2026-01-01T10:00:00+00:00:2026-01-01T11:00:00+00:00", "2026-01-01T10:00:00+00:00",
-                         "2026-01-01T11:00:00+00:00"},
+                        {"ts:2026-01-01T10:00:00+00:00:2026-01-01T11:00:00+00:00",
+                         "2026-01-01T10:00:00+00:00", "2026-01-01T11:00:00+00:00"},
                         {"ts:10:00..11:00", "10:00", "11:00"},
                         {"ts:9:10", "9", "10"},
                         {"ts: a .. b ", "a", "b"}}) {
@@ -169,13 +212,19 @@ TEST(CliLoadOptions, SourcesThatCannotBeMeant) {
            {{"f.csv", "--into", "t", "--", "cat"}, "either sources or a command", ""},
            {{"f.csv", "-", "--into", "t"}, "standard input is loaded alone", ""},
            {{"app.db", "--into", "t"}, "which of its tables?", "--table NAME"},
-           {{"app.db", "--into", "t", "--table", "x", "--query", "SELECT 1"}, "either --query or a table", ""},
+           {{"app.db", "--into", "t", "--table", "x", "--query", "SELECT 1"},
+            "either --query or a table",
+            ""},
            {{"sqlite:a?table=x", "--into", "t", "--query", "SELECT 1"}, "either --query or a table", ""},
            {{"app.db", "b.db", "--into", "t", "--table", "x"}, "one database at a time", ""},
-           {{"app.db", "--into", "t", "--table", "x", "--delimiter", ";"}, "the source is sqlite", "--format csv"},
+           {{"app.db", "--into", "t", "--table", "x", "--delimiter", ";"},
+            "the source is sqlite",
+            "--format csv"},
            {{"a.ndjson", "--into", "t", "--null", "x"}, "the source is ndjson", "--format csv"},
            {{"f.csv", "--into", "t", "--flatten", "1"}, "--flatten is about JSON", "--format ndjson"},
-           {{"f.csv", "--into", "t", "--query", "SELECT 1"}, "for a source that is a database", "sqlite:FILE"},
+           {{"f.csv", "--into", "t", "--query", "SELECT 1"},
+            "for a source that is a database",
+            "sqlite:FILE"},
            {{"f.csv", "--into", "t", "--format", "cvs"}, "--format is 'cvs', which is none of: csv", "'csv'"},
            {{"--singer", "--format", "csv", "--into", "t"}, "--singer and --format csv contradict", ""},
        })
@@ -184,7 +233,9 @@ TEST(CliLoadOptions, SourcesThatCannotBeMeant) {
 
 TEST(CliLoadOptions, OptionsThatCannotBeMeant) {
   for (const Refusal& refusal : {
-           Refusal{{"--mode", "upsret", "--key", "a"}, "--mode is 'upsret', which is none of: append", "'upsert'"},
+           Refusal{{"--mode", "upsret", "--key", "a"},
+                   "--mode is 'upsret', which is none of: append",
+                   "'upsert'"},
            {{"--mode", "merge"}, "there is no mode 'merge'", "called upsert"},
            {{"--mode", "truncate"}, "there is no mode 'truncate'", "called refresh"},
            {{"--mode", "upsert"}, "mode upsert needs --key", "Add --key"},
@@ -197,7 +248,9 @@ TEST(CliLoadOptions, OptionsThatCannotBeMeant) {
            {{"--mode", "window", "--window", "ts:..2"}, "a bound is missing", ""},
            {{"--mode", "window", "--window", "ts:10:00:11:00:30"}, "which colon divides", ".."},
            {{"--mode", "window", "--window", "ts:10..9"}, "nothing is from its first bound", ""},
-           {{"--mode", "window", "--window", "ts:2026-02-01..2026-01-01"}, "nothing is from its first bound", ""},
+           {{"--mode", "window", "--window", "ts:2026-02-01..2026-01-01"},
+            "nothing is from its first bound",
+            ""},
            {{"--mode", "window", "--window", "ts:x..x"}, "nothing is from its first bound", ""},
            {{"--mode", "partition-swap"}, "needs --partition", ""},
            {{"--partition", "p"}, "--partition has no meaning with mode refresh", ""},

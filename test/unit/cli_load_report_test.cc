@@ -28,9 +28,10 @@ load::LoadReport planned() {
   load::LoadReport report;
   report.target = "rates";
   report.records = 200;
-  report.plan.steps = {{Step::Phase::stage, "copy", "", "weir_stage.stage", LockMode::row_exclusive, ""},
-                       {Step::Phase::apply, "delete", "DELETE ..", "rates", LockMode::row_exclusive, "in key order"},
-                       {Step::Phase::care, "analyze", "", "rates", LockMode::none, ""}};
+  report.plan.steps = {
+      {Step::Phase::stage, "copy", "", "weir_stage.stage", LockMode::row_exclusive, ""},
+      {Step::Phase::apply, "delete", "DELETE ..", "rates", LockMode::row_exclusive, "in key order"},
+      {Step::Phase::care, "analyze", "", "rates", LockMode::none, ""}};
   return report;
 }
 
@@ -45,7 +46,8 @@ TEST(CliLoadPlan, HasALineForEachStep) {
             "  analyze  care   -               rates\n"
             "\n"
             "  readers meet  ROW EXCLUSIVE: no SELECT ever waits\n"
-            "  limits        at most 0 records rejected, at most 20% of the rows deleted, an empty source is refused\n"
+            "  limits        at most 0 records rejected, at most 20% of the rows deleted, an empty source is "
+            "refused\n"
             "  sample        200 records read, 0 rejected\n");
 }
 
@@ -61,12 +63,14 @@ TEST(CliLoadPlan, ShowsDefinitionsRefusalsAndWarnings) {
   chosen.spec.rejects.share = 0.01;
   chosen.spec.guard = {.allow_mass_delete = true, .allow_empty = true};
   const std::string text = plan_text(report, {chosen, "ALTER TABLE rates ADD x int4"}, Paint(false));
-  EXPECT_THAT(text, AllOf(HasSubstr("    CREATE TABLE rates (\n      ts date)\n"), HasSubstr("    ALTER TABLE rates ADD"),
-                          HasSubstr("ACCESS EXCLUSIVE: SELECTs wait"), HasSubstr("  warning: a view\n"),
-                          HasSubstr("  refused: row security\n           load as its owner\n"),
-                          HasSubstr("left out      a, b"),
-                          HasSubstr("at most 1% of the records rejected, any number of rows deleted, an empty source "
-                                    "empties it")));
+  EXPECT_THAT(
+      text,
+      AllOf(HasSubstr("    CREATE TABLE rates (\n      ts date)\n"), HasSubstr("    ALTER TABLE rates ADD"),
+            HasSubstr("ACCESS EXCLUSIVE: SELECTs wait"), HasSubstr("  warning: a view\n"),
+            HasSubstr("  refused: row security\n           load as its owner\n"),
+            HasSubstr("left out      a, b"),
+            HasSubstr("at most 1% of the records rejected, any number of rows deleted, an empty source "
+                      "empties it")));
   const auto document = plan_json(report, {chosen});
   EXPECT_EQ(document.at("strongest_lock"), "ACCESS EXCLUSIVE");
   EXPECT_EQ(document.at("steps").size(), 4U);
@@ -100,12 +104,12 @@ TEST(CliLoadSummary, SaysWhatWasDoneAndWhatItCost) {
             "  resumed    100 records were staged already\n"
             "  rows       3 inserted, 2 updated, 1 deleted, 194 unchanged\n"
             "  records    200 read, 1 rejected, 4 duplicates\n"
-            "  locks      ROW EXCLUSIVE at most, longest wait 3.0 ms\n"
+            "  locks      ROW EXCLUSIVE at most, longest wait 3 ms\n"
             "  WAL        2.0 KiB\n"
             "  dead rows  3\n"
             "  attempts   2\n"
             "  care       vacuumed, analyzed\n"
-            "  time       2.0 s, 50 records/s; the apply transaction 30.0 ms\n"
+            "  time       2.0 s, 50 records/s; the apply transaction 30 ms\n"
             "  advice: REINDEX\n"
             "  what was rejected: weir load rejects 12\n");
   const auto document = summary_json(report, {chosen});
@@ -133,7 +137,8 @@ TEST(CliLoadProgress, TellsRateAndWhatIsLeft) {
   const auto later = meter.add(progress(Phase::stage, 50'000, 250), start + 2s);
   EXPECT_DOUBLE_EQ(later.rows_per_second, 25'000);
   EXPECT_DOUBLE_EQ(later.left.value_or(0), 6);
-  EXPECT_EQ(progress_text(later), "stage [#####---------------] 25%  50,000 rows  250 B  125 B/s  6.0 s left");
+  EXPECT_EQ(progress_text(later),
+            "stage [#####---------------] 25%  50,000 rows  250 B  125 B/s  6.0 s left");
   // A file that grows is at its end at most.
   EXPECT_THAT(progress_text(meter.add(progress(Phase::stage, 60'000, 1200), start + 3s)),
               HasSubstr("[####################] 100%"));
@@ -146,8 +151,8 @@ TEST(CliLoadProgress, TellsRateAndWhatIsLeft) {
 TEST(CliLoadProgress, OfAPipeNobodyKnowsTheEnd) {
   LoadMeter meter;
   meter.add({.phase = load::LoadProgress::Phase::stage}, SteadyTime{});
-  const auto view =
-      meter.add({.phase = load::LoadProgress::Phase::stage, .rows = 5, .read = {.bytes = 2048}}, SteadyTime{} + 1s);
+  const auto view = meter.add({.phase = load::LoadProgress::Phase::stage, .rows = 5, .read = {.bytes = 2048}},
+                              SteadyTime{} + 1s);
   EXPECT_FALSE(view.share);
   EXPECT_EQ(progress_text(view), "stage  5 rows  2.0 KiB  2.0 KiB/s");
 }
@@ -169,7 +174,8 @@ load::RejectRow rejected(std::string raw) { return {.line = 7, .raw = std::move(
 
 TEST(CliLoadReplay, MakesRecordsOfWhateverTheSourceWas) {
   const RawForm form{.fields = {"id", "name"}, .csv = {}};
-  const Replay replay = make_replay({rejected("{\"id\": 1,\n \"name\": null}"), rejected("2,\"a,\nb\""), rejected("3,")}, form);
+  const Replay replay =
+      make_replay({rejected("{\"id\": 1,\n \"name\": null}"), rejected("2,\"a,\nb\""), rejected("3,")}, form);
   EXPECT_EQ(replay.count, 3);
   EXPECT_EQ(replay.left_out, 0) << replay.why_left_out;
   EXPECT_EQ(replay.records,

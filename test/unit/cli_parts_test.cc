@@ -16,16 +16,17 @@ using ::testing::HasSubstr;
 
 Registry registry() {
   const auto nothing = [](Context&) { return ExitCode::ok; };
-  return {.groups = {{"queue", "queues"}},
-          .commands = {{.path = "run",
-                        .summary = "",
-                        .description = "",
-                        .options = {{"wait", 'w', "", ""}, {"param", 'p', "K=V", ""}},
-                        .words = "PIPELINE",
-                        .rest = "CMD",
-                        .run = nothing},
-                       {.path = "run history", .summary = "", .description = "", .words = "[ID]", .run = nothing},
-                       {.path = "queue pause", .summary = "", .description = "", .run = nothing}}};
+  return {
+      .groups = {{"queue", "queues"}},
+      .commands = {{.path = "run",
+                    .summary = "",
+                    .description = "",
+                    .options = {{"wait", 'w', "", ""}, {"param", 'p', "K=V", ""}},
+                    .words = "PIPELINE",
+                    .rest = "CMD",
+                    .run = nothing},
+                   {.path = "run history", .summary = "", .description = "", .words = "[ID]", .run = nothing},
+                   {.path = "queue pause", .summary = "", .description = "", .run = nothing}}};
 }
 
 Invocation parsed(std::vector<std::string_view> words) {

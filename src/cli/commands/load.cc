@@ -16,12 +16,14 @@ Command load_command() {
       .path = "load",
       .summary = "load files, queries or a tap into a table while its readers keep reading",
       .description =
-          "Reads into a stage of its own; then one short transaction changes the table: readers see it as it\n"
+          "Reads into a stage of its own; then one short transaction changes the table: readers see it as "
+          "it\n"
           "was or as it will be, and never wait (but with swap). Where there is no table it is made. Bad\n"
           "records stop a load unless --max-rejects allows some; an empty source and mass deletes stop it,\n"
           "too. A load that was interrupted goes on where it was when the same command is given again.\n"
           "\n"
-          "A SOURCE is a file, a pattern, - (standard input), sqlite:FILE, or a PostgreSQL URL; gzip and zstd\n"
+          "A SOURCE is a file, a pattern, - (standard input), sqlite:FILE, or a PostgreSQL URL; gzip and "
+          "zstd\n"
           "are unpacked. Behind -- stands a command whose output is loaded. Modes, locks and costs:\n"
           "docs/loads.md.",
       .options = load_option_specs(),

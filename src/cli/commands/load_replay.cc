@@ -43,7 +43,8 @@ class Replaying {
     const Replay replay = make_replay(rejects, form(rejects.front().file));
     tell(replay);
     if (replay.count == 0) {
-      throw Error(ExitCode::failed, fmt::format("nothing of load {} can be replayed: {}", number_, replay.why_left_out),
+      throw Error(ExitCode::failed,
+                  fmt::format("nothing of load {} can be replayed: {}", number_, replay.why_left_out),
                   fmt::format("See: weir load rejects {}", number_));
     }
     load::OpenedSource source;
@@ -61,16 +62,19 @@ class Replaying {
  private:
   void require_replayable() {
     if (run_.state != "applied") {
-      throw Error(ExitCode::refused, fmt::format("load {} is {}, so nothing of it is in {}", number_, run_.state, run_.target),
+      throw Error(ExitCode::refused,
+                  fmt::format("load {} is {}, so nothing of it is in {}", number_, run_.state, run_.target),
                   "Run the load itself again.");
     }
     if (run_.mode == "scd2") {
-      throw Error(ExitCode::refused, "rejects of a history cannot be replayed: alone they would end all other versions",
+      throw Error(ExitCode::refused,
+                  "rejects of a history cannot be replayed: alone they would end all other versions",
                   "Mend the source and load it again.");
     }
     if (given_.has("force")) return;
     if (load::read_state(session_, kPipeline, std::to_string(number_)).seq > 0) {
-      throw Error(ExitCode::refused, fmt::format("load {} was replayed already", number_), "--force does it again.");
+      throw Error(ExitCode::refused, fmt::format("load {} was replayed already", number_),
+                  "--force does it again.");
     }
     const auto later = load::list_runs(session_, run_.target, kLookBack);
     const auto newer = std::find_if(later.begin(), later.end(), [&](const load::RunRow& run) {
@@ -78,8 +82,8 @@ class Replaying {
     });
     if (newer != later.end()) {
       throw Error(ExitCode::refused,
-                  fmt::format("load {} of {} came after load {}: its rows may be newer than the rejects", newer->id,
-                              run_.target, number_),
+                  fmt::format("load {} of {} came after load {}: its rows may be newer than the rejects",
+                              newer->id, run_.target, number_),
                   "--force replays them all the same.");
     }
   }
@@ -173,7 +177,8 @@ Command load_replay_command() {
       .summary = "load the records again that a load rejected, once what they lacked is there",
       .description =
           "Such as after a column was made wider, or the rows came that a foreign key asks for. They are\n"
-          "appended where the load appended, else added or updated by their key. Records that broke off, are\n"
+          "appended where the load appended, else added or updated by their key. Records that broke off, "
+          "are\n"
           "longer than 64 KiB, or whose key came again in a later record are left out, and counted.",
       .options = std::move(options),
       .words = "RUN",

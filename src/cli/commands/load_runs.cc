@@ -28,7 +28,8 @@ std::string label_of(pg::Session& session, const std::string& table) {
 
 ExitCode history(Context& context) {
   const auto& words = context.arguments.words;
-  if (words.size() > 1) throw Error(ExitCode::usage, "one table at a time", "Write: weir load history [TABLE]");
+  if (words.size() > 1)
+    throw Error(ExitCode::usage, "one table at a time", "Write: weir load history [TABLE]");
   const int most = context.arguments.number("limit", 1, kMostListed).value_or(20);
   pg::Session session = open_loads(context, "load-history");
   const std::string table = words.empty() ? std::string() : label_of(session, words.front());
@@ -60,13 +61,15 @@ std::vector<Reason> reasons_of(pg::Session& session, std::int64_t run) {
   });
   std::vector<Reason> reasons;
   for (auto& [kind, reason] : by_kind) reasons.push_back(std::move(reason));
-  std::stable_sort(reasons.begin(), reasons.end(), [](const Reason& a, const Reason& b) { return a.count > b.count; });
+  std::stable_sort(reasons.begin(), reasons.end(),
+                   [](const Reason& a, const Reason& b) { return a.count > b.count; });
   return reasons;
 }
 
 ordered_json reasons_json(const std::vector<Reason>& reasons) {
   ordered_json all = ordered_json::array();
-  for (const Reason& reason : reasons) all.push_back({{"count", reason.count}, {"first", reject_json(reason.first)}});
+  for (const Reason& reason : reasons)
+    all.push_back({{"count", reason.count}, {"first", reject_json(reason.first)}});
   return all;
 }
 
@@ -112,14 +115,16 @@ ExitCode rejects(Context& context) {
     } else if (ndjson) {
       context.out.json_line(reject_json(reject));
     } else {
-      table.add({std::to_string(reject.line), reject.file, reject.column, reject.reason, elide(reject.raw, 80)});
+      table.add(
+          {std::to_string(reject.line), reject.file, reject.column, reject.reason, elide(reject.raw, 80)});
     }
   });
   if (!csv && !ndjson && seen > 0) context.out.write(table.render(context.out.paint()));
   if (seen == 0) {
-    context.progress.note(run.state == "applied"
-                              ? fmt::format("load {} rejected nothing", number)
-                              : fmt::format("load {} is {}: rejects are kept when a load commits", number, run.state));
+    context.progress.note(
+        run.state == "applied"
+            ? fmt::format("load {} rejected nothing", number)
+            : fmt::format("load {} is {}: rejects are kept when a load commits", number, run.state));
   }
   return ExitCode::ok;
 }
@@ -134,7 +139,8 @@ Command load_history_command() {
               "applied: its rows are in the table; failed: the table is as it was before.",
           .options = {{"limit", 0, "N", "so many at most (default: 20)"}},
           .words = "[TABLE]",
-          .examples = {{"weir load history silver_rates", ""}, {"weir load history --json", "one document: runs[]"}},
+          .examples = {{"weir load history silver_rates", ""},
+                       {"weir load history --json", "one document: runs[]"}},
           .run = history};
 }
 
@@ -148,16 +154,18 @@ Command load_show_command() {
 }
 
 Command load_rejects_command() {
-  return {.path = "load rejects",
-          .summary = "show the records that a load rejected, with line, column and reason",
-          .description =
-              "The record is shown as it was written, its first 64 KiB. With --json it is the same as --ndjson;\n"
-              "what is no UTF-8 is in raw_base64.",
-          .options = {{"csv", 0, "", "as CSV: line, file, column, sqlstate, reason, raw"},
-                      {"ndjson", 0, "", "as lines of JSON"}},
-          .words = "RUN",
-          .examples = {{"weir load rejects 12", ""}, {"weir load rejects 12 --ndjson | jq -r .raw > fix.csv", "to mend"}},
-          .run = rejects};
+  return {
+      .path = "load rejects",
+      .summary = "show the records that a load rejected, with line, column and reason",
+      .description =
+          "The record is shown as it was written, its first 64 KiB. With --json it is the same as --ndjson;\n"
+          "what is no UTF-8 is in raw_base64.",
+      .options = {{"csv", 0, "", "as CSV: line, file, column, sqlstate, reason, raw"},
+                  {"ndjson", 0, "", "as lines of JSON"}},
+      .words = "RUN",
+      .examples = {{"weir load rejects 12", ""},
+                   {"weir load rejects 12 --ndjson | jq -r .raw > fix.csv", "to mend"}},
+      .run = rejects};
 }
 
 }  // namespace weir::cli

@@ -50,23 +50,23 @@ load::CsvChoice read_csv_options(const Arguments& given) {
 }
 
 std::vector<OptionSpec> csv_option_specs() {
-  return {{"delimiter", 0, "CHAR", "between fields; also tab, semicolon, pipe (default: found out)"},
-          {"quote", 0, "CHAR", "around fields, or none (default: found out)"},
-          {"backslash", 0, "", "in quotes \\\" is a quote"},
-          {"header", 0, "", "the first line names the columns (default: found out)"},
-          {"no-header", 0, "", "it does not: they are column_1, column_2, .."},
-          {"null", 0, "TEXT", "a field without quotes that says this is null; may be repeated (default: empty)"},
-          {"encoding", 0, "NAME", "as iconv calls it (default: found out)"},
-          {"comment", 0, "CHAR", "lines that begin with it are passed over"},
-          {"trim", 0, "", "blanks around fields are none of them"},
-          {"max-record", 0, "MIB", "a longer record is rejected (default: 16)"}};
+  return {
+      {"delimiter", 0, "CHAR", "between fields; also tab, semicolon, pipe (default: found out)"},
+      {"quote", 0, "CHAR", "around fields, or none (default: found out)"},
+      {"backslash", 0, "", "in quotes \\\" is a quote"},
+      {"header", 0, "", "the first line names the columns (default: found out)"},
+      {"no-header", 0, "", "it does not: they are column_1, column_2, .."},
+      {"null", 0, "TEXT", "a field without quotes that says this is null; may be repeated (default: empty)"},
+      {"encoding", 0, "NAME", "as iconv calls it (default: found out)"},
+      {"comment", 0, "CHAR", "lines that begin with it are passed over"},
+      {"trim", 0, "", "blanks around fields are none of them"},
+      {"max-record", 0, "MIB", "a longer record is rejected (default: 16)"}};
 }
 
 std::vector<OptionSpec> load_option_specs() {
   std::vector<OptionSpec> specs{
       {"into", 0, "TABLE", "the table; made where there is none"},
-      {"mode", 0, "MODE",
-       "append, upsert, window, refresh, scd2, swap or partition-swap (default: refresh)"},
+      {"mode", 0, "MODE", "append, upsert, window, refresh, scd2, swap or partition-swap (default: refresh)"},
       {"key", 0, "COLUMN,..", "which row a record is; the primary key of a table that is made"},
       {"window", 0, "COLUMN:FROM..TO", "of mode window: these rows are replaced; TO is not one of them"},
       {"partition", 0, "NAME", "of mode partition-swap: this one is replaced"},
@@ -78,11 +78,13 @@ std::vector<OptionSpec> load_option_specs() {
       {"allow-empty", 0, "", "a source without records empties the table, or the window"},
       {"max-deletes", 0, "P%", "refuse to delete more of the rows there are (default: 20%)"},
       {"allow-mass-delete", 0, "", "delete as many as it takes"},
-      {"reject-duplicates", 0, "", "of records with one key all but the last are rejects (default: replaced)"},
+      {"reject-duplicates", 0, "",
+       "of records with one key all but the last are rejects (default: replaced)"},
       {"not-compared", 0, "COLUMN,..", "a change in these alone is no change"},
       {"staged", 0, "", "append through the stage: checked as a whole, can be resumed"},
       {"restart", 0, "", "read the source from its beginning, also where an earlier load was broken off"},
-      {"views", 0, "WORD", "of mode swap: recreate those that depend on the table, or refuse (default: recreate)"},
+      {"views", 0, "WORD",
+       "of mode swap: recreate those that depend on the table, or refuse (default: recreate)"},
       {"at", 0, "TIME", "of mode scd2: since when the new versions hold (default: now)"},
       {"history-columns", 0, "FROM,TO,..", "of mode scd2 (default: valid_from,valid_to,is_current)"},
       {"format", 0, "FORMAT",
@@ -92,7 +94,8 @@ std::vector<OptionSpec> load_option_specs() {
       {"query", 0, "SQL", "of a source that is a database: what it is asked"},
       {"flatten", 0, "N", "of JSON: objects become columns outer__inner down to N levels (default: 0)"},
       {"sample", 0, "N", "records that types are inferred from (default: 10000)"},
-      {"pipeline", 0, "NAME", "its state is advanced with the rows: of two loads at once the later is refused"},
+      {"pipeline", 0, "NAME",
+       "its state is advanced with the rows: of two loads at once the later is refused"},
       {"stream", 0, "NAME", "the stream of the pipeline; of a Singer tap the one to load"},
       {"state", 0, "JSON", "what the state becomes"},
       {"wait", 0, "TIME", "for another load of the same table (default: 10m)"},

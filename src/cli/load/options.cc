@@ -20,7 +20,7 @@ using load::Format;
 using load::Mode;
 
 constexpr const char* kSeeHelp = "See: weir help load";
-constexpr std::array kModes{Mode::append, Mode::upsert, Mode::window, Mode::refresh,
+constexpr std::array kModes{Mode::append, Mode::upsert, Mode::window,        Mode::refresh,
                             Mode::scd2,   Mode::swap,   Mode::partition_swap};
 constexpr std::array<std::pair<std::string_view, Contract>, 4> kContracts{
     {{"evolve", Contract::evolve},
@@ -46,7 +46,8 @@ double read_percent(std::string_view option, const std::string& text) {
   double number = -1;
   const char* const end = text.data() + text.size();
   const auto parsed = std::from_chars(text.data(), end, number);
-  if (parsed.ec != std::errc() || std::string_view(parsed.ptr, end) != "%" || !(number >= 0 && number <= 100)) {
+  if (parsed.ec != std::errc() || std::string_view(parsed.ptr, end) != "%" ||
+      !(number >= 0 && number <= 100)) {
     refuse(fmt::format("--{} is '{}', which is not a share from 0% to 100%", option, printable(text)),
            fmt::format("Write it with its sign: --{} 20%", option));
   }
@@ -82,7 +83,8 @@ std::vector<load::SaidColumn> read_columns(std::string_view text) {
       refuse(fmt::format("--columns: '{}' is not NAME:TYPE", printable(trim(part))),
              "Write: --columns 'id:int8,amount:numeric(12,2)'. What is not named is inferred.");
     }
-    const bool twice = std::any_of(columns.begin(), columns.end(), [&](const auto& c) { return c.name == name; });
+    const bool twice =
+        std::any_of(columns.begin(), columns.end(), [&](const auto& c) { return c.name == name; });
     if (twice) refuse(fmt::format("--columns names {} twice", printable(name)), "Leave one of them out.");
     columns.push_back({std::string(name), std::string(type)});
   }
@@ -149,7 +151,8 @@ void read_history(const Arguments& given, load::LoadSpec& spec) {
   if (const auto names = given.value("history-columns")) {
     const std::vector<std::string> columns = read_names("history-columns", *names);
     if (columns.size() < 2 || columns.size() > 3)
-      refuse("--history-columns takes two names or three", "Write: --history-columns valid_from,valid_to,is_current");
+      refuse("--history-columns takes two names or three",
+             "Write: --history-columns valid_from,valid_to,is_current");
     spec.history.valid_from = columns[0];
     spec.history.valid_to = columns[1];
     if (columns.size() == 3) spec.history.is_current = columns[2];
@@ -234,15 +237,16 @@ Contract read_contract(const Arguments& given) {
 }
 
 void check_source(const Arguments& given, const load::SourceChoice& source) {
-  constexpr std::array<std::string_view, 9> kCsvOnly{"delimiter", "quote", "no-header", "header", "backslash",
-                                                     "null",      "encoding", "comment",  "trim"};
+  constexpr std::array<std::string_view, 9> kCsvOnly{
+      "delimiter", "quote", "no-header", "header", "backslash", "null", "encoding", "comment", "trim"};
   const std::optional<Format> format = load::said_format(source);
   const bool is_query = format == Format::sqlite || format == Format::postgres;
   const bool is_csv = !format || format == Format::csv || format == Format::tsv;
   const bool is_json = format == Format::ndjson || format == Format::json || format == Format::singer;
   for (const std::string_view option : kCsvOnly) {
     if (given.has(option) && !is_csv) {
-      refuse(fmt::format("--{} is about separated values, and the source is {}", option, load::to_string(*format)),
+      refuse(fmt::format("--{} is about separated values, and the source is {}", option,
+                         load::to_string(*format)),
              "Leave it out, or say --format csv.");
     }
   }
@@ -292,7 +296,8 @@ load::SourceChoice read_source(const Arguments& given) {
     refuse("either sources or a command behind '--', not both", "Two loads can do it one after the other.");
   if (source.command.empty() && source.words.empty())
     refuse("what is to be loaded?", "Such as: weir load rates.csv --into rates, or - for standard input.");
-  if (source.words.size() > 1 && std::find(source.words.begin(), source.words.end(), "-") != source.words.end())
+  if (source.words.size() > 1 &&
+      std::find(source.words.begin(), source.words.end(), "-") != source.words.end())
     refuse("standard input is loaded alone", "Leave - or the other sources out.");
   check_source(given, source);
   return source;
@@ -314,7 +319,8 @@ void read_state_options(const Arguments& given, load::LoadOptions& options) {
   options.stream = given.value("stream").value_or("");
   options.state = given.value("state");
   if (options.state && options.pipeline.empty())
-    refuse("--state needs --pipeline: whose state?", "Add --pipeline NAME, and --stream NAME where it has several.");
+    refuse("--state needs --pipeline: whose state?",
+           "Add --pipeline NAME, and --stream NAME where it has several.");
   if (options.state && !nlohmann::json::accept(*options.state))
     refuse("--state is no JSON", R"(Such as: --state '{"until": "2026-01-01"}')");
 }
@@ -366,7 +372,8 @@ load::Mode read_mode(std::string_view word) {
        {"truncate", "refresh"},
        {"insert", "append"}}};
   for (const auto& [theirs, ours] : kElsewhere) {
-    if (word == theirs) refuse(fmt::format("there is no mode '{}'", word), fmt::format("It is called {} here.", ours));
+    if (word == theirs)
+      refuse(fmt::format("there is no mode '{}'", word), fmt::format("It is called {} here.", ours));
   }
   std::vector<std::string_view> known;
   known.reserve(kModes.size());
@@ -390,7 +397,8 @@ LoadRequest read_load_options(const Arguments& given) {
   options.staged = given.has("staged");
   options.dry_run = given.has("dry-run");
   constexpr int kMostSampled = 10'000'000;
-  if (const auto rows = given.number("sample", 1, kMostSampled)) options.sample_rows = static_cast<std::size_t>(*rows);
+  if (const auto rows = given.number("sample", 1, kMostSampled))
+    options.sample_rows = static_cast<std::size_t>(*rows);
   load::ApplyOptions& apply = options.apply;
   apply.lock_timeout = given.duration("lock-timeout", 1ms, 24h).value_or(apply.lock_timeout);
   apply.target_wait = given.duration("wait", 0s, 24h).value_or(apply.target_wait);

@@ -13,8 +13,8 @@ class LoadMeter {
  public:
   struct View {
     load::LoadProgress at{};
-    double seconds = 0;            ///< since the first figures
-    double rows_per_second = 0;    ///< of the phase
+    double seconds = 0;          ///< since the first figures
+    double rows_per_second = 0;  ///< of the phase
     double bytes_per_second = 0;
     std::optional<double> share{};  ///< of the source's bytes, where its size is known
     std::optional<double> left{};   ///< seconds

@@ -29,10 +29,11 @@ class Replaying {
       return;
     }
     if (form_.fields.empty()) {
-      throw Error(ExitCode::usage,
-                  fmt::format("the rejected records do not say what their columns are called, such as line {}: {}",
-                              reject.line, printable(elide(reject.raw, 60))),
-                  "Name them in their order: --fields NAME,NAME,..");
+      throw Error(
+          ExitCode::usage,
+          fmt::format("the rejected records do not say what their columns are called, such as line {}: {}",
+                      reject.line, printable(elide(reject.raw, 60))),
+          "Name them in their order: --fields NAME,NAME,..");
     }
     add_separated(reject);
   }

@@ -11,10 +11,10 @@ namespace weir::cli {
 
 /// Of the rejects of a load what can be loaded again.
 struct Replay {
-  std::string records;          ///< JSON, one object a line
+  std::string records;  ///< JSON, one object a line
   std::int64_t count = 0;
   std::int64_t left_out = 0;
-  std::string why_left_out{};   ///< of the first of them
+  std::string why_left_out{};  ///< of the first of them
 };
 
 /// How the source of a load wrote its records: what their raw text does not say of itself.

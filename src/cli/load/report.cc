@@ -19,7 +19,8 @@ using nlohmann::ordered_json;
 
 Color shade(LockMode lock) {
   if (lock == LockMode::none) return Color::dim;
-  return lock <= LockMode::row_exclusive ? Color::green : (lock < LockMode::access_exclusive ? Color::yellow : Color::red);
+  return lock <= LockMode::row_exclusive ? Color::green
+                                         : (lock < LockMode::access_exclusive ? Color::yellow : Color::red);
 }
 
 std::string lock_text(LockMode lock) {
@@ -43,13 +44,12 @@ class Lines {
   Table table_;
 };
 
-/// The strongest of all steps that touch the target: readers of it meet this one.
+/// What readers of the target meet while it is written; care comes afterwards and steps aside for them.
 LockMode strongest_on_target(const LoadReport& report) {
-  LockMode strongest = report.plan.strongest(report.target);
-  if (strongest != LockMode::none) return strongest;
+  LockMode strongest = LockMode::none;
   for (const load::Step& step : report.plan.steps) {
-    const bool staged = step.phase == load::Step::Phase::stage || step.relation.starts_with("weir");
-    if (!staged) strongest = std::max(strongest, step.lock);
+    const bool is_apart = step.phase == load::Step::Phase::stage || step.phase == load::Step::Phase::care;
+    if (!is_apart) strongest = std::max(strongest, step.lock);
   }
   return strongest;
 }
@@ -77,23 +77,27 @@ std::string indented(std::string_view sql) {
   return text;
 }
 
-ordered_json text_or_null(const std::string& text) { return text.empty() ? ordered_json() : ordered_json(text); }
+ordered_json text_or_null(const std::string& text) {
+  return text.empty() ? ordered_json() : ordered_json(text);
+}
 
 ordered_json columns_json(const std::vector<load::NewColumn>& columns) {
   ordered_json all = ordered_json::array();
-  for (const load::NewColumn& column : columns) all.push_back({{"name", column.name}, {"type", column.type.sql}});
+  for (const load::NewColumn& column : columns)
+    all.push_back({{"name", column.name}, {"type", column.type.sql}});
   return all;
 }
 
 ordered_json steps_json(const load::Plan& plan) {
   ordered_json steps = ordered_json::array();
   for (const load::Step& step : plan.steps) {
-    steps.push_back({{"phase", load::to_string(step.phase)},
-                     {"step", step.name},
-                     {"relation", text_or_null(step.relation)},
-                     {"lock", step.lock == LockMode::none ? ordered_json() : ordered_json(load::to_string(step.lock))},
-                     {"note", text_or_null(step.note)},
-                     {"sql", text_or_null(step.sql)}});
+    steps.push_back(
+        {{"phase", load::to_string(step.phase)},
+         {"step", step.name},
+         {"relation", text_or_null(step.relation)},
+         {"lock", step.lock == LockMode::none ? ordered_json() : ordered_json(load::to_string(step.lock))},
+         {"note", text_or_null(step.note)},
+         {"sql", text_or_null(step.sql)}});
   }
   return steps;
 }
@@ -114,8 +118,10 @@ double rows_per_second(const LoadReport& report) {
 
 std::string drift_text(const load::Drift& drift) {
   std::vector<std::string> changes;
-  for (const auto& column : drift.added) changes.push_back(fmt::format("{} {} is new", column.name, column.type.sql));
-  for (const auto& column : drift.widened) changes.push_back(fmt::format("{} becomes {}", column.name, column.type.sql));
+  for (const auto& column : drift.added)
+    changes.push_back(fmt::format("{} {} is new", column.name, column.type.sql));
+  for (const auto& column : drift.widened)
+    changes.push_back(fmt::format("{} becomes {}", column.name, column.type.sql));
   return fmt::format("{}", fmt::join(changes, ", "));
 }
 
@@ -141,7 +147,8 @@ void add_applied(Lines& lines, const LoadReport& report) {
                                          : human_bytes(static_cast<std::uint64_t>(applied.wal_bytes)));
   lines.add("dead rows", human_count(applied.dead_rows));
   if (applied.attempts > 1) lines.add("attempts", fmt::format("{}", applied.attempts));
-  if (applied.was_in_doubt) lines.add("commit", "its answer was lost; another session found that it had happened");
+  if (applied.was_in_doubt)
+    lines.add("commit", "its answer was lost; another session found that it had happened");
 }
 
 }  // namespace
@@ -162,25 +169,28 @@ std::string actions_text(const load::Applied& applied) {
 std::string plan_text(const LoadReport& report, const LoadSubject& subject, const Paint& paint) {
   const load::LoadSpec& spec = subject.options.spec;
   std::string text = paint(Color::bold, fmt::format("{} into {}, mode {}: nothing was changed",
-                                                    printable(subject.options.source), printable(report.target),
-                                                    load::to_string(spec.mode))) +
+                                                    printable(subject.options.source),
+                                                    printable(report.target), load::to_string(spec.mode))) +
                      "\n\n";
   if (report.created) text += "  The table is made first:\n" + indented(report.created_sql) + "\n";
   if (!subject.alter_sql.empty())
-    text += "  The table is changed first, in a transaction of its own:\n" + indented(subject.alter_sql) + "\n";
+    text +=
+        "  The table is changed first, in a transaction of its own:\n" + indented(subject.alter_sql) + "\n";
   Table table({{"  step"}, {"of"}, {"strongest lock"}, {"on"}, {"note"}});
   for (const load::Step& step : report.plan.steps) {
-    table.add({"  " + step.name, std::string(load::to_string(step.phase)), Table::Cell(lock_text(step.lock), shade(step.lock)),
-               step.relation, step.note});
+    table.add({"  " + step.name, std::string(load::to_string(step.phase)),
+               Table::Cell(lock_text(step.lock), shade(step.lock)), step.relation, step.note});
   }
   if (!report.plan.steps.empty()) text += table.render(paint) + "\n";
   Lines lines;
   const LockMode strongest = strongest_on_target(report);
   lines.add("readers meet", fmt::format("{}{}", lock_text(strongest),
-                                        strongest < LockMode::access_exclusive ? ": no SELECT ever waits" : ": SELECTs wait"));
+                                        strongest < LockMode::access_exclusive ? ": no SELECT ever waits"
+                                                                               : ": SELECTs wait"));
   lines.add("limits", limits_text(spec));
   lines.add("left out", fmt::format("{}", fmt::join(report.discarded, ", ")));
-  lines.add("sample", fmt::format("{} records read, {} rejected", count(report.records), count(report.rejected)));
+  lines.add("sample",
+            fmt::format("{} records read, {} rejected", count(report.records), count(report.rejected)));
   text += lines.render(paint);
   for (const std::string& warning : report.plan.warnings)
     text += paint(Color::yellow, "  warning: ") + printable(warning) + "\n";
@@ -204,10 +214,12 @@ ordered_json plan_json(const LoadReport& report, const LoadSubject& subject) {
           {"columns_widened", columns_json(report.drift.widened)},
           {"columns_left_out", report.discarded},
           {"steps", steps_json(report.plan)},
-          {"strongest_lock", strongest == LockMode::none ? ordered_json() : ordered_json(load::to_string(strongest))},
+          {"strongest_lock",
+           strongest == LockMode::none ? ordered_json() : ordered_json(load::to_string(strongest))},
           {"max_rejects", spec.rejects.share ? ordered_json() : ordered_json(spec.rejects.rows)},
           {"max_reject_share", spec.rejects.share ? ordered_json(*spec.rejects.share) : ordered_json()},
-          {"max_delete_share", spec.guard.allow_mass_delete ? ordered_json() : ordered_json(spec.guard.max_delete_share)},
+          {"max_delete_share",
+           spec.guard.allow_mass_delete ? ordered_json() : ordered_json(spec.guard.max_delete_share)},
           {"allow_empty", spec.guard.allow_empty},
           {"refusals", refusals_json(report.plan)},
           {"warnings", report.plan.warnings},
@@ -229,11 +241,12 @@ std::string summary_text(const LoadReport& report, const LoadSubject& subject, c
   if (report.applied) add_applied(lines, report);
   if (report.direct) lines.add("path", "straight into the table");
   lines.add("care", care_text(report.care));
-  lines.add("time", fmt::format("{}, {} records/s{}", human_duration(report.took),
-                                human_count(static_cast<std::int64_t>(rows_per_second(report))),
-                                report.applied && !report.direct
-                                    ? fmt::format("; the apply transaction {}", human_duration(report.applied->took))
-                                    : ""));
+  lines.add("time",
+            fmt::format("{}, {} records/s{}", human_duration(report.took),
+                        human_count(static_cast<std::int64_t>(rows_per_second(report))),
+                        report.applied && !report.direct
+                            ? fmt::format("; the apply transaction {}", human_duration(report.applied->took))
+                            : ""));
   text += lines.render(paint);
   for (const std::string& warning : report.plan.warnings)
     text += paint(Color::yellow, "  warning: ") + printable(warning) + "\n";

@@ -34,8 +34,7 @@ ExitCode show_plan(Context& context, const load::LoadReport& report, const LoadS
 
 /// An interrupted load says what became of the table, and how to go on; what a reader throws does not know.
 [[noreturn]] void tell_interrupted(const load::LoadOptions& options) {
-  throw Error(ExitCode::interrupted,
-              fmt::format("interrupted: {} is as it was", printable(options.target)),
+  throw Error(ExitCode::interrupted, fmt::format("interrupted: {} is as it was", printable(options.target)),
               options.fingerprint.empty()
                   ? "Run it again: this kind of source is read from its beginning."
                   : "Run the same command again: what was staged is kept, and it goes on from there.");
@@ -72,7 +71,15 @@ ExitCode run_load(Context& context, load::OpenedSource source, load::LoadOptions
 }
 
 ExitCode run_load(Context& context, LoadRequest request) {
-  load::OpenedSource source = load::open_source(request.source, context.stop);
+  load::OpenedSource source;
+  try {
+    source = load::open_source(request.source, context.stop);
+  } catch (const Error& error) {
+    // To find out how a file is written its head is read, and a pipe may be slow.
+    if (error.exit_code() == ExitCode::interrupted && error.remedy().empty())
+      tell_interrupted(request.options);
+    throw;
+  }
   return run_load(context, std::move(source), std::move(request.options));
 }
 

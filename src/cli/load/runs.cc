@@ -16,6 +16,26 @@ namespace {
 
 using nlohmann::ordered_json;
 
+/// Of Applied::to_json(), in the order in which people ask for it.
+struct SummaryLine {
+  const char* key;
+  const char* name;
+  bool always = false;  // also where it is 0
+};
+constexpr std::array<SummaryLine, 13> kSummary{{{"inserted", "inserted", true},
+                                                {"updated", "updated", true},
+                                                {"deleted", "deleted", true},
+                                                {"unchanged", "unchanged"},
+                                                {"closed", "closed"},
+                                                {"duplicates", "duplicates"},
+                                                {"withheld_deletes", "rows kept"},
+                                                {"rows_before", "rows before", true},
+                                                {"strongest_lock", "strongest lock"},
+                                                {"longest_wait_ms", "longest wait ms", true},
+                                                {"wal_bytes", "WAL bytes"},
+                                                {"dead_rows", "dead rows", true},
+                                                {"attempts", "attempts"}}};
+
 Color color_of(std::string_view state) {
   if (state == "applied") return Color::green;
   return state == "failed" ? Color::red : Color::yellow;
@@ -31,8 +51,8 @@ std::string changes_text(const load::RunRow& run) {
   const ordered_json summary = summary_of(run);
   if (!summary.is_object()) return {};
   std::string text;
-  for (const auto& [key, sign] :
-       {std::pair{"inserted", "+"}, std::pair{"updated", "~"}, std::pair{"closed", "×"}, std::pair{"deleted", "-"}}) {
+  for (const auto& [key, sign] : {std::pair{"inserted", "+"}, std::pair{"updated", "~"},
+                                  std::pair{"closed", "×"}, std::pair{"deleted", "-"}}) {
     const auto number = summary.value(key, std::int64_t{0});
     if (number != 0) text += fmt::format("{}{}{}", text.empty() ? "" : " ", sign, human_count(number));
   }
@@ -59,7 +79,8 @@ std::string field(std::string_view text) {
 std::int64_t run_number(const Context& context, std::string_view usage) {
   const auto& words = context.arguments.words;
   if (words.size() != 1)
-    throw Error(ExitCode::usage, words.empty() ? "which load?" : "one load at a time", fmt::format("Write: {}", usage));
+    throw Error(ExitCode::usage, words.empty() ? "which load?" : "one load at a time",
+                fmt::format("Write: {}", usage));
   const std::string& word = words.front();
   std::int64_t number = 0;
   const char* const end = word.data() + word.size();
@@ -88,8 +109,9 @@ std::string runs_text(const std::vector<load::RunRow>& runs, const Paint& paint)
                {"started"},
                {"took", right}});
   for (const load::RunRow& run : runs) {
-    table.add({std::to_string(run.id), run.target, run.mode, elide(run.source, 40), Table::Cell(run.state, color_of(run.state)),
-               changes_text(run), human_count(run.rejects), time_text(run.started_at), took_text(run)});
+    table.add({std::to_string(run.id), run.target, run.mode, elide(run.source, 40),
+               Table::Cell(run.state, color_of(run.state)), changes_text(run), human_count(run.rejects),
+               time_text(run.started_at), took_text(run)});
   }
   return table.render(paint);
 }
@@ -111,14 +133,14 @@ std::string run_text(const load::RunRow& run, const Paint& paint) {
   add("took", took_text(run));
   add("rejects", human_count(run.rejects));
   if (const ordered_json summary = summary_of(run); summary.is_object()) {
-    for (const auto& [key, value] : summary.items()) {
-      if (key == "rejected") continue;
-      std::string name = key;
-      for (char& c : name) c = c == '_' ? ' ' : c;
-      const bool unknown = key == "wal_bytes" && value.is_number() && value.get<std::int64_t>() < 0;
-      const std::string text = value.is_number_integer() ? human_count(value.get<std::int64_t>())
-                                                         : (value.is_string() ? value.get<std::string>() : value.dump());
-      add(name.c_str(), unknown ? "not known" : text);
+    for (const SummaryLine& line : kSummary) {
+      if (!summary.contains(line.key)) continue;
+      const ordered_json& value = summary[line.key];
+      if (!value.is_number_integer()) {
+        add(line.name, value.is_string() ? value.get<std::string>() : value.dump());
+      } else if (const auto number = value.get<std::int64_t>(); number != 0 || line.always) {
+        add(line.name, number < 0 ? "not known" : human_count(number));
+      }
     }
   }
   add("error", run.error);

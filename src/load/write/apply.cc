@@ -75,7 +75,8 @@ class Apply {
       applied = body.result();
       transaction.commit();
     } catch (const pg::InDoubt& doubt) {
-      if (!was_applied(doubt)) throw Interference{"the answer to COMMIT was lost, and it was not carried out"};
+      if (!was_applied(doubt))
+        throw Interference{"the answer to COMMIT was lost, and it was not carried out"};
       applied.was_in_doubt = true;
     }
     applied.attempts = attempt;
@@ -157,7 +158,8 @@ std::string Applied::to_json() const {
 }
 
 Applied apply(const std::function<pg::Session()>& connect, const Target& target, const LoadSpec& spec,
-              const Stage::Sealed& stage, const std::optional<StateChange>& state, const ApplyOptions& options) {
+              const Stage::Sealed& stage, const std::optional<StateChange>& state,
+              const ApplyOptions& options) {
   if (spec.mode == Mode::swap || spec.mode == Mode::partition_swap)
     return swap(connect, target, spec, stage, state, options);
   return Apply(connect, target, spec, stage, state, options).run();

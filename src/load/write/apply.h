@@ -21,18 +21,18 @@ struct Applied {
   std::int64_t updated = 0;
   std::int64_t deleted = 0;
   std::int64_t unchanged = 0;
-  std::int64_t closed = 0;           ///< versions of a history that ended
-  std::int64_t duplicates = 0;       ///< records of the source with a key that came again
+  std::int64_t closed = 0;      ///< versions of a history that ended
+  std::int64_t duplicates = 0;  ///< records of the source with a key that came again
   std::int64_t rejected = 0;
-  std::int64_t withheld_deletes = 0; ///< old rows that stay because of rejects
-  std::int64_t rows_before = 0;      ///< of the table, or the window
-  std::int64_t wal_bytes = -1;       ///< written by the server meanwhile; -1: not permitted to look
+  std::int64_t withheld_deletes = 0;         ///< old rows that stay because of rejects
+  std::int64_t rows_before = 0;              ///< of the table, or the window
+  std::int64_t wal_bytes = -1;               ///< written by the server meanwhile; -1: not permitted to look
   LockMode strongest_lock = LockMode::none;  ///< on the target, as pg_locks had it before the commit
-  Duration longest_wait{};           ///< for a lock that was asked for by name
+  Duration longest_wait{};                   ///< for a lock that was asked for by name
   std::int64_t dead_rows = 0;
   int attempts = 1;
-  Duration took{};                   ///< of the attempt that succeeded
-  bool was_in_doubt = false;         ///< the answer to COMMIT was lost; another session found the run applied
+  Duration took{};            ///< of the attempt that succeeded
+  bool was_in_doubt = false;  ///< the answer to COMMIT was lost; another session found the run applied
 
   [[nodiscard]] std::string to_json() const;
 };
@@ -40,29 +40,30 @@ struct Applied {
 struct ApplyEvent {
   enum class Kind : std::uint8_t { locked, checked, diffed, writing, retrying, in_doubt };
   Kind kind = Kind::locked;
-  std::string text{};     ///< of `retrying`: why; of `writing`: which step
-  Duration delay{};       ///< of `retrying`
+  std::string text{};  ///< of `retrying`: why; of `writing`: which step
+  Duration delay{};    ///< of `retrying`
 };
 
 struct ApplyOptions {
-  Duration lock_timeout = std::chrono::seconds(2);        ///< for rows and the table
-  Duration target_wait = std::chrono::minutes(10);        ///< for another load of the same target
-  Duration statement_timeout{};                           ///< 0: none
+  Duration lock_timeout = std::chrono::seconds(2);  ///< for rows and the table
+  Duration target_wait = std::chrono::minutes(10);  ///< for another load of the same target
+  Duration statement_timeout{};                     ///< 0: none
   Duration swap_lock_timeout = std::chrono::milliseconds(50);
-  int attempts = 10;                                      ///< of a deadlock, a serialization failure, a lock
+  int attempts = 10;  ///< of a deadlock, a serialization failure, a lock
   int swap_attempts = 100;
-  std::string work_mem{};                                 ///< "64MB"; empty: as it is
+  std::string work_mem{};  ///< "64MB"; empty: as it is
   std::stop_token stop{};
   std::function<void(const ApplyEvent&)> on_event{};
 };
 
-/// From the sealed stage into the target, in one short transaction, repeated where the server says that it may
-/// succeed next time. `connect` makes sessions of role load, id the run (Connector::connect).
+/// From the sealed stage into the target, in one short transaction, repeated where the server says that it
+/// may succeed next time. `connect` makes sessions of role load, id the run (Connector::connect).
 ///
 /// Throws refused when a guard rail stops it (nothing was written), the rejects exceed the limit, or the
-/// state's seq has moved on. InDoubt is resolved here: whoever gets an error knows that nothing was committed,
-/// unless it is an InDoubt itself, because no session could be had to look.
+/// state's seq has moved on. InDoubt is resolved here: whoever gets an error knows that nothing was
+/// committed, unless it is an InDoubt itself, because no session could be had to look.
 Applied apply(const std::function<pg::Session()>& connect, const Target& target, const LoadSpec& spec,
-              const Stage::Sealed& stage, const std::optional<StateChange>& state, const ApplyOptions& options);
+              const Stage::Sealed& stage, const std::optional<StateChange>& state,
+              const ApplyOptions& options);
 
 }  // namespace weir::load

@@ -17,11 +17,13 @@ std::string millis(Duration span) {
 /// What a row's own values can bring about: data exceptions, constraints, what triggers raise, CHECK OPTION.
 bool is_of_a_row(const pg::Error& error) {
   const std::string& state = error.sqlstate();
-  return error.kind() == pg::ErrorKind::server &&
-         (state.starts_with("22") || state.starts_with("23") || state.starts_with("P0") || state.starts_with("44"));
+  return error.kind() == pg::ErrorKind::server && (state.starts_with("22") || state.starts_with("23") ||
+                                                   state.starts_with("P0") || state.starts_with("44"));
 }
 
-bool replaces_all(Mode mode) noexcept { return mode == Mode::refresh || mode == Mode::window || mode == Mode::scd2; }
+bool replaces_all(Mode mode) noexcept {
+  return mode == Mode::refresh || mode == Mode::window || mode == Mode::scd2;
+}
 
 }  // namespace
 
@@ -83,7 +85,8 @@ void ApplyAttempt::lock(pg::Transaction& transaction) {
 void ApplyAttempt::require_same_target() {
   const pg::Result now = session_.execute("SELECT coalesce(to_regclass($1)::oid::int8, 0)", target_.sql());
   if (now[0].get<std::int64_t>(0) == std::int64_t{target_.oid}) return;
-  throw Error(ExitCode::refused, fmt::format("{} is another table now than when the load began", target_.label()),
+  throw Error(ExitCode::refused,
+              fmt::format("{} is another table now than when the load began", target_.label()),
               "It was replaced meanwhile, by a swap for instance; nothing was written. Run the load again.");
 }
 
@@ -157,7 +160,8 @@ void ApplyAttempt::judge_rejects() {
   const std::int64_t read = stage_.rows + stage_.rejects;
   if (spec_.rejects.allows(applied_.rejected, read)) return;
   const pg::Result first = session_.execute(
-      "SELECT concat_ws(', ', nullif(file, ''), 'line ' || line, 'column ' || nullif(column_name, '')) || ': ' || "
+      "SELECT concat_ws(', ', nullif(file, ''), 'line ' || line, 'column ' || nullif(column_name, '')) || ': "
+      "' || "
       "reason FROM weir.load_reject WHERE run = $1 ORDER BY file, line LIMIT 1",
       stage_.run);
   const std::string example = first.rows() == 0 ? "" : printable(first[0].get<std::string>(0));
@@ -187,8 +191,8 @@ void ApplyAttempt::append() {
 void ApplyAttempt::take_difference() {
   rows_ = number(sql_.count_rows());
   if (rows_ == 0 && replaces_all(spec_.mode) && !spec_.guard.allow_empty) {
-    throw Error(ExitCode::refused, fmt::format("the source has no rows, and {} would be emptied by it",
-                                               target_.label()),
+    throw Error(ExitCode::refused,
+                fmt::format("the source has no rows, and {} would be emptied by it", target_.label()),
                 "Look at the source. If it is right: --allow-empty.");
   }
   session_.execute(sql_.diff());
@@ -224,11 +228,12 @@ void ApplyAttempt::guard() const {
   if (static_cast<double>(lost) <= share) return;
   throw Error(
       ExitCode::refused,
-      fmt::format("the load would delete {} of {} rows of {} ({:.0f} %, and {:.0f} % are allowed), update {} and "
-                  "insert {}",
-                  human_count(lost), human_count(applied_.rows_before), target_.label(),
-                  100.0 * static_cast<double>(lost) / static_cast<double>(applied_.rows_before),
-                  100.0 * spec_.guard.max_delete_share, human_count(updates_), human_count(inserts_)),
+      fmt::format(
+          "the load would delete {} of {} rows of {} ({:.0f} %, and {:.0f} % are allowed), update {} and "
+          "insert {}",
+          human_count(lost), human_count(applied_.rows_before), target_.label(),
+          100.0 * static_cast<double>(lost) / static_cast<double>(applied_.rows_before),
+          100.0 * spec_.guard.max_delete_share, human_count(updates_), human_count(inserts_)),
       "Nothing was written. If the source is complete: --allow-mass-delete.");
 }
 
@@ -241,9 +246,10 @@ void ApplyAttempt::write_difference() {
   take_difference();
   const bool history = spec_.mode == Mode::scd2;
   if (history && deletes_ + updates_ > 0 && number(sql_.count_backward()) > 0) {
-    throw Error(ExitCode::refused,
-                fmt::format("versions of {} begin at or after the time at which they would end", target_.label()),
-                "Give a later time for this load.");
+    throw Error(
+        ExitCode::refused,
+        fmt::format("versions of {} begin at or after the time at which they would end", target_.label()),
+        "Give a later time for this load.");
   }
   if (deletes_ > 0) {
     tell(ApplyEvent::Kind::writing, history ? "close" : "delete");
@@ -282,8 +288,8 @@ std::int64_t ApplyAttempt::write(const std::vector<std::string>& statements) {
 
 /// Where the server refuses a row, halves find it: the good ones are written, and the bad one is known by its
 /// line.
-void ApplyAttempt::write_range(const std::vector<std::string>& statements, std::int64_t low, std::int64_t high,
-                               std::int64_t& affected) {
+void ApplyAttempt::write_range(const std::vector<std::string>& statements, std::int64_t low,
+                               std::int64_t high, std::int64_t& affected) {
   session_.execute("SAVEPOINT weir_range");
   try {
     std::int64_t count = 0;

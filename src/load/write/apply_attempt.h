@@ -9,7 +9,8 @@
 
 namespace weir::load {
 
-/// Somebody else wrote the rows between the difference and the write: the next attempt sees what they are now.
+/// Somebody else wrote the rows between the difference and the write: the next attempt sees what they are
+/// now.
 struct Interference {
   std::string what;
 };
@@ -62,7 +63,7 @@ class ApplyAttempt {
   std::int64_t deletes_ = 0;  // of the difference
   std::int64_t updates_ = 0;
   std::int64_t inserts_ = 0;
-  std::int64_t last_ = 0;     // the highest weir_n
+  std::int64_t last_ = 0;          // the highest weir_n
   std::int64_t refused_rows_ = 0;  // by the server while writing
   std::int64_t unknown_keys_ = 0;
   std::vector<bool> changed_;

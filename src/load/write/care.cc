@@ -42,8 +42,9 @@ CareReport take_care(pg::Session& session, const Target& target, std::int64_t de
     if (static_cast<double>(dead_rows) > kDeadShare * all) {
       const auto old = session.run<sql::LoadOldSnapshot>();
       if (!old.empty() && old[0].age_seconds > kOldSeconds) {
-        report.skipped = fmt::format("{} has a snapshot that is older than the load: nothing could be removed",
-                                     printable(old[0].description));
+        report.skipped =
+            fmt::format("{} has a snapshot that is older than the load: nothing could be removed",
+                        printable(old[0].description));
         session.execute("ANALYZE " + target.sql());
       } else {
         session.execute(fmt::format("VACUUM (TRUNCATE off, ANALYZE) {}", target.sql()));

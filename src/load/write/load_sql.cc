@@ -95,7 +95,8 @@ std::string LoadSql::rejecting(const std::string& where, const std::string& name
   const std::string part = keep_key ? "-1 - s.weir_part" : "s.weir_part";
   return fmt::format(
       "WITH weir_bad AS ({} WHERE s.weir_part >= 0 AND ({}) RETURNING s.weir_line AS line, {} AS part, {} AS "
-      "name, {} AS reason, convert_to((to_jsonb(s) - '{{weir_line,weir_part}}'::text[])::text, 'UTF8') AS raw) "
+      "name, {} AS reason, convert_to((to_jsonb(s) - '{{weir_line,weir_part}}'::text[])::text, 'UTF8') AS "
+      "raw) "
       "INSERT INTO weir.load_reject (run, line, file, column_name, sqlstate, reason, raw) "
       "SELECT $1::int8, b.line, coalesce((SELECT c.position->>'file' FROM weir.load_chunk c WHERE c.run = "
       "$1::int8 AND c.chunk = b.part), ''), b.name, '{}', b.reason, b.raw FROM weir_bad b",
@@ -122,11 +123,10 @@ std::optional<std::string> LoadSql::reject_outside_window() const {
   if (found == spec_->columns.end()) return std::nullopt;
   const auto i = static_cast<std::size_t>(found - spec_->columns.begin());
   const std::string& type = column(i).type.sql;
-  return rejecting(
-      fmt::format("({0} >= {1}::{3} AND {0} < {2}::{3}) IS NOT TRUE", given(i), quote_literal(window.from),
-                  quote_literal(window.to), type),
-      quote_literal(window.column), "22000",
-      quote_literal(fmt::format("outside of the window from {} to {}", window.from, window.to)));
+  return rejecting(fmt::format("({0} >= {1}::{3} AND {0} < {2}::{3}) IS NOT TRUE", given(i),
+                               quote_literal(window.from), quote_literal(window.to), type),
+                   quote_literal(window.column), "22000",
+                   quote_literal(fmt::format("outside of the window from {} to {}", window.from, window.to)));
 }
 
 std::string LoadSql::reject_orphans(const ForeignKey& key) const {
@@ -145,30 +145,34 @@ std::string LoadSql::reject_orphans(const ForeignKey& key) const {
 
 std::string LoadSql::drop_duplicates() const {
   return fmt::format(
-      "DELETE FROM {0} s USING (SELECT s.ctid AS id, row_number() OVER (PARTITION BY {1} ORDER BY s.weir_part "
+      "DELETE FROM {0} s USING (SELECT s.ctid AS id, row_number() OVER (PARTITION BY {1} ORDER BY "
+      "s.weir_part "
       "DESC, s.weir_line DESC) AS n FROM {0} s WHERE s.weir_part >= 0) d WHERE s.ctid = d.id AND d.n > 1",
       stage_, key_list());
 }
 
 std::string LoadSql::reject_duplicates() const {
   return rejecting(
-      fmt::format("s.ctid IN (SELECT d.id FROM (SELECT s.ctid AS id, row_number() OVER (PARTITION BY {} ORDER "
-                  "BY s.weir_part DESC, s.weir_line DESC) AS n FROM {} s WHERE s.weir_part >= 0) d WHERE d.n > 1)",
-                  key_list(), stage_),
+      fmt::format(
+          "s.ctid IN (SELECT d.id FROM (SELECT s.ctid AS id, row_number() OVER (PARTITION BY {} ORDER "
+          "BY s.weir_part DESC, s.weir_line DESC) AS n FROM {} s WHERE s.weir_part >= 0) d WHERE d.n > 1)",
+          key_list(), stage_),
       quote_literal(spec_->key.front()), "23505", "'its key comes again in a later record'", false);
 }
 
 std::string LoadSql::try_casts() const {
   const std::vector<std::size_t> casts = cast_columns();
-  return fmt::format("SELECT {} FROM {} s WHERE s.weir_part >= 0",
-                     joined(casts.size(), ", ", [&](std::size_t k) { return "count(" + given(casts[k]) + ")"; }),
-                     stage_);
+  return fmt::format(
+      "SELECT {} FROM {} s WHERE s.weir_part >= 0",
+      joined(casts.size(), ", ", [&](std::size_t k) { return "count(" + given(casts[k]) + ")"; }), stage_);
 }
 
 std::string LoadSql::misfit_function(std::size_t i) const {
   return fmt::format(
-      "CREATE FUNCTION pg_temp.weir_misfit_{}(given text) RETURNS text LANGUAGE plpgsql AS $weir$ BEGIN PERFORM "
-      "given::{}; RETURN NULL; EXCEPTION WHEN data_exception OR integrity_constraint_violation OR syntax_error "
+      "CREATE FUNCTION pg_temp.weir_misfit_{}(given text) RETURNS text LANGUAGE plpgsql AS $weir$ BEGIN "
+      "PERFORM "
+      "given::{}; RETURN NULL; EXCEPTION WHEN data_exception OR integrity_constraint_violation OR "
+      "syntax_error "
       "THEN RETURN SQLERRM; END $weir$",
       i, column(i).type.sql);
 }
@@ -183,7 +187,8 @@ std::optional<std::string> LoadSql::count_unknown_keys() const {
   std::string where;
   for (const std::size_t i : key_) {
     if (column(i).not_null)
-      where += fmt::format("{}s.{} IS NULL", where.empty() ? "" : " OR ", quote_identifier(spec_->columns[i]));
+      where +=
+          fmt::format("{}s.{} IS NULL", where.empty() ? "" : " OR ", quote_identifier(spec_->columns[i]));
   }
   if (where.empty()) return std::nullopt;
   return fmt::format("SELECT count(*) FROM {} s WHERE s.weir_part < 0 AND ({})", stage_, where);
@@ -216,10 +221,10 @@ std::string LoadSql::record(std::string_view alias) const {
 }
 
 std::string LoadSql::side(bool source) const {
-  std::string sql = source ? "SELECT s.weir_line, s.weir_part" : "SELECT t.ctid AS weir_ctid, t.tableoid AS weir_tableoid";
+  std::string sql =
+      source ? "SELECT s.weir_line, s.weir_part" : "SELECT t.ctid AS weir_ctid, t.tableoid AS weir_tableoid";
   for (std::size_t i = 0; i < columns_.size(); ++i) {
-    sql += fmt::format(", {} AS c{}",
-                       source ? given(i) : "t." + quote_identifier(spec_->columns[i]), i);
+    sql += fmt::format(", {} AS c{}", source ? given(i) : "t." + quote_identifier(spec_->columns[i]), i);
   }
   const std::string whole = record(source ? "s" : "t");
   if (!has_key()) sql += fmt::format(", row_number() OVER (PARTITION BY {}) AS weir_k_n", whole);
@@ -253,13 +258,15 @@ std::string LoadSql::diff() const {
                                       : fmt::format(", s.c{0}", i);
   }
   const std::string order =
-      has_key() ? joined(key_.size(), ", ", [&](std::size_t k) { return fmt::format("coalesce(s.c{0}, t.c{0})", key_[k]); })
+      has_key() ? joined(key_.size(), ", ",
+                         [&](std::size_t k) { return fmt::format("coalesce(s.c{0}, t.c{0})", key_[k]); })
                 : "s.weir_part, s.weir_line";
   const std::string_view kind = spec_->mode == Mode::upsert ? "RIGHT" : "FULL";
   return fmt::format(
       "CREATE TEMPORARY TABLE weir_diff ON COMMIT DROP AS "
       "SELECT row_number() OVER (ORDER BY {}) AS weir_n, (CASE WHEN s.weir_line IS NULL THEN 'd' WHEN "
-      "t.weir_ctid IS NULL THEN 'i' ELSE 'u' END)::text AS weir_op, t.weir_ctid, t.weir_tableoid, s.weir_line, "
+      "t.weir_ctid IS NULL THEN 'i' ELSE 'u' END)::text AS weir_op, t.weir_ctid, t.weir_tableoid, "
+      "s.weir_line, "
       "s.weir_part, ARRAY[{}]::bool[] AS weir_changed{} FROM ({}) t {} JOIN ({}) s ON {} "
       "WHERE t.weir_ctid IS NULL OR s.weir_line IS NULL OR {}",
       order, each, values, side(false), kind, side(true), join(), any);
@@ -280,7 +287,8 @@ std::string LoadSql::count_diff() const {
     return fmt::format("coalesce(bool_or(d.weir_changed[{}]), false)", i + 1);
   });
   return fmt::format(
-      "SELECT count(*) FILTER (WHERE d.weir_op = 'd'), count(*) FILTER (WHERE d.weir_op = 'u'), count(*) FILTER "
+      "SELECT count(*) FILTER (WHERE d.weir_op = 'd'), count(*) FILTER (WHERE d.weir_op = 'u'), count(*) "
+      "FILTER "
       "(WHERE d.weir_op = 'i'), coalesce(max(d.weir_n), 0), ARRAY[{}] FROM pg_temp.weir_diff d",
       changed);
 }
@@ -290,7 +298,8 @@ std::string LoadSql::withhold_rejected_keys() const {
     return fmt::format("d.c{} {} {}", key_[k], plain_key_ ? "=" : "IS NOT DISTINCT FROM", given(key_[k]));
   });
   return fmt::format(
-      "DELETE FROM pg_temp.weir_diff d WHERE d.weir_op = 'd' AND EXISTS (SELECT 1 FROM {} s WHERE s.weir_part < "
+      "DELETE FROM pg_temp.weir_diff d WHERE d.weir_op = 'd' AND EXISTS (SELECT 1 FROM {} s WHERE "
+      "s.weir_part < "
       "0 AND {})",
       stage_, match);
 }
@@ -303,8 +312,8 @@ std::string LoadSql::matches_diff() const {
   const auto same = [&](std::size_t i) {
     const std::string own = "t." + quote_identifier(spec_->columns[i]);
     const std::string kept = fmt::format("d.c{}", i);
-    sql += fmt::format(" AND {} {} {}", compared(own, i), has_key() && plain_key_ ? "=" : "IS NOT DISTINCT FROM",
-                       compared(kept, i));
+    sql += fmt::format(" AND {} {} {}", compared(own, i),
+                       has_key() && plain_key_ ? "=" : "IS NOT DISTINCT FROM", compared(kept, i));
   };
   if (has_key()) {
     for (const std::size_t i : key_) same(i);
@@ -322,8 +331,8 @@ std::string LoadSql::append() const {
 }
 
 std::string LoadSql::remove() const {
-  return fmt::format("DELETE FROM {} t USING pg_temp.weir_diff d WHERE d.weir_op = 'd' AND {}", target_->sql(),
-                     matches_diff());
+  return fmt::format("DELETE FROM {} t USING pg_temp.weir_diff d WHERE d.weir_op = 'd' AND {}",
+                     target_->sql(), matches_diff());
 }
 
 std::string LoadSql::update(const std::vector<bool>& changed) const {
@@ -338,7 +347,8 @@ std::string LoadSql::update(const std::vector<bool>& changed) const {
                : fmt::format("d.c{}", i);
   }
   return fmt::format(
-      "UPDATE {} t SET {} FROM pg_temp.weir_diff d WHERE d.weir_op = 'u' AND d.weir_n BETWEEN $1 AND $2 AND {}",
+      "UPDATE {} t SET {} FROM pg_temp.weir_diff d WHERE d.weir_op = 'u' AND d.weir_n BETWEEN $1 AND $2 AND "
+      "{}",
       target_->sql(), set, matches_diff());
 }
 
@@ -359,10 +369,12 @@ std::string LoadSql::insert() const {
   const bool overrides = std::any_of(columns_.begin(), columns_.end(),
                                      [](const TargetColumn* column) { return column->identity == 'a'; });
   return fmt::format(
-      "INSERT INTO {} ({}){} SELECT {} FROM pg_temp.weir_diff d WHERE d.weir_op = 'i' AND d.weir_n BETWEEN $1 "
+      "INSERT INTO {} ({}){} SELECT {} FROM pg_temp.weir_diff d WHERE d.weir_op = 'i' AND d.weir_n BETWEEN "
+      "$1 "
       "AND $2 ORDER BY d.weir_n{}",
       target_->sql(), column_list(), overrides ? " OVERRIDING SYSTEM VALUE" : "",
-      joined(columns_.size(), ", ", [](std::size_t i) { return fmt::format("d.c{}", i); }), conflict_clause());
+      joined(columns_.size(), ", ", [](std::size_t i) { return fmt::format("d.c{}", i); }),
+      conflict_clause());
 }
 
 std::string LoadSql::history_time() const {
@@ -382,7 +394,8 @@ std::string LoadSql::close_removed() const {
 std::string LoadSql::close_changed() const {
   const bool flag = target_->column(spec_->history.is_current) != nullptr;
   return fmt::format(
-      "UPDATE {} t SET {} = {}{} FROM pg_temp.weir_diff d WHERE d.weir_op = 'u' AND d.weir_n BETWEEN $1 AND $2 "
+      "UPDATE {} t SET {} = {}{} FROM pg_temp.weir_diff d WHERE d.weir_op = 'u' AND d.weir_n BETWEEN $1 AND "
+      "$2 "
       "AND {}",
       target_->sql(), quote_identifier(spec_->history.valid_to), history_time(),
       flag ? fmt::format(", {} = false", quote_identifier(spec_->history.is_current)) : "", matches_diff());
@@ -391,7 +404,8 @@ std::string LoadSql::close_changed() const {
 std::string LoadSql::open_versions() const {
   const bool flag = target_->column(spec_->history.is_current) != nullptr;
   return fmt::format(
-      "INSERT INTO {} ({}, {}, {}{}) SELECT {}, {}, NULL{} FROM pg_temp.weir_diff d WHERE d.weir_op IN ('u', 'i') "
+      "INSERT INTO {} ({}, {}, {}{}) SELECT {}, {}, NULL{} FROM pg_temp.weir_diff d WHERE d.weir_op IN ('u', "
+      "'i') "
       "AND d.weir_n BETWEEN $1 AND $2 ORDER BY d.weir_n",
       target_->sql(), column_list(), quote_identifier(spec_->history.valid_from),
       quote_identifier(spec_->history.valid_to),
@@ -401,9 +415,10 @@ std::string LoadSql::open_versions() const {
 }
 
 std::string LoadSql::count_backward() const {
-  return fmt::format("SELECT count(*) FROM {} t, pg_temp.weir_diff d WHERE d.weir_op IN ('d', 'u') AND {} AND t.{} "
-                     ">= {}",
-                     target_->sql(), matches_diff(), quote_identifier(spec_->history.valid_from), history_time());
+  return fmt::format(
+      "SELECT count(*) FROM {} t, pg_temp.weir_diff d WHERE d.weir_op IN ('d', 'u') AND {} AND t.{} "
+      ">= {}",
+      target_->sql(), matches_diff(), quote_identifier(spec_->history.valid_from), history_time());
 }
 
 std::string LoadSql::reject_row() const {
@@ -412,8 +427,10 @@ std::string LoadSql::reject_row() const {
   });
   return fmt::format(
       "INSERT INTO weir.load_reject (run, line, file, column_name, sqlstate, reason, raw) SELECT $1::int8, "
-      "d.weir_line, coalesce((SELECT c.position->>'file' FROM weir.load_chunk c WHERE c.run = $1::int8 AND c.chunk "
-      "= d.weir_part), ''), $3::text, $4::text, $5::text, convert_to((SELECT to_jsonb(x)::text FROM (SELECT {}) "
+      "d.weir_line, coalesce((SELECT c.position->>'file' FROM weir.load_chunk c WHERE c.run = $1::int8 AND "
+      "c.chunk "
+      "= d.weir_part), ''), $3::text, $4::text, $5::text, convert_to((SELECT to_jsonb(x)::text FROM (SELECT "
+      "{}) "
       "x), 'UTF8') FROM pg_temp.weir_diff d WHERE d.weir_n = $2::int8",
       raw);
 }

@@ -30,9 +30,9 @@ LockMode parse_lock_mode(std::string_view text) noexcept;
 struct Step {
   enum class Phase : std::uint8_t { stage, check, apply, swap, care };
   Phase phase = Phase::apply;
-  std::string name;                     ///< "delete", "update", "insert", "diff", ..
+  std::string name;  ///< "delete", "update", "insert", "diff", ..
   std::string sql{};
-  std::string relation{};               ///< whose lock it is
+  std::string relation{};  ///< whose lock it is
   LockMode lock = LockMode::none;
   std::string note{};
 };
@@ -46,10 +46,11 @@ struct Refusal {
 /// What a load will do, before it does anything. A pure function of what is known.
 struct Plan {
   std::vector<Step> steps;
-  std::vector<Refusal> refusals;        ///< not empty: nothing may be done
+  std::vector<Refusal> refusals;  ///< not empty: nothing may be done
   std::vector<std::string> warnings;
 
-  /// The strongest lock on the target, which its readers and writers meet; care comes later and disturbs neither.
+  /// The strongest lock on the target, which its readers and writers meet; care comes later and disturbs
+  /// neither.
   [[nodiscard]] LockMode strongest(std::string_view relation) const noexcept;
   /// Throws the first refusal (ExitCode::refused).
   void require() const;

@@ -33,8 +33,8 @@ std::string create_table_sql(const TableName& table, const std::vector<NewColumn
                              const std::vector<std::string>& key) {
   std::string list;
   for (const NewColumn& column : columns) {
-    list += fmt::format("{}{} {}{}", list.empty() ? "" : ", ", pg::quote_identifier(column.name), column.type.sql,
-                        column.not_null || has(key, column.name) ? " NOT NULL" : "");
+    list += fmt::format("{}{} {}{}", list.empty() ? "" : ", ", pg::quote_identifier(column.name),
+                        column.type.sql, column.not_null || has(key, column.name) ? " NOT NULL" : "");
   }
   std::string primary;
   for (const std::string& name : key) primary += (primary.empty() ? "" : ", ") + pg::quote_identifier(name);
@@ -94,12 +94,13 @@ void evolve(pg::Session& session, const Target& target, const Drift& drift, cons
     if (attempt == options.attempts) break;
     Wakeup wakeup;
     const pg::Limit limit = session.limit();
-    if (wait_fd(-1, 0, Deadline::after(backoff_delay(kBackoff, std::min(attempt, 4), random_unit())), limit.stop,
-                wakeup) == WaitEnd::stopped) {
+    if (wait_fd(-1, 0, Deadline::after(backoff_delay(kBackoff, std::min(attempt, 4), random_unit())),
+                limit.stop, wakeup) == WaitEnd::stopped) {
       pg::raise({.kind = pg::ErrorKind::stopped, .message = "stopped before a change of the table"});
     }
   }
-  std::string message = fmt::format("{} was not changed: {} (tried {} times)", target.label(), why, options.attempts);
+  std::string message =
+      fmt::format("{} was not changed: {} (tried {} times)", target.label(), why, options.attempts);
   const auto holders = session.run<sql::LoadLockHolders>(std::int64_t{target.oid});
   for (const auto holder : holders) message += "; in the way: " + printable(holder.description);
   throw Error(ExitCode::failed, message, "Wait until they have finished. What would be run: " + sql + ";");

@@ -28,9 +28,9 @@ struct HistoryColumns {
 };
 
 struct Guard {
-  double max_delete_share = 0.2;     ///< of the rows there were (of the window, for a window)
+  double max_delete_share = 0.2;  ///< of the rows there were (of the window, for a window)
   bool allow_mass_delete = false;
-  bool allow_empty = false;          ///< an empty source empties the table (or the window)
+  bool allow_empty = false;  ///< an empty source empties the table (or the window)
 };
 
 /// How many records may be rejected. Judged before anything is committed.
@@ -43,18 +43,18 @@ struct RejectLimit {
 
 struct LoadSpec {
   Mode mode = Mode::refresh;
-  std::vector<std::string> columns;          ///< of the target, that the source gives, in the stage's order
-  std::vector<std::string> key{};            ///< empty: whole rows
-  std::vector<std::string> not_compared{};   ///< written, but a change in them alone is no change
+  std::vector<std::string> columns;         ///< of the target, that the source gives, in the stage's order
+  std::vector<std::string> key{};           ///< empty: whole rows
+  std::vector<std::string> not_compared{};  ///< written, but a change in them alone is no change
   std::optional<Window> window{};
   HistoryColumns history{};
-  std::string history_at{};                  ///< a timestamp as literal; empty: the time of the transaction
-  std::string partition{};                   ///< of partition-swap: the name of the partition to replace
+  std::string history_at{};  ///< a timestamp as literal; empty: the time of the transaction
+  std::string partition{};   ///< of partition-swap: the name of the partition to replace
   Guard guard{};
   RejectLimit rejects{};
   /// Of several records with one key the last one counts; true: all but the last one are rejects.
   bool reject_duplicates = false;
-  bool recreate_views = true;                ///< of swap: false refuses where views depend on the table
+  bool recreate_views = true;  ///< of swap: false refuses where views depend on the table
 };
 
 }  // namespace weir::load

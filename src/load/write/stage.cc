@@ -20,10 +20,11 @@ void require_stage_schema(pg::Session& session) {
   throw Error(ExitCode::database,
               row.present ? "this user may not make tables in schema weir_stage"
                           : "there is no schema weir_stage, in which loads read before they write",
-              row.present ? "Let an administrator say: GRANT weir_worker TO <user>; or GRANT USAGE, CREATE ON "
-                            "SCHEMA weir_stage TO <user>;"
-                          : "Let an administrator say: CREATE SCHEMA weir_stage; GRANT USAGE, CREATE ON SCHEMA "
-                            "weir_stage TO weir_worker;");
+              row.present
+                  ? "Let an administrator say: GRANT weir_worker TO <user>; or GRANT USAGE, CREATE ON "
+                    "SCHEMA weir_stage TO <user>;"
+                  : "Let an administrator say: CREATE SCHEMA weir_stage; GRANT USAGE, CREATE ON SCHEMA "
+                    "weir_stage TO weir_worker;");
 }
 
 bool lock_stage(pg::Session& session, const std::string& name) {
@@ -31,9 +32,7 @@ bool lock_stage(pg::Session& session, const std::string& name) {
   return answer.one().granted;
 }
 
-void unlock_stage(pg::Session& session, const std::string& name) {
-  session.run<sql::LoadUnlockStage>(name);
-}
+void unlock_stage(pg::Session& session, const std::string& name) { session.run<sql::LoadUnlockStage>(name); }
 
 void forget(pg::Session& session, std::int64_t run, std::int64_t beyond) {
   session.run<sql::LoadForgetChunks>(run, beyond);
@@ -200,8 +199,8 @@ void StageChunk::commit(std::string_view position, const std::vector<Reject>& re
     if (reject.key_is_staged) --rows;
   }
   if (!rejects.empty()) {
-    session_->run<sql::LoadAddStageRejects>(stage_->run_, chunk_, lines, files, columns, states, reasons, raws,
-                                            staged);
+    session_->run<sql::LoadAddStageRejects>(stage_->run_, chunk_, lines, files, columns, states, reasons,
+                                            raws, staged);
   }
   session_->run<sql::LoadAddChunk>(stage_->run_, chunk_, stage_->name_, rows,
                                    static_cast<std::int64_t>(rejects.size()), bytes_,

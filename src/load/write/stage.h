@@ -30,7 +30,8 @@ struct Reject {
 /// and weir_part int8: the numbers that RowEncoder::add() appends. Kept and used again by the next load.
 ///
 /// Whoever has it holds a session lock: `holder` lives as long as the Stage and does nothing else meanwhile
-/// that would end it. Chunks are written through any session.
+/// that would end it. Chunks are written through any session. It has to live until apply() has returned: a
+/// stage whose lock is free is emptied by the next load.
 class Stage {
  public:
   /// Takes the stage of `run` if it left one, else a free one of the target, emptied. Rows of chunks after a
@@ -52,8 +53,8 @@ class Stage {
   /// The last chunk of an unbroken row of them from 0; nothing: begin at the beginning.
   struct Resume {
     std::int64_t chunk = 0;
-    std::string position;    ///< what commit() was given, JSON
-    std::int64_t rows = 0;   ///< in all chunks
+    std::string position;   ///< what commit() was given, JSON
+    std::int64_t rows = 0;  ///< in all chunks
     std::int64_t rejects = 0;
   };
   [[nodiscard]] const std::optional<Resume>& resume() const noexcept { return resume_; }
@@ -67,7 +68,8 @@ class Stage {
     std::int64_t rejects = 0;  ///< that the reader found
     std::int64_t bytes = 0;    ///< of the table
   };
-  /// After the last chunk. Throws when chunks are missing, as when the server crashed and emptied it. ANALYZE.
+  /// After the last chunk. Throws when chunks are missing, as when the server crashed and emptied it.
+  /// ANALYZE.
   Sealed seal(pg::Session& session, std::int64_t chunks);
   /// Empties it: after the load, or when the run is given up.
   void clear(pg::Session& session);
@@ -87,7 +89,8 @@ class Stage {
 /// One piece of the source, in a transaction of its own. Destroyed before commit(), it has never been.
 ///
 /// `write` takes RowEncoder's bytes (begin() .. rows .. end()), in pieces of any size. Each row's numbers are
-/// {line, chunk}; a row that carries only the key of a reject, with all else null, has {line, key_only(chunk)}.
+/// {line, chunk}; a row that carries only the key of a reject, with all else null, has {line,
+/// key_only(chunk)}.
 class StageChunk {
  public:
   StageChunk(pg::Session& session, const Stage& stage, std::int64_t chunk);

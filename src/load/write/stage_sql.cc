@@ -10,7 +10,9 @@
 
 namespace weir::load {
 
-std::string stage_name(pg::Oid target, std::int64_t number) { return fmt::format("load_{}_{}", target, number); }
+std::string stage_name(pg::Oid target, std::int64_t number) {
+  return fmt::format("load_{}_{}", target, number);
+}
 
 std::int64_t stage_number(std::string_view name) noexcept {
   const std::size_t at = name.rfind('_');

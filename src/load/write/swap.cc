@@ -84,7 +84,8 @@ class Swap {
     place_ = {.id = std::int64_t{target_.oid}, .schema = target_.schema, .name = target_.name};
     if (!of_partition()) return;
     for (const Partition& partition : target_.partitions) {
-      if (partition.name != spec_.partition && partition.schema + "." + partition.name != spec_.partition) continue;
+      if (partition.name != spec_.partition && partition.schema + "." + partition.name != spec_.partition)
+        continue;
       const auto found = session.run<sql::LoadPartition>(partition.sql());
       const auto row = found.one();
       place_ = {.id = row.id,
@@ -103,17 +104,19 @@ class Swap {
     applied_.duplicates = check.result().duplicates;
     guard(session, rows);
     session.execute("DROP TABLE IF EXISTS " + built());
-    session.execute(fmt::format("CREATE {}TABLE {} (LIKE {} INCLUDING ALL)", target_.unlogged ? "UNLOGGED " : "",
-                                built(), place_.sql()));
+    session.execute(fmt::format("CREATE {}TABLE {} (LIKE {} INCLUDING ALL)",
+                                target_.unlogged ? "UNLOGGED " : "", built(), place_.sql()));
     const pg::Result id = session.execute("SELECT $1::text::regclass::oid::int8", built());
     new_id_ = id[0].get<std::int64_t>(0);
     run_all(session, session.run<sql::LoadIdentities>(place_.id, new_id_));
     if (of_partition()) {
-      session.execute(fmt::format("ALTER TABLE {} ADD CONSTRAINT weir_bound CHECK ({})", built(), place_.condition));
+      session.execute(
+          fmt::format("ALTER TABLE {} ADD CONSTRAINT weir_bound CHECK ({})", built(), place_.condition));
     }
     const LoadSql sql(target_, spec_, stage_.table);
-    session.execute(fmt::format("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} s WHERE s.weir_part >= 0",
-                                built(), sql.column_list(), sql.given_list(), stage_.table));
+    session.execute(
+        fmt::format("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} s WHERE s.weir_part >= 0",
+                    built(), sql.column_list(), sql.given_list(), stage_.table));
     run_all(session, session.run<sql::LoadLikeness>(place_.id, new_id_));
     session.execute("ANALYZE " + built());
     applied_.inserted = rows;
@@ -123,7 +126,8 @@ class Swap {
 
   void guard(pg::Session& session, std::int64_t rows) {
     if (rows == 0 && !spec_.guard.allow_empty) {
-      throw Error(ExitCode::refused, fmt::format("the source has no rows, and {} would be emptied by it", place_.name),
+      throw Error(ExitCode::refused,
+                  fmt::format("the source has no rows, and {} would be emptied by it", place_.name),
                   "Look at the source. If it is right: --allow-empty.");
     }
     applied_.rows_before = session.execute("SELECT count(*) FROM " + place_.sql())[0].get<std::int64_t>(0);
@@ -133,7 +137,8 @@ class Swap {
       return;
     throw Error(ExitCode::refused,
                 fmt::format("{} has {} rows and would have {} ({:.0f} % less are allowed)", place_.name,
-                            human_count(applied_.rows_before), human_count(rows), 100.0 * spec_.guard.max_delete_share),
+                            human_count(applied_.rows_before), human_count(rows),
+                            100.0 * spec_.guard.max_delete_share),
                 "Nothing was changed. If the source is complete: --allow-mass-delete.");
   }
 
@@ -155,16 +160,18 @@ class Swap {
         why = error.what();
       }
       const Duration delay = backoff_delay(kBackoff, std::min(attempt, 4), random_unit());
-      if (options_.on_event) options_.on_event({.kind = ApplyEvent::Kind::retrying, .text = why, .delay = delay});
+      if (options_.on_event)
+        options_.on_event({.kind = ApplyEvent::Kind::retrying, .text = why, .delay = delay});
       Wakeup wakeup;
       if (wait_fd(-1, 0, Deadline::after(delay), options_.stop, wakeup) == WaitEnd::stopped)
         pg::raise({.kind = pg::ErrorKind::stopped, .message = "stopped before the swap"});
     }
-    std::string message = fmt::format("{} was not swapped: {} (tried {} times)", place_.name, why,
-                                      options_.swap_attempts);
+    std::string message =
+        fmt::format("{} was not swapped: {} (tried {} times)", place_.name, why, options_.swap_attempts);
     const auto holders = session.run<sql::LoadLockHolders>(place_.id);
     for (const auto holder : holders) message += "; in the way: " + printable(holder.description);
-    throw Error(ExitCode::failed, message, "Wait until they have finished, or use --mode refresh, which waits for no reader.");
+    throw Error(ExitCode::failed, message,
+                "Wait until they have finished, or use --mode refresh, which waits for no reader.");
   }
 
   void exchange(pg::Session& session) {
@@ -175,14 +182,16 @@ class Swap {
     const auto sequences = session.run<sql::LoadOwnedSequences>(place_.id);
     const SteadyTime before = std::chrono::steady_clock::now();
     session.execute(fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", target_.sql()));
-    applied_.longest_wait = std::max<Duration>(applied_.longest_wait, std::chrono::steady_clock::now() - before);
+    applied_.longest_wait =
+        std::max<Duration>(applied_.longest_wait, std::chrono::steady_clock::now() - before);
     // Also what was written between the description and now is replaced: that is what a swap is.
     if (state_) advance_state(session, *state_, stage_.run, stage_.rows);
     for (int i = views.size() - 1; i >= 0; --i) session.execute("DROP VIEW " + std::string(views[i].name));
     if (of_partition())
       session.execute(fmt::format("ALTER TABLE {} DETACH PARTITION {}", target_.sql(), place_.sql()));
     const std::string schema = quote_identifier(place_.schema);
-    if (place_.schema != "weir_stage") session.execute(fmt::format("ALTER TABLE {} SET SCHEMA {}", built(), schema));
+    if (place_.schema != "weir_stage")
+      session.execute(fmt::format("ALTER TABLE {} SET SCHEMA {}", built(), schema));
     const std::string moved = schema + "." + quote_identifier(new_name_);
     for (const auto sequence : sequences) {
       session.execute(fmt::format("ALTER SEQUENCE {} OWNED BY {}.{}", sequence.name, moved,
@@ -196,7 +205,8 @@ class Swap {
                                   quote_identifier(index.old_name)));
     }
     if (of_partition()) {
-      session.execute(fmt::format("ALTER TABLE {} ATTACH PARTITION {} {}", target_.sql(), place_.sql(), place_.bound));
+      session.execute(
+          fmt::format("ALTER TABLE {} ATTACH PARTITION {} {}", target_.sql(), place_.sql(), place_.bound));
       session.execute(fmt::format("ALTER TABLE {} DROP CONSTRAINT weir_bound", place_.sql()));
     }
     for (const auto view : views) session.execute_script(std::string(view.definition));
@@ -248,7 +258,8 @@ class Swap {
 }  // namespace
 
 Applied swap(const std::function<pg::Session()>& connect, const Target& target, const LoadSpec& spec,
-             const Stage::Sealed& stage, const std::optional<StateChange>& state, const ApplyOptions& options) {
+             const Stage::Sealed& stage, const std::optional<StateChange>& state,
+             const ApplyOptions& options) {
   return Swap(connect, target, spec, stage, state, options).run();
 }
 

@@ -110,12 +110,11 @@ void describe_surroundings(pg::Session& session, std::int64_t id, Target& target
   }
   const auto views = session.run<sql::LoadViews>(id);
   for (const auto row : views) {
-    target.dependents.push_back(
-        {.kind = row.kind == "v"   ? Dependent::Kind::view
-                 : row.kind == "m" ? Dependent::Kind::materialized_view
-                                   : Dependent::Kind::other,
-         .name = std::string(row.name),
-         .definition = std::string(row.definition)});
+    target.dependents.push_back({.kind = row.kind == "v"   ? Dependent::Kind::view
+                                         : row.kind == "m" ? Dependent::Kind::materialized_view
+                                                           : Dependent::Kind::other,
+                                 .name = std::string(row.name),
+                                 .definition = std::string(row.definition)});
   }
   const auto partitions = session.run<sql::LoadPartitions>(id);
   for (const auto row : partitions) {
@@ -141,7 +140,8 @@ const TargetColumn* Target::column(std::string_view wanted) const {
 
 const UniqueKey* Target::key_of(const std::vector<std::string>& wanted) const {
   for (const UniqueKey& key : keys) {
-    if (std::is_permutation(key.columns.begin(), key.columns.end(), wanted.begin(), wanted.end())) return &key;
+    if (std::is_permutation(key.columns.begin(), key.columns.end(), wanted.begin(), wanted.end()))
+      return &key;
   }
   return nullptr;
 }
@@ -168,7 +168,8 @@ TableName parse_table_name(std::string_view text) {
     name.name = name_part(text, at);
     if (name.schema.empty()) no_table_name(text);
   }
-  if (at != text.size() || name.name.empty() || name.name.find('\0') != std::string::npos) no_table_name(text);
+  if (at != text.size() || name.name.empty() || name.name.find('\0') != std::string::npos)
+    no_table_name(text);
   return name;
 }
 

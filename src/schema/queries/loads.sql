@@ -222,8 +222,9 @@ SELECT count(*) AS rejects FROM weir.load_stage_reject r WHERE r.run = :run AND 
 --   run int8, chunk int8, lines int8[], files text[], columns text[], sqlstates text[], reasons text[], raws bytea[],
 --   staged bool[])
 INSERT INTO weir.load_stage_reject (run, chunk, line, file, column_name, sqlstate, reason, raw, key_is_staged)
-SELECT :run, :chunk, u.*
-  FROM unnest(:lines, :files, :columns, :sqlstates, :reasons, :raws, :staged) u;
+SELECT :run::int8, :chunk::int8, u.*
+  FROM unnest(:lines::int8[], :files::text[], :columns::text[], :sqlstates::text[], :reasons::text[], :raws::bytea[],
+              :staged::bool[]) u;
 
 -- name: load_keep_stage_rejects(run int8)
 -- From the reader's list to the lasting one.
