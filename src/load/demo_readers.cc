@@ -124,10 +124,8 @@ class Show {
   std::exception_ptr failure_ WEIR_GUARDED_BY(mutex_);
 };
 
-}  // namespace
-
-std::vector<ReadersDemoWay> run_readers_demo(const std::shared_ptr<const pg::Connector>& connector,
-                                             const ReadersDemoOptions& options) {
+std::vector<ReadersDemoWay> show_all(const std::shared_ptr<const pg::Connector>& connector,
+                                     const ReadersDemoOptions& options) {
   options.on_step("making schema weir_demo");
   Scenery scenery(connector, options.rows, options.stop);
   std::vector<ReadersDemoWay> ways;
@@ -137,10 +135,24 @@ std::vector<ReadersDemoWay> run_readers_demo(const std::shared_ptr<const pg::Con
     scenery.fill();
     Show show(scenery, options, make(scenery));
     ways.push_back(show.run(ways));
-    if (options.stop.stop_requested()) throw Error(ExitCode::interrupted, "the demo was interrupted");
+    if (options.stop.stop_requested()) break;
     options.on_frame(ways);
   }
   return ways;
+}
+
+}  // namespace
+
+std::vector<ReadersDemoWay> run_readers_demo(const std::shared_ptr<const pg::Connector>& connector,
+                                             const ReadersDemoOptions& options) {
+  try {
+    std::vector<ReadersDemoWay> ways = show_all(connector, options);
+    if (!options.stop.stop_requested()) return ways;
+  } catch (const Error&) {
+    // A session that is stopped may end as one that was lost.
+    if (!options.stop.stop_requested()) throw;
+  }
+  throw Error(ExitCode::interrupted, "the demo was interrupted");
 }
 
 }  // namespace weir::load
