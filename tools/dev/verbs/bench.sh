@@ -1,7 +1,8 @@
 # summary: run the benchmarks
 # usage: ./dev bench [NAME[.PART]] [--json]
 #
-# Without a name all of them run; queue.idle is one part of the suite queue. --json prints one JSON document, otherwise Markdown.
+# Without a name all of them run; queue.idle is one part of the suite queue, and queue.peers, which runs only when it is
+# named, installs other queues from npm. --json prints one JSON document, otherwise Markdown.
 
 # shellcheck shell=bash
 source "$WEIR_ROOT/tools/dev/packages.sh"
@@ -14,5 +15,10 @@ if ! compgen -G "$WEIR_ROOT/bench/*.cc" >/dev/null; then
 fi
 build_release >&2
 build release weir_bench >&2
+if [[ ${1:-} == queue.peers ]]; then
+  command -v npm >/dev/null || packages npm
+  (cd "$WEIR_ROOT/bench/peers" && npm ci --silent) >&2
+  export WEIR_BENCH_PEERS=$WEIR_ROOT/bench/peers
+fi
 export WEIR_BINARY=$WEIR_ROOT/build/release/bin/weir
 exec "$WEIR_ROOT/build/release/bin/weir_bench" "$@"
