@@ -122,17 +122,23 @@ bool JobSource::reload_is_due() {
   return true;
 }
 
+JobSource::Busy JobSource::look_for_busy(pg::Session& session, const Settings& queues) {
+  if (queues.size() <= kMostAskedOneByOne) return std::nullopt;
+  std::vector<std::int32_t> ids;
+  ids.reserve(queues.size());
+  for (const auto& queue : queues) ids.push_back(queue->id);
+  std::set<std::int32_t> busy;
+  for (const auto& row : session.run<sql::QueuesWithJobs>(kLane, ids)) busy.insert(row.id);
+  return busy;
+}
+
 std::shared_ptr<JobClaim> JobSource::claim_any(pg::Session& session, const work::Life& life,
                                                const Settings& queues, std::size_t wanted, bool thorough) {
-  std::set<std::int32_t> worth_asking;
-  const bool many = queues.size() > kMostAskedOneByOne;
-  if (many) {
-    for (const auto& row : session.run<sql::QueuesWithJobs>(kLane, ids())) worth_asking.insert(row.id);
-  }
+  const Busy busy = look_for_busy(session, queues);
   for (std::size_t i = 0; i < queues.size(); ++i) {
     // In turns: a full queue does not starve the next one.
     const auto& queue = queues[(turn_ + i) % queues.size()];
-    if (many && !worth_asking.contains(queue->id)) continue;
+    if (busy && !busy->contains(queue->id)) continue;
     if (auto claim = claim_from(session, life, queue, wanted, thorough)) {
       turn_ = (turn_ + i + 1) % queues.size();
       counts_.add(queue->id, {.running = static_cast<std::int64_t>(claim->items().size())});
@@ -168,8 +174,10 @@ std::shared_ptr<JobClaim> JobSource::take_any(pg::Session& session, Taker& taker
                                               bool thorough) const {
   const auto queues = settings();
   const auto count = static_cast<std::int64_t>(wanted);
+  const Busy busy = look_for_busy(session, *queues);
   for (std::size_t i = 0; i < queues->size(); ++i) {
     const auto& queue = (*queues)[(taker.turn + i) % queues->size()];
+    if (busy && !busy->contains(queue->id)) continue;
     auto claim = claim_with_marks(
         taker.marks[queue->id], wanted, thorough, ++taker.taken, queue, [&](const ClaimMarks::Range& range) {
           return session.run<sql::TakeJobs>(kLane, queue->id, range.priority, range.above,

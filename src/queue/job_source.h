@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -69,6 +70,9 @@ class JobSource final : public work::ClaimSource {
   std::shared_ptr<JobClaim> take_any(pg::Session& session, Taker& taker, std::size_t wanted,
                                      bool thorough) const;
 
+  /// Queues that have jobs at all; nothing where there are so few that each is simply asked.
+  using Busy = std::optional<std::set<std::int32_t>>;
+  static Busy look_for_busy(pg::Session& session, const Settings& queues);
   std::shared_ptr<JobClaim> claim_any(pg::Session& session, const work::Life& life, const Settings& queues,
                                       std::size_t wanted, bool thorough);
   std::shared_ptr<JobClaim> claim_from(pg::Session& session, const work::Life& life,

@@ -210,9 +210,14 @@ SELECT q.id, q.name, q.paused, q.relaxed, q.limited, q.keep_days IS NOT NULL AS 
 SELECT weir.queue_id(:name) AS id;
 
 -- name: queues_with_jobs(lane int2, queues int4[]) -> (id int4)
--- For who serves so many queues that asking each for jobs takes too long.
-SELECT q AS id FROM unnest(:queues::int4[]) q
- WHERE EXISTS (SELECT FROM weir.job j WHERE j.lane = :lane AND j.queue_id = q);
+-- For who serves so many queues that asking each for jobs takes too long: from one queue with jobs to the next one, so
+-- that those without cost nothing.
+WITH RECURSIVE busy (id) AS (
+  (SELECT j.queue_id FROM weir.job j WHERE j.lane = :lane ORDER BY j.queue_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT j.queue_id FROM weir.job j WHERE j.lane = :lane AND j.queue_id > b.id ORDER BY j.queue_id LIMIT 1)
+    FROM busy b WHERE b.id IS NOT NULL)
+SELECT b.id FROM busy b WHERE b.id = ANY (:queues::int4[]);
 
 -- name: queue_has_more(lane int2, queues int4[]) -> (more bool)
 -- Waiting, or waiting to be tried again; what is scheduled for later by its producer is not waited for.
