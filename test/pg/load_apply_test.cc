@@ -265,6 +265,19 @@ TEST_F(LoadApplyTest, AMissingTableIsMadeAndDriftIsFollowed) {
   EXPECT_TRUE(care.vacuumed) << care.skipped;
 }
 
+TEST_F(LoadApplyTest, AnIndexIsCalledThinOnlyWhereItIs) {
+  pg::Session session = this->session();
+  run("CREATE TABLE dense (id int PRIMARY KEY) WITH (autovacuum_enabled = false)");
+  run("INSERT INTO dense SELECT generate_series(1, 50000)");
+  EXPECT_TRUE(take_care(session, target("dense"), 0).advice.empty()) << "nothing is known of it yet";
+  run("ANALYZE dense");
+  run("INSERT INTO dense SELECT generate_series(50001, 500000)");
+  EXPECT_TRUE(take_care(session, target("dense"), 0).advice.empty()) << "it grew since the last ANALYZE";
+  run("DELETE FROM dense WHERE id % 20 <> 0");
+  run("VACUUM (ANALYZE) dense");
+  EXPECT_EQ(take_care(session, target("dense"), 0).advice.size(), 1U);
+}
+
 TEST_F(LoadApplyTest, EveryModeDoesWhatAMapDoes) {
   run("CREATE TABLE model (id int PRIMARY KEY, w int, v int)");
   using Rows = std::map<int, std::pair<int, int>>;

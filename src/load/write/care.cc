@@ -24,7 +24,7 @@ constexpr double kThin = 0.5;
 void look_at_indexes(pg::Session& session, const Target& target, CareReport& report) {
   const auto indexes = session.run<sql::LoadIndexSizes>(std::int64_t{target.oid});
   for (const auto index : indexes) {
-    if (index.pages < kSmallIndex) continue;
+    if (index.pages < kSmallIndex || index.tuples <= 0) continue;
     const double needed = index.tuples * (index.width + kEntryOverhead) / (kPageBytes * 0.9);
     if (needed >= kThin * static_cast<double>(index.pages)) continue;
     report.advice.push_back(fmt::format(

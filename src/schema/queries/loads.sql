@@ -340,9 +340,11 @@ SELECT format('pid %s (%s)', a.pid, coalesce(nullif(a.application_name, ''), 'un
  LIMIT 1;
 
 -- name: load_index_sizes(table_id int8) -> (name text, pages int8, tuples float8, width float8)
--- B-trees of a table, for a look at their density: width is what an entry takes on average by the statistics.
+-- B-trees of a table, for a look at their density: width is what an entry takes on average by the statistics. As the
+-- planner does, tuples are those of the last ANALYZE by the table's size now; 0 where there was none.
 SELECT c.relname::text AS name, (pg_relation_size(c.oid) / current_setting('block_size')::int8)::int8 AS pages,
-       greatest(t.reltuples, 0)::float8 AS tuples,
+       coalesce(greatest(t.reltuples, 0)::float8 / nullif(t.relpages, 0)
+                * pg_relation_size(t.oid) / current_setting('block_size')::int8, 0)::float8 AS tuples,
        (SELECT sum(coalesce(s.avg_width, 16))::float8
           FROM unnest(i.indkey::int2[]) k (attnum)
           LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
