@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "load/value/row_encoder.h"
+#include "load/write/apply_meter.h"
 #include "pg/copy.h"
 #include "pg/error.h"
 #include "pg/identifier.h"
@@ -49,20 +50,16 @@ DirectAppend::DirectAppend(Connect connect, const Target& target, const LoadOpti
 
 Applied DirectAppend::run(SampledReader& reader, Router& router, std::int64_t run,
                           const std::optional<StateChange>& state, const std::stop_token& stop) {
-  const SteadyTime began = std::chrono::steady_clock::now();
   Applied applied{.strongest_lock = LockMode::row_exclusive};
   pg::Session session = connect_();
+  const ApplyMeter meter(session);
   pg::Transaction transaction(session);
   transaction.set_local("lock_timeout",
                         std::to_string(options_.apply.lock_timeout / std::chrono::milliseconds(1)));
   session.run<sql::LoadLockTarget>(std::int64_t{target_.oid});
-  const auto wal = session.run<sql::LoadWalPosition>();
-  const std::int64_t wal_before = wal.one().bytes;
   applied.inserted = copy(session, reader, router, stop);
   if (state) advance_state(session, *state, run, applied.inserted);
-  const auto wal_now = session.run<sql::LoadWalPosition>();
-  applied.wal_bytes = wal_now.one().bytes - wal_before;
-  applied.took = std::chrono::steady_clock::now() - began;
+  meter.read(session, applied);
   const std::string summary = applied.to_json();
   session.run<sql::LoadFinishRun>(run, std::int64_t{0}, pg::JsonView{summary});
   try {

@@ -37,6 +37,8 @@ TEST_F(LoadModesTest, RefreshWritesOnlyWhatDiffers) {
   // What did not change was not written: its row version is the old one.
   EXPECT_EQ(number("SELECT count(DISTINCT xmin::text) FROM rate WHERE id IN (2, 4, 5, 6, 7, 8, 9, 10)"), 1);
   EXPECT_EQ(rows("SELECT state FROM weir.load_run"), "applied");
+  EXPECT_EQ(number("SELECT count(*) FROM weir.load_run WHERE (summary->>'wal_bytes')::int8 > 0"), 1)
+      << "the history knows what it cost";
 }
 
 TEST_F(LoadModesTest, RefreshOfTheSameRowsWritesNothing) {

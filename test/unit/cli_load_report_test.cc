@@ -119,7 +119,7 @@ TEST(CliLoadSummary, SaysWhatWasDoneAndWhatItCost) {
   EXPECT_EQ(document.at("strongest_lock"), "ROW EXCLUSIVE");
   EXPECT_EQ(document.at("records_per_second"), 50.0);
   EXPECT_EQ(document.at("care").at("vacuumed"), true);
-  report.applied->wal_bytes = -1;
+  report.applied->wal_bytes.reset();
   EXPECT_TRUE(summary_json(report, {chosen}).at("wal_bytes").is_null());
 }
 

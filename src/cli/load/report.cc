@@ -143,8 +143,8 @@ void add_applied(Lines& lines, const LoadReport& report) {
   lines.add("records", fmt::format("{} read, {}", count(report.records), bad));
   lines.add("locks", fmt::format("{} at most, longest wait {}", lock_text(applied.strongest_lock),
                                  human_duration(applied.longest_wait)));
-  lines.add("WAL", applied.wal_bytes < 0 ? "not known (the role may not look)"
-                                         : human_bytes(static_cast<std::uint64_t>(applied.wal_bytes)));
+  lines.add("WAL", applied.wal_bytes ? human_bytes(static_cast<std::uint64_t>(*applied.wal_bytes))
+                                        : "not known (the role may not look)");
   lines.add("dead rows", human_count(applied.dead_rows));
   if (applied.attempts > 1) lines.add("attempts", fmt::format("{}", applied.attempts));
   if (applied.was_in_doubt)
@@ -283,7 +283,7 @@ ordered_json summary_json(const LoadReport& report, const LoadSubject& subject) 
         {"duplicates", applied.duplicates},
         {"withheld_deletes", applied.withheld_deletes},
         {"rows_before", applied.rows_before},
-        {"wal_bytes", applied.wal_bytes < 0 ? ordered_json() : ordered_json(applied.wal_bytes)},
+        {"wal_bytes", applied.wal_bytes ? ordered_json(*applied.wal_bytes) : ordered_json()},
         {"strongest_lock", load::to_string(applied.strongest_lock)},
         {"longest_wait_seconds", seconds(applied.longest_wait)},
         {"dead_rows", applied.dead_rows},

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "base/wait.h"
 #include "load/write/apply_attempt.h"
+#include "load/write/apply_meter.h"
 #include "load/write/swap.h"
 #include "pg/transaction.h"
 #include "schema/queries.h"
@@ -14,16 +15,6 @@ namespace weir::load {
 namespace {
 
 constexpr BackoffPolicy kBackoff{std::chrono::milliseconds(50), std::chrono::seconds(5), 2.0, 1.0};
-
-std::int64_t wal_position(pg::Session& session) {
-  try {
-    const auto answer = session.run<sql::LoadWalPosition>();
-    return answer.one().bytes;
-  } catch (const pg::Error& error) {
-    if (error.kind() != pg::ErrorKind::server) throw;
-    return -1;
-  }
-}
 
 class Apply {
  public:
@@ -57,17 +48,17 @@ class Apply {
  private:
   /// Nothing when it has to be tried again with all deletes withheld.
   std::optional<Applied> try_once(int attempt) {
-    const SteadyTime begin = std::chrono::steady_clock::now();
     pg::Session session = connect_();
     // The server's own limits end a statement; hours may be right for one.
     session.set_timeout(std::chrono::hours(24));
     session.set_stop(options_.stop);
-    const std::int64_t wal = wal_position(session);
+    const ApplyMeter meter(session);
     Applied applied;
     try {
       pg::Transaction transaction(session);
       ApplyAttempt body(session, target_, spec_, stage_, state_, options_, withhold_deletes_);
-      body.run(transaction);
+      body.result().attempts = attempt;
+      body.run(transaction, meter);
       if (body.must_withhold()) {
         withhold_deletes_ = true;
         return std::nullopt;
@@ -79,12 +70,7 @@ class Apply {
         throw Interference{"the answer to COMMIT was lost, and it was not carried out"};
       applied.was_in_doubt = true;
     }
-    applied.attempts = attempt;
-    applied.took = std::chrono::steady_clock::now() - begin;
-    if (session.is_open()) {
-      const std::int64_t now = wal_position(session);
-      if (wal >= 0 && now >= 0) applied.wal_bytes = now - wal;
-    }
+    meter.read(session, applied);
     return applied;
   }
 
@@ -152,7 +138,7 @@ std::string Applied::to_json() const {
       R"("withheld_deletes":{},"rows_before":{},"wal_bytes":{},"strongest_lock":"{}","longest_wait_ms":{},)"
       R"("dead_rows":{},"attempts":{},"took_ms":{}}})",
       inserted, updated, deleted, unchanged, closed, duplicates, rejected, withheld_deletes, rows_before,
-      wal_bytes, to_string(strongest_lock),
+      wal_bytes ? std::to_string(*wal_bytes) : "null", to_string(strongest_lock),
       std::chrono::duration_cast<std::chrono::milliseconds>(longest_wait).count(), dead_rows, attempts,
       std::chrono::duration_cast<std::chrono::milliseconds>(took).count());
 }

@@ -26,7 +26,7 @@ struct Applied {
   std::int64_t rejected = 0;
   std::int64_t withheld_deletes = 0;         ///< old rows that stay because of rejects
   std::int64_t rows_before = 0;              ///< of the table, or the window
-  std::int64_t wal_bytes = -1;               ///< written by the server meanwhile; -1: not permitted to look
+  std::optional<std::int64_t> wal_bytes{};   ///< written by the server meanwhile, where the role may look
   LockMode strongest_lock = LockMode::none;  ///< on the target, as pg_locks had it before the commit
   Duration longest_wait{};                   ///< for a lock that was asked for by name
   std::int64_t dead_rows = 0;

@@ -47,7 +47,7 @@ std::int64_t ApplyAttempt::number(const std::string& sql) {
   return session_.execute(sql)[0].get<std::int64_t>(0);
 }
 
-void ApplyAttempt::run(pg::Transaction& transaction) {
+void ApplyAttempt::run(pg::Transaction& transaction, const ApplyMeter& meter) {
   lock(transaction);
   require_same_target();
   require_whole_stage();
@@ -60,7 +60,7 @@ void ApplyAttempt::run(pg::Transaction& transaction) {
   } else {
     write_difference();
   }
-  record();
+  record(meter);
 }
 
 std::int64_t ApplyAttempt::check() {
@@ -319,11 +319,12 @@ void ApplyAttempt::refuse_row(std::int64_t row, const pg::Error& error) {
   judge_rejects();
 }
 
-void ApplyAttempt::record() {
+void ApplyAttempt::record(const ApplyMeter& meter) {
   const auto modes = session_.run<sql::LoadTargetLocks>(std::int64_t{target_.oid});
   for (const auto row : modes)
     applied_.strongest_lock = std::max(applied_.strongest_lock, parse_lock_mode(row.mode));
   applied_.dead_rows = applied_.deleted + applied_.updated + applied_.closed;
+  meter.read(session_, applied_);
   const std::string summary = applied_.to_json();
   if (session_.run<sql::LoadFinishRun>(stage_.run, applied_.rejected, pg::JsonView{summary}).empty()) {
     throw Error(ExitCode::refused, fmt::format("load {} was applied or given up already", stage_.run),

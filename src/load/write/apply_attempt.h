@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "load/write/apply.h"
+#include "load/write/apply_meter.h"
 #include "load/write/load_sql.h"
 #include "pg/transaction.h"
 
@@ -21,8 +22,8 @@ class ApplyAttempt {
   ApplyAttempt(pg::Session& session, const Target& target, const LoadSpec& spec, const Stage::Sealed& stage,
                const std::optional<StateChange>& state, const ApplyOptions& options, bool withhold_deletes);
 
-  /// Locks, checks, writes, and records what it did.
-  void run(pg::Transaction& transaction);
+  /// Locks, checks, writes, and records what it did and what it took so far.
+  void run(pg::Transaction& transaction, const ApplyMeter& meter);
   /// Of run() the part that reads and cleans the stage; answers how many rows are good. For a swap.
   std::int64_t check();
   [[nodiscard]] Applied& result() noexcept { return applied_; }
@@ -47,7 +48,7 @@ class ApplyAttempt {
                    std::int64_t& affected);
   void refuse_row(std::int64_t row, const pg::Error& error);
   void expect(std::int64_t affected, std::int64_t expected, const char* what) const;
-  void record();
+  void record(const ApplyMeter& meter);
   void tell(ApplyEvent::Kind kind, std::string text = {}) const;
   std::int64_t number(const std::string& sql);
 

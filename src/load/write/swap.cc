@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "base/wait.h"
 #include "load/write/apply_attempt.h"
+#include "load/write/apply_meter.h"
 #include "load/write/load_sql.h"
 #include "pg/identifier.h"
 #include "schema/queries.h"
@@ -48,19 +49,17 @@ class Swap {
   }
 
   Applied run() {
-    const SteadyTime begin = std::chrono::steady_clock::now();
     pg::Session session = connect_();
+    const ApplyMeter meter(session);
     session.set_timeout(std::chrono::hours(24));
     session.set_stop(options_.stop);
     session.set("lock_timeout", millis(options_.target_wait));
     session.run<sql::LoadHoldTarget>(std::int64_t{target_.oid});
     session.set("lock_timeout", millis(options_.lock_timeout));
-    const auto wal = session.run<sql::LoadWalPosition>();
-    const std::int64_t wal_before = wal.one().bytes;
     find_place(session);
     build(session);
     try {
-      put_in_place(session);
+      put_in_place(session, meter);
     } catch (const pg::InDoubt&) {
       applied_.was_in_doubt = true;
       if (!was_applied()) throw;
@@ -68,11 +67,7 @@ class Swap {
       drop_new(session);
       throw;
     }
-    applied_.took = std::chrono::steady_clock::now() - begin;
-    if (session.is_open()) {
-      const auto now = session.run<sql::LoadWalPosition>();
-      applied_.wal_bytes = now.one().bytes - wal_before;
-    }
+    meter.read(session, applied_);
     return applied_;
   }
 
@@ -147,12 +142,12 @@ class Swap {
     for (const auto row : statements) session.execute(std::string(row.statement));
   }
 
-  void put_in_place(pg::Session& session) {
+  void put_in_place(pg::Session& session, const ApplyMeter& meter) {
     std::string why;
     for (int attempt = 1; attempt <= options_.swap_attempts; ++attempt) {
       try {
-        exchange(session);
         applied_.attempts = attempt;
+        exchange(session, meter);
         return;
       } catch (const pg::LockTimeout& error) {
         why = error.what();
@@ -174,7 +169,7 @@ class Swap {
                 "Wait until they have finished, or use --mode refresh, which waits for no reader.");
   }
 
-  void exchange(pg::Session& session) {
+  void exchange(pg::Session& session, const ApplyMeter& meter) {
     pg::Transaction transaction(session);
     transaction.set_local("lock_timeout", millis(options_.swap_lock_timeout));
     const auto views = session.run<sql::LoadViews>(place_.id);
@@ -211,6 +206,7 @@ class Swap {
     }
     for (const auto view : views) session.execute_script(std::string(view.definition));
     applied_.strongest_lock = LockMode::access_exclusive;
+    meter.read(session, applied_);
     const std::string summary = applied_.to_json();
     if (session.run<sql::LoadFinishRun>(stage_.run, std::int64_t{0}, pg::JsonView{summary}).empty()) {
       throw Error(ExitCode::refused, fmt::format("load {} was applied or given up already", stage_.run),
