@@ -40,8 +40,10 @@ struct SingerReader::Stream {
   std::string bytes;           // of columns that carry bytes as text
   std::string reason;          // why the record is malformed
   std::size_t deleted_at = 0;  // its column, or none
+  std::vector<std::string> unknown;  // keys of records that an earlier schema did not have
 
   void use(const SingerSchema& given) {
+    if (parser) unknown = unknown_keys();
     schema = &given;
     parser =
         std::make_unique<JsonCells>(JsonCells::Options{.grow = false, .max_columns = given.columns.size()});
@@ -65,6 +67,14 @@ struct SingerReader::Stream {
       }
     }
     return decode();
+  }
+
+  [[nodiscard]] std::vector<std::string> unknown_keys() const {
+    std::vector<std::string> keys = unknown;
+    for (const std::string& key : parser->unknown_keys()) {
+      if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
+    }
+    return keys;
   }
 
   std::string decode() {
@@ -281,7 +291,7 @@ void SingerReader::push_apply(SingerApply apply, std::uint64_t line) {
 
 std::vector<std::string> SingerReader::unknown_keys(const std::string& stream) const {
   const auto found = streams_.find(stream);
-  return found == streams_.end() ? std::vector<std::string>() : found->second->parser->unknown_keys();
+  return found == streams_.end() ? std::vector<std::string>() : found->second->unknown_keys();
 }
 
 }  // namespace weir::load
