@@ -11,7 +11,7 @@
 namespace weir::load {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 
 constexpr const char* kTap = "tap_state";
 constexpr const char* kVersions = "versions";
@@ -19,7 +19,7 @@ constexpr const char* kVersions = "versions";
 }  // namespace
 
 std::string tap_state_of(std::string_view kept) {
-  const json document = json::parse(kept, nullptr, false);
+  const Json document = Json::parse(kept, nullptr, false);
   if (!document.is_object() || !document.contains(kTap)) return std::string(kept);
   return document[kTap].dump();
 }
@@ -28,7 +28,7 @@ SingerState SingerState::read(pg::Session& session, const std::string& pipeline)
   SingerState state;
   state.row_ = read_state(session, pipeline, "");
   state.tap_ = tap_state_of(state.row_.json);
-  const json document = json::parse(state.row_.json, nullptr, false);
+  const Json document = Json::parse(state.row_.json, nullptr, false);
   if (!document.is_object() || !document.contains(kVersions)) return state;
   for (const auto& [stream, version] : document[kVersions].items()) {
     if (version.is_number_integer()) state.versions_.emplace(stream, version.get<std::int64_t>());
@@ -49,7 +49,7 @@ void SingerState::set_version(const std::string& stream, std::int64_t version) {
 
 std::string SingerState::json() const {
   // The tap's text as it is: numbers keep all their digits.
-  return fmt::format(R"({{"{}": {}, "{}": {}}})", kTap, tap_, kVersions, nlohmann::json(versions_).dump());
+  return fmt::format(R"({{"{}": {}, "{}": {}}})", kTap, tap_, kVersions, Json(versions_).dump());
 }
 
 void SingerState::committed(std::int64_t run) {

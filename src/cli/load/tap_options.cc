@@ -11,9 +11,9 @@ namespace {
 using namespace std::chrono_literals;
 
 /// What the tap says itself, or what only a source has that can be read again.
-constexpr std::array<std::string_view, 17> kNotOfTaps{
+constexpr std::array<std::string_view, 16> kNotOfTaps{
     "mode",    "key",       "window",  "partition", "columns", "dry-run",      "staged",          "restart", "state",
-    "at",      "history-columns", "views", "query", "table",   "not-compared", "reject-duplicates", "max-record"};
+    "at",      "history-columns", "views", "query", "table",   "not-compared", "reject-duplicates"};
 
 /// app.* or * or a table.
 void check_into(const std::string& into) {
@@ -46,6 +46,7 @@ void read_tap_options(const Arguments& given, LoadRequest& request) {
   tap.into = request.options.target;
   tap.stream = request.source.stream;
   tap.flatten = request.source.flatten;
+  tap.max_message_bytes = request.source.csv.max_record;
   tap.soft_delete = given.has("soft-delete");
   tap.apply_every = given.duration("apply-every", 0s, 24h).value_or(tap.apply_every);
 }

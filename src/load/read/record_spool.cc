@@ -31,7 +31,7 @@ std::FILE* open_unnamed() {
   ::unlink(path.c_str());
   std::FILE* const file = ::fdopen(fd.get(), "w+b");
   if (file == nullptr) fail("kept");
-  fd.release();
+  static_cast<void>(fd.release());
   return file;
 }
 
