@@ -77,12 +77,12 @@ TEST_F(LoadSingerTest, ManyStreamsIntoASchemaEachWithItsTable) {
   EXPECT_EQ(two.exit_code(), ExitCode::usage);
   EXPECT_TRUE(has(two.what(), "streams items and Odd")) << two.what();
   EXPECT_TRUE(has(two.remedy(), "--stream NAME")) << two.remedy();
-  SingerLoadOptions one = into("only");
+  SingerLoadOptions one = into("single");
   one.stream = "items";
   take_told();
   tap(items_schema() + item(1, "a") + orders + order + tap_state(R"({"at":2})"), one);
   EXPECT_EQ(take_told(), (Texts{"items: upsert +1 ~0 -0", R"(state {"at":2})"}));
-  EXPECT_EQ(all("id, name", "only"), "1 a");
+  EXPECT_EQ(all("id, name", "single"), "1 a");
 }
 
 TEST_F(LoadSingerTest, WithoutAKeyRowsAreAppended) {
@@ -117,7 +117,7 @@ TEST_F(LoadSingerTest, KilledBetweenCommitAndEchoTheNextRunNeitherLosesNorDouble
   };
   EXPECT_THROW(tap(from(1), at_states("items")), Killed);
   EXPECT_EQ(take_told().back(), "items: append +1 ~0 -0");
-  EXPECT_EQ(kept(), R"({"done": 3})") << "it was committed, and not told";
+  EXPECT_EQ(kept(), R"({"done":3})") << "it was committed, and not told";
   also_on_state_ = {};
   tap(from(4), at_states("items"));
   EXPECT_EQ(all("id", "items"), "1, 2, 3, 4, 5, 6");

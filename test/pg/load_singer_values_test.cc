@@ -66,7 +66,9 @@ TEST_F(LoadSingerValuesTest, AValueThatDoesNotFitIsARejectWithItsLine) {
                                     {R"("id":1,"hex":"0")", "is not base16"},
                                     {R"("id":9223372036854775808)", "column id"},
                                     {R"("id":1.5)", "column id"}}) {
-    const Error refused = failure(schema + tap_record("v", bad) + tap_state(R"({"at":1})"), into("v"));
+    SingerLoadOptions options = into("v");
+    options.each.contract = Contract::quarantine;  // with `evolve` the column becomes wider, where it can
+    const Error refused = failure(schema + tap_record("v", bad) + tap_state(R"({"at":1})"), options);
     EXPECT_EQ(refused.exit_code(), ExitCode::refused) << bad;
     EXPECT_TRUE(has(refused.what(), "line 2") && has(refused.what(), reason)) << refused.what();
   }
@@ -94,14 +96,14 @@ TEST_F(LoadSingerValuesTest, NamesThatAreOdd) {
   const std::string lines =
       tap_schema("select",
                  R"("ID":{"type":"integer"},"id":{"type":"integer"},"order":{"type":"string"},"with space":{"type":"string"},"ž\"q\"":{"type":"string"},")" +
-                     long_name + R"(":{"type":"string"},"weir_line":{"type":"integer"},"":{"type":"string"})",
+                     long_name + R"(":{"type":"string"},"":{"type":"string"})",
                  R"("ID","with space")") +
       tap_record("select", R"("ID":1,"id":2,"order":"o","with space":"w","ž\"q\"":"q",")" + long_name +
-                               R"(":"long","weir_line":5,"":"empty")");
+                               R"(":"long","":"empty")");
   for (int time = 0; time < 2; ++time) tap(lines, into("*"));
   EXPECT_EQ(told_, (Texts{"select: upsert +1 ~0 -0", "select: upsert +0 ~0 -0"}));
-  EXPECT_EQ(value(R"(SELECT concat_ws(' ', "ID", id, "order", "with space", "ž""q""", weir_line) FROM "select")"),
-            "1 2 o w q 5");
+  EXPECT_EQ(value(R"(SELECT concat_ws(' ', "ID", id, "order", "with space", "ž""q""") FROM "select")"),
+            "1 2 o w q");
   EXPECT_EQ(value("SELECT " + std::string(63, 'n') + " FROM \"select\""), "long");
   EXPECT_EQ(value("SELECT count(*) FROM pg_index WHERE indrelid = '\"select\"'::regclass AND indisprimary"), "1");
 }
