@@ -130,7 +130,8 @@ void SingerLoad::apply_what_waits() {
   bool due = false;
   bool all = true;  // may be applied, so that the state is committed with the last of them
   for (const auto& [name, stream] : streams_) {
-    due = due || is_due(stream, 1) || (options_.apply_every == Duration::zero() && stream.spool.records() > 0);
+    due =
+        due || is_due(stream, 1) || (options_.apply_every == Duration::zero() && stream.spool.records() > 0);
     all = all && (stream.spool.records() == 0 || reader_->may_apply(name));
   }
   if (!due) return;

@@ -39,8 +39,8 @@ std::string default_pipeline(const std::string& into);
 /// each is a Load of its own: an upsert by the stream's key, an append where it has none, a refresh when a
 /// version was activated. The tap's state is committed with the rows, and told after that.
 ///
-/// Records without a key are applied where a state follows them, if one comes in time: a run that goes on from
-/// the state that was committed finds all and only the records that were not.
+/// Records without a key are applied where a state follows them, if one comes in time: a run that goes on
+/// from the state that was committed finds all and only the records that were not.
 class SingerLoad {
  public:
   struct Tell {

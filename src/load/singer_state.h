@@ -10,9 +10,9 @@
 
 namespace weir::load {
 
-/// What Weir keeps of a tap, in one row of weir.load_state (the pipeline's, with no stream): the tap's own state
-/// and which version of each stream its table has. All loads of a run advance it, each from the seq that the
-/// one before it left: of two runs at once the later is refused.
+/// What Weir keeps of a tap, in one row of weir.load_state (the pipeline's, with no stream): the tap's own
+/// state and which version of each stream its table has. All loads of a run advance it, each from the seq
+/// that the one before it left: of two runs at once the later is refused.
 class SingerState {
  public:
   /// As the last run left it.
@@ -42,7 +42,8 @@ class SingerState {
   bool kept_ = true;
 };
 
-/// The tap's state in what is kept of a pipeline; what no tap left comes as it is. "null" where there is none.
+/// The tap's state in what is kept of a pipeline; what no tap left comes as it is. "null" where there is
+/// none.
 std::string tap_state_of(std::string_view kept);
 
 }  // namespace weir::load

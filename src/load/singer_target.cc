@@ -26,7 +26,8 @@ std::vector<ColumnType> types_of(const std::vector<std::string>& names,
                                  const std::vector<SingerColumn>& columns) {
   std::vector<ColumnType> types;
   for (const std::string& name : names) {
-    const auto found = std::find_if(columns.begin(), columns.end(), [&](const auto& c) { return c.name == name; });
+    const auto found =
+        std::find_if(columns.begin(), columns.end(), [&](const auto& c) { return c.name == name; });
     types.push_back(found == columns.end() ? type_of(Base::timestamptz) : found->type);
   }
   return types;

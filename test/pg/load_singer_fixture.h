@@ -20,7 +20,8 @@ using TapStep = std::variant<std::string, std::function<void()>>;
 
 class SteppedTap final : public ByteSource {
  public:
-  SteppedTap(std::vector<TapStep> steps, std::stop_token stop) : steps_(std::move(steps)), stop_(std::move(stop)) {}
+  SteppedTap(std::vector<TapStep> steps, std::stop_token stop)
+      : steps_(std::move(steps)), stop_(std::move(stop)) {}
   std::size_t read(std::span<char> room) override {
     for (;;) {
       if (stop_.stop_requested()) throw Error(ExitCode::interrupted, "stopped while reading the tap");
@@ -54,7 +55,8 @@ class SingerTest : public test::LoadTest {
  protected:
   using Texts = std::vector<std::string>;
 
-  /// What was told, of all runs of the test, in its order: "state ..", "items: upsert +1 ~2 -3", "warning ..".
+  /// What was told, of all runs of the test, in its order: "state ..", "items: upsert +1 ~2 -3", "warning
+  /// ..".
   Texts told_;
   std::stop_source stop_;
 
@@ -73,10 +75,11 @@ class SingerTest : public test::LoadTest {
 
   void tap(std::vector<TapStep> steps, SingerLoadOptions options) {
     auto source = std::make_unique<SteppedTap>(std::move(steps), stop_.get_token());
-    SingerLoad load(std::make_shared<const pg::Connector>(users_connector()), std::move(source), std::move(options),
-                    {.state = [this](const std::string& state) { on_state(state); },
-                     .report = [this](const LoadReport& report, const LoadOptions& chosen) { add(report, chosen); },
-                     .warning = [this](const std::string& text) { told_.push_back("warning " + text); }});
+    SingerLoad load(
+        std::make_shared<const pg::Connector>(users_connector()), std::move(source), std::move(options),
+        {.state = [this](const std::string& state) { on_state(state); },
+         .report = [this](const LoadReport& report, const LoadOptions& chosen) { add(report, chosen); },
+         .warning = [this](const std::string& text) { told_.push_back("warning " + text); }});
     load.run(stop_.get_token());
   }
   void tap(const std::string& lines, SingerLoadOptions options) {

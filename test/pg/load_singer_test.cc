@@ -13,13 +13,17 @@ TEST_F(LoadSingerTest, RowsAreAddedAndUpdatedByTheirKey) {
   tap(items_schema() + item(1, "a") + item(2, "b") + item(1, "c") + tap_state(R"({"at": 1})"), into("items"));
   EXPECT_EQ(take_told(), (Texts{"items: upsert +2 ~0 -0", R"(state {"at": 1})"}));
   EXPECT_EQ(all("id, name", "items"), "1 c, 2 b");
-  EXPECT_EQ(value("SELECT string_agg(format_type(atttypid, atttypmod) || CASE WHEN attnotnull THEN ' not null' ELSE "
-                  "'' END, ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'items'::regclass AND attnum > 0"),
-            "bigint not null, text");
+  EXPECT_EQ(
+      value(
+          "SELECT string_agg(format_type(atttypid, atttypmod) || CASE WHEN attnotnull THEN ' not null' ELSE "
+          "'' END, ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'items'::regclass AND attnum > "
+          "0"),
+      "bigint not null, text");
   tap(items_schema() + item(2, "B") + item(3, "d") + tap_state(R"({"at":2})"), into("items"));
   EXPECT_EQ(take_told(), (Texts{"items: upsert +1 ~1 -0", R"(state {"at":2})"}));
   EXPECT_EQ(all("id, name", "items"), "1 c, 2 B, 3 d");
-  EXPECT_EQ(value("SELECT string_agg(pipeline || '/' || stream || '/' || source || '/' || state, ',' ORDER BY id) FROM "
+  EXPECT_EQ(value("SELECT string_agg(pipeline || '/' || stream || '/' || source || '/' || state, ',' ORDER "
+                  "BY id) FROM "
                   "weir.load_run"),
             "shop/items/tap items/applied,shop/items/tap items/applied");
 }
@@ -39,9 +43,9 @@ TEST_F(LoadSingerTest, AStateIsToldWhenItsRowsAreThereAndItIsThereWithThem) {
 }
 
 TEST_F(LoadSingerTest, SeveralStatesAroundFlushesAndNoneThatIsEmpty) {
-  tap(tap_state(R"({"begin":true})") + items_schema() + item(1, "a") + tap_state("{}") + tap_state(R"({"at":1})") +
-          tap_state(R"({"at":2})") + item(2, "b") + tap_state("null") + item(3, "c") + tap_state(R"({"at":3})") +
-          tap_state(R"({"at":4})"),
+  tap(tap_state(R"({"begin":true})") + items_schema() + item(1, "a") + tap_state("{}") +
+          tap_state(R"({"at":1})") + tap_state(R"({"at":2})") + item(2, "b") + tap_state("null") +
+          item(3, "c") + tap_state(R"({"at":3})") + tap_state(R"({"at":4})"),
       into("items"));
   EXPECT_EQ(take_told(), (Texts{R"(state {"begin":true})", "items: upsert +3 ~0 -0", R"(state {"at":4})"}));
   EXPECT_EQ(kept(), R"({"at":4})");
@@ -65,7 +69,8 @@ TEST_F(LoadSingerTest, RecordsAreAppliedWhenThereAreMany) {
 
 TEST_F(LoadSingerTest, ManyStreamsIntoASchemaEachWithItsTable) {
   run("CREATE SCHEMA app");
-  const std::string orders = tap_schema("Odd \u017eorders", R"("no":{"type":"integer"},"sum":{"type":"number"})", R"("no")");
+  const std::string orders =
+      tap_schema("Odd \u017eorders", R"("no":{"type":"integer"},"sum":{"type":"number"})", R"("no")");
   const std::string order = tap_record("Odd \u017eorders", R"("no":7,"sum":12.50)");
   tap(items_schema() + item(1, "a") + orders + order + tap_state(R"({"at":1})"), into("app.*"));
   EXPECT_EQ(all("no, sum", "app.\"Odd \u017eorders\""), "7 12.50");
@@ -96,9 +101,10 @@ TEST_F(LoadSingerTest, WithoutAKeyRowsAreAppended) {
 TEST_F(LoadSingerTest, RecordsWithoutAKeyWaitForTheirState) {
   SingerLoadOptions options = into("items");
   options.apply_bytes = 150;  // a record or two
-  tap(items_schema("", "") + item(1, "a") + item(2, "b") + item(3, "c") + tap_state(R"({"at":3})") + item(4, "d"), options);
-  EXPECT_EQ(take_told(),
-            (Texts{"items: append +3 ~0 -0", R"(state {"at":3})", "items: append +1 ~0 -0"}));
+  tap(items_schema("", "") + item(1, "a") + item(2, "b") + item(3, "c") + tap_state(R"({"at":3})") +
+          item(4, "d"),
+      options);
+  EXPECT_EQ(take_told(), (Texts{"items: append +3 ~0 -0", R"(state {"at":3})", "items: append +1 ~0 -0"}));
 }
 
 /// What a process that was killed does not do any more.
@@ -206,16 +212,23 @@ TEST_F(LoadSingerTest, ARecordWithoutItsKeyIsAReject) {
 TEST_F(LoadSingerTest, KeysThatTheSchemaHasNotAreToldOnce) {
   std::string lines = items_schema();
   for (int id = 1; id <= 3; ++id)
-    lines += tap_record("items", fmt::format(R"("id":{},"size":1,"colour":2)", id)) + tap_state(R"({"at":1})");
+    lines +=
+        tap_record("items", fmt::format(R"("id":{},"size":1,"colour":2)", id)) + tap_state(R"({"at":1})");
   tap(lines, at_states("items"));
-  EXPECT_EQ(std::count_if(told_.begin(), told_.end(), [](const auto& t) { return t.starts_with("warning"); }), 1);
-  EXPECT_EQ(told_[0], "warning records of stream items have keys that its schema has not; they are left out: size, colour");
+  EXPECT_EQ(std::count_if(told_.begin(), told_.end(), [](const auto& t) { return t.starts_with("warning"); }),
+            1);
+  EXPECT_EQ(
+      told_[0],
+      "warning records of stream items have keys that its schema has not; they are left out: size, colour");
 }
 
 TEST_F(LoadSingerTest, AFileOfABatchIsRecords) {
   const test::ScratchFolder folder("singer");
   const std::string path = (folder.path() / "batch one.jsonl.gz").string();
-  ASSERT_EQ(std::system(("printf '{\"id\":1,\"name\":\"a\"}\\n{\"id\":2,\"name\":\"b\"}\\n' | gzip > '" + path + "'").c_str()), 0);
+  ASSERT_EQ(std::system(
+                ("printf '{\"id\":1,\"name\":\"a\"}\\n{\"id\":2,\"name\":\"b\"}\\n' | gzip > '" + path + "'")
+                    .c_str()),
+            0);
   const std::string batch = fmt::format(
       R"({{"type":"BATCH","stream":"items","encoding":{{"format":"jsonl","compression":"gzip"}},"manifest":["file://{}"]}})"
       "\n",

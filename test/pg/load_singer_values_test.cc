@@ -23,14 +23,20 @@ TEST_F(LoadSingerValuesTest, EveryKindOfProperty) {
   std::string one_line = schema;
   std::erase(one_line, '\n');
   tap(one_line + "\n" +
-          tap_record("v", R"("id":1,"big":100000000000000000,"huge":123456789012345678901234,"exact":0.10000000000000000000000001,"flag":true,"at":"2026-03-01T12:30:00.123456+02:00","day":"2026-02-28","clock":"23:59:59","who":"6f1ed002-ab5f-4c3d-9f0a-0242ac120002","hex":"00ff7e","b64":"AP9+","either":5,"any":"2026-01-01T00:00:00Z","text_or_time":"soon","list":[1,[2],"3"],"nested":{"a":1,"more":null},"open":"as it is")") +
-          tap_record("v", R"("id":2,"big":-9223372036854775808,"exact":null,"at":"2026-03-01T12:30:00Z","hex":"","either":"five","list":[],"nested":null,"open":17)") +
+          tap_record(
+              "v",
+              R"("id":1,"big":100000000000000000,"huge":123456789012345678901234,"exact":0.10000000000000000000000001,"flag":true,"at":"2026-03-01T12:30:00.123456+02:00","day":"2026-02-28","clock":"23:59:59","who":"6f1ed002-ab5f-4c3d-9f0a-0242ac120002","hex":"00ff7e","b64":"AP9+","either":5,"any":"2026-01-01T00:00:00Z","text_or_time":"soon","list":[1,[2],"3"],"nested":{"a":1,"more":null},"open":"as it is")") +
+          tap_record(
+              "v",
+              R"("id":2,"big":-9223372036854775808,"exact":null,"at":"2026-03-01T12:30:00Z","hex":"","either":"five","list":[],"nested":null,"open":17)") +
           tap_record("v", R"("id":3)"),
       into("v"));
-  EXPECT_EQ(value("SELECT string_agg(format_type(atttypid, atttypmod), ',' ORDER BY attnum) FROM pg_attribute WHERE "
-                  "attrelid = 'v'::regclass AND attnum > 1"),
-            "bigint,numeric,numeric,boolean,timestamp with time zone,date,time without time zone,uuid,bytea,bytea,"
-            "text,timestamp with time zone,text,jsonb,jsonb,jsonb");
+  EXPECT_EQ(
+      value(
+          "SELECT string_agg(format_type(atttypid, atttypmod), ',' ORDER BY attnum) FROM pg_attribute WHERE "
+          "attrelid = 'v'::regclass AND attnum > 1"),
+      "bigint,numeric,numeric,boolean,timestamp with time zone,date,time without time zone,uuid,bytea,bytea,"
+      "text,timestamp with time zone,text,jsonb,jsonb,jsonb");
   const auto of = [&](const std::string& what, int id = 1) {
     return value("SELECT " + what + " FROM v WHERE id = " + std::to_string(id));
   };
@@ -61,7 +67,8 @@ TEST_F(LoadSingerValuesTest, EveryKindOfProperty) {
 
 TEST_F(LoadSingerValuesTest, AValueThatDoesNotFitIsARejectWithItsLine) {
   const std::string schema = tap_schema(
-      "v", R"("id":{"type":"integer"},"at":{"type":"string","format":"date-time"},"hex":{"type":"string","contentEncoding":"base16"})");
+      "v",
+      R"("id":{"type":"integer"},"at":{"type":"string","format":"date-time"},"hex":{"type":"string","contentEncoding":"base16"})");
   for (const auto& [bad, reason] : {std::pair<std::string, std::string>{R"("id":1,"at":"soon")", "column at"},
                                     {R"("id":1,"hex":"0")", "is not base16"},
                                     {R"("id":9223372036854775808)", "column id"},
@@ -77,8 +84,11 @@ TEST_F(LoadSingerValuesTest, AValueThatDoesNotFitIsARejectWithItsLine) {
 
 TEST_F(LoadSingerValuesTest, NestedObjectsBecomeColumnsWhereThatIsAsked) {
   const std::string lines =
-      tap_schema("o", R"("id":{"type":"integer"},"who":{"type":"object","properties":{"name":{"type":"string"},"home":{"type":"object","properties":{"town":{"type":"string"}}}}})") +
-      tap_record("o", R"("id":1,"who":{"name":"Jan","home":{"town":"Brno"}})") + tap_record("o", R"("id":2,"who":null)");
+      tap_schema(
+          "o",
+          R"("id":{"type":"integer"},"who":{"type":"object","properties":{"name":{"type":"string"},"home":{"type":"object","properties":{"town":{"type":"string"}}}}})") +
+      tap_record("o", R"("id":1,"who":{"name":"Jan","home":{"town":"Brno"}})") +
+      tap_record("o", R"("id":2,"who":null)");
   tap(lines, into("plain"));
   EXPECT_EQ(value("SELECT who #>> '{home,town}' FROM plain WHERE id = 1"), "Brno");
   SingerLoadOptions one = into("one");
@@ -94,10 +104,11 @@ TEST_F(LoadSingerValuesTest, NestedObjectsBecomeColumnsWhereThatIsAsked) {
 TEST_F(LoadSingerValuesTest, NamesThatAreOdd) {
   const std::string long_name(70, 'n');
   const std::string lines =
-      tap_schema("select",
-                 R"("ID":{"type":"integer"},"id":{"type":"integer"},"order":{"type":"string"},"with space":{"type":"string"},"ž\"q\"":{"type":"string"},")" +
-                     long_name + R"(":{"type":"string"},"":{"type":"string"})",
-                 R"("ID","with space")") +
+      tap_schema(
+          "select",
+          R"("ID":{"type":"integer"},"id":{"type":"integer"},"order":{"type":"string"},"with space":{"type":"string"},"ž\"q\"":{"type":"string"},")" +
+              long_name + R"(":{"type":"string"},"":{"type":"string"})",
+          R"("ID","with space")") +
       tap_record("select", R"("ID":1,"id":2,"order":"o","with space":"w","ž\"q\"":"q",")" + long_name +
                                R"(":"long","":"empty")");
   for (int time = 0; time < 2; ++time) tap(lines, into("*"));
@@ -105,12 +116,15 @@ TEST_F(LoadSingerValuesTest, NamesThatAreOdd) {
   EXPECT_EQ(value(R"(SELECT concat_ws(' ', "ID", id, "order", "with space", "ž""q""") FROM "select")"),
             "1 2 o w q");
   EXPECT_EQ(value("SELECT " + std::string(63, 'n') + " FROM \"select\""), "long");
-  EXPECT_EQ(value("SELECT count(*) FROM pg_index WHERE indrelid = '\"select\"'::regclass AND indisprimary"), "1");
+  EXPECT_EQ(value("SELECT count(*) FROM pg_index WHERE indrelid = '\"select\"'::regclass AND indisprimary"),
+            "1");
 }
 
 TEST_F(LoadSingerValuesTest, ATableOfTheUsersIsFilledByItsOwnNamesAndTypes) {
-  run("CREATE TABLE mine (item_id int4 PRIMARY KEY, label varchar(10), seen timestamptz, note text DEFAULT 'x')");
-  tap(tap_schema("s", R"("itemId":{"type":"integer"},"Label":{"type":"string"},"seen":{"type":"string"})", R"("itemId")") +
+  run("CREATE TABLE mine (item_id int4 PRIMARY KEY, label varchar(10), seen timestamptz, note text DEFAULT "
+      "'x')");
+  tap(tap_schema("s", R"("itemId":{"type":"integer"},"Label":{"type":"string"},"seen":{"type":"string"})",
+                 R"("itemId")") +
           tap_record("s", R"("itemId":1,"Label":"a","seen":"2026-01-01T00:00:00Z")"),
       into("mine"));
   EXPECT_EQ(value("SELECT concat_ws(' ', item_id, label, seen AT TIME ZONE 'UTC', note) FROM mine"),

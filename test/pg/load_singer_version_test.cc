@@ -38,7 +38,8 @@ TEST_F(LoadSingerVersionTest, ANewVersionTakesThePlaceOfTheOldOneAtOnce) {
        },
        tap_activate("items", 2) + tap_state(R"({"version":2})")},
       at_states("items"));
-  EXPECT_EQ(take_told(), (Texts{"items: refresh +1 ~0 -1", R"(state {"at":"half"})", R"(state {"version":2})"}));
+  EXPECT_EQ(take_told(),
+            (Texts{"items: refresh +1 ~0 -1", R"(state {"at":"half"})", R"(state {"version":2})"}));
   EXPECT_EQ(value("SELECT min(id) || ' ' || max(id) || ' ' || count(*) FROM items"), "2 11 10");
   // The next run knows which version is there: rows of it are not held.
   tap(items_schema() + item(12, "c", 2) + tap_activate("items", 2), into("items"));
@@ -48,8 +49,8 @@ TEST_F(LoadSingerVersionTest, ANewVersionTakesThePlaceOfTheOldOneAtOnce) {
 
 TEST_F(LoadSingerVersionTest, AVersionThatWouldDeleteMuchIsRefused) {
   first_version(10, into("items"));
-  const Error refused = failure(versioned(6, 11, 2) + tap_activate("items", 2) + tap_state(R"({"version":2})"),
-                                into("items"));
+  const Error refused =
+      failure(versioned(6, 11, 2) + tap_activate("items", 2) + tap_state(R"({"version":2})"), into("items"));
   EXPECT_EQ(refused.exit_code(), ExitCode::refused);
   EXPECT_TRUE(has(refused.what(), "delete 5 of 10")) << refused.what();
   EXPECT_EQ(take_told(), Texts{});
@@ -72,7 +73,9 @@ TEST_F(LoadSingerVersionTest, ASoftDeleteMarksARowOnceAndTheMarkGoesWhenItReturn
   tap(versioned(3, 11, 3) + tap_activate("items", 3), soft("items"));
   EXPECT_EQ(take_told(), (Texts{"items: refresh +0 ~0 -1"}));
   EXPECT_EQ(value("SELECT _sdc_deleted_at FROM items WHERE id = 1"), marked);
-  EXPECT_EQ(value("SELECT string_agg(id::text, ',' ORDER BY id) FROM items WHERE _sdc_deleted_at IS NOT NULL"), "1,2");
+  EXPECT_EQ(
+      value("SELECT string_agg(id::text, ',' ORDER BY id) FROM items WHERE _sdc_deleted_at IS NOT NULL"),
+      "1,2");
   // With the next version, and alone.
   tap(versioned(2, 11, 4) + tap_activate("items", 4), soft("items"));
   EXPECT_EQ(take_told(), (Texts{"items: refresh +0 ~1 -0"}));
@@ -90,10 +93,12 @@ TEST_F(LoadSingerVersionTest, ASoftDeleteOfRowsWithoutAKey) {
   };
   tap(rows({1, 1, 2, 3, 4, 5}, 1), soft("items"));
   tap(rows({1, 2, 3, 4, 5}, 2), soft("items"));
-  EXPECT_EQ(value("SELECT string_agg(id::text, ',' ORDER BY id) FROM items WHERE _sdc_deleted_at IS NULL"), "1,2,3,4,5");
+  EXPECT_EQ(value("SELECT string_agg(id::text, ',' ORDER BY id) FROM items WHERE _sdc_deleted_at IS NULL"),
+            "1,2,3,4,5");
   EXPECT_EQ(value("SELECT string_agg(id::text, ',') FROM items WHERE _sdc_deleted_at IS NOT NULL"), "1");
   tap(rows({1, 1, 2, 3, 4, 5}, 3), soft("items"));
-  EXPECT_EQ(value("SELECT string_agg(id::text, ',' ORDER BY id) FROM items WHERE _sdc_deleted_at IS NULL"), "1,1,2,3,4,5");
+  EXPECT_EQ(value("SELECT string_agg(id::text, ',' ORDER BY id) FROM items WHERE _sdc_deleted_at IS NULL"),
+            "1,1,2,3,4,5");
 }
 
 TEST_F(LoadSingerVersionTest, ARecordThatSaysItIsDeletedIsMarkedUntilItComesAgain) {
@@ -102,9 +107,11 @@ TEST_F(LoadSingerVersionTest, ARecordThatSaysItIsDeletedIsMarkedUntilItComesAgai
   tap(schema + item(1, "a") + item(2, "b") +
           tap_record("items", R"("id":1,"name":"a","_sdc_deleted_at":"2026-01-02T03:04:05Z")"),
       into("items"));
-  EXPECT_EQ(value("SELECT string_agg(id || ' ' || (_sdc_deleted_at AT TIME ZONE 'UTC')::text, ',') FROM items WHERE "
-                  "_sdc_deleted_at IS NOT NULL"),
-            "1 2026-01-02 03:04:05");
+  EXPECT_EQ(
+      value(
+          "SELECT string_agg(id || ' ' || (_sdc_deleted_at AT TIME ZONE 'UTC')::text, ',') FROM items WHERE "
+          "_sdc_deleted_at IS NOT NULL"),
+      "1 2026-01-02 03:04:05");
   tap(schema + item(1, "again"), into("items"));
   EXPECT_EQ(value("SELECT count(_sdc_deleted_at) || ' ' || min(name) FROM items"), "0 again");
 }
@@ -114,8 +121,8 @@ TEST_F(LoadSingerVersionTest, RowsOfBothShapesBecomeOneVersion) {
   const std::string other = tap_schema(
       "items", R"("extra":{"type":"string"},"id":{"type":"integer"},"name":{"type":["integer","string"]})");
   tap(items_schema() + item(1, "a", 2) + item(2, "b", 2) + other +
-          tap_record("items", R"("id":3,"extra":"x","name":7)", 2) + item(4, "d", 2) + tap_activate("items", 2) +
-          tap_state(R"({"version":2})"),
+          tap_record("items", R"("id":3,"extra":"x","name":7)", 2) + item(4, "d", 2) +
+          tap_activate("items", 2) + tap_state(R"({"version":2})"),
       into("items"));
   EXPECT_EQ(take_told(), (Texts{"items: refresh +0 ~3 -0", R"(state {"version":2})"}));
   EXPECT_EQ(all("id, name, coalesce(extra, '-')", "items"), "1 a -, 2 b -, 3 7 x, 4 d -");
@@ -123,7 +130,8 @@ TEST_F(LoadSingerVersionTest, RowsOfBothShapesBecomeOneVersion) {
 
 TEST_F(LoadSingerVersionTest, ASchemaThatChangesAddsColumnsAndWidensTypes) {
   tap(items_schema() + item(1, "a") +
-          tap_schema("items", R"("id":{"type":"integer"},"name":{"type":"string"},"size":{"type":"integer"})") +
+          tap_schema("items",
+                     R"("id":{"type":"integer"},"name":{"type":"string"},"size":{"type":"integer"})") +
           tap_record("items", R"("id":2,"name":"b","size":3)") +
           tap_schema("items", R"("id":{"type":"integer"},"size":{"type":["integer","string"]})") +
           tap_record("items", R"("id":3,"size":4)") + tap_state(R"({"at":3})"),
@@ -149,9 +157,10 @@ TEST_F(LoadSingerVersionTest, AnotherKeyThanThatOfTheTableIsRefused) {
   EXPECT_EQ(refused.exit_code(), ExitCode::refused) << refused.what();
   EXPECT_EQ(all("id, name", "items"), "1 a");
   // Within a run: what came before it is applied by the old one.
-  EXPECT_EQ(failure(items_schema() + item(2, "b") + items_schema("", R"("name")") + item(1, "c"), into("items"))
-                .exit_code(),
-            ExitCode::refused);
+  EXPECT_EQ(
+      failure(items_schema() + item(2, "b") + items_schema("", R"("name")") + item(1, "c"), into("items"))
+          .exit_code(),
+      ExitCode::refused);
   EXPECT_EQ(all("id, name", "items"), "1 a, 2 b");
   EXPECT_EQ(take_told(), (Texts{"items: upsert +1 ~0 -0"}));
 }

@@ -156,10 +156,12 @@ TEST(LoadRecordSpool, GivesWhatItGot) {
 TEST(LoadRecordSpool, ColumnsMayBecomeMoreAndChangeTheirOrder) {
   RecordSpool spool;
   spool.use({"a", "b"});
-  const std::vector<Cell> ab{{.kind = Cell::Kind::text, .text = "a1"}, {.kind = Cell::Kind::text, .text = "b1"}};
+  const std::vector<Cell> ab{{.kind = Cell::Kind::text, .text = "a1"},
+                             {.kind = Cell::Kind::text, .text = "b1"}};
   spool.add(record_of(ab, 1));
   spool.use({"c", "a"});
-  const std::vector<Cell> ca{{.kind = Cell::Kind::text, .text = "c2"}, {.kind = Cell::Kind::text, .text = "a2"}};
+  const std::vector<Cell> ca{{.kind = Cell::Kind::text, .text = "c2"},
+                             {.kind = Cell::Kind::text, .text = "a2"}};
   spool.add(record_of(ca, 2));
   spool.use_also("d");
   EXPECT_EQ(spool.columns(), (std::vector<std::string>{"a", "b", "c", "d"}));

@@ -160,15 +160,16 @@ Command load_history_command() {
 }
 
 Command load_state_command() {
-  return {.path = "load state",
-          .summary = "show the state of a pipeline that was committed with its rows",
-          .description =
-              "JSON on one line, for a tap to go on from; {} where there is none yet. Of a tap that was loaded\n"
-              "without --pipeline the name is 'singer INTO', such as 'singer app.*'.",
-          .options = {{"stream", 0, "NAME", "of what was loaded with --stream (not of a tap)"}},
-          .words = "PIPELINE",
-          .examples = {{"weir load state shop > state.json", ""}},
-          .run = state};
+  return {
+      .path = "load state",
+      .summary = "show the state of a pipeline that was committed with its rows",
+      .description =
+          "JSON on one line, for a tap to go on from; {} where there is none yet. Of a tap that was loaded\n"
+          "without --pipeline the name is 'singer INTO', such as 'singer app.*'.",
+      .options = {{"stream", 0, "NAME", "of what was loaded with --stream (not of a tap)"}},
+      .words = "PIPELINE",
+      .examples = {{"weir load state shop > state.json", ""}},
+      .run = state};
 }
 
 Command load_show_command() {

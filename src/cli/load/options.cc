@@ -393,7 +393,8 @@ LoadRequest read_load_options(const Arguments& given) {
     read_tap_options(given, request);
   } else {
     for (const std::string_view option : {"apply-every", "soft-delete"}) {
-      if (given.has(option)) refuse(fmt::format("--{} is about Singer taps", option), "Leave it out, or add --singer.");
+      if (given.has(option))
+        refuse(fmt::format("--{} is about Singer taps", option), "Leave it out, or add --singer.");
     }
     load::parse_table_name(options.target);
   }

@@ -36,12 +36,11 @@ class TapTeller {
       errors_.json_line(summary_json(report, {options}));
       return;
     }
-    context_.progress.note(fmt::format("{}: {} of {}, {}{}", report.target, load::to_string(options.spec.mode),
-                                       options.stream, actions_text(*report.applied),
-                                       report.rejected > 0
-                                           ? fmt::format(", {} rejected: weir load rejects {}", report.rejected,
-                                                         report.run)
-                                           : ""));
+    context_.progress.note(fmt::format(
+        "{}: {} of {}, {}{}", report.target, load::to_string(options.spec.mode), options.stream,
+        actions_text(*report.applied),
+        report.rejected > 0 ? fmt::format(", {} rejected: weir load rejects {}", report.rejected, report.run)
+                            : ""));
   }
 
   void warn(const std::string& text) {
@@ -70,7 +69,8 @@ ExitCode run(Context& context, LoadRequest request) {
   TapTeller teller(context);
   try {
     const auto connector = load_connector(context);
-    load::SingerLoad load(connector, load::open_bytes(request.source, context.stop), std::move(tap), teller.all());
+    load::SingerLoad load(connector, load::open_bytes(request.source, context.stop), std::move(tap),
+                          teller.all());
     load.run(context.stop);
     context.progress.clear();
     return ExitCode::ok;

@@ -12,8 +12,10 @@ using namespace std::chrono_literals;
 
 /// What the tap says itself, or what only a source has that can be read again.
 constexpr std::array<std::string_view, 16> kNotOfTaps{
-    "mode",    "key",       "window",  "partition", "columns", "dry-run",      "staged",          "restart", "state",
-    "at",      "history-columns", "views", "query", "table",   "not-compared", "reject-duplicates"};
+    "mode",    "key",     "window",          "partition",
+    "columns", "dry-run", "staged",          "restart",
+    "state",   "at",      "history-columns", "views",
+    "query",   "table",   "not-compared",    "reject-duplicates"};
 
 /// app.* or * or a table.
 void check_into(const std::string& into) {

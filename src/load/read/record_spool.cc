@@ -17,7 +17,8 @@ namespace weir::load {
 namespace {
 
 [[noreturn]] void fail(const char* what) {
-  throw Error(ExitCode::failed, fmt::format("records cannot be {} in a temporary file: {}", what, std::strerror(errno)),
+  throw Error(ExitCode::failed,
+              fmt::format("records cannot be {} in a temporary file: {}", what, std::strerror(errno)),
               "Make room on that disk, or name another folder: TMPDIR=/where/room/is");
 }
 
@@ -144,7 +145,8 @@ void RecordSpool::add(const Record& record) {
   writer.text(record.malformed);
   writer.number(record.malformed_column);
   row_.assign(columns_.size(), Cell{.kind = Cell::Kind::absent});
-  for (std::size_t i = 0; record.malformed.empty() && i < record.cells.size(); ++i) row_[place_[i]] = record.cells[i];
+  for (std::size_t i = 0; record.malformed.empty() && i < record.cells.size(); ++i)
+    row_[place_[i]] = record.cells[i];
   writer.number(row_.size());
   for (const Cell& cell : row_) {
     writer.number(static_cast<std::uint64_t>(cell.kind));

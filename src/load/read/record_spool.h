@@ -10,8 +10,8 @@
 
 namespace weir::load {
 
-/// Records that wait on disk, in a file without a name ($TMPDIR, /var/tmp) that is there while there are some.
-/// Its columns may become more while it fills.
+/// Records that wait on disk, in a file without a name ($TMPDIR, /var/tmp) that is there while there are
+/// some. Its columns may become more while it fills.
 class RecordSpool {
  public:
   /// What the cells of the records that follow are. Columns of records before stay; where there are none,

@@ -37,9 +37,9 @@ struct SingerReader::Stream {
   const SingerSchema* schema = nullptr;
   std::unique_ptr<JsonCells> parser;
   std::vector<Cell> cells;
-  std::string bytes;           // of columns that carry bytes as text
-  std::string reason;          // why the record is malformed
-  std::size_t deleted_at = 0;  // its column, or none
+  std::string bytes;                 // of columns that carry bytes as text
+  std::string reason;                // why the record is malformed
+  std::size_t deleted_at = 0;        // its column, or none
   std::vector<std::string> unknown;  // keys of records that an earlier schema did not have
 
   void use(const SingerSchema& given) {
