@@ -205,8 +205,8 @@ TEST_F(LoadSingerTest, ARecordWithoutItsKeyIsAReject) {
   EXPECT_EQ(all("id, name", "items"), "1 a");
   EXPECT_EQ(value("SELECT string_agg(line || ' ' || reason, ', ' ORDER BY line) FROM weir.load_reject"),
             "3 the key column 'id' is missing, 4 the key column 'id' is null");
-  EXPECT_EQ(value("SELECT convert_from(raw, 'UTF8') FROM weir.load_reject WHERE line = 3") + "\n",
-            tap_record("items", R"("name":"lost")"));
+  EXPECT_EQ(value("SELECT convert_from(raw, 'UTF8') FROM weir.load_reject WHERE line = 3"),
+            R"({"name":"lost"})");
 }
 
 TEST_F(LoadSingerTest, KeysThatTheSchemaHasNotAreToldOnce) {

@@ -187,7 +187,7 @@ TEST(CliLoadOptions, ATapSaysItsKeysItself) {
   const LoadRequest request =
       read({"--singer", "--into", "app.*", "--stream", "s", "--flatten", "2", "--apply-every", "5s",
             "--soft-delete", "--max-record", "2", "--pipeline", "p", "--max-rejects", "3"});
-  EXPECT_EQ(request.source.words, Words{"-"});
+  EXPECT_EQ(request.source.words, std::vector<std::string>{"-"});
   EXPECT_EQ(request.tap.into, "app.*");
   EXPECT_EQ(request.tap.stream, "s");
   EXPECT_EQ(request.tap.flatten, 2U);

@@ -210,7 +210,8 @@ void SingerReader::add_record(Stream& stream, std::optional<std::int64_t> versio
                     .stream = stream.name,
                     .line = frame.line,
                     .position = step.position};
-  event.record = {.cells = {}, .line = frame.line, .file = file, .raw = raw_head(frame.text)};
+  // The record alone: so it can be loaded again.
+  event.record = {.cells = {}, .line = frame.line, .file = file, .raw = raw_head(text)};
   if (!frame.broken.empty()) {
     stream.reason = frame.broken;
   } else if (const std::optional<JsonBreak> fault = stream.parser->read(text)) {
