@@ -118,14 +118,16 @@ TEST_F(LoadSingerVersionTest, ARecordThatSaysItIsDeletedIsMarkedUntilItComesAgai
 
 TEST_F(LoadSingerVersionTest, RowsOfBothShapesBecomeOneVersion) {
   first_version(4, into("items"));
-  const std::string other = tap_schema(
-      "items", R"("extra":{"type":"string"},"id":{"type":"integer"},"name":{"type":["integer","string"]})");
-  tap(items_schema() + item(1, "a", 2) + item(2, "b", 2) + other +
-          tap_record("items", R"("id":3,"extra":"x","name":7)", 2) + item(4, "d", 2) +
+  const std::string before = items_schema(R"(,"size":{"type":"string"},"old":{"type":"boolean"})");
+  const std::string after = tap_schema(
+      "items",
+      R"("extra":{"type":"string"},"id":{"type":"integer"},"size":{"type":"integer"},"name":{"type":"string"})");
+  tap(before + tap_record("items", R"("id":1,"name":"a","size":"big","old":true)", 2) + item(2, "a", 2) +
+          after + tap_record("items", R"("id":3,"extra":"x","name":"7","size":12)", 2) + item(4, "d", 2) +
           tap_activate("items", 2) + tap_state(R"({"version":2})"),
       into("items"));
   EXPECT_EQ(take_told(), (Texts{"items: refresh +0 ~3 -0", R"(state {"version":2})"}));
-  EXPECT_EQ(all("id, name, coalesce(extra, '-')", "items"), "1 a -, 2 b -, 3 7 x, 4 d -");
+  EXPECT_EQ(all("id, name, size, old, extra", "items"), "1 a big t, 2 a, 3 7 12 x, 4 d");
 }
 
 TEST_F(LoadSingerVersionTest, ASchemaThatChangesAddsColumnsAndWidensTypes) {
