@@ -35,6 +35,7 @@ Command queue_set_command();
 // load.cc, load_runs.cc, load_replay.cc
 Command load_command();
 Command load_history_command();
+Command load_state_command();
 Command load_show_command();
 Command load_rejects_command();
 Command load_replay_command();

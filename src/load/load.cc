@@ -144,9 +144,11 @@ void Load::Parts::begin(pg::Session& session, const LoadShape& shape) {
 void Load::Parts::write(const LoadShape& shape, const std::stop_token& stop) {
   std::optional<StateChange> state;
   if (!options.pipeline.empty() || !options.stream.empty() || options.state) {
-    pg::Session session = connect(stop);
-    state = StateChange{.before = read_state(session, options.pipeline, options.stream),
-                        .json = options.state.value_or("")};
+    state = StateChange{.before = options.began_with.value_or(State{}), .json = options.state.value_or("")};
+    if (!options.began_with) {
+      pg::Session session = connect(stop);
+      state->before = read_state(session, options.pipeline, options.stream);
+    }
   }
   if (report.direct) {
     directly(shape, state, stop);

@@ -30,6 +30,9 @@ struct LoadOptions {
   std::string pipeline{};
   std::string stream{};
   std::optional<std::string> state{};  ///< JSON that is committed with the rows
+  /// The state that the source was read from, whose seq has to be that still. Without it that of pipeline and
+  /// stream when the load begins.
+  std::optional<State> began_with{};
   /// Of the source, where another run of it would give the same records: its size and time. Then a load that
   /// was broken off goes on behind its last chunk. Empty: it begins anew.
   std::string fingerprint{};

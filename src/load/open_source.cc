@@ -211,6 +211,16 @@ std::string source_label(const SourceChoice& choice) {
   return fmt::format("{}", fmt::join(choice.words, " "));
 }
 
+std::unique_ptr<ByteSource> open_bytes(const SourceChoice& choice, const std::stop_token& stop) {
+  std::vector<Input> inputs = inputs_of(choice);
+  if (inputs.size() != 1) {
+    throw Error(ExitCode::usage,
+                fmt::format("{} is {} files: a tap is one", source_label(choice), inputs.size()),
+                "Load them one after the other.");
+  }
+  return inputs.front().open(stop);
+}
+
 OpenedSource open_source(const SourceChoice& choice, const std::stop_token& stop) {
   OpenedSource opened{.reader = nullptr, .label = source_label(choice), .fingerprint = {}};
   std::optional<Format> format = said_format(choice);

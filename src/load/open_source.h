@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "load/read/byte_source.h"
 #include "load/read/csv_dialect.h"
 #include "load/read/record_reader.h"
 
@@ -47,6 +48,9 @@ struct OpenedSource {
 
 /// Opens it and reads as much as it takes to know its columns. Throws when there is nothing to open.
 OpenedSource open_source(const SourceChoice& choice, const std::stop_token& stop);
+
+/// The bytes of a source that is one file, standard input, or a command: of a Singer tap.
+std::unique_ptr<ByteSource> open_bytes(const SourceChoice& choice, const std::stop_token& stop);
 
 /// For people, without a password. Pure.
 std::string source_label(const SourceChoice& choice);

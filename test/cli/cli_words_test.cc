@@ -37,6 +37,7 @@ Commands
   weir load          load files, queries or a tap into a table while its readers keep reading
   weir load history  show the loads there were: of a table, or all
   weir load show     show all about a load: rows by action, WAL, locks, why records were rejected
+  weir load state    show the state of a pipeline that was committed with its rows
   weir load rejects  show the records that a load rejected, with line, column and reason
   weir load replay   load the records again that a load rejected, once what they lacked is there
   weir worker        work on jobs with a command or with SQL, until Ctrl-C
@@ -101,12 +102,12 @@ TEST(CliWords, PsqlHasNoJson) {
 
 TEST(CliWords, EveryCommandHasHelpWithExamples) {
   for (const std::string path :
-       {"load",      "load history", "load show", "load rejects", "load replay",  "up",
-        "db start",  "db stop",      "db status", "db url",       "db psql",      "db migrate",
-        "worker",    "job enqueue",  "job list",  "job show",     "job cancel",   "job retry",
-        "job dead",  "job replay",   "job stats", "queue list",   "queue pause",  "queue resume",
-        "queue set", "consume",      "top",       "demo workers", "demo readers", "doctor",
-        "version",   "help"}) {
+       {"load",         "load history", "load show",   "load state", "load rejects", "load replay",
+        "up",           "db start",     "db stop",     "db status",  "db url",       "db psql",
+        "db migrate",   "worker",       "job enqueue", "job list",   "job show",     "job cancel",
+        "job retry",    "job dead",     "job replay",  "job stats",  "queue list",   "queue pause",
+        "queue resume", "queue set",    "consume",     "top",        "demo workers", "demo readers",
+        "doctor",       "version",      "help"}) {
     const WeirResult result = run_weir({"help", path});
     EXPECT_EQ(result.status, 0) << path;
     EXPECT_THAT(result.out, StartsWith("weir " + path + ": "));

@@ -183,6 +183,22 @@ TEST(CliLoadOptions, SourcesTellTheirFormat) {
   }
 }
 
+TEST(CliLoadOptions, ATapSaysItsKeysItself) {
+  const LoadRequest request =
+      read({"--singer", "--into", "app.*", "--stream", "s", "--flatten", "2", "--apply-every", "5s",
+            "--soft-delete", "--max-record", "2", "--pipeline", "p", "--max-rejects", "3"});
+  EXPECT_EQ(request.source.words, std::vector<std::string>{"-"});
+  EXPECT_EQ(request.tap.into, "app.*");
+  EXPECT_EQ(request.tap.stream, "s");
+  EXPECT_EQ(request.tap.flatten, 2U);
+  EXPECT_EQ(request.tap.apply_every, std::chrono::seconds(5));
+  EXPECT_EQ(request.tap.max_message_bytes, std::size_t{2} << 20U);
+  EXPECT_TRUE(request.tap.soft_delete);
+  EXPECT_EQ(request.options.pipeline, "p");
+  EXPECT_EQ(request.options.spec.rejects.rows, 3);
+  EXPECT_EQ(read({"--singer", "--into", "*"}).tap.apply_every, std::chrono::minutes(1));
+}
+
 struct Refusal {
   Words words;
   std::string message;
@@ -227,6 +243,12 @@ TEST(CliLoadOptions, SourcesThatCannotBeMeant) {
             "sqlite:FILE"},
            {{"f.csv", "--into", "t", "--format", "cvs"}, "--format is 'cvs', which is none of: csv", "'csv'"},
            {{"--singer", "--format", "csv", "--into", "t"}, "--singer and --format csv contradict", ""},
+           {{"--singer", "--into", "t", "--columns", "a:int8"}, "--columns has no meaning with --singer", ""},
+           {{"--singer", "--into", ".*"}, "--into is '.*'", "SCHEMA.*"},
+           {{"a", "b", "--singer", "--into", "t"}, "a tap is one source", ""},
+           {{"f.csv", "--into", "t", "--apply-every", "5s"},
+            "--apply-every is about Singer taps",
+            "--singer"},
        })
     expect_refused(refusal, false);
 }

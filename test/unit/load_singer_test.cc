@@ -78,7 +78,6 @@ std::string item(int id, const std::string& more = "") {
 std::string activate(int version) {
   return fmt::format(R"({{"type":"ACTIVATE_VERSION","stream":"items","version":{}}})", version) + "\n";
 }
-std::string state(const std::string& value) { return R"({"type":"STATE","value":)" + value + "}\n"; }
 std::string version(int number) { return fmt::format(R"(,"version":{})", number); }
 
 const std::string kItemsEvent = "schema items: id bigint key, name text";
@@ -412,111 +411,6 @@ TEST(LoadSinger, KeysWithoutAColumnAreRemembered) {
   }
   EXPECT_EQ(reader.unknown_keys("items"), (Lines{"x", "y"}));
   EXPECT_EQ(reader.unknown_keys("other"), Lines{});
-}
-
-// ---- states
-
-SingerSchema some_schema() {
-  return *parse_singer_schema(R"({"properties":{"id":{"type":"integer"}}})", "", {});
-}
-
-class SingerStates : public ::testing::Test {
- protected:
-  SingerStates() {
-    flow_.on_schema("a", some_schema());
-    flow_.on_schema("b", some_schema());
-  }
-  std::uint64_t record(const std::string& stream) { return flow_.on_record(stream, std::nullopt).position; }
-  SingerFlow flow_;
-};
-
-using Echo = std::optional<std::string>;
-
-TEST_F(SingerStates, AreEchoedOnlyAfterWhatCameBeforeThem) {
-  record("a");
-  const auto a = record("a");
-  flow_.on_state("{\"a\":2}");
-  const auto later = record("a");
-  EXPECT_EQ(flow_.ready_state(), Echo());
-  EXPECT_EQ(flow_.committed("a", a - 1), Echo());
-  EXPECT_EQ(flow_.state_after("a", a), Echo("{\"a\":2}"));
-  EXPECT_EQ(flow_.committed("a", a), Echo("{\"a\":2}"));
-  EXPECT_EQ(flow_.committed("a", later), Echo()) << "once is enough";
-}
-
-TEST_F(SingerStates, WaitForEveryStream) {
-  const auto a = record("a");
-  const auto b = record("b");
-  flow_.on_state("1");
-  EXPECT_EQ(flow_.committed("b", b), Echo());
-  EXPECT_EQ(flow_.committed("a", a), Echo("1"));
-}
-
-TEST_F(SingerStates, SeveralAroundFlushes) {
-  const auto first = record("a");
-  flow_.on_state("1");
-  flow_.on_state("2");
-  const auto second = record("a");
-  flow_.on_state("3");
-  const auto third = record("b");
-  flow_.on_state("4");
-  EXPECT_EQ(flow_.committed("a", first), Echo("2")) << "the last of those that need the same";
-  EXPECT_EQ(flow_.committed("b", third), Echo());
-  EXPECT_EQ(flow_.state_after("a", second), Echo("4"));
-  EXPECT_EQ(flow_.committed("a", second), Echo("4")) << "all that was waiting, the last of them";
-  flow_.on_state("5");
-  EXPECT_EQ(flow_.ready_state(), Echo("5")) << "nothing stands before it";
-}
-
-TEST_F(SingerStates, EmptyOnesAreNeverEchoed) {
-  for (const char* empty : {"{}", " { } ", "null", ""}) flow_.on_state(empty);
-  EXPECT_EQ(flow_.ready_state(), Echo());
-  record("a");
-  flow_.on_state("{\"x\":{}}");
-  flow_.on_state("{}");
-  EXPECT_EQ(flow_.committed("a", 1), Echo("{\"x\":{}}"));
-}
-
-TEST_F(SingerStates, RowsThatAreHeldHoldTheStateBack) {
-  const auto one = flow_.on_record("a", 5).position;
-  flow_.on_state("1");
-  EXPECT_FALSE(flow_.may_apply("a"));
-  const auto other = record("b");
-  EXPECT_EQ(flow_.committed("b", other), Echo());
-  const auto apply = flow_.on_version("a", 5);
-  ASSERT_TRUE(apply);
-  EXPECT_TRUE(apply->replace);
-  EXPECT_EQ(flow_.committed("a", one), Echo("1"));
-}
-
-TEST_F(SingerStates, ThousandsOfThemStayFew) {
-  std::uint64_t last = 0;
-  for (int i = 1; i <= 10000; ++i) {
-    last = record("a");
-    flow_.on_state(std::to_string(i));
-  }
-  // A few were dropped; whichever is echoed is not ahead of what is committed, and in the end it is the last.
-  for (const std::uint64_t upto : {std::uint64_t{3000}, std::uint64_t{9990}}) {
-    const Echo echo = flow_.committed("a", upto);
-    if (echo) {
-      EXPECT_LE(std::stoull(*echo), upto);
-    }
-  }
-  EXPECT_EQ(flow_.committed("a", last), Echo("10000"));
-}
-
-TEST(LoadSinger, StatesComeThroughTheReader) {
-  SingerReader reader(bytes_of(state("{\"start\":1}") + kItems + item(1) + state("{\"at\":1}") + item(2)),
-                      {});
-  std::optional<SingerEvent> event = reader.next();
-  EXPECT_EQ(event->kind, SingerEvent::Kind::state);
-  EXPECT_EQ(reader.ready_state(), Echo("{\"start\":1}"));
-  while ((event = reader.next())) {
-    if (event->kind == SingerEvent::Kind::apply) {
-      EXPECT_EQ(reader.committed(event->apply.stream, 1), Echo("{\"at\":1}"));
-      EXPECT_EQ(reader.committed(event->apply.stream, event->apply.position), Echo());
-    }
-  }
 }
 
 }  // namespace

@@ -37,7 +37,9 @@ Command load_command() {
             "what would be done, and its locks"},
            {"weir load sqlite:app.db --table users --into users --mode upsert --key id", ""},
            {"weir load --into prices --mode append -- curl -sf https://example.org/prices.ndjson",
-            "a command that fails loads nothing"}},
+            "a command that fails loads nothing"},
+           {"tap-shop --state state.json | weir load --singer --into 'shop.*' --pipeline shop",
+            "a Singer tap: a table of each stream"}},
       .run = run};
 }
 

@@ -9,6 +9,7 @@
 #include "cli/load/open.h"
 #include "cli/load/runs.h"
 #include "cli/term/table.h"
+#include "load/singer_state.h"
 #include "load/write/target.h"
 
 namespace weir::cli {
@@ -129,6 +130,20 @@ ExitCode rejects(Context& context) {
   return ExitCode::ok;
 }
 
+ExitCode state(Context& context) {
+  const auto& words = context.arguments.words;
+  if (words.size() != 1)
+    throw Error(ExitCode::usage, "the state of which pipeline?", "Write: weir load state PIPELINE");
+  pg::Session session = open_loads(context, "load-state");
+  const load::State kept =
+      load::read_state(session, words.front(), context.arguments.value("stream").value_or(""));
+  if (kept.seq == 0) context.progress.note(fmt::format("no state of {} yet", printable(words.front())));
+  const std::string text = load::tap_state_of(kept.json);
+  // What every tap takes for none.
+  context.out.line(text == "null" ? "{}" : text);
+  return ExitCode::ok;
+}
+
 }  // namespace
 
 Command load_history_command() {
@@ -142,6 +157,19 @@ Command load_history_command() {
           .examples = {{"weir load history silver_rates", ""},
                        {"weir load history --json", "one document: runs[]"}},
           .run = history};
+}
+
+Command load_state_command() {
+  return {
+      .path = "load state",
+      .summary = "show the state of a pipeline that was committed with its rows",
+      .description =
+          "JSON on one line, for a tap to go on from; {} where there is none yet. Of a tap that was loaded\n"
+          "without --pipeline the name is 'singer INTO', such as 'singer app.*'.",
+      .options = {{"stream", 0, "NAME", "of what was loaded with --stream (not of a tap)"}},
+      .words = "PIPELINE",
+      .examples = {{"weir load state shop > state.json", ""}},
+      .run = state};
 }
 
 Command load_show_command() {

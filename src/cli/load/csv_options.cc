@@ -65,7 +65,8 @@ std::vector<OptionSpec> csv_option_specs() {
 
 std::vector<OptionSpec> load_option_specs() {
   std::vector<OptionSpec> specs{
-      {"into", 0, "TABLE", "the table; made where there is none"},
+      {"into", 0, "TABLE",
+       "the table; made where there is none. Of a tap also 'SCHEMA.*': one for each stream"},
       {"mode", 0, "MODE", "append, upsert, window, refresh, scd2, swap or partition-swap (default: refresh)"},
       {"key", 0, "COLUMN,..", "which row a record is; the primary key of a table that is made"},
       {"window", 0, "COLUMN:FROM..TO", "of mode window: these rows are replaced; TO is not one of them"},
@@ -88,8 +89,12 @@ std::vector<OptionSpec> load_option_specs() {
       {"at", 0, "TIME", "of mode scd2: since when the new versions hold (default: now)"},
       {"history-columns", 0, "FROM,TO,..", "of mode scd2 (default: valid_from,valid_to,is_current)"},
       {"format", 0, "FORMAT",
-       "csv, tsv, ndjson, json, sqlite or postgres (default: by name and content)"},
-      {"singer", 0, "", "the messages of a Singer tap: not in this version, it is refused"},
+       "csv, tsv, ndjson, json, sqlite, postgres or singer (default: by name and content)"},
+      {"singer", 0, "", "the source is what a Singer tap writes; the tap's states come on standard output"},
+      {"apply-every", 0, "TIME",
+       "of a tap: records wait so long for others (default: 1m; 0s: until a state)"},
+      {"soft-delete", 0, "",
+       "of a tap: what a new version has not is marked in _sdc_deleted_at, not deleted"},
       {"table", 0, "NAME", "of a source that is a database: this table"},
       {"query", 0, "SQL", "of a source that is a database: what it is asked"},
       {"flatten", 0, "N", "of JSON: objects become columns outer__inner down to N levels (default: 0)"},

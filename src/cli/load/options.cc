@@ -305,7 +305,7 @@ load::SourceChoice read_source(const Arguments& given) {
 
 /// A word that was meant as `weir load history` is not taken for a file.
 void check_subcommand(const Arguments& given) {
-  constexpr std::array<std::string_view, 4> kCommands{"history", "show", "rejects", "replay"};
+  constexpr std::array<std::string_view, 5> kCommands{"history", "show", "rejects", "replay", "state"};
   if (given.has("into") || given.words.empty()) return;
   const std::string& word = given.words.front();
   if (word.find_first_of("./:*-") != std::string::npos) return;
@@ -389,7 +389,15 @@ LoadRequest read_load_options(const Arguments& given) {
   const auto into = given.value("into");
   if (!into || into->empty()) refuse("--into is missing: into which table?", "Add --into TABLE.");
   options.target = *into;
-  load::parse_table_name(options.target);
+  if (request.source.format == Format::singer) {
+    read_tap_options(given, request);
+  } else {
+    for (const std::string_view option : {"apply-every", "soft-delete"}) {
+      if (given.has(option))
+        refuse(fmt::format("--{} is about Singer taps", option), "Leave it out, or add --singer.");
+    }
+    load::parse_table_name(options.target);
+  }
   options.spec = read_spec(given);
   options.contract = read_contract(given);
   if (const auto columns = given.value("columns")) options.columns = read_columns(*columns);

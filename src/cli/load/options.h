@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "load/load.h"
 #include "load/open_source.h"
+#include "load/singer_load.h"
 
 namespace weir::cli {
 
@@ -14,10 +15,14 @@ namespace weir::cli {
 struct LoadRequest {
   load::SourceChoice source;
   load::LoadOptions options;
+  load::SingerLoadOptions tap{};  ///< where `source` is a Singer tap; without what `options` says
 };
 
 /// Pure. Throws the usage error for what cannot be meant, with what to write instead.
 LoadRequest read_load_options(const Arguments& given);
+
+/// Of a Singer tap: what has no meaning with it throws the usage error. Changes `request`.
+void read_tap_options(const Arguments& given, LoadRequest& request);
 
 /// How a file of separated values is written: --delimiter, --quote, --null, .. Throws the usage error.
 load::CsvChoice read_csv_options(const Arguments& given);

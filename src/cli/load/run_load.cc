@@ -71,6 +71,7 @@ ExitCode run_load(Context& context, load::OpenedSource source, load::LoadOptions
 }
 
 ExitCode run_load(Context& context, LoadRequest request) {
+  if (request.source.format == load::Format::singer) return run_tap(context, std::move(request));
   load::OpenedSource source;
   try {
     source = load::open_source(request.source, context.stop);

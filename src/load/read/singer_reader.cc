@@ -37,11 +37,13 @@ struct SingerReader::Stream {
   const SingerSchema* schema = nullptr;
   std::unique_ptr<JsonCells> parser;
   std::vector<Cell> cells;
-  std::string bytes;           // of columns that carry bytes as text
-  std::string reason;          // why the record is malformed
-  std::size_t deleted_at = 0;  // its column, or none
+  std::string bytes;                 // of columns that carry bytes as text
+  std::string reason;                // why the record is malformed
+  std::size_t deleted_at = 0;        // its column, or none
+  std::vector<std::string> unknown;  // keys of records that an earlier schema did not have
 
   void use(const SingerSchema& given) {
+    if (parser) unknown = unknown_keys();
     schema = &given;
     parser =
         std::make_unique<JsonCells>(JsonCells::Options{.grow = false, .max_columns = given.columns.size()});
@@ -65,6 +67,14 @@ struct SingerReader::Stream {
       }
     }
     return decode();
+  }
+
+  [[nodiscard]] std::vector<std::string> unknown_keys() const {
+    std::vector<std::string> keys = unknown;
+    for (const std::string& key : parser->unknown_keys()) {
+      if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
+    }
+    return keys;
   }
 
   std::string decode() {
@@ -200,7 +210,8 @@ void SingerReader::add_record(Stream& stream, std::optional<std::int64_t> versio
                     .stream = stream.name,
                     .line = frame.line,
                     .position = step.position};
-  event.record = {.cells = {}, .line = frame.line, .file = file, .raw = raw_head(frame.text)};
+  // The record alone: so it can be loaded again.
+  event.record = {.cells = {}, .line = frame.line, .file = file, .raw = raw_head(text)};
   if (!frame.broken.empty()) {
     stream.reason = frame.broken;
   } else if (const std::optional<JsonBreak> fault = stream.parser->read(text)) {
@@ -281,7 +292,7 @@ void SingerReader::push_apply(SingerApply apply, std::uint64_t line) {
 
 std::vector<std::string> SingerReader::unknown_keys(const std::string& stream) const {
   const auto found = streams_.find(stream);
-  return found == streams_.end() ? std::vector<std::string>() : found->second->parser->unknown_keys();
+  return found == streams_.end() ? std::vector<std::string>() : found->second->unknown_keys();
 }
 
 }  // namespace weir::load

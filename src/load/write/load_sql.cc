@@ -262,14 +262,17 @@ std::string LoadSql::diff() const {
                          [&](std::size_t k) { return fmt::format("coalesce(s.c{0}, t.c{0})", key_[k]); })
                 : "s.weir_part, s.weir_line";
   const std::string_view kind = spec_->mode == Mode::upsert ? "RIGHT" : "FULL";
+  // Rows that are marked as deleted are so once.
+  const std::string unmarked =
+      marks_deleted() ? fmt::format(" AND (s.weir_line IS NOT NULL OR t.c{} IS NULL)", deleted_at()) : "";
   return fmt::format(
       "CREATE TEMPORARY TABLE weir_diff ON COMMIT DROP AS "
       "SELECT row_number() OVER (ORDER BY {}) AS weir_n, (CASE WHEN s.weir_line IS NULL THEN 'd' WHEN "
       "t.weir_ctid IS NULL THEN 'i' ELSE 'u' END)::text AS weir_op, t.weir_ctid, t.weir_tableoid, "
       "s.weir_line, "
       "s.weir_part, ARRAY[{}]::bool[] AS weir_changed{} FROM ({}) t {} JOIN ({}) s ON {} "
-      "WHERE t.weir_ctid IS NULL OR s.weir_line IS NULL OR {}",
-      order, each, values, side(false), kind, side(true), join(), any);
+      "WHERE (t.weir_ctid IS NULL OR s.weir_line IS NULL OR {}){}",
+      order, each, values, side(false), kind, side(true), join(), any, unmarked);
 }
 
 std::string LoadSql::diff_of_append() const {
@@ -330,7 +333,19 @@ std::string LoadSql::append() const {
                      column_list(), overrides ? " OVERRIDING SYSTEM VALUE" : "", given_list(), stage_);
 }
 
+bool LoadSql::marks_deleted() const { return spec_->mode == Mode::refresh && !spec_->deleted_at.empty(); }
+
+std::size_t LoadSql::deleted_at() const {
+  const auto found = std::find(spec_->columns.begin(), spec_->columns.end(), spec_->deleted_at);
+  return static_cast<std::size_t>(found - spec_->columns.begin());
+}
+
 std::string LoadSql::remove() const {
+  if (marks_deleted()) {
+    return fmt::format("UPDATE {} t SET {} = now()::{} FROM pg_temp.weir_diff d WHERE d.weir_op = 'd' AND {}",
+                       target_->sql(), quote_identifier(spec_->deleted_at), column(deleted_at()).type.sql,
+                       matches_diff());
+  }
   return fmt::format("DELETE FROM {} t USING pg_temp.weir_diff d WHERE d.weir_op = 'd' AND {}",
                      target_->sql(), matches_diff());
 }

@@ -49,6 +49,7 @@ class LoadSql {
 
   // Into the target. Those with a range take $1 and $2, bounds of weir_n.
   [[nodiscard]] std::string append() const;
+  /// Or marks what is gone, where the load is one that does.
   [[nodiscard]] std::string remove() const;
   [[nodiscard]] std::string update(const std::vector<bool>& changed) const;
   [[nodiscard]] std::string insert() const;
@@ -82,6 +83,8 @@ class LoadSql {
   [[nodiscard]] std::string history_time() const;
   [[nodiscard]] bool is_key(std::size_t i) const;
   [[nodiscard]] bool is_compared(std::size_t i) const;
+  [[nodiscard]] bool marks_deleted() const;
+  [[nodiscard]] std::size_t deleted_at() const;  // its place in spec.columns
 
   const Target* target_;
   const LoadSpec* spec_;

@@ -54,6 +54,9 @@ struct LoadSpec {
   RejectLimit rejects{};
   /// Of several records with one key the last one counts; true: all but the last one are rejects.
   bool reject_duplicates = false;
+  /// Of refresh: rows that the source has not get the time in this column, which is null in those it has,
+  /// instead of being deleted. They count as deleted.
+  std::string deleted_at{};
   bool recreate_views = true;  ///< of swap: false refuses where views depend on the table
 };
 
