@@ -33,11 +33,13 @@ double p50(std::vector<double> sorted) { return sorted[sorted.size() / 2]; }
 
 void make_crowd(QueueScene& scene) {
   pg::Session& session = scene.session();
-  session.execute("SELECT weir.enqueue('idle_' || n, '{}'::jsonb) FROM generate_series(1, $1::int4) n", kIdleQueues);
+  session.execute("SELECT weir.enqueue('idle_' || n, '{}'::jsonb) FROM generate_series(1, $1::int4) n",
+                  kIdleQueues);
   session.execute("TRUNCATE weir.job");
   session.execute(
       "INSERT INTO weir.job_later (id, run_at, queue_id, kind, payload) SELECT nextval('weir.job_id'), "
-      "clock_timestamp() + interval '1 day' + n * interval '1 ms', weir.queue_id('bench'), 'trivial', '{\"id\": 1}' "
+      "clock_timestamp() + interval '1 day' + n * interval '1 ms', weir.queue_id('bench'), 'trivial', "
+      "'{\"id\": 1}' "
       "FROM generate_series(1, $1::int4) n",
       kScheduled);
   constexpr int kAtOnce = 500'000;

@@ -26,8 +26,15 @@ double peak_memory(pid_t pid) {
 Measurement bench_memory(QueueScene& scene) {
   scene.fill(kJobs);
   exec::Command command;
-  command.argv = {::getenv("WEIR_BINARY"), "worker", "--once", "--queue", "bench", "--sql",
-                  "SELECT count(payload) FROM weir_job", "--database-url", scene.plain().url()};
+  command.argv = {::getenv("WEIR_BINARY"),
+                  "worker",
+                  "--once",
+                  "--queue",
+                  "bench",
+                  "--sql",
+                  "SELECT count(payload) FROM weir_job",
+                  "--database-url",
+                  scene.plain().url()};
   exec::Child worker(command);
   double most = 0;
   std::jthread watch([&](const std::stop_token& stop) {

@@ -40,8 +40,8 @@ class QueueScene {
   queue::Kinds::Functions functions_;
 };
 
-/// From enqueue() to the start of the handler where nothing else is to do: milliseconds, in order. Of `bench`,
-/// or of `queue` with a worker for all queues that there are.
+/// From enqueue() to the start of the handler where nothing else is to do: milliseconds, in order. Of
+/// `bench`, or of `queue` with a worker for all queues that there are.
 std::vector<double> start_latencies(QueueScene& scene, int tries, const std::string& queue = {});
 
 /// Parts of suite queue.

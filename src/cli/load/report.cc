@@ -144,7 +144,7 @@ void add_applied(Lines& lines, const LoadReport& report) {
   lines.add("locks", fmt::format("{} at most, longest wait {}", lock_text(applied.strongest_lock),
                                  human_duration(applied.longest_wait)));
   lines.add("WAL", applied.wal_bytes ? human_bytes(static_cast<std::uint64_t>(*applied.wal_bytes))
-                                        : "not known (the role may not look)");
+                                     : "not known (the role may not look)");
   lines.add("dead rows", human_count(applied.dead_rows));
   if (applied.attempts > 1) lines.add("attempts", fmt::format("{}", applied.attempts));
   if (applied.was_in_doubt)
