@@ -47,7 +47,7 @@ DirectAppend::DirectAppend(Connect connect, const Target& target, const LoadOpti
       options_(options),
       on_progress_(std::move(on_progress)) {}
 
-Applied DirectAppend::run(SampledReader& reader, Router& router, std::int64_t run,
+Applied DirectAppend::run(SampledReader& reader, Evolution& evolution, std::int64_t run,
                           const std::optional<StateChange>& state, const std::stop_token& stop) {
   const SteadyTime began = std::chrono::steady_clock::now();
   Applied applied{.strongest_lock = LockMode::row_exclusive};
@@ -58,7 +58,7 @@ Applied DirectAppend::run(SampledReader& reader, Router& router, std::int64_t ru
   session.run<sql::LoadLockTarget>(std::int64_t{target_.oid});
   const auto wal = session.run<sql::LoadWalPosition>();
   const std::int64_t wal_before = wal.one().bytes;
-  applied.inserted = copy(session, reader, router, stop);
+  applied.inserted = copy(session, reader, evolution, stop);
   if (state) advance_state(session, *state, run, applied.inserted);
   const auto wal_now = session.run<sql::LoadWalPosition>();
   applied.wal_bytes = wal_now.one().bytes - wal_before;
@@ -81,8 +81,28 @@ Applied DirectAppend::run(SampledReader& reader, Router& router, std::int64_t ru
   return applied;
 }
 
-std::int64_t DirectAppend::copy(pg::Session& session, SampledReader& reader, Router& router,
+/// Throws refused where the record can have no row.
+void DirectAppend::add(SampledReader& reader, const Record& record, Evolution& evolution, Router& router,
+                       std::string& rows) {
+  const Record* at_hand = &record;
+  while (const auto reject = router.add(*at_hand, 0, rows)) {
+    const std::string what =
+        fmt::format("{}line {}{}{}: {}", reject->file.empty() ? "" : printable(reject->file) + ", ",
+                    reject->line, reject->column.empty() ? "" : ", column ", printable(reject->column),
+                    printable(reject->reason));
+    if (!evolution.helps(router, *at_hand)) {
+      throw Error(ExitCode::refused, what + "; nothing was loaded",
+                  "Mend it, or allow some to be rejected: --max-rejects 10, or 0.1%.");
+    }
+    if (!evolution.mend(router, *at_hand).none()) throw NeedsStage{what};
+    at_hand = &reader.held(0);
+    router = evolution.router(false);
+  }
+}
+
+std::int64_t DirectAppend::copy(pg::Session& session, SampledReader& reader, Evolution& evolution,
                                 const std::stop_token& stop) {
+  Router router = evolution.router(false);
   pg::CopyIn copy(session, copy_sql(target_, router.shape().names));
   std::string rows;
   RowEncoder::begin(rows);
@@ -103,14 +123,7 @@ std::int64_t DirectAppend::copy(pg::Session& session, SampledReader& reader, Rou
     }
     const std::optional<Record> record = reader.next();
     if (!record) break;
-    if (const auto reject = router.add(*record, 0, rows)) {
-      throw Error(ExitCode::refused,
-                  fmt::format("{}line {}{}{}: {}; nothing was loaded",
-                              reject->file.empty() ? "" : printable(reject->file) + ", ", reject->line,
-                              reject->column.empty() ? "" : ", column ", printable(reject->column),
-                              printable(reject->reason)),
-                  "Mend it, or allow some to be rejected: --max-rejects 10, or 0.1%.");
-    }
+    add(reader, *record, evolution, router, rows);
     if (rows.size() >= kWriteBytes) {
       copy.write(rows);
       rows.clear();

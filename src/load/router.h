@@ -17,11 +17,12 @@ namespace weir::load {
 class Router {
  public:
   struct Shape {
-    std::vector<Placed> columns;     ///< of the source
+    std::vector<Placed> columns;     ///< of the source, as far as they are known
     std::vector<std::string> names;  ///< of the stage
     std::vector<ColumnType> types;   ///< of the stage
     std::vector<std::string> key;
     Contract contract = Contract::evolve;
+    bool text_is_json = true;  ///< see RecordReader
     bool numbered = true;  ///< line and chunk behind the columns, as a stage has them; a table has not
   };
   explicit Router(Shape shape);
@@ -32,6 +33,8 @@ class Router {
 
   /// Of the last record that was rejected: the column of the stage whose type its value is not.
   [[nodiscard]] const std::optional<std::size_t>& misfit() const noexcept { return misfit_; }
+  /// It was rejected for a value in a column that has no place yet.
+  [[nodiscard]] bool late() const noexcept { return late_; }
   [[nodiscard]] const Shape& shape() const noexcept { return shape_; }
   /// The record's cells in the order of the stage; valid until the next call.
   std::span<const Cell> arranged(const Record& record);
@@ -48,6 +51,7 @@ class Router {
   bool straight_ = true;                  // the source's columns are the stage's
   std::vector<Cell> row_;
   std::optional<std::size_t> misfit_;
+  bool late_ = false;
 };
 
 }  // namespace weir::load
