@@ -14,7 +14,7 @@
 namespace weir::load {
 namespace {
 
-/// So many records are looked at before the stage is changed.
+/// So many records are looked at before the stage is changed, or as many as the sample has.
 constexpr std::size_t kAhead = 1000;
 constexpr std::size_t kAheadBytes = std::size_t{4} << 20U;
 /// PostgreSQL's limit is 1600, and the stage has two of its own.
@@ -59,9 +59,13 @@ void Evolution::keep_json() {
 }
 
 Router Evolution::router(bool numbered) const {
+  std::vector<bool> inferred(shape_.columns.size(), false);
+  for (std::size_t i = 0; i < inferred.size() && may_widen(); ++i)
+    inferred[i] = is_inferred(shape_.columns[i], shape_.types[i]);
   return Router({.columns = shape_.matching.columns,
                  .names = shape_.columns,
                  .types = shape_.types,
+                 .inferred = std::move(inferred),
                  .key = options_.spec.key,
                  .contract = options_.contract,
                  .text_is_json = reader_.text_is_json(),
@@ -70,7 +74,7 @@ Router Evolution::router(bool numbered) const {
 
 bool Evolution::helps(Router& router, const Record& record) const {
   if (router.late()) return true;
-  if (!router.misfit() || options_.contract != Contract::evolve || changes_ >= kMostChanges) return false;
+  if (!router.misfit() || !may_widen()) return false;
   const std::size_t column = *router.misfit();
   const std::span<const Cell> cells = router.arranged(record);
   return column < cells.size() && wider(column, cells[column], shape_.types[column]).has_value();
@@ -78,16 +82,29 @@ bool Evolution::helps(Router& router, const Record& record) const {
 
 Drift Evolution::mend(Router& router, const Record& record) {
   const bool late = router.late();
-  reader_.look_ahead(record, kAhead, kAheadBytes);
+  reader_.look_ahead(record, std::min(kAhead, options_.sample_rows), kAheadBytes);
   Drift change = late ? place_late() : widen(router);
   keep_json();
   return change;
+}
+
+bool Evolution::may_widen() const {
+  return options_.contract == Contract::evolve && changes_ < kMostChanges;
+}
+
+bool Evolution::is_inferred(const std::string& column, const ColumnType& type) const {
+  return shape_.makes(column) && may_become(shape_, column, type) && type.base != Base::text;
 }
 
 bool Evolution::fits(const Cell& cell, const ColumnType& type) const {
   const RowEncoder encoder({type}, {.text_is_json = reader_.text_is_json()});
   std::string unused;
   return !encoder.add({&cell, 1}, {}, unused);
+}
+
+/// As the router judges it.
+bool Evolution::takes(std::size_t column, const Cell& cell, const ColumnType& type) const {
+  return fits(cell, type) && (!is_inferred(shape_.columns[column], type) || is_kept(cell, type.base));
 }
 
 /// The type that takes what `now` takes and the value too, where the column may get it.
@@ -100,7 +117,7 @@ std::optional<ColumnType> Evolution::wider(std::size_t column, const Cell& cell,
   const ColumnType text = type_of(Base::text);
   const ColumnType next = ours && changes_ >= kStepwise ? text : widened(now, type_of_value(cell));
   for (const ColumnType& type : {next, text}) {
-    if (!(type == now) && may_become(shape_, name, type) && fits(cell, type)) return type;
+    if (!(type == now) && may_become(shape_, name, type) && takes(column, cell, type)) return type;
   }
   return std::nullopt;
 }
@@ -108,16 +125,12 @@ std::optional<ColumnType> Evolution::wider(std::size_t column, const Cell& cell,
 /// All columns that the records at hand do not fit into, at once.
 Drift Evolution::widen(Router& router) {
   std::vector<ColumnType> types = shape_.types;
-  const RowEncoder encoder(types, {.text_is_json = reader_.text_is_json()});
-  std::string unused;
   for (std::size_t n = 0; n < reader_.held(); ++n) {
     const Record& record = reader_.held(n);
     if (!record.malformed.empty()) continue;
     const std::span<const Cell> cells = router.arranged(record);
-    unused.clear();
-    if (!encoder.add(cells, {}, unused)) continue;
     for (std::size_t i = 0; i < cells.size(); ++i) {
-      if (cells[i].is_null() || fits(cells[i], types[i])) continue;
+      if (cells[i].is_null() || takes(i, cells[i], types[i])) continue;
       if (auto type = wider(i, cells[i], types[i])) types[i] = std::move(*type);
     }
   }

@@ -39,6 +39,9 @@ class Evolution {
  private:
   [[nodiscard]] std::optional<ColumnType> wider(std::size_t column, const Cell& cell,
                                                 const ColumnType& now) const;
+  [[nodiscard]] bool may_widen() const;
+  [[nodiscard]] bool is_inferred(const std::string& column, const ColumnType& type) const;
+  [[nodiscard]] bool takes(std::size_t column, const Cell& cell, const ColumnType& type) const;
   [[nodiscard]] bool fits(const Cell& cell, const ColumnType& type) const;
   Drift widen(Router& router);
   Drift place_late();

@@ -41,6 +41,9 @@ Extraction::Extraction(SampledReader& reader, pg::Session& session, Stage& stage
       on_progress_(std::move(on_progress)) {}
 
 Extraction::Totals Extraction::run(const std::stop_token& stop) {
+  stop_ = stop;
+  // A stop is looked for between two records: what was read until then is worth its commit.
+  session_.set_stop({});
   skip_resumed(stop);
   for (;;) {
     if (totals_.records % kRecordsBetweenLooks == 0) {
@@ -108,7 +111,9 @@ std::optional<Reject> Extraction::add(const Record& record) {
     put_down();
     const Drift change = evolution_.mend(router_, *at_hand);
     at_hand = &reader_.held(0);
+    session_.set_stop(stop_);
     stage_.change(session_, change);
+    session_.set_stop({});
     router_ = evolution_.router(true);
   }
 }

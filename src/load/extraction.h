@@ -51,6 +51,7 @@ class Extraction {
   const LoadOptions& options_;
   OnProgress on_progress_;
   Totals totals_;
+  std::stop_token stop_;
 
   std::optional<StageChunk> chunk_;
   std::string rows_;

@@ -192,9 +192,11 @@ void Load::Parts::through_stage(LoadShape& shape, Evolution& evolution,
                                 const std::optional<StateChange>& state, const std::stop_token& stop) {
   pg::Session holder = connect(stop);
   pg::Session writer = connect(stop);
+  options.spec.columns = shape.columns;  // also what an append has found that could not go on
   Stage stage = Stage::open(holder, shape.target, options.spec, report.run);
   evolution.adopt(stage);
   const std::int64_t chunks = extract(stage, writer, evolution, stop);
+  writer.set_stop(stop);
   const Stage::Sealed sealed = stage.seal(writer, chunks);
 
   tell(LoadProgress::Phase::apply);

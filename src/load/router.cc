@@ -8,6 +8,9 @@
 
 #include <fmt/format.h>
 
+#include "base/text.h"
+#include "load/value/inference.h"
+
 namespace weir::load {
 
 Router::Router(Shape shape) : shape_(std::move(shape)), encoder_(shape_.types, {.text_is_json = shape_.text_is_json}) {
@@ -23,6 +26,9 @@ Router::Router(Shape shape) : shape_(std::move(shape)), encoder_(shape_.types, {
   for (const std::string& name : shape_.names)
     is_key_.push_back(std::ranges::find(shape_.key, name) != shape_.key.end());
   row_.resize(shape_.names.size());
+  for (std::size_t i = 0; i < shape_.inferred.size(); ++i) {
+    if (shape_.inferred[i]) inferred_.push_back(i);
+  }
 }
 
 std::span<const Cell> Router::arranged(const Record& record) {
@@ -55,10 +61,12 @@ std::optional<Reject> Router::add(const Record& record, std::int64_t chunk, std:
 
   const std::array<std::int64_t, 2> numbers{static_cast<std::int64_t>(record.line), chunk};
   std::span<const Cell> cells = arranged(record);
+  const std::size_t before = out.size();
   for (;;) {
     std::optional<Misfit> misfit = encoder_.add(
         cells, shape_.numbered ? std::span<const std::int64_t>(numbers) : std::span<const std::int64_t>(),
         out);
+    if (!misfit && (misfit = lossy(cells))) out.resize(before);
     if (!misfit) return std::nullopt;
     if (shape_.contract != Contract::discard || is_key_[misfit->column]) {
       misfit_ = misfit->column;
@@ -71,6 +79,15 @@ std::optional<Reject> Router::add(const Record& record, std::int64_t chunk, std:
     }
     row_[misfit->column] = Cell{};
   }
+}
+
+std::optional<Misfit> Router::lossy(std::span<const Cell> cells) const {
+  for (const std::size_t i : inferred_) {
+    if (i < cells.size() && !cells[i].is_null() && !is_kept(cells[i], shape_.types[i].base))
+      return Misfit{i, fmt::format("'{}' would be changed by {}", printable(cells[i].text),
+                                   base_name(shape_.types[i].base))};
+  }
+  return std::nullopt;
 }
 
 Reject Router::reject(const Record& record, std::string column, std::string reason, std::int64_t chunk,

@@ -20,7 +20,10 @@ class Router {
     std::vector<Placed> columns;     ///< of the source, as far as they are known
     std::vector<std::string> names;  ///< of the stage
     std::vector<ColumnType> types;   ///< of the stage
-    std::vector<std::string> key;
+    /// Of the stage: those whose type was inferred. What inference would have made of their values too has to
+    /// go into it without loss.
+    std::vector<bool> inferred{};
+    std::vector<std::string> key{};
     Contract contract = Contract::evolve;
     bool text_is_json = true;  ///< see RecordReader
     bool numbered = true;  ///< line and chunk behind the columns, as a stage has them; a table has not
@@ -40,6 +43,7 @@ class Router {
   std::span<const Cell> arranged(const Record& record);
 
  private:
+  [[nodiscard]] std::optional<Misfit> lossy(std::span<const Cell> cells) const;
   Reject reject(const Record& record, std::string column, std::string reason, std::int64_t chunk,
                 std::string& out);
   bool add_key(const Record& record, std::int64_t chunk, std::string& out);
@@ -47,6 +51,7 @@ class Router {
   Shape shape_;
   RowEncoder encoder_;
   std::vector<std::ptrdiff_t> stage_of_;  // of each column of the source; -1 it is not loaded
+  std::vector<std::size_t> inferred_;     // columns of the stage
   std::vector<bool> is_key_;              // of each column of the stage
   bool straight_ = true;                  // the source's columns are the stage's
   std::vector<Cell> row_;
