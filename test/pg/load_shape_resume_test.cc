@@ -71,6 +71,19 @@ TEST_F(LoadShapeResumeTest, AStageThatIsWiderThanItsChunksIsGoneOnWith) {
   EXPECT_EQ(columns(), "id integer, v bigint, other inet, late bigint");
 }
 
+TEST_F(LoadShapeResumeTest, OneLookAheadMakesOneChange) {
+  std::string text = "id,a,b\n";
+  for (int n = 1; n <= 40; ++n) text += fmt::format("{},{},{}\n", n, n == 10 ? "1.5" : "1", n == 13 ? "x" : "1");
+  LoadOptions five = resumable();
+  five.sample_rows = 5;
+  const auto fail = [] { throw Error(ExitCode::failed, "the source broke off"); };
+  EXPECT_EQ(error_of([&] { load(std::make_unique<InterruptedReader>(csv(text), 30, fail), five); }).exit_code(),
+            ExitCode::failed);
+  EXPECT_EQ(rows("SELECT position->>'records' FROM weir.load_chunk"), "9");
+  EXPECT_EQ(load(csv(text), five).resumed_from, 9U);
+  EXPECT_EQ(columns(), "id bigint, a numeric, b text");
+}
+
 TEST_F(LoadShapeResumeTest, WhatOthersHaveDoneToTheTableMeanwhileIsSeen) {
   run("CREATE TABLE t (id int PRIMARY KEY, v int)");
   const auto at_the_end = [&](const std::string& sql) {

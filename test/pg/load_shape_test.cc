@@ -187,18 +187,6 @@ TEST_F(LoadShapeTest, TheChangesOfAStageAreBounded) {
             "bigint|6,numeric|8,text|56");
 }
 
-TEST_F(LoadShapeTest, OneLookAheadMakesOneChange) {
-  std::string text = "id,a,b\n1,1,1\n2,2,2\n";
-  for (int n = 3; n <= 600; ++n) text += fmt::format("{},{},{}\n", n, n == 10 ? "1.5" : "1", n == 500 ? "x" : "1");
-  LoadOptions far = options(Mode::append);
-  far.sample_rows = 500;  // both of them lie within the records that are looked at then
-  std::string head = "id,a,b\n";
-  for (int n = -600; n <= 0; ++n) head += fmt::format("{},1,1\n", n);
-  far.target = "far";
-  load(csv(head + text.substr(text.find('\n') + 1)), far);
-  EXPECT_EQ(columns("far"), "id bigint, a numeric, b text");
-}
-
 TEST_F(LoadShapeTest, TypesOfASourceThatHasThemAreKept) {
   load(std::make_unique<PostgresReader>(
            session(),
