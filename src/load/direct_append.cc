@@ -48,7 +48,7 @@ DirectAppend::DirectAppend(Connect connect, const Target& target, const LoadOpti
       options_(options),
       on_progress_(std::move(on_progress)) {}
 
-Applied DirectAppend::run(SampledReader& reader, Router& router, std::int64_t run,
+Applied DirectAppend::run(SampledReader& reader, Evolution& evolution, std::int64_t run,
                           const std::optional<StateChange>& state, const std::stop_token& stop) {
   Applied applied{.strongest_lock = LockMode::row_exclusive};
   pg::Session session = connect_();
@@ -57,7 +57,7 @@ Applied DirectAppend::run(SampledReader& reader, Router& router, std::int64_t ru
   transaction.set_local("lock_timeout",
                         std::to_string(options_.apply.lock_timeout / std::chrono::milliseconds(1)));
   session.run<sql::LoadLockTarget>(std::int64_t{target_.oid});
-  applied.inserted = copy(session, reader, router, stop);
+  applied.inserted = copy(session, reader, evolution, stop);
   if (state) advance_state(session, *state, run, applied.inserted);
   meter.read(session, applied);
   const std::string summary = applied.to_json();
@@ -78,8 +78,28 @@ Applied DirectAppend::run(SampledReader& reader, Router& router, std::int64_t ru
   return applied;
 }
 
-std::int64_t DirectAppend::copy(pg::Session& session, SampledReader& reader, Router& router,
+/// Throws refused where the record can have no row.
+void DirectAppend::add(SampledReader& reader, const Record& record, Evolution& evolution, Router& router,
+                       std::string& rows) {
+  const Record* at_hand = &record;
+  while (const auto reject = router.add(*at_hand, 0, rows)) {
+    const std::string what =
+        fmt::format("{}line {}{}{}: {}", reject->file.empty() ? "" : printable(reject->file) + ", ",
+                    reject->line, reject->column.empty() ? "" : ", column ", printable(reject->column),
+                    printable(reject->reason));
+    if (!evolution.helps(router, *at_hand)) {
+      throw Error(ExitCode::refused, what + "; nothing was loaded",
+                  "Mend it, or allow some to be rejected: --max-rejects 10, or 0.1%.");
+    }
+    if (!evolution.mend(router, *at_hand).none()) throw NeedsStage{what};
+    at_hand = &reader.held(0);
+    router = evolution.router(false);
+  }
+}
+
+std::int64_t DirectAppend::copy(pg::Session& session, SampledReader& reader, Evolution& evolution,
                                 const std::stop_token& stop) {
+  Router router = evolution.router(false);
   pg::CopyIn copy(session, copy_sql(target_, router.shape().names));
   std::string rows;
   RowEncoder::begin(rows);
@@ -100,14 +120,7 @@ std::int64_t DirectAppend::copy(pg::Session& session, SampledReader& reader, Rou
     }
     const std::optional<Record> record = reader.next();
     if (!record) break;
-    if (const auto reject = router.add(*record, 0, rows)) {
-      throw Error(ExitCode::refused,
-                  fmt::format("{}line {}{}{}: {}; nothing was loaded",
-                              reject->file.empty() ? "" : printable(reject->file) + ", ", reject->line,
-                              reject->column.empty() ? "" : ", column ", printable(reject->column),
-                              printable(reject->reason)),
-                  "Mend it, or allow some to be rejected: --max-rejects 10, or 0.1%.");
-    }
+    add(reader, *record, evolution, router, rows);
     if (rows.size() >= kWriteBytes) {
       copy.write(rows);
       rows.clear();

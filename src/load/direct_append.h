@@ -2,17 +2,27 @@
 
 #include <functional>
 #include <stop_token>
+#include <string>
 
+#include "load/evolution.h"
 #include "load/load.h"
 #include "load/read/sampled_reader.h"
-#include "load/router.h"
 
 namespace weir::load {
 
 /// A source straight into its table, in one transaction: the fastest way, for mode append where nothing may
 /// be rejected and the server has nothing to cast. Nothing is kept of a load that is broken off.
+///
+/// The table cannot get another shape in the middle of it: ALTER TABLE would end the COPY, and in the same
+/// transaction hold ACCESS EXCLUSIVE to the end of the source. So it gives up, and the load goes through the
+/// stage, from the beginning of the source.
 class DirectAppend {
  public:
+  /// Thrown by run(), with nothing written: the source is wider than the table.
+  struct NeedsStage {
+    std::string what;  ///< the record and what does not fit
+  };
+
   using Connect = std::function<pg::Session()>;
   using OnProgress = std::function<void(std::uint64_t records, const ReadProgress&)>;
 
@@ -21,11 +31,15 @@ class DirectAppend {
 
   DirectAppend(Connect connect, const Target& target, const LoadOptions& options, OnProgress on_progress);
   /// The same outcome as apply().
-  Applied run(SampledReader& reader, Router& router, std::int64_t run,
+  Applied run(SampledReader& reader, Evolution& evolution, std::int64_t run,
               const std::optional<StateChange>& state, const std::stop_token& stop);
 
  private:
-  std::int64_t copy(pg::Session& session, SampledReader& reader, Router& router, const std::stop_token& stop);
+  std::int64_t copy(pg::Session& session, SampledReader& reader, Evolution& evolution,
+                    const std::stop_token& stop);
+
+  static void add(SampledReader& reader, const Record& record, Evolution& evolution, Router& router,
+                  std::string& rows);
 
   Connect connect_;
   const Target& target_;

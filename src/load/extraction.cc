@@ -30,15 +30,20 @@ std::string describe(const Reject& reject) {
 
 }  // namespace
 
-Extraction::Extraction(SampledReader& reader, pg::Session& session, const Stage& stage,
+Extraction::Extraction(SampledReader& reader, pg::Session& session, Stage& stage, Evolution& evolution,
                        const LoadOptions& options, OnProgress on_progress)
     : reader_(reader),
       session_(session),
       stage_(stage),
+      evolution_(evolution),
+      router_(evolution.router(true)),
       options_(options),
       on_progress_(std::move(on_progress)) {}
 
-Extraction::Totals Extraction::run(Router& router, const std::stop_token& stop) {
+Extraction::Totals Extraction::run(const std::stop_token& stop) {
+  stop_ = stop;
+  // A stop is looked for between two records: what was read until then is worth its commit.
+  session_.set_stop({});
   skip_resumed(stop);
   for (;;) {
     if (totals_.records % kRecordsBetweenLooks == 0) {
@@ -53,8 +58,7 @@ Extraction::Totals Extraction::run(Router& router, const std::stop_token& stop) 
       tell();
       return totals_;
     }
-    ++totals_.records;
-    take(router, *record);
+    take(*record);
   }
   if (chunk_) commit();
   throw Error(
@@ -80,13 +84,11 @@ void Extraction::skip_resumed(const std::stop_token& stop) {
   }
 }
 
-void Extraction::take(Router& router, const Record& record) {
-  if (!chunk_) {
-    chunk_.emplace(session_, stage_, totals_.chunks);
-    chunk_began_ = now();
-    RowEncoder::begin(rows_);
-  }
-  if (auto reject = router.add(record, totals_.chunks, rows_)) {
+void Extraction::take(const Record& record) {
+  auto reject = add(record);
+  ++totals_.records;
+  ++chunk_records_;
+  if (reject) {
     ++totals_.rejected;
     if (first_rejects_.size() < kToldRejects) first_rejects_.push_back(describe(*reject));
     reject_bytes_ += reject->raw.size() + reject->reason.size();
@@ -95,6 +97,45 @@ void Extraction::take(Router& router, const Record& record) {
   }
   if (rows_.size() >= kWriteBytes) flush();
   if (chunk_bytes_ >= options_.chunk_bytes || reject_bytes_ >= kRejectBytes) commit();
+}
+
+/// The record's row, after as many changes of the stage as it takes: each makes it wider, so they end.
+std::optional<Reject> Extraction::add(const Record& record) {
+  const Record* at_hand = &record;
+  for (;;) {
+    begin_chunk(*at_hand);
+    const std::size_t before = rows_.size();
+    auto reject = router_.add(*at_hand, totals_.chunks, rows_);
+    if (!reject || !evolution_.helps(router_, *at_hand)) return reject;
+    rows_.resize(before);
+    put_down();
+    const Drift change = evolution_.mend(router_, *at_hand);
+    at_hand = &reader_.held(0);
+    session_.set_stop(stop_);
+    stage_.change(session_, change);
+    session_.set_stop({});
+    router_ = evolution_.router(true);
+  }
+}
+
+/// Each file begins a chunk, so that what SQL finds in the stage later can be told with its file.
+void Extraction::begin_chunk(const Record& record) {
+  if (chunk_ && record.file != chunk_file_) put_down();
+  if (chunk_) return;
+  chunk_.emplace(session_, stage_, totals_.chunks);
+  chunk_began_ = now();
+  chunk_file_ = record.file;
+  RowEncoder::begin(rows_);
+}
+
+/// Commits the chunk as far as it is, if it holds anything.
+void Extraction::put_down() {
+  if (chunk_records_ > 0) {
+    commit();
+  } else {
+    chunk_.reset();
+    rows_.clear();
+  }
 }
 
 void Extraction::flush() {
@@ -110,11 +151,14 @@ void Extraction::commit() {
   }
   RowEncoder::end(rows_);
   flush();
-  chunk_->commit(fmt::format(R"({{"records": {}}})", totals_.records), rejects_);
+  nlohmann::json position{{"records", totals_.records}};
+  if (!chunk_file_.empty()) position["file"] = chunk_file_;
+  chunk_->commit(position.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), rejects_);
   chunk_.reset();
   rejects_.clear();
   reject_bytes_ = 0;
   chunk_bytes_ = 0;
+  chunk_records_ = 0;
   ++totals_.chunks;
 }
 

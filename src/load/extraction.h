@@ -4,6 +4,7 @@
 #include <stop_token>
 #include <string>
 
+#include "load/evolution.h"
 #include "load/load.h"
 #include "load/read/sampled_reader.h"
 #include "load/router.h"
@@ -12,7 +13,8 @@
 namespace weir::load {
 
 /// A source into its stage, in chunks of bounded size, each committed on its own with the place behind it. A
-/// stop ends it behind a chunk.
+/// stop ends it behind a chunk. Where the source turns out to be wider than its sample, the stage is changed
+/// between two chunks, and reading goes on with the record that did not fit.
 class Extraction {
  public:
   struct Totals {
@@ -23,16 +25,19 @@ class Extraction {
   };
   using OnProgress = std::function<void(const Totals&, const ReadProgress&)>;
 
-  Extraction(SampledReader& reader, pg::Session& session, const Stage& stage, const LoadOptions& options,
-             OnProgress on_progress);
+  Extraction(SampledReader& reader, pg::Session& session, Stage& stage, Evolution& evolution,
+             const LoadOptions& options, OnProgress on_progress);
 
   /// To the end of the source. Throws (interrupted) when it was stopped, refused when more records are
   /// rejected than may be, with the first of them.
-  Totals run(Router& router, const std::stop_token& stop);
+  Totals run(const std::stop_token& stop);
 
  private:
   void skip_resumed(const std::stop_token& stop);
-  void take(Router& router, const Record& record);
+  void take(const Record& record);
+  std::optional<Reject> add(const Record& record);
+  void begin_chunk(const Record& record);
+  void put_down();
   void flush();
   void commit();
   void judge_rejects() const;
@@ -40,14 +45,19 @@ class Extraction {
 
   SampledReader& reader_;
   pg::Session& session_;
-  const Stage& stage_;
+  Stage& stage_;
+  Evolution& evolution_;
+  Router router_;
   const LoadOptions& options_;
   OnProgress on_progress_;
   Totals totals_;
+  std::stop_token stop_;
 
   std::optional<StageChunk> chunk_;
   std::string rows_;
   std::size_t chunk_bytes_ = 0;
+  std::uint64_t chunk_records_ = 0;
+  std::string chunk_file_;  ///< that all its records are from
   std::vector<Reject> rejects_;
   std::size_t reject_bytes_ = 0;
   std::vector<std::string> first_rejects_;  ///< for the message

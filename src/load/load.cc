@@ -8,9 +8,11 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "load/direct_append.h"
+#include "load/evolution.h"
 #include "load/extraction.h"
 #include "load/read/sampled_reader.h"
 #include "load/shape.h"
+#include "load/write/early_guard.h"
 #include "load/write/run.h"
 #include "pg/error.h"
 
@@ -60,21 +62,16 @@ struct Load::Parts {
   }
 
   void run(const std::stop_token& stop);
-  void write(const LoadShape& shape, const std::stop_token& stop);
   void begin(pg::Session& session, const LoadShape& shape);
-  void through_stage(const LoadShape& shape, const std::optional<StateChange>& state,
+  void write(LoadShape& shape, const std::stop_token& stop);
+  void directly(LoadShape& shape, Evolution& evolution, const std::optional<StateChange>& state,
+                const std::stop_token& stop);
+  void through_stage(LoadShape& shape, Evolution& evolution, const std::optional<StateChange>& state,
                      const std::stop_token& stop);
-  void directly(const LoadShape& shape, const std::optional<StateChange>& state, const std::stop_token& stop);
+  std::int64_t extract(Stage& stage, pg::Session& writer, Evolution& evolution, const std::stop_token& stop);
+  void describe(const LoadShape& shape, const std::string& stage, int server_version);
+  void take_back(const Target& made) noexcept;
   void give_up(const std::string& error) noexcept;
-
-  [[nodiscard]] Router router(const LoadShape& shape, std::vector<ColumnType> types, bool numbered) const {
-    return Router({.columns = shape.matching.columns,
-                   .names = shape.columns,
-                   .types = std::move(types),
-                   .key = options.spec.key,
-                   .contract = options.contract,
-                   .numbered = numbered});
-  }
 };
 
 Load::Load(std::shared_ptr<const pg::Connector> connector, std::unique_ptr<RecordReader> reader,
@@ -94,45 +91,55 @@ LoadReport Load::run(const std::stop_token& stop) {
 void Load::Parts::run(const std::stop_token& stop) {
   tell(LoadProgress::Phase::sample);
   reader.read_sample(options.sample_rows, kSampleBytes);
-  pg::Session session = users->connect(pg::Role::load, "plan", {.stop = stop});
-  session.set_stop(stop);
-  LoadShape shape = find_shape(session, reader, options);
+  LoadShape shape;
+  {
+    pg::Session session = connect(stop);
+    shape = find_shape(session, reader, options);
+    describe(shape, "weir_stage.stage", session.server_version());
+    if (options.dry_run) {
+      report.records = reader.sampled();
+      return;
+    }
+    report.plan.require();
+    begin(session, shape);
+  }
+  try {
+    write(shape, stop);
+  } catch (const pg::InDoubt&) {
+    throw;  // whoever looks later finds in weir.load_run what came of it
+  } catch (const std::exception& error) {
+    give_up(error.what());
+    throw;
+  }
+}
+
+/// What the load is, as far as is known: after the sample, and once more when all of the source was read.
+void Load::Parts::describe(const LoadShape& shape, const std::string& stage, int server_version) {
   options.spec.columns = shape.columns;
   report.target = shape.target.label();
   report.created = !shape.exists;
   if (report.created) report.created_sql = create_table_sql(shape.name, shape.created, options.spec.key);
   report.drift = shape.drift;
   report.discarded = shape.matching.discarded();
-  report.plan = make_plan(shape.target, options.spec, "weir_stage.stage", session.server_version());
-  if (options.dry_run) {
-    report.records = reader.sampled();
-    return;
-  }
-  report.plan.require();
-  prepare_target(session, shape, options);
-  begin(session, shape);
-  try {
-    write(shape, stop);
-  } catch (const pg::InDoubt&) {
-    throw;  // whoever looks later finds in weir.load_run what came of it
-  } catch (const std::exception& error) {
-    if (options.fingerprint.empty() || report.direct) give_up(error.what());
-    throw;
-  }
+  report.plan = make_plan(shape.target, options.spec, stage, server_version);
 }
 
 /// Finds the run that was broken off, or begins one.
 void Load::Parts::begin(pg::Session& session, const LoadShape& shape) {
-  report.direct = DirectAppend::suits(options, shape.target, shape.matching) && shape.exists;
   std::string fingerprint;
   if (!options.fingerprint.empty()) {
-    fingerprint = fmt::format("{} > {} {} key {} columns {}", options.fingerprint, shape.target.label(),
-                              to_string(options.spec.mode), joined(options.spec.key), joined(shape.columns));
-    if (const auto left = report.direct ? std::nullopt : find_resumable(session, fingerprint)) {
+    fingerprint = fmt::format("{} > {} {} key {} columns {} {}", options.fingerprint, shape.target.label(),
+                              to_string(options.spec.mode), joined(options.spec.key), joined(shape.columns),
+                              static_cast<int>(options.contract));
+    for (const SaidColumn& said : options.columns) fingerprint += fmt::format(" {}:{}", said.name, said.type);
+    if (const auto left = find_resumable(session, fingerprint)) {
       report.run = *left;
+      resume_run(session, report.run, shape.target);
       return;
     }
   }
+  report.direct =
+      shape.exists && shape.drift.none() && DirectAppend::suits(options, shape.target, shape.matching);
   report.run = begin_run(session,
                          {.pipeline = options.pipeline,
                           .stream = options.stream,
@@ -141,7 +148,7 @@ void Load::Parts::begin(pg::Session& session, const LoadShape& shape) {
                          shape.target, options.spec.mode);
 }
 
-void Load::Parts::write(const LoadShape& shape, const std::stop_token& stop) {
+void Load::Parts::write(LoadShape& shape, const std::stop_token& stop) {
   std::optional<StateChange> state;
   if (!options.pipeline.empty() || !options.stream.empty() || options.state) {
     state = StateChange{.before = options.began_with.value_or(State{}), .json = options.state.value_or("")};
@@ -150,64 +157,107 @@ void Load::Parts::write(const LoadShape& shape, const std::stop_token& stop) {
       state->before = read_state(session, options.pipeline, options.stream);
     }
   }
-  if (report.direct) {
-    directly(shape, state, stop);
-  } else {
-    through_stage(shape, state, stop);
-  }
+  Evolution evolution(shape, reader, options);
+  if (report.direct) directly(shape, evolution, state, stop);
+  if (!report.direct) through_stage(shape, evolution, state, stop);
   tell(LoadProgress::Phase::care);
   pg::Session session = connect(stop);
   report.care = take_care(session, shape.target, report.applied->dead_rows);
 }
 
-void Load::Parts::directly(const LoadShape& shape, const std::optional<StateChange>& state,
+void Load::Parts::directly(LoadShape& shape, Evolution& evolution, const std::optional<StateChange>& state,
                            const std::stop_token& stop) {
-  std::vector<ColumnType> types;
-  types.reserve(shape.columns.size());
-  for (const std::string& name : shape.columns) types.push_back(shape.target.column(name)->type);
-  Router rows = router(shape, std::move(types), false);
   DirectAppend append([&] { return connect(stop); }, shape.target, options,
                       [this](std::uint64_t records, const ReadProgress& /*read*/) {
                         report.records = records;
                         tell(LoadProgress::Phase::stage);
                       });
-  report.applied = append.run(reader, rows, report.run, state, stop);
-  report.records = static_cast<std::uint64_t>(report.applied->inserted);
+  try {
+    report.applied = append.run(reader, evolution, report.run, state, stop);
+    report.records = static_cast<std::uint64_t>(report.applied->inserted);
+  } catch (const DirectAppend::NeedsStage& met) {
+    if (!options.reopen) {
+      throw Error(ExitCode::refused, fmt::format("{}; nothing was loaded", met.what),
+                  fmt::format("{} would be changed for it, which an append that goes straight into it cannot do, "
+                              "and this source cannot be read again: say --staged.",
+                              report.target));
+    }
+    report.direct = false;
+    report.records = 0;
+    reader.restart(options.reopen());
+    evolution.keep_json();
+    tell(LoadProgress::Phase::stage, "from the beginning, through the stage: " + met.what);
+  }
 }
 
-void Load::Parts::through_stage(const LoadShape& shape, const std::optional<StateChange>& state,
-                                const std::stop_token& stop) {
+void Load::Parts::through_stage(LoadShape& shape, Evolution& evolution,
+                                const std::optional<StateChange>& state, const std::stop_token& stop) {
   pg::Session holder = connect(stop);
   pg::Session writer = connect(stop);
+  options.spec.columns = shape.columns;  // also what an append has found that could not go on
   Stage stage = Stage::open(holder, shape.target, options.spec, report.run);
-  Router rows = router(shape, stage.types(), true);
-  Extraction extraction(reader, writer, stage, options,
+  evolution.adopt(stage);
+  const std::int64_t chunks = extract(stage, writer, evolution, stop);
+  writer.set_stop(stop);
+  const Stage::Sealed sealed = stage.seal(writer, chunks);
+
+  tell(LoadProgress::Phase::apply);
+  describe(shape, sealed.table, writer.server_version());
+  report.plan.require();
+  if (!shape.exists || !shape.drift.none()) {
+    pg::Session session = connect(stop);
+    guard_early(session, shape.target, shape.exists, options.spec, sealed);
+  }
+  ApplyOptions applying = options.apply;
+  applying.stop = stop;
+  applying.on_event = [this](const ApplyEvent& event) { tell(LoadProgress::Phase::apply, event.text); };
+  const bool made = prepare_target(writer, shape, options);
+  try {
+    make_plan(shape.target, options.spec, sealed.table, writer.server_version()).require();
+    report.applied =
+        apply([&] { return connect(stop); }, shape.target, options.spec, sealed, state, applying);
+  } catch (const pg::InDoubt&) {
+    throw;
+  } catch (const std::exception&) {
+    if (made) take_back(shape.target);
+    throw;
+  }
+  report.rejected = static_cast<std::uint64_t>(report.applied->rejected);
+  stage.clear(writer);
+}
+
+std::int64_t Load::Parts::extract(Stage& stage, pg::Session& writer, Evolution& evolution,
+                          const std::stop_token& stop) {
+  Extraction extraction(reader, writer, stage, evolution, options,
                         [this](const Extraction::Totals& totals, const ReadProgress& /*read*/) {
                           report.records = totals.records;
                           report.rejected = totals.rejected;
                           tell(LoadProgress::Phase::stage);
                         });
-  const Extraction::Totals totals = extraction.run(rows, stop);
+  const Extraction::Totals totals = extraction.run(stop);
   report.records = totals.records;
   report.rejected = totals.rejected;
   report.resumed_from = totals.resumed_from;
-  const Stage::Sealed sealed = stage.seal(writer, totals.chunks);
+  return totals.chunks;
+}
 
-  tell(LoadProgress::Phase::apply);
-  ApplyOptions applying = options.apply;
-  applying.stop = stop;
-  applying.on_event = [this](const ApplyEvent& event) { tell(LoadProgress::Phase::apply, event.text); };
-  report.applied = apply([&] { return connect(stop); }, shape.target, options.spec, sealed, state, applying);
-  report.rejected = static_cast<std::uint64_t>(report.applied->rejected);
-  stage.clear(writer);
+/// A load that came to nothing leaves no table behind.
+void Load::Parts::take_back(const Target& made) noexcept {
+  try {
+    pg::Session session = connect({});
+    drop_created(session, made);
+  } catch (const std::exception& failure) {
+    log::warn("the table that the load had made is still there",
+              {{"table", report.target}, {"error", failure.what()}});
+  }
 }
 
 void Load::Parts::give_up(const std::string& error) noexcept {
   try {
     pg::Session session = connect({});
-    fail_run(session, report.run, error);
+    break_run(session, report.run, error);
   } catch (const std::exception& failure) {
-    log::warn("the run could not be marked as failed", {{"run", report.run}, {"error", failure.what()}});
+    log::warn("it could not be noted that the load broke off", {{"run", report.run}, {"error", failure.what()}});
   }
 }
 

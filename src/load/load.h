@@ -36,6 +36,9 @@ struct LoadOptions {
   /// Of the source, where another run of it would give the same records: its size and time. Then a load that
   /// was broken off goes on behind its last chunk. Empty: it begins anew.
   std::string fingerprint{};
+  /// The source from its beginning once more. An append that goes straight into the table and cannot needs it
+  /// to go through the stage instead.
+  std::function<std::unique_ptr<RecordReader>()> reopen{};
   bool staged =
       false;  ///< append through the stage too: it can be resumed, and checked by SQL before it counts
   bool dry_run = false;  ///< plan, and read only the sample

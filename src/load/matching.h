@@ -32,6 +32,7 @@ struct Placed {
     loaded,
     discarded,
     quarantined,  ///< a record with a value there is rejected
+    awaited,      ///< of a column behind the sample that had no value yet
   };
   Fate fate = Fate::loaded;
   std::string name;  ///< in the target, or that it would have
@@ -51,6 +52,13 @@ struct Matching {
 /// `freeze` for one it has not.
 Matching match_columns(const Target& target, std::span<const std::string> names,
                        std::span<const ColumnType> types, Contract contract);
+
+/// A column that comes behind the sample; `name` as it is legal. Fate `loaded` with the name of a column that
+/// the target has not: it is to be added. Throws as match_columns().
+Placed match_late(const Target& target, const std::string& name, Contract contract);
+/// Throws definition: two columns of the source for one of the target.
+[[noreturn]] void refuse_twice(const Target& target, const std::string& name, const std::string& one,
+                               const std::string& other);
 
 /// A target that is to be made: with the columns of the source, as described after its creation.
 Target new_target(const TableName& table, const std::vector<NewColumn>& columns,

@@ -115,7 +115,7 @@ std::string fingerprint_of(const std::vector<Input>& inputs, const SourceChoice&
   const auto number = [](const auto& value) { return value ? static_cast<int>(*value) : -1; };
   print += fmt::format(" {} {} {} {} {} {} {} {}", number(csv.delimiter), number(csv.quote),
                        number(csv.backslash), number(csv.header), csv.encoding.value_or("-"),
-                       static_cast<int>(csv.comment), csv.trim, csv.max_record);
+                       static_cast<int>(csv.comment), csv.trim, csv.max_record.value_or(0));
   if (csv.nulls) print += fmt::format(" {}", fmt::join(*csv.nulls, "\x1f"));
   return print;
 }
@@ -174,6 +174,39 @@ OpenedSource open_postgres(const SourceChoice& choice, const std::stop_token& st
           .fingerprint = {}};
 }
 
+OpenedSource open_once(const SourceChoice& choice, const std::stop_token& stop) {
+  OpenedSource opened{.reader = nullptr, .label = source_label(choice), .fingerprint = {}};
+  std::optional<Format> format = said_format(choice);
+  if (format == Format::sqlite) return open_sqlite(choice);
+  if (format == Format::postgres) return open_postgres(choice, stop);
+  std::vector<Input> inputs = inputs_of(choice);
+  if (!format) format = look_inside(inputs, stop);
+  if (format == Format::sqlite) refuse_database(choice);
+  opened.format = *format;
+  opened.fingerprint = fingerprint_of(inputs, choice, *format);
+  CsvChoice csv = choice.csv;
+  if (format == Format::tsv && !csv.delimiter) csv.delimiter = '\t';
+  switch (*format) {
+    case Format::csv:
+    case Format::tsv:
+      opened.reader = std::make_unique<CsvReader>(std::move(inputs), std::move(csv), stop);
+      break;
+    case Format::ndjson:
+    case Format::json:
+      opened.reader = std::make_unique<JsonInputs>(
+          std::move(inputs),
+          JsonOptions{.shape = format == Format::ndjson ? JsonShape::lines : JsonShape::automatic,
+                      .flatten = choice.flatten,
+                      .max_record_bytes =
+                          choice.csv.max_record.value_or(JsonOptions().max_record_bytes)},
+          stop);
+      break;
+    default:
+      throw Error(ExitCode::usage, fmt::format("a source of {} cannot be opened here", to_string(*format)));
+  }
+  return opened;
+}
+
 }  // namespace
 
 std::string_view to_string(Format format) noexcept {
@@ -222,33 +255,9 @@ std::unique_ptr<ByteSource> open_bytes(const SourceChoice& choice, const std::st
 }
 
 OpenedSource open_source(const SourceChoice& choice, const std::stop_token& stop) {
-  OpenedSource opened{.reader = nullptr, .label = source_label(choice), .fingerprint = {}};
-  std::optional<Format> format = said_format(choice);
-  if (format == Format::sqlite) return open_sqlite(choice);
-  if (format == Format::postgres) return open_postgres(choice, stop);
-  std::vector<Input> inputs = inputs_of(choice);
-  if (!format) format = look_inside(inputs, stop);
-  if (format == Format::sqlite) refuse_database(choice);
-  opened.format = *format;
-  opened.fingerprint = fingerprint_of(inputs, choice, *format);
-  CsvChoice csv = choice.csv;
-  if (format == Format::tsv && !csv.delimiter) csv.delimiter = '\t';
-  switch (*format) {
-    case Format::csv:
-    case Format::tsv:
-      opened.reader = std::make_unique<CsvReader>(std::move(inputs), std::move(csv), stop);
-      break;
-    case Format::ndjson:
-    case Format::json:
-      opened.reader = std::make_unique<JsonInputs>(
-          std::move(inputs),
-          JsonOptions{.shape = format == Format::ndjson ? JsonShape::lines : JsonShape::automatic,
-                      .flatten = choice.flatten},
-          stop);
-      break;
-    default:
-      throw Error(ExitCode::usage, fmt::format("a source of {} cannot be opened here", to_string(*format)));
-  }
+  OpenedSource opened = open_once(choice, stop);
+  if (!opened.fingerprint.empty())
+    opened.reopen = [choice, stop] { return std::move(open_once(choice, stop).reader); };
   return opened;
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -44,6 +45,8 @@ struct OpenedSource {
   std::string label;  ///< for people and the history, without a password: "rates.csv"
   /// Changes when another run would give other records; empty where nobody can tell.
   std::string fingerprint;
+  /// The same once more, from its beginning; only where it has a fingerprint.
+  std::function<std::unique_ptr<RecordReader>()> reopen{};
 };
 
 /// Opens it and reads as much as it takes to know its columns. Throws when there is nothing to open.

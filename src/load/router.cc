@@ -2,22 +2,33 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
+#include <unordered_map>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "base/text.h"
+#include "load/value/inference.h"
+
 namespace weir::load {
 
-Router::Router(Shape shape) : shape_(std::move(shape)), encoder_(shape_.types) {
-  std::ptrdiff_t next = 0;
+Router::Router(Shape shape) : shape_(std::move(shape)), encoder_(shape_.types, {.text_is_json = shape_.text_is_json}) {
+  std::unordered_map<std::string_view, std::ptrdiff_t> places;
+  for (const std::string& name : shape_.names)
+    places.emplace(name, static_cast<std::ptrdiff_t>(places.size()));
   for (const Placed& column : shape_.columns) {
     const bool loaded = column.fate == Placed::Fate::loaded;
-    straight_ = straight_ && loaded;
-    stage_of_.push_back(loaded ? next++ : -1);
+    const std::ptrdiff_t place = loaded ? places.at(column.name) : -1;
+    straight_ = straight_ && place == static_cast<std::ptrdiff_t>(stage_of_.size());
+    stage_of_.push_back(place);
   }
   for (const std::string& name : shape_.names)
     is_key_.push_back(std::ranges::find(shape_.key, name) != shape_.key.end());
   row_.resize(shape_.names.size());
+  for (std::size_t i = 0; i < shape_.inferred.size(); ++i) {
+    if (shape_.inferred[i]) inferred_.push_back(i);
+  }
 }
 
 std::span<const Cell> Router::arranged(const Record& record) {
@@ -32,6 +43,7 @@ std::span<const Cell> Router::arranged(const Record& record) {
 
 std::optional<Reject> Router::add(const Record& record, std::int64_t chunk, std::string& out) {
   misfit_.reset();
+  late_ = false;
   if (!record.malformed.empty()) {
     std::string reason(record.malformed);
     if (record.malformed_column > 0)
@@ -39,21 +51,22 @@ std::optional<Reject> Router::add(const Record& record, std::int64_t chunk, std:
     return reject(record, "", std::move(reason), chunk, out);
   }
   for (std::size_t i = 0; i < record.cells.size(); ++i) {
-    const bool late = i >= shape_.columns.size();
-    if (record.cells[i].is_null() || (!late && shape_.columns[i].fate != Placed::Fate::quarantined)) continue;
-    if (late && shape_.contract == Contract::discard) continue;
-    return reject(record, late ? fmt::format("number {}", i + 1) : shape_.columns[i].name,
-                  late ? "a column that the sample of the source did not have"
-                       : "a column that the table does not have",
-                  chunk, out);
+    if (record.cells[i].is_null()) continue;
+    const Placed::Fate fate = i < shape_.columns.size() ? shape_.columns[i].fate : Placed::Fate::awaited;
+    if (fate == Placed::Fate::loaded || fate == Placed::Fate::discarded) continue;
+    late_ = fate == Placed::Fate::awaited;
+    return reject(record, late_ ? fmt::format("number {}", i + 1) : shape_.columns[i].name,
+                  "a column that the table does not have", chunk, out);
   }
 
   const std::array<std::int64_t, 2> numbers{static_cast<std::int64_t>(record.line), chunk};
   std::span<const Cell> cells = arranged(record);
+  const std::size_t before = out.size();
   for (;;) {
     std::optional<Misfit> misfit = encoder_.add(
         cells, shape_.numbered ? std::span<const std::int64_t>(numbers) : std::span<const std::int64_t>(),
         out);
+    if (!misfit && (misfit = lossy(cells))) out.resize(before);
     if (!misfit) return std::nullopt;
     if (shape_.contract != Contract::discard || is_key_[misfit->column]) {
       misfit_ = misfit->column;
@@ -66,6 +79,15 @@ std::optional<Reject> Router::add(const Record& record, std::int64_t chunk, std:
     }
     row_[misfit->column] = Cell{};
   }
+}
+
+std::optional<Misfit> Router::lossy(std::span<const Cell> cells) const {
+  for (const std::size_t i : inferred_) {
+    if (i < cells.size() && !cells[i].is_null() && !is_kept(cells[i], shape_.types[i].base))
+      return Misfit{i, fmt::format("'{}' would be changed by {}", printable(cells[i].text),
+                                   base_name(shape_.types[i].base))};
+  }
+  return std::nullopt;
 }
 
 Reject Router::reject(const Record& record, std::string column, std::string reason, std::int64_t chunk,

@@ -13,6 +13,10 @@
 #include "load/value/names.h"
 #include "load/value/row_encoder.h"
 #include "load/value/widen.h"
+#include "load/write/stage_sql.h"
+#include "pg/identifier.h"
+#include "pg/session.h"
+#include "schema/queries.h"
 
 namespace weir::load {
 namespace {
@@ -34,11 +38,34 @@ Inference infer(const SampledReader& reader) {
   return inference;
 }
 
-/// The inferred types, with what was said in their place.
-std::vector<ColumnType> types_of(pg::Session& session, const Inference& inference,
-                                 const std::vector<std::string>& names, const LoadOptions& options) {
+bool all_fit(const SampledReader& reader, std::size_t column, const ColumnType& type) {
+  const RowEncoder encoder({type}, {.text_is_json = reader.text_is_json()});
+  std::string unused;
+  for (std::size_t i = 0; i < reader.sampled(); ++i) {
+    const Record& record = reader.sample(i);
+    if (!record.malformed.empty() || column >= record.cells.size()) continue;
+    unused.clear();
+    if (encoder.add(record.cells.subspan(column, 1), {}, unused)) return false;
+  }
+  return true;
+}
+
+/// A type that every server has by the same number and name.
+bool is_everywhere(const ColumnType& type) {
+  constexpr pg::Oid kFirstMade = 10000;
+  return type.base != Base::other || type.oid < kFirstMade;
+}
+
+/// What was said, else what the source says if its values keep to it, else what is inferred.
+std::vector<ColumnType> types_of(pg::Session& session, const SampledReader& reader,
+                                 const Inference& inference, const LoadOptions& options) {
+  const std::vector<std::string>& names = reader.columns();
   std::vector<ColumnType> types = inference.types();
   types.resize(names.size(), type_of(Base::text));
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const auto hint = reader.hint(i);
+    if (hint && is_everywhere(*hint) && all_fit(reader, i, *hint)) types[i] = *hint;
+  }
   const std::vector<ColumnType> said = resolve_types(session, options.columns);
   for (std::size_t i = 0; i < said.size(); ++i) {
     const auto found = std::ranges::find(names, options.columns[i].name);
@@ -62,26 +89,11 @@ void require_key(const LoadOptions& options, const std::vector<std::string>& nam
   }
 }
 
-bool all_fit(const SampledReader& reader, std::size_t column, const ColumnType& type) {
-  const RowEncoder encoder({type});
-  std::string unused;
-  for (std::size_t i = 0; i < reader.sampled(); ++i) {
-    const Record& record = reader.sample(i);
-    if (!record.malformed.empty() || column >= record.cells.size()) continue;
-    unused.clear();
-    if (encoder.add(record.cells.subspan(column, 1), {}, unused)) return false;
-  }
-  return true;
-}
-
-/// One bad value among timestamps makes no texts of them all: only what is text already becomes a longer one.
-bool may_become(const ColumnType& from, const ColumnType& to) {
-  return to.base != Base::text || from.base == Base::varchar || from.base == Base::bpchar;
-}
-
 /// Columns of the target that do not hold what the sample has, and may be made wider.
-std::vector<NewColumn> find_wider(const Target& target, const Matching& matching, const SampledReader& reader,
+std::vector<NewColumn> find_wider(const LoadShape& shape, const SampledReader& reader,
                                   const Inference& inference) {
+  const Target& target = shape.found;
+  const Matching& matching = shape.matching;
   std::vector<NewColumn> wider;
   for (std::size_t i = 0; i < matching.columns.size() && i < inference.columns().size(); ++i) {
     const TargetColumn* column = target.column(matching.columns[i].name);
@@ -89,12 +101,29 @@ std::vector<NewColumn> find_wider(const Target& target, const Matching& matching
         column->type.base == Base::other || all_fit(reader, i, column->type))
       continue;
     const ColumnType type = widened(column->type, type_of(inference.columns()[i].base()));
-    if (type == column->type || !may_become(column->type, type) ||
-        (rewrites(column->type, type) && target.bytes > kMostRewritten))
-      continue;
+    if (type == column->type || !may_become(shape, column->name, type)) continue;
     wider.push_back({column->name, type, column->not_null});
   }
   return wider;
+}
+
+/// Where a new table will be. Before anything is read for it: to be told afterwards is too late.
+std::string home_of(pg::Session& session, const TableName& name) {
+  const auto answer = session.run<sql::LoadHome>(name.schema);
+  const auto home = answer.one();
+  if (!home.name) {
+    throw Error(ExitCode::definition,
+                name.schema.empty() ? "the search_path has no schema in which a table could be made"
+                                    : fmt::format("there is no schema {}", printable(name.schema)),
+                "CREATE SCHEMA .., or say another: --into SCHEMA.TABLE.");
+  }
+  if (!home.may_create.value_or(false)) {
+    throw Error(ExitCode::refused,
+                fmt::format("this user may not make a table in schema {}", printable(*home.name)),
+                fmt::format("GRANT CREATE ON SCHEMA {} TO ..; or make the table first.",
+                            pg::quote_identifier(*home.name)));
+  }
+  return std::string(*home.name);
 }
 
 LoadShape shape_of_new(const LoadOptions& options, TableName name, const std::vector<std::string>& names,
@@ -111,7 +140,79 @@ LoadShape shape_of_new(const LoadOptions& options, TableName name, const std::ve
   return shape;
 }
 
+LoadShape shape_of_present(const LoadOptions& options, Target target, const SampledReader& reader,
+                           const Inference& inference, const std::vector<ColumnType>& types) {
+  LoadShape shape{.exists = true, .found = std::move(target)};
+  const Target& found = shape.found;
+  shape.name = {.schema = found.schema, .name = found.name};
+  shape.matching = match_columns(found, reader.columns(), types, options.contract);
+  shape.drift.added = shape.matching.added;
+  if (options.contract == Contract::evolve) shape.drift.widened = find_wider(shape, reader, inference);
+  if (!shape.drift.none() && !found.is_owner) {
+    throw Error(ExitCode::refused,
+                fmt::format("{} would have to get other columns, and only its owner {} may change it",
+                            found.label(), found.owner),
+                "Load as its owner, or say --schema discard or quarantine. It would be: " +
+                    evolve_sql(found, shape.drift) + ";");
+  }
+  shape.target = with_drift(found, shape.drift);
+  return shape;
+}
+
+/// Of the columns that are to be added those that are not there yet, of those that are to be wider those that
+/// somebody else has not made so.
+Drift remaining(const Target& now, const Drift& drift) {
+  Drift rest;
+  for (const NewColumn& column : drift.added) {
+    if (now.column(column.name) == nullptr) rest.added.push_back(column);
+  }
+  for (const NewColumn& column : drift.widened) {
+    const TargetColumn* const present = now.column(column.name);
+    if (present != nullptr && !can_hold(present->type, column.type)) rest.widened.push_back(column);
+  }
+  return rest;
+}
+
+[[noreturn]] void refuse_another(const std::string& label) {
+  throw Error(ExitCode::refused, fmt::format("{} is another table now than when the load began", label),
+              "It was replaced or changed meanwhile; nothing was written. Run the load again.");
+}
+
+/// Every column of the stage goes into the target as it is.
+void require_fit(const Target& target, const LoadShape& shape) {
+  for (const std::string& name : shape.columns) {
+    if (target.column(name) == nullptr) refuse_another(target.label());
+  }
+  const std::vector<ColumnType> types = stage_types(target, shape.columns);
+  for (std::size_t i = 0; i < types.size(); ++i) {
+    if (!can_hold(types[i], shape.types[i])) refuse_another(target.label());
+  }
+}
+
+Target describe_again(pg::Session& session, const LoadShape& shape) {
+  auto target = describe_target(session, shape.name.sql());
+  if (!target) {
+    throw Error(ExitCode::database, fmt::format("{} was dropped meanwhile", shape.target.label()),
+                "Run the load again.");
+  }
+  return std::move(*target);
+}
+
 }  // namespace
+
+bool LoadShape::makes(std::string_view column) const {
+  return !exists || std::ranges::find(drift.added, column, &NewColumn::name) != drift.added.end();
+}
+
+bool may_become(const LoadShape& shape, const std::string& column, const ColumnType& type) {
+  if (shape.makes(column)) return std::ranges::find(shape.said, column) == shape.said.end();
+  const TargetColumn* const present = shape.found.column(column);
+  if (present == nullptr || present->pinned || !shape.found.is_owner) return false;
+  const ColumnType& from = present->type;
+  // One bad value among timestamps makes no texts of them all: only what is text already becomes a longer one.
+  if (type.base == Base::text && from.base != Base::varchar && from.base != Base::bpchar) return false;
+  return !rewrites(from, type) || shape.found.bytes <= kMostRewritten;
+}
 
 LoadShape find_shape(pg::Session& session, const SampledReader& reader, const LoadOptions& options) {
   const std::vector<std::string>& names = reader.columns();
@@ -121,42 +222,44 @@ LoadShape find_shape(pg::Session& session, const SampledReader& reader, const Lo
                 "Look whether it is the right one; nothing was touched.");
   }
   const Inference inference = infer(reader);
-  const std::vector<ColumnType> types = types_of(session, inference, names, options);
-  const TableName name = parse_table_name(options.target);
-  auto target = describe_target(session, options.target);
+  const std::vector<ColumnType> types = types_of(session, reader, inference, options);
+  TableName name = parse_table_name(options.target);
   LoadShape shape;
-  if (!target) {
-    shape = shape_of_new(options, name, names, types);
+  if (auto target = describe_target(session, options.target)) {
+    shape = shape_of_present(options, std::move(*target), reader, inference, types);
   } else {
-    shape.name = name;
-    shape.exists = true;
-    shape.matching = match_columns(*target, names, types, options.contract);
-    shape.drift.added = shape.matching.added;
-    if (options.contract == Contract::evolve)
-      shape.drift.widened = find_wider(*target, shape.matching, reader, inference);
-    shape.target = with_drift(std::move(*target), shape.drift);
+    name.schema = home_of(session, name);
+    shape = shape_of_new(options, std::move(name), names, types);
   }
   for (const Placed& column : shape.matching.columns) {
     if (column.fate == Placed::Fate::loaded) shape.columns.push_back(column.name);
   }
   require_key(options, shape.columns);
+  shape.types = stage_types(shape.target, shape.columns);
+  for (const SaidColumn& said : options.columns) {
+    const auto at = std::ranges::find(names, said.name) - names.begin();
+    shape.said.push_back(shape.matching.columns[static_cast<std::size_t>(at)].name);
+  }
   return shape;
 }
 
-void prepare_target(pg::Session& session, LoadShape& shape, const LoadOptions& options) {
+bool prepare_target(pg::Session& session, LoadShape& shape, const LoadOptions& options) {
+  if (shape.exists && shape.drift.none()) return false;  // whether it is still the same, apply() looks
   if (!shape.exists) {
-    create_table(session, shape.name, shape.created, options.spec.key);
-  } else if (!shape.drift.none()) {
-    evolve(session, shape.target, shape.drift);
-  } else {
-    return;
+    const bool made = create_table(session, shape.name, shape.created, options.spec.key);
+    shape.target = describe_again(session, shape);
+    require_fit(shape.target, shape);
+    return made;
   }
-  auto target = describe_target(session, options.target);
-  if (!target) {
-    throw Error(ExitCode::database, fmt::format("{} was dropped meanwhile", printable(options.target)),
-                "Run the load again.");
-  }
-  shape.target = std::move(*target);
+  const Target now = describe_again(session, shape);
+  if (now.oid != shape.found.oid) refuse_another(now.label());
+  const Drift rest = remaining(now, shape.drift);
+  // Nothing is changed for a load that could not be written afterwards.
+  require_fit(with_drift(now, rest), shape);
+  evolve(session, now, rest);
+  shape.target = describe_again(session, shape);
+  require_fit(shape.target, shape);
+  return false;
 }
 
 }  // namespace weir::load

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <optional>
+#include <string_view>
 #include <vector>
 
 #include "load/load.h"
@@ -8,21 +8,33 @@
 
 namespace weir::load {
 
-/// What a load will be, found from its sample and the catalogue; nothing was changed yet.
+/// What a load will be, found from its sample and the catalogue, and what became of that while it was read
+/// (Evolution). The target itself is as it was until prepare_target().
 struct LoadShape {
   Target target;  ///< as it will be
   bool exists = false;
-  TableName name;
+  Target found{};  ///< as it is, where it exists
+  TableName name;  ///< with the schema that it is in, or will be
   std::vector<NewColumn> created{};  ///< of a target that does not exist
   Matching matching;
-  Drift drift{};
+  Drift drift{};                       ///< of a target that exists
   std::vector<std::string> columns{};  ///< of the stage
+  std::vector<ColumnType> types{};     ///< of the stage
+  std::vector<std::string> said{};     ///< columns whose type the user has said
+
+  /// The load itself makes the column: its type is ours to choose.
+  [[nodiscard]] bool makes(std::string_view column) const;
 };
 
 /// Throws (definition, refused) what the user has to mend.
 LoadShape find_shape(pg::Session& session, const SampledReader& reader, const LoadOptions& options);
 
+/// Whether a column of the shape may get the type: one that the load makes any, unless it was said; one that
+/// is there where that can be done to it, in passing.
+bool may_become(const LoadShape& shape, const std::string& column, const ColumnType& type);
+
 /// Creates or changes the target as the shape says, each in its own short transaction, and describes it anew.
-void prepare_target(pg::Session& session, LoadShape& shape, const LoadOptions& options);
+/// True if it was created. Throws where it has become another one meanwhile.
+bool prepare_target(pg::Session& session, LoadShape& shape, const LoadOptions& options);
 
 }  // namespace weir::load

@@ -186,11 +186,39 @@ TEST_F(CliLoad, AnInterruptedLoadLeavesTheTableAndGoesOn) {
   EXPECT_THAT(load.out(), HasSubstr("Run the same command again"));
   other.execute("ROLLBACK");
   EXPECT_EQ(value("SELECT count(*)::text FROM t"), "1");
+  EXPECT_THAT(run({"history"}).out, HasSubstr("broken off, resumable"));
+  EXPECT_THAT(run({"show", "1"}).out, AllOf(HasSubstr("broken off, resumable"), HasSubstr("error")));
+  const json shown = document({"show", "1"});
+  EXPECT_EQ(shown.at("state"), "staging");
+  EXPECT_EQ(shown.at("resumable"), true);
+  EXPECT_EQ(shown.at("running"), false);
 
   const json resumed = document({"t.csv", "--into", "t", "--key", "id"});
   EXPECT_EQ(resumed.at("resumed_from"), 3);
   EXPECT_EQ(resumed.at("inserted"), 2);
   EXPECT_EQ(value("SELECT count(*)::text FROM weir.load_run"), "1") << "it is the same run";
+}
+
+TEST_F(CliLoad, AFileThatTurnsOutWiderIsAppendedAllTheSame) {
+  execute("CREATE TABLE t (id int4, v int4)");
+  std::string text = "id,v\n";
+  for (int n = 1; n <= 20; ++n) text += std::to_string(n) + (n == 15 ? ",3000000000\n" : ",1\n");
+  write("t.csv", text);
+  const Words words{"t.csv", "--into", "t", "--mode", "append", "--sample", "10"};
+  const json loaded = document(words);
+  EXPECT_EQ(loaded.at("inserted"), 20);
+  EXPECT_EQ(loaded.at("direct"), false);
+  EXPECT_EQ(loaded.at("columns_widened").at(0).at("name"), "v");
+  const WeirResult pipe = run({"-", "--into", "t", "--mode", "append", "--sample", "10"}, "id,v\n1,1\n" + text.substr(5) + "2,1.5\n");
+  EXPECT_EQ(pipe.status, 5);
+  EXPECT_THAT(pipe.err, HasSubstr("--staged"));
+}
+
+TEST_F(CliLoad, JsonRecordsHaveALimitToo) {
+  execute("CREATE TABLE t (id int4, v text)");
+  write("t.ndjson", "{\"id\": 1}\n{\"id\": 2, \"v\": \"" + std::string(1'200'000, 'x') + "\"}\n");
+  EXPECT_EQ(run({"t.ndjson", "--into", "t", "--mode", "append", "--max-record", "1"}).status, 5);
+  EXPECT_EQ(document({"t.ndjson", "--into", "t", "--mode", "append", "--max-record", "2"}).at("inserted"), 2);
 }
 
 TEST_F(CliLoad, AnInterruptedPipeIsReadFromItsBeginningNextTime) {

@@ -77,6 +77,7 @@ class Replaying {
       }
       replay_.records += object.dump() + '\n';
       ++replay_.count;
+      replay_.separated = true;
     } catch (const Error& error) {
       leave_out(reject, error.what());  // a quote that is never closed
     } catch (const nlohmann::json::exception&) {

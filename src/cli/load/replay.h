@@ -14,6 +14,7 @@ struct Replay {
   std::string records;  ///< JSON, one object a line
   std::int64_t count = 0;
   std::int64_t left_out = 0;
+  bool separated = false;  ///< some were lines of separated values: a text for a json column is JSON there
   std::string why_left_out{};  ///< of the first of them
 };
 

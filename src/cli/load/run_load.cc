@@ -44,6 +44,7 @@ ExitCode show_plan(Context& context, const load::LoadReport& report, const LoadS
 
 ExitCode run_load(Context& context, load::OpenedSource source, load::LoadOptions options) {
   options.source = source.label;
+  options.reopen = source.reopen;
   if (!context.arguments.has("restart")) options.fingerprint = source.fingerprint;
   LoadProgressView view(context);
   try {

@@ -41,6 +41,12 @@ Color color_of(std::string_view state) {
   return state == "failed" ? Color::red : Color::yellow;
 }
 
+/// A load that was killed could not say that it failed, and one whose source can be read again goes on.
+std::string state_text(const load::RunRow& run) {
+  if (run.state != "staging" || run.running) return run.state;
+  return run.resumable ? "broken off, resumable" : "broken off";
+}
+
 ordered_json summary_of(const load::RunRow& run) {
   if (run.summary.empty()) return nullptr;
   return ordered_json::parse(run.summary, nullptr, false);
@@ -110,7 +116,7 @@ std::string runs_text(const std::vector<load::RunRow>& runs, const Paint& paint)
                {"took", right}});
   for (const load::RunRow& run : runs) {
     table.add({std::to_string(run.id), run.target, run.mode, elide(run.source, 40),
-               Table::Cell(run.state, color_of(run.state)), changes_text(run), human_count(run.rejects),
+               Table::Cell(state_text(run), color_of(run.state)), changes_text(run), human_count(run.rejects),
                time_text(run.started_at), took_text(run)});
   }
   return table.render(paint);
@@ -125,7 +131,7 @@ std::string run_text(const load::RunRow& run, const Paint& paint) {
   add("table", run.target);
   add("mode", run.mode);
   add("source", run.source);
-  table.add({Table::Cell("state", Color::dim), Table::Cell(run.state, color_of(run.state))});
+  table.add({Table::Cell("state", Color::dim), Table::Cell(state_text(run), color_of(run.state))});
   add("pipeline", run.pipeline);
   add("stream", run.stream);
   add("started", time_text(run.started_at));
@@ -153,6 +159,8 @@ ordered_json run_json(const load::RunRow& run) {
           {"mode", run.mode},
           {"source", run.source},
           {"state", run.state},
+          {"running", run.running},
+          {"resumable", run.resumable},
           {"pipeline", run.pipeline.empty() ? ordered_json() : ordered_json(run.pipeline)},
           {"stream", run.stream.empty() ? ordered_json() : ordered_json(run.stream)},
           {"rejects", run.rejects},

@@ -35,7 +35,7 @@ struct CsvChoice {
   std::optional<std::string> encoding{};
   char comment = 0;
   bool trim = false;
-  std::size_t max_record = kMaxCsvRecord;
+  std::optional<std::size_t> max_record{};
 };
 
 /// Bytes that are looked at.

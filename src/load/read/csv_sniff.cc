@@ -145,7 +145,7 @@ CsvDialect sniff_csv(std::string_view head, bool whole, const CsvChoice& choice)
   if (choice.nulls) dialect.nulls = *choice.nulls;
   dialect.comment = choice.comment;
   dialect.trim = choice.trim;
-  dialect.max_record = choice.max_record;
+  dialect.max_record = choice.max_record.value_or(kMaxCsvRecord);
 
   const std::string padded = to_utf8(head, dialect.encoding) + std::string(CsvSplitter::kPadding, '\0');
   const bool backslashes = padded.find("\\\"") != padded.npos;

@@ -16,6 +16,8 @@ class JsonInputs final : public RecordReader {
   JsonInputs(std::vector<Input> inputs, JsonOptions options, std::stop_token stop);
 
   [[nodiscard]] const std::vector<std::string>& columns() const override { return reader_.columns(); }
+  [[nodiscard]] bool text_is_json() const override { return reader_.text_is_json(); }
+  void keep_json(std::size_t column) override { reader_.keep_json(column); }
   std::optional<Record> next() override;
   [[nodiscard]] ReadProgress progress() const override;
 

@@ -19,6 +19,8 @@ struct JsonOptions {
   std::size_t max_record_bytes = std::size_t{4} * 1024 * 1024;
   std::size_t max_columns = 20000;
   std::string file{};  ///< for rejects, where there are several
+  /// Of records that were made from another form: see RecordReader::text_is_json().
+  bool text_is_json = false;
 };
 
 /// JSON objects, one on each line or as the elements of one array. A new key is a new column, at the end.
@@ -29,7 +31,10 @@ class JsonReader : public RecordReader {
   /// Goes on with another input and keeps the columns. At the end of the one before, or after its failure.
   void open(std::unique_ptr<ByteSource> source, std::string file);
   /// The column, of a json or jsonb target, gets every value as JSON: a string with its quotes.
-  void keep_json(std::size_t column) { cells_.keep_json(column); }
+  void keep_json(std::size_t column) override {
+    if (!options_.text_is_json) cells_.keep_json(column);
+  }
+  [[nodiscard]] bool text_is_json() const override { return options_.text_is_json; }
 
   [[nodiscard]] const std::vector<std::string>& columns() const override { return cells_.columns(); }
   std::optional<Record> next() override;

@@ -24,7 +24,9 @@ class PostgresReader : public RecordReader {
 
   [[nodiscard]] const std::vector<std::string>& columns() const override { return columns_; }
   /// What the server says of the column.
-  [[nodiscard]] std::optional<ColumnType> hint(std::size_t column) const { return types_.at(column); }
+  [[nodiscard]] std::optional<ColumnType> hint(std::size_t column) const override {
+    return types_.at(column);
+  }
   std::optional<Record> next() override;
   [[nodiscard]] ReadProgress progress() const override { return {.bytes = bytes_, .total = 0}; }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "load/value/cell.h"
+#include "load/value/column_type.h"
 
 namespace weir::load {
 
@@ -29,6 +30,12 @@ class RecordReader {
 
   /// The columns that are known. JSON may make more with any record, at the end: existing places stay.
   [[nodiscard]] virtual const std::vector<std::string>& columns() const = 0;
+  /// What the source itself says of the column's type. Values need not keep to it.
+  [[nodiscard]] virtual std::optional<ColumnType> hint(std::size_t /*column*/) const { return std::nullopt; }
+  /// Whether a text for a json column is JSON as it stands (CSV); of sources that are JSON it is a string.
+  [[nodiscard]] virtual bool text_is_json() const { return true; }
+  /// The column goes into json or jsonb: its values are wanted as they are written in JSON, where they are.
+  virtual void keep_json(std::size_t /*column*/) {}
   /// Nothing at the end, which was then reached cleanly.
   virtual std::optional<Record> next() = 0;
   [[nodiscard]] virtual ReadProgress progress() const = 0;

@@ -4,8 +4,23 @@
 
 namespace weir::load {
 
-void SampledReader::read_sample(std::size_t records, std::size_t bytes) {
+void SampledReader::read_sample(std::size_t records, std::size_t bytes) { read_until(records, bytes); }
+
+const Record& SampledReader::look_ahead(const Record& record, std::size_t records, std::size_t bytes) {
+  if (!std::exchange(given_, true)) keep(record);
+  read_until(records, bytes);
+  return kept_.front().record;
+}
+
+void SampledReader::restart(std::unique_ptr<RecordReader> reader) {
+  kept_.clear();
+  ended_ = given_ = false;
+  reader_ = std::move(reader);
+}
+
+void SampledReader::read_until(std::size_t records, std::size_t bytes) {
   std::size_t taken = 0;
+  for (const Kept& kept : kept_) taken += size_of(kept);
   while (!ended_ && kept_.size() < records && taken < bytes) {
     const auto record = reader_->next();
     if (!record) {
@@ -13,8 +28,13 @@ void SampledReader::read_sample(std::size_t records, std::size_t bytes) {
       return;
     }
     keep(*record);
-    taken += kept_.back().text.size();
+    taken += size_of(kept_.back());
   }
+}
+
+/// A record of ten thousand columns is large also where they are all empty.
+std::size_t SampledReader::size_of(const Kept& kept) noexcept {
+  return kept.text.size() + kept.cells.size() * sizeof(Cell);
 }
 
 std::optional<Record> SampledReader::next() {

@@ -24,7 +24,20 @@ class SampledReader final : public RecordReader {
   /// The sample is all there is.
   [[nodiscard]] bool whole() const noexcept { return ended_; }
 
+  /// Reads further ahead, behind the record that next() gave last; answers it anew, for what it was a view of
+  /// may be gone. held(0) is that record, and those behind it come with next().
+  const Record& look_ahead(const Record& record, std::size_t records, std::size_t bytes);
+  [[nodiscard]] std::size_t held() const noexcept { return kept_.size(); }
+  [[nodiscard]] const Record& held(std::size_t at) const noexcept { return kept_[at].record; }
+  /// The same source from its beginning, without a sample.
+  void restart(std::unique_ptr<RecordReader> reader);
+
   [[nodiscard]] const std::vector<std::string>& columns() const override { return reader_->columns(); }
+  [[nodiscard]] std::optional<ColumnType> hint(std::size_t column) const override {
+    return reader_->hint(column);
+  }
+  [[nodiscard]] bool text_is_json() const override { return reader_->text_is_json(); }
+  void keep_json(std::size_t column) override { reader_->keep_json(column); }
   std::optional<Record> next() override;
   [[nodiscard]] ReadProgress progress() const override { return reader_->progress(); }
 
@@ -35,6 +48,8 @@ class SampledReader final : public RecordReader {
     Record record;
   };
   void keep(const Record& record);
+  void read_until(std::size_t records, std::size_t bytes);
+  [[nodiscard]] static std::size_t size_of(const Kept& kept) noexcept;
 
   std::unique_ptr<RecordReader> reader_;
   std::deque<Kept> kept_;  // stays where it is: there are views into it

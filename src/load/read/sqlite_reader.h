@@ -33,7 +33,9 @@ class SqliteReader : public RecordReader {
 
   [[nodiscard]] const std::vector<std::string>& columns() const override { return columns_; }
   /// What the table's definition says. SQLite does not keep values to it.
-  [[nodiscard]] std::optional<ColumnType> hint(std::size_t column) const { return hints_.at(column); }
+  [[nodiscard]] std::optional<ColumnType> hint(std::size_t column) const override {
+    return hints_.at(column);
+  }
   std::optional<Record> next() override;
   [[nodiscard]] ReadProgress progress() const override { return {.bytes = bytes_, .total = 0}; }
 

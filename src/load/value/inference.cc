@@ -12,6 +12,7 @@
 #include "load/value/encode.h"
 #include "load/value/json_scan.h"
 #include "load/value/text_check.h"
+#include "load/value/widen.h"
 
 namespace weir::load {
 namespace {
@@ -127,7 +128,35 @@ std::uint32_t kinds_of(const Cell& cell) {
   return kinds_of_text(cell.text);
 }
 
+/// Nothing can be lost of it; else it has to be looked at.
+bool is_plain(std::string_view text, Base base) noexcept {
+  const char first = text.empty() ? '\0' : text.front();
+  switch (base) {
+    case Base::boolean: return first == 't' || first == 'f' || first == 'T' || first == 'F';
+    case Base::int8:
+    case Base::numeric: {
+      const std::string_view digits = text.substr(first == '-' ? 1 : 0);
+      return !digits.empty() && ((digits[0] >= '1' && digits[0] <= '9') || digits.size() == 1 ||
+                                 (digits[0] == '0' && digits[1] == '.'));
+    }
+    case Base::float8: return text.size() <= kSafeDigits && first != '0' && first != '+';
+    case Base::date: return text.size() <= std::string_view("2026-01-01").size();
+    case Base::timestamp: return text.size() <= std::string_view("2026-01-01 00:00:00").size();
+    default: return true;
+  }
+}
+
 }  // namespace
+
+bool is_kept(const Cell& cell, Base base) {
+  const bool counts = cell.kind == Cell::Kind::text || (cell.kind == Cell::Kind::number && base == Base::float8);
+  if (!counts || is_plain(cell.text, base)) return true;
+  ColumnFacts facts;
+  facts.observe(cell);
+  const ColumnType type = type_of(base);
+  if (base == Base::int8 && facts.base() == Base::numeric) return true;  // 05.0 is none, 0.0 is 0
+  return widened(type, type_of(facts.base())) == type;
+}
 
 void ColumnFacts::observe(const Cell& cell) {
   if (cell.is_null()) {

@@ -198,6 +198,21 @@ std::string LoadSql::count_rows() const {
   return fmt::format("SELECT count(*) FROM {} s WHERE s.weir_part >= 0", stage_);
 }
 
+std::string LoadSql::count_lost() const {
+  const std::string rows = fmt::format("SELECT count(*) FROM {} t{}", target_->sql(), scope());
+  if (!has_key()) return fmt::format("SELECT ({}), 0::int8", rows);
+  // Rows with a NULL in their key are left out: to count too few is no harm, apply() counts again.
+  std::string present;
+  std::string same;
+  for (const std::size_t i : key_) {
+    const std::string name = "t." + quote_identifier(spec_->columns[i]);
+    present += name + " IS NOT NULL AND ";
+    same += fmt::format("{}{} = {}", same.empty() ? "" : " AND ", name, given(i));
+  }
+  return fmt::format("SELECT ({}), ({}{} {}NOT EXISTS (SELECT 1 FROM {} s WHERE {}))", rows, rows,
+                     scope().empty() ? " WHERE" : " AND", present, stage_, same);
+}
+
 std::string LoadSql::scope() const {
   if (spec_->mode == Mode::scd2)
     return fmt::format(" WHERE t.{} IS NULL", quote_identifier(spec_->history.valid_to));

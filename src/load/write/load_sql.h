@@ -37,6 +37,8 @@ class LoadSql {
   /// Refused rows whose key is null although it cannot be.
   [[nodiscard]] std::optional<std::string> count_unknown_keys() const;
   [[nodiscard]] std::string count_rows() const;
+  /// Rows of the target (of the window), and of them those with a key that the stage has not at all.
+  [[nodiscard]] std::string count_lost() const;
 
   // The difference.
   [[nodiscard]] std::string diff() const;

@@ -23,7 +23,9 @@ std::vector<RunRow> read_runs(pg::Session& session, std::optional<std::string_vi
                     .summary = std::string(row.summary ? row.summary->text : ""),
                     .rejects = row.rejects,
                     .started_at = row.started_at,
-                    .ended_at = row.ended_at});
+                    .ended_at = row.ended_at,
+                    .running = row.running,
+                    .resumable = row.resumable});
   }
   return runs;
 }
@@ -45,6 +47,14 @@ std::optional<std::int64_t> find_resumable(pg::Session& session, std::string_vie
 
 void fail_run(pg::Session& session, std::int64_t run, std::string_view error) {
   session.run<sql::LoadFailRun>(run, printable(error));
+}
+
+void break_run(pg::Session& session, std::int64_t run, std::string_view error) {
+  session.run<sql::LoadBreakRun>(run, printable(error));
+}
+
+void resume_run(pg::Session& session, std::int64_t run, const Target& target) {
+  session.run<sql::LoadResumeRun>(run, std::int64_t{target.oid});
 }
 
 std::vector<RunRow> list_runs(pg::Session& session, std::string_view target, std::int64_t limit) {

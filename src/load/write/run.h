@@ -30,7 +30,11 @@ std::int64_t begin_run(pg::Session& session, const RunStart& start, const Target
 /// The last run of the same fingerprint that neither was applied nor can be running.
 std::optional<std::int64_t> find_resumable(pg::Session& session, std::string_view fingerprint);
 
+/// Goes on with it. `target` may have come to be since it began.
+void resume_run(pg::Session& session, std::int64_t run, const Target& target);
 void fail_run(pg::Session& session, std::int64_t run, std::string_view error);
+/// Ended early: failed, unless it may be resumed; then it stays `staging`, with the error.
+void break_run(pg::Session& session, std::int64_t run, std::string_view error);
 
 struct RunRow {
   std::int64_t id = 0;
@@ -45,6 +49,8 @@ struct RunRow {
   std::int64_t rejects = 0;
   WallTime started_at{};
   std::optional<WallTime> ended_at{};
+  bool running = false;    ///< of `staging`: a session of it is there
+  bool resumable = false;  ///< of `staging`: the same command goes on with it
 };
 /// The newest first. `target` empty: of all.
 std::vector<RunRow> list_runs(pg::Session& session, std::string_view target, std::int64_t limit);

@@ -6,6 +6,7 @@
 
 #include "base/backoff.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "base/wait.h"
 #include "pg/identifier.h"
@@ -39,18 +40,48 @@ std::string create_table_sql(const TableName& table, const std::vector<NewColumn
   std::string primary;
   for (const std::string& name : key) primary += (primary.empty() ? "" : ", ") + pg::quote_identifier(name);
   if (!primary.empty()) list += fmt::format(", PRIMARY KEY ({})", primary);
-  return fmt::format("CREATE TABLE IF NOT EXISTS {} ({}) WITH ({})", table.sql(), list, kSettings);
+  return fmt::format("CREATE TABLE {} ({}) WITH ({})", table.sql(), list, kSettings);
 }
 
-void create_table(pg::Session& session, const TableName& table, const std::vector<NewColumn>& columns,
+bool create_table(pg::Session& session, const TableName& table, const std::vector<NewColumn>& columns,
                   const std::vector<std::string>& key) {
   try {
     session.execute(create_table_sql(table, columns, key));
+    return true;
   } catch (const pg::Error& error) {
-    // Two at once: IF NOT EXISTS does not help the one that comes second to the catalogue's index.
-    if (error.sqlstate() == "23505" || error.sqlstate() == "42P07" || error.sqlstate() == "42710") return;
+    // Of two at once the second may come as far as the catalogue's index.
+    if (error.sqlstate() == "23505" || error.sqlstate() == "42P07" || error.sqlstate() == "42710")
+      return false;
     throw;
   }
+}
+
+void drop_created(pg::Session& session, const Target& target) noexcept {
+  try {
+    pg::Transaction transaction(session);
+    transaction.set_local("lock_timeout", "1s");
+    // Another load of it may have begun: it finds out, or it has the lock and this waits in vain.
+    session.run<sql::LoadLockTarget>(std::int64_t{target.oid});
+    session.execute(fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", target.sql()));
+    const pg::Result now = session.execute(
+        fmt::format("SELECT $1::text::regclass::oid::int8 = $2::int8 AND NOT EXISTS (SELECT 1 FROM {})",
+                    target.sql()),
+        target.sql(), std::int64_t{target.oid});
+    if (!now[0].get<bool>(0)) return;
+    session.execute("DROP TABLE " + target.sql());
+    transaction.commit();
+  } catch (const std::exception& error) {
+    log::warn("a table that a failed load had made is still there, empty",
+              {{"table", target.label()}, {"error", error.what()}});
+  }
+}
+
+std::string change_type_sql(const std::string& name, const ColumnType& from, const ColumnType& to) {
+  const std::string quoted = pg::quote_identifier(name);
+  std::string sql = fmt::format("ALTER COLUMN {} TYPE {}", quoted, to.sql);
+  const bool by_text = from.base == Base::float4 || (from.base == Base::float8 && to.base == Base::numeric);
+  if (by_text && to.base != Base::text) sql += fmt::format(" USING {}::text::{}", quoted, to.sql);
+  return sql;
 }
 
 bool rewrites(const ColumnType& from, const ColumnType& to) noexcept {
@@ -67,8 +98,9 @@ std::string evolve_sql(const Target& target, const Drift& drift) {
                            pg::quote_identifier(column.name), column.type.sql);
   }
   for (const NewColumn& column : drift.widened) {
-    changes += fmt::format("{}ALTER COLUMN {} TYPE {}", changes.empty() ? "" : ", ",
-                           pg::quote_identifier(column.name), column.type.sql);
+    const TargetColumn* const now = target.column(column.name);
+    changes += (changes.empty() ? "" : ", ") +
+               change_type_sql(column.name, now == nullptr ? column.type : now->type, column.type);
   }
   return fmt::format("ALTER TABLE {} {}", target.sql(), changes);
 }

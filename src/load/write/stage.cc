@@ -1,17 +1,24 @@
 #include "load/write/stage.h"
 
+#include <algorithm>
+#include <map>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
 #include "base/text.h"
+#include "load/value/widen.h"
 #include "load/write/stage_sql.h"
 #include "pg/identifier.h"
 #include "schema/queries.h"
 
 namespace weir::load {
 namespace {
+
+/// The server's own limits end a statement; to write a large stage anew takes its time.
+constexpr Duration kLongestChange = std::chrono::hours(24);
 
 void require_stage_schema(pg::Session& session) {
   const auto answer = session.run<sql::LoadStageSchema>();
@@ -41,24 +48,52 @@ void forget(pg::Session& session, std::int64_t run, std::int64_t beyond) {
 
 struct Found {
   std::string name;
+  std::vector<std::string> columns;
+  std::vector<ColumnType> types;
   std::optional<Stage::Resume> resume;
 };
 
+/// The columns of a stage that was left, those of the plan first, if it can hold what is planned.
+bool read_columns(pg::Session& session, const std::vector<std::string>& planned,
+                  const std::vector<ColumnType>& types, Found& found) {
+  const auto rows = session.run<sql::LoadStageColumns>(found.name);
+  if (rows.empty() || !rows[0].mine) return false;
+  std::map<std::string, ColumnType> present;
+  std::vector<std::string> in_order;
+  for (const auto row : rows) {
+    in_order.emplace_back(row.name);
+    present.emplace(row.name,
+                    type_of(static_cast<pg::Oid>(row.type_id), row.modifier, std::string(row.type)));
+  }
+  found.columns = planned;
+  for (std::size_t i = 0; i < planned.size(); ++i) {
+    const auto at = present.find(planned[i]);
+    if (at == present.end() || !can_hold(at->second, types[i])) return false;
+    found.types.push_back(at->second);
+  }
+  const std::set<std::string> known(planned.begin(), planned.end());
+  for (const std::string& name : in_order) {
+    if (known.contains(name) || name == "weir_line" || name == "weir_part") continue;
+    found.columns.push_back(name);
+    found.types.push_back(present.at(name));
+  }
+  return true;
+}
+
 /// What the run left: the stage with an unbroken row of chunks; the rest of it is taken out.
-std::optional<Found> find_left(pg::Session& session, const std::string& signature, const Target& target,
-                               std::int64_t run) {
+std::optional<Found> find_left(pg::Session& session, const std::vector<std::string>& columns,
+                               const std::vector<ColumnType>& types, std::int64_t run) {
   Found found;
   const auto chunks = session.run<sql::LoadChunks>(run);
   if (chunks.empty()) return std::nullopt;
   found.name = std::string(chunks[0].stage);
-  const auto stages = session.run<sql::LoadStages>(std::int64_t{target.oid});
-  bool fits = false;
-  for (const auto stage : stages)
-    fits = fits || (stage.name == found.name && stage.mine && stage.signature == signature);
-  if (!fits) return std::nullopt;
   if (!lock_stage(session, found.name)) {
     throw Error(ExitCode::refused, fmt::format("load {} is running in another process", run),
                 "Wait for it, or end it; weir load show tells how far it is.");
+  }
+  if (!read_columns(session, columns, types, found)) {
+    unlock_stage(session, found.name);
+    return std::nullopt;
   }
   Stage::Resume resume{.chunk = -1};
   for (const auto chunk : chunks) {
@@ -77,8 +112,31 @@ std::optional<Found> find_left(pg::Session& session, const std::string& signatur
   return found;
 }
 
+void drop_lost(pg::Session& session, std::int64_t run) {
+  const auto lost = session.run<sql::LoadLostStages>(run);
+  for (const auto stage : lost) {
+    const std::string name(stage.name);
+    if (!lock_stage(session, name)) continue;
+    session.execute("DROP TABLE IF EXISTS " + stage_table(name));
+    session.run<sql::LoadForgetStageChunks>(name, run);
+    unlock_stage(session, name);
+  }
+}
+
 std::string take_free(pg::Session& session, const std::string& signature, const Target& target,
                       std::int64_t run) {
+  if (target.oid == 0) {
+    // Of tables that are not there yet no number tells one from the other: each load has a stage of its own.
+    const std::string name = stage_name(0, run);
+    if (!lock_stage(session, name))
+      throw Error(ExitCode::refused, fmt::format("load {} is running in another process", run));
+    pg::Transaction transaction(session);
+    session.execute("DROP TABLE IF EXISTS " + stage_table(name));
+    session.execute(create_stage_sql(name, signature));
+    forget(session, run, -1);
+    transaction.commit();
+    return name;
+  }
   const auto stages = session.run<sql::LoadStages>(std::int64_t{target.oid});
   std::int64_t number = 0;
   for (const auto stage : stages) {
@@ -132,13 +190,42 @@ Stage Stage::open(pg::Session& holder, const Target& target, const LoadSpec& spe
   require_stage_schema(holder);
   const std::vector<ColumnType> types = stage_types(target, spec.columns);
   const std::string signature = stage_signature(spec.columns, types);
-  std::optional<Found> found = find_left(holder, signature, target, run);
-  if (!found) found = Found{.name = take_free(holder, signature, target, run), .resume = {}};
+  drop_lost(holder, run);
+  std::optional<Found> found = find_left(holder, spec.columns, types, run);
+  if (!found) {
+    forget(holder, run, -1);
+    found = Found{.name = take_free(holder, signature, target, run),
+                  .columns = spec.columns,
+                  .types = types,
+                  .resume = {}};
+  }
   Stage stage(holder, std::move(found->name), run);
-  stage.types_ = types;
-  stage.columns_ = spec.columns;
+  stage.types_ = std::move(found->types);
+  stage.columns_ = std::move(found->columns);
   stage.resume_ = std::move(found->resume);
   return stage;
+}
+
+void Stage::change(pg::Session& session, const Drift& drift) {
+  if (drift.none()) return;
+  session.set_timeout(kLongestChange);
+  pg::Transaction transaction(session);
+  // What becomes text is written in one form, whatever the session was told.
+  transaction.set_local("DateStyle", "ISO, YMD");
+  transaction.set_local("TimeZone", "UTC");
+  transaction.set_local("bytea_output", "hex");
+  transaction.set_local("extra_float_digits", "1");
+  session.execute(change_stage_sql(sql_, columns_, types_, drift));
+  transaction.commit();
+  session.set_timeout(pg::Session::Options().timeout);
+  for (const NewColumn& column : drift.widened) {
+    const auto at = std::find(columns_.begin(), columns_.end(), column.name) - columns_.begin();
+    types_.at(static_cast<std::size_t>(at)) = column.type;
+  }
+  for (const NewColumn& column : drift.added) {
+    columns_.push_back(column.name);
+    types_.push_back(column.type);
+  }
 }
 
 Stage::Sealed Stage::seal(pg::Session& session, std::int64_t chunks) {
@@ -163,7 +250,7 @@ Stage::Sealed Stage::seal(pg::Session& session, std::int64_t chunks) {
 
 void Stage::clear(pg::Session& session) {
   pg::Transaction transaction(session);
-  session.execute("TRUNCATE " + sql_);
+  session.execute((name_ == stage_name(0, run_) ? "DROP TABLE " : "TRUNCATE ") + sql_);
   forget(session, run_, -1);
   transaction.commit();
 }

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "load/write/schema_change.h"
 #include "load/write/spec.h"
 #include "load/write/target.h"
 #include "pg/copy.h"
@@ -35,7 +36,10 @@ struct Reject {
 class Stage {
  public:
   /// Takes the stage of `run` if it left one, else a free one of the target, emptied. Rows of chunks after a
-  /// hole are taken out, so that reading goes on behind last().
+  /// hole are taken out, so that reading goes on behind last(). One that was left may have become wider, and
+  /// have more columns, than it would be made now: it is the record of how far change() had come.
+  ///
+  /// A target that is not there yet (oid 0) has a stage of the run's own, which nobody else takes.
   /// Throws refused when another process is loading that run.
   static Stage open(pg::Session& holder, const Target& target, const LoadSpec& spec, std::int64_t run);
   Stage(Stage&& other) noexcept;
@@ -47,7 +51,9 @@ class Stage {
   /// Qualified and quoted.
   [[nodiscard]] const std::string& sql() const noexcept { return sql_; }
   [[nodiscard]] std::int64_t run() const noexcept { return run_; }
-  /// Types of the columns in the stage, for RowEncoder: those that the server has to cast are text.
+  /// spec.columns, and behind them those that came later.
+  [[nodiscard]] const std::vector<std::string>& columns() const noexcept { return columns_; }
+  /// Their types in the stage, for RowEncoder: those that the server has to cast are text.
   [[nodiscard]] const std::vector<ColumnType>& types() const noexcept { return types_; }
 
   /// The last chunk of an unbroken row of them from 0; nothing: begin at the beginning.
@@ -58,6 +64,10 @@ class Stage {
     std::int64_t rejects = 0;
   };
   [[nodiscard]] const std::optional<Resume>& resume() const noexcept { return resume_; }
+
+  /// Adds columns, null in the rows there are, and makes others wider. Between two chunks. It may write the
+  /// whole stage anew.
+  void change(pg::Session& session, const Drift& drift);
 
   /// What a finished stage holds; apply() looks whether it still does.
   struct Sealed {
@@ -71,7 +81,8 @@ class Stage {
   /// After the last chunk. Throws when chunks are missing, as when the server crashed and emptied it.
   /// ANALYZE.
   Sealed seal(pg::Session& session, std::int64_t chunks);
-  /// Empties it: after the load, or when the run is given up.
+  /// Empties it: after the load, or when the run is given up. The next load of the target uses it again; one of
+  /// a table that was not there is dropped.
   void clear(pg::Session& session);
 
  private:

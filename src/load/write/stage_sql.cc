@@ -1,5 +1,6 @@
 #include "load/write/stage_sql.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include <fmt/format.h>
@@ -41,6 +42,21 @@ std::string stage_signature(const std::vector<std::string>& columns, const std::
   for (std::size_t i = 0; i < columns.size(); ++i)
     signature += fmt::format("{} {}, ", pg::quote_identifier(columns[i]), types[i].sql);
   return signature + "\"weir_line\" bigint, \"weir_part\" bigint";
+}
+
+std::string change_stage_sql(std::string_view table, const std::vector<std::string>& columns,
+                             const std::vector<ColumnType>& types, const Drift& drift) {
+  std::string changes;
+  for (const NewColumn& column : drift.added) {
+    changes += fmt::format("{}ADD COLUMN {} {}", changes.empty() ? "" : ", ",
+                           pg::quote_identifier(column.name), column.type.sql);
+  }
+  for (const NewColumn& column : drift.widened) {
+    const auto at = std::find(columns.begin(), columns.end(), column.name) - columns.begin();
+    changes += (changes.empty() ? "" : ", ") +
+               change_type_sql(column.name, types.at(static_cast<std::size_t>(at)), column.type);
+  }
+  return fmt::format("ALTER TABLE {} {}", table, changes);
 }
 
 std::string create_stage_sql(std::string_view name, const std::string& signature) {

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "load/write/schema_change.h"
 #include "load/write/target.h"
 
 namespace weir::load {
@@ -20,8 +21,11 @@ std::string stage_table(std::string_view name);
 /// In the stage: types that the server has to cast are text there. Throws definition for a column that the
 /// target has not.
 std::vector<ColumnType> stage_types(const Target& target, const std::vector<std::string>& columns);
-/// As the query load_stages() writes it.
+/// As the query load_stages() writes it; of a stage that was not changed.
 std::string stage_signature(const std::vector<std::string>& columns, const std::vector<ColumnType>& types);
+/// In one ALTER TABLE.
+std::string change_stage_sql(std::string_view table, const std::vector<std::string>& columns,
+                             const std::vector<ColumnType>& types, const Drift& drift);
 std::string create_stage_sql(std::string_view name, const std::string& signature);
 std::string copy_stage_sql(std::string_view table, const std::vector<std::string>& columns);
 

@@ -81,6 +81,13 @@ void describe_columns(pg::Session& session, std::int64_t id, Target& target) {
   }
 }
 
+void mark_pinned(pg::Session& session, std::int64_t id, Target& target) {
+  const auto pinned = session.run<sql::LoadPinnedColumns>(id);
+  for (const auto row : pinned) {
+    for (TargetColumn& column : target.columns) column.pinned = column.pinned || column.name == row.name;
+  }
+}
+
 void describe_constraints(pg::Session& session, std::int64_t id, Target& target) {
   const auto keys = session.run<sql::LoadKeys>(id);
   for (const auto row : keys) {
@@ -195,6 +202,7 @@ std::optional<Target> describe_target(pg::Session& session, const std::string& t
   target.is_owner = row.is_owner.value_or(false);
   target.role = row.role_name;
   describe_columns(session, *row.id, target);
+  mark_pinned(session, *row.id, target);
   describe_constraints(session, *row.id, target);
   describe_surroundings(session, *row.id, target);
   return target;

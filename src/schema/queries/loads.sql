@@ -49,6 +49,32 @@ SELECT a.attname::text AS name, a.atttypid::int8 AS type_id, a.atttypmod AS modi
  WHERE a.attrelid = :table_id::int8::oid AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attnum;
 
+-- name: load_pinned_columns(table_id int8) -> (name text)
+-- Those whose type cannot be changed: a view, a trigger, a policy, a function, a generated column or the partitions go
+-- by it, or it comes from a parent.
+SELECT a.attname::text AS name
+  FROM pg_catalog.pg_attribute a
+ WHERE a.attrelid = :table_id::int8::oid AND a.attnum > 0 AND NOT a.attisdropped
+   AND (a.attinhcount > 0
+        OR EXISTS (SELECT 1 FROM pg_catalog.pg_partitioned_table p
+                    WHERE p.partrelid = a.attrelid AND a.attnum = ANY (p.partattrs::int2[]))
+        OR EXISTS (
+             SELECT 1
+               FROM pg_catalog.pg_depend d LEFT JOIN pg_catalog.pg_attrdef f
+                 ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND f.oid = d.objid
+              WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = a.attrelid
+                AND d.refobjsubid = a.attnum
+                AND (d.classid IN ('pg_catalog.pg_rewrite'::regclass, 'pg_catalog.pg_trigger'::regclass,
+                                   'pg_catalog.pg_policy'::regclass, 'pg_catalog.pg_proc'::regclass)
+                     OR (f.adnum <> a.attnum))))
+ ORDER BY a.attnum;
+
+-- name: load_home(schema text) -> (name text?, may_create bool?)
+-- Where a table without (or with) a schema would be made.
+SELECT n.nspname::text AS name, has_schema_privilege(n.oid, 'CREATE') AS may_create
+  FROM (SELECT coalesce(nullif(:schema::text, ''), current_schema()::text) AS wanted) w
+  LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = w.wanted;
+
 -- name: load_keys(table_id int8) -> (index_name text, columns text[], is_primary bool, deferrable bool)
 -- Unique indexes over plain columns of all rows, the primary key first.
 SELECT c.relname::text AS index_name,
@@ -181,6 +207,25 @@ SELECT c.relname::text AS name, c.oid::int8 AS id, pg_has_role(c.relowner, 'USAG
  WHERE n.nspname = 'weir_stage' AND c.relkind = 'r' AND c.relname LIKE 'load\_' || :target_id::int8 || '\_%'
  ORDER BY length(c.relname), c.relname;
 
+-- name: load_stage_columns(stage text) -> (mine bool, name text, type_id int8, modifier int4, type text)
+SELECT pg_has_role(c.relowner, 'USAGE') AS mine, a.attname::text AS name, a.atttypid::int8 AS type_id,
+       a.atttypmod AS modifier, format_type(a.atttypid, a.atttypmod) AS type
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE n.nspname = 'weir_stage' AND c.relkind = 'r' AND c.relname = :stage
+ ORDER BY a.attnum;
+
+-- name: load_lost_stages(run int8) -> (name text)
+-- Stages of tables that were to be made (load_0_RUN) which nobody will go on with: their run has ended, a later one of
+-- the same table has begun, or a week has passed.
+SELECT c.relname::text AS name
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN weir.load_run r ON r.id = substring(c.relname FROM '^load_0_([0-9]{1,18})$')::int8
+ WHERE n.nspname = 'weir_stage' AND c.relkind = 'r' AND c.relname ~ '^load_0_[0-9]{1,18}$'
+   AND c.relname <> 'load_0_' || :run::int8 AND pg_has_role(c.relowner, 'USAGE')
+   AND (r.id IS NULL OR r.state <> 'staging' OR r.started_at < clock_timestamp() - interval '7 days'
+        OR EXISTS (SELECT 1 FROM weir.load_run x WHERE x.target = r.target AND x.id > r.id));
+
 -- name: load_stage_schema() -> (present bool, may_create bool)
 SELECT to_regnamespace('weir_stage') IS NOT NULL AS present,
        coalesce(has_schema_privilege(to_regnamespace('weir_stage')::oid, 'CREATE'), false) AS may_create;
@@ -271,14 +316,33 @@ RETURNING r.id;
 UPDATE weir.load_run r SET state = 'failed', error = :error, ended_at = clock_timestamp()
  WHERE r.id = :run AND r.state = 'staging';
 
+-- name: load_break_run(run int8, error text)
+-- It ended early. What is in its stage can be gone on with where its source can be read again: then it is still staging.
+UPDATE weir.load_run r
+   SET error = :error, ended_at = clock_timestamp(),
+       state = CASE WHEN r.fingerprint <> '' AND EXISTS (SELECT 1 FROM weir.load_chunk c WHERE c.run = r.id)
+                    THEN 'staging' ELSE 'failed' END
+ WHERE r.id = :run AND r.state = 'staging';
+
+-- name: load_resume_run(run int8, target_id int8)
+UPDATE weir.load_run r SET error = NULL, ended_at = NULL, target_id = :target_id
+ WHERE r.id = :run AND r.state = 'staging';
+
 -- name: load_run_outcome(run int8) -> (state text, summary jsonb?)
 SELECT r.state, r.summary FROM weir.load_run r WHERE r.id = :run;
 
 -- name: load_runs(target text?, run int8?, most int8) -> (
 --   id int8, pipeline text, stream text, source text, target text, mode text, state text, error text?, summary jsonb?,
---   rejects int8, started_at timestamptz, ended_at timestamptz?)
+--   rejects int8, started_at timestamptz, ended_at timestamptz?, running bool, resumable bool)
+-- Running: a session of it is there. Resumable: the same command would go on with it.
 SELECT r.id, r.pipeline, r.stream, r.source, r.target, r.mode, r.state, r.error, r.summary, r.rejects, r.started_at,
-       r.ended_at
+       r.ended_at,
+       r.state = 'staging' AND EXISTS (
+         SELECT 1 FROM pg_catalog.pg_stat_activity a
+          WHERE a.datname = current_database() AND a.application_name = 'weir:load:' || r.id) AS running,
+       r.state = 'staging' AND r.fingerprint <> ''
+         AND EXISTS (SELECT 1 FROM weir.load_chunk c WHERE c.run = r.id)
+         AND NOT EXISTS (SELECT 1 FROM weir.load_run x WHERE x.fingerprint = r.fingerprint AND x.id > r.id) AS resumable
   FROM weir.load_run r
  WHERE (:target::text IS NULL OR r.target = :target) AND (:run::int8 IS NULL OR r.id = :run)
  ORDER BY r.id DESC

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "load/load.h"
+#include "load/read/csv_reader.h"
+#include "load/read/json_inputs.h"
+#include "support/errors.h"
+#include "support/load_test.h"
+
+namespace weir::load {
+
+using test::error_of;
+using test::has;
+
+/// Gives the records of another, and does something before one of them: what a test needs to happen there.
+class InterruptedReader final : public RecordReader {
+ public:
+  InterruptedReader(std::unique_ptr<RecordReader> reader, std::uint64_t at, std::function<void()> then)
+      : reader_(std::move(reader)), left_(at), then_(std::move(then)) {}
+
+  [[nodiscard]] const std::vector<std::string>& columns() const override { return reader_->columns(); }
+  [[nodiscard]] bool text_is_json() const override { return reader_->text_is_json(); }
+  void keep_json(std::size_t column) override { reader_->keep_json(column); }
+  std::optional<Record> next() override {
+    if (left_-- == 0) then_();
+    return reader_->next();
+  }
+  [[nodiscard]] ReadProgress progress() const override { return {}; }
+
+ private:
+  std::unique_ptr<RecordReader> reader_;
+  std::uint64_t left_;
+  std::function<void()> then_;
+};
+
+/// Whole loads of sources whose first records do not tell what comes.
+class LoadShapeTest : public test::LoadTest {
+ protected:
+  static std::unique_ptr<RecordReader> csv(const std::string& text) {
+    std::vector<Input> one;
+    one.push_back(memory_input("a.csv", text));
+    return std::make_unique<CsvReader>(std::move(one), CsvChoice{.header = true}, std::stop_token());
+  }
+  static std::unique_ptr<RecordReader> json(const std::string& text) {
+    std::vector<Input> one;
+    one.push_back(memory_input("a.ndjson", text));
+    return std::make_unique<JsonInputs>(std::move(one), JsonOptions{.shape = JsonShape::lines},
+                                        std::stop_token());
+  }
+  /// With a sample of two records.
+  static LoadOptions options(Mode mode, Contract contract = Contract::evolve) {
+    LoadOptions options{.source = "a", .target = "t", .contract = contract};
+    options.spec.mode = mode;
+    if (mode != Mode::append) options.spec.key = {"id"};
+    options.sample_rows = 2;
+    return options;
+  }
+  LoadReport load(std::unique_ptr<RecordReader> reader, LoadOptions options,
+                  const std::stop_token& stop = {}) {
+    Load load(std::make_shared<const pg::Connector>(users_connector()), std::move(reader),
+              std::move(options));
+    return load.run(stop);
+  }
+  /// "id integer, v text"
+  std::string columns(const std::string& table = "t") {
+    pg::Session session = this->session();
+    return session
+        .execute(
+            "SELECT coalesce(string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY "
+            "attnum), 'none') FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT "
+            "attisdropped",
+            table)[0]
+        .get<std::string>(0);
+  }
+  std::int64_t stages() {
+    return number("SELECT count(*) FROM pg_class WHERE relnamespace = 'weir_stage'::regnamespace AND relkind = 'r'");
+  }
+};
+
+}  // namespace weir::load
