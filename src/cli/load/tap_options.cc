@@ -48,7 +48,7 @@ void read_tap_options(const Arguments& given, LoadRequest& request) {
   tap.into = request.options.target;
   tap.stream = request.source.stream;
   tap.flatten = request.source.flatten;
-  tap.max_message_bytes = request.source.csv.max_record;
+  tap.max_message_bytes = request.source.csv.max_record.value_or(tap.max_message_bytes);
   tap.soft_delete = given.has("soft-delete");
   tap.apply_every = given.duration("apply-every", 0s, 24h).value_or(tap.apply_every);
 }
