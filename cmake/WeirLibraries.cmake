@@ -13,4 +13,11 @@ pkg_check_modules(libpq REQUIRED IMPORTED_TARGET GLOBAL libpq>=14)
 find_package(simdjson REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(SQLite3 REQUIRED)
+find_package(yaml-cpp REQUIRED)
+# Debian's libcctz-dev brings neither a CMake nor a pkg-config file.
+find_library(WEIR_CCTZ cctz REQUIRED)
+find_path(WEIR_CCTZ_INCLUDE cctz/time_zone.h REQUIRED)
+add_library(cctz::cctz UNKNOWN IMPORTED)
+set_target_properties(cctz::cctz PROPERTIES IMPORTED_LOCATION "${WEIR_CCTZ}"
+                                            INTERFACE_INCLUDE_DIRECTORIES "${WEIR_CCTZ_INCLUDE}")
 pkg_check_modules(zstd REQUIRED IMPORTED_TARGET GLOBAL libzstd)
