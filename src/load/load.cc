@@ -177,10 +177,11 @@ void Load::Parts::directly(LoadShape& shape, Evolution& evolution, const std::op
     report.records = static_cast<std::uint64_t>(report.applied->inserted);
   } catch (const DirectAppend::NeedsStage& met) {
     if (!options.reopen) {
-      throw Error(ExitCode::refused, fmt::format("{}; nothing was loaded", met.what),
-                  fmt::format("{} would be changed for it, which an append that goes straight into it cannot do, "
-                              "and this source cannot be read again: say --staged.",
-                              report.target));
+      throw Error(
+          ExitCode::refused, fmt::format("{}; nothing was loaded", met.what),
+          fmt::format("{} would be changed for it, which an append that goes straight into it cannot do, "
+                      "and this source cannot be read again: say --staged.",
+                      report.target));
     }
     report.direct = false;
     report.records = 0;
@@ -227,7 +228,7 @@ void Load::Parts::through_stage(LoadShape& shape, Evolution& evolution,
 }
 
 std::int64_t Load::Parts::extract(Stage& stage, pg::Session& writer, Evolution& evolution,
-                          const std::stop_token& stop) {
+                                  const std::stop_token& stop) {
   Extraction extraction(reader, writer, stage, evolution, options,
                         [this](const Extraction::Totals& totals, const ReadProgress& /*read*/) {
                           report.records = totals.records;
@@ -257,7 +258,8 @@ void Load::Parts::give_up(const std::string& error) noexcept {
     pg::Session session = connect({});
     break_run(session, report.run, error);
   } catch (const std::exception& failure) {
-    log::warn("it could not be noted that the load broke off", {{"run", report.run}, {"error", failure.what()}});
+    log::warn("it could not be noted that the load broke off",
+              {{"run", report.run}, {"error", failure.what()}});
   }
 }
 

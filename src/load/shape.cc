@@ -209,7 +209,8 @@ bool may_become(const LoadShape& shape, const std::string& column, const ColumnT
   const TargetColumn* const present = shape.found.column(column);
   if (present == nullptr || present->pinned || !shape.found.is_owner) return false;
   const ColumnType& from = present->type;
-  // One bad value among timestamps makes no texts of them all: only what is text already becomes a longer one.
+  // One bad value among timestamps makes no texts of them all: only what is text already becomes a longer
+  // one.
   if (type.base == Base::text && from.base != Base::varchar && from.base != Base::bpchar) return false;
   return !rewrites(from, type) || shape.found.bytes <= kMostRewritten;
 }

@@ -13,8 +13,8 @@ namespace weir::load {
 struct LoadShape {
   Target target;  ///< as it will be
   bool exists = false;
-  Target found{};  ///< as it is, where it exists
-  TableName name;  ///< with the schema that it is in, or will be
+  Target found{};                    ///< as it is, where it exists
+  TableName name;                    ///< with the schema that it is in, or will be
   std::vector<NewColumn> created{};  ///< of a target that does not exist
   Matching matching;
   Drift drift{};                       ///< of a target that exists

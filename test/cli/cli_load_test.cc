@@ -209,7 +209,8 @@ TEST_F(CliLoad, AFileThatTurnsOutWiderIsAppendedAllTheSame) {
   EXPECT_EQ(loaded.at("inserted"), 20);
   EXPECT_EQ(loaded.at("direct"), false);
   EXPECT_EQ(loaded.at("columns_widened").at(0).at("name"), "v");
-  const WeirResult pipe = run({"-", "--into", "t", "--mode", "append", "--sample", "10"}, "id,v\n1,1\n" + text.substr(5) + "2,1.5\n");
+  const WeirResult pipe = run({"-", "--into", "t", "--mode", "append", "--sample", "10"},
+                              "id,v\n1,1\n" + text.substr(5) + "2,1.5\n");
   EXPECT_EQ(pipe.status, 5);
   EXPECT_THAT(pipe.err, HasSubstr("--staged"));
 }

@@ -13,8 +13,7 @@ TEST_F(LoadShapeTest, AWiderValueBehindTheSampleWidensTheTableThatIsMade) {
                "5,nan,\n6,word,\n7,,\n"),
            options(Mode::refresh));
   EXPECT_EQ(columns(), "id bigint, v text, d timestamp without time zone");
-  EXPECT_EQ(rows("SELECT id, v FROM t ORDER BY id"),
-            "1|1,2|2,3|9223372036854775808,4|1.50,5|NaN,6|word,7|");
+  EXPECT_EQ(rows("SELECT id, v FROM t ORDER BY id"), "1|1,2|2,3|9223372036854775808,4|1.50,5|NaN,6|word,7|");
   EXPECT_EQ(rows("SELECT id FROM t WHERE d = '2026-01-01' OR d = '2026-01-03 04:05' ORDER BY id"), "1,4");
   EXPECT_TRUE(report.created);
   EXPECT_TRUE(has(report.created_sql, "\"v\" text")) << report.created_sql;
@@ -28,8 +27,7 @@ TEST_F(LoadShapeTest, WhatATypeWouldTakeButNotKeepWidensItToo) {
            "2,13,2026-01-02,2026-01-02 00:00:00,1e4,f\n"
            "3,007,2026-01-02 10:00,2026-01-02 00:00:00+02,0.1234567890123456789,yes\n"),
        options(Mode::refresh));
-  EXPECT_EQ(columns(),
-            "id bigint, code text, d timestamp without time zone, at text, f numeric, b text");
+  EXPECT_EQ(columns(), "id bigint, code text, d timestamp without time zone, at text, f numeric, b text");
   EXPECT_EQ(rows("SELECT code, d::time, f FROM t WHERE id = 3"), "007|10:00:00|0.1234567890123456789");
   // What the user made takes what PostgreSQL takes.
   run("CREATE TABLE there (id int PRIMARY KEY, code int, d date)");
@@ -48,7 +46,8 @@ TEST_F(LoadShapeTest, ATypeThatWasSaidStays) {
 }
 
 TEST_F(LoadShapeTest, ATableThatIsThereGetsTheWiderTypeOnce) {
-  run("CREATE TABLE t (id int PRIMARY KEY, v int, x real, n varchar(3)); INSERT INTO t VALUES (1, 7, 0.1, 'a')");
+  run("CREATE TABLE t (id int PRIMARY KEY, v int, x real, n varchar(3)); INSERT INTO t VALUES (1, 7, 0.1, "
+      "'a')");
   const LoadReport report =
       load(csv("id,v,x,n\n1,7,0.1,a\n2,2,0.2,b\n3,3000000000,1e300,c\n4,0.1,2,d\n5,5,0.3,four\n"),
            options(Mode::refresh));
@@ -85,12 +84,12 @@ TEST_F(LoadShapeTest, WhatAnotherThingDependsOnKeepsItsType) {
 }
 
 TEST_F(LoadShapeTest, AColumnBehindTheSampleIsAdded) {
-  const std::string text = "{\"id\": 1}\n{\"id\": 2}\n{\"id\": 3, \"late\": null}\n{\"id\": 4, \"late\": 4}\n"
-                           "{\"id\": 5, \"late\": 5.5, \"Second one\": {\"a\": 1}}\n{\"id\": 6}\n";
+  const std::string text =
+      "{\"id\": 1}\n{\"id\": 2}\n{\"id\": 3, \"late\": null}\n{\"id\": 4, \"late\": 4}\n"
+      "{\"id\": 5, \"late\": 5.5, \"Second one\": {\"a\": 1}}\n{\"id\": 6}\n";
   EXPECT_EQ(load(json(text), options(Mode::refresh)).rejected, 0U);
   EXPECT_EQ(columns(), "id bigint, late numeric, Second one jsonb");
-  EXPECT_EQ(rows("SELECT * FROM t ORDER BY id"),
-            R"(1||,2||,3||,4|4|,5|5.5|"{""a"": 1}",6||)");
+  EXPECT_EQ(rows("SELECT * FROM t ORDER BY id"), R"(1||,2||,3||,4|4|,5|5.5|"{""a"": 1}",6||)");
   run("CREATE TABLE there (id int PRIMARY KEY, second_one jsonb)");
   LoadOptions into = options(Mode::refresh);
   into.target = "there";
@@ -102,8 +101,9 @@ TEST_F(LoadShapeTest, AColumnBehindTheSampleIsAdded) {
 }
 
 TEST_F(LoadShapeTest, TheContractAlsoHoldsForColumnsBehindTheSample) {
-  const std::string text = "{\"id\": 1}\n{\"id\": 2}\n{\"id\": 3, \"known\": 3}\n{\"id\": 4, \"late\": 4}\n"
-                           "{\"id\": 5, \"known\": \"five\"}\n{\"id\": 6, \"late\": null}\n";
+  const std::string text =
+      "{\"id\": 1}\n{\"id\": 2}\n{\"id\": 3, \"known\": 3}\n{\"id\": 4, \"late\": 4}\n"
+      "{\"id\": 5, \"known\": \"five\"}\n{\"id\": 6, \"late\": null}\n";
   run("CREATE TABLE t (id int PRIMARY KEY, known int)");
   const Error frozen = error_of([&] { load(json(text), options(Mode::refresh, Contract::freeze)); });
   EXPECT_EQ(frozen.exit_code(), ExitCode::refused);
@@ -123,8 +123,9 @@ TEST_F(LoadShapeTest, TheContractAlsoHoldsForColumnsBehindTheSample) {
 
 TEST_F(LoadShapeTest, AGuardThatRefusesLeavesTheColumnsAsTheyWere) {
   run("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT n, n FROM generate_series(1, 20) n");
-  const std::string half = "{\"id\": 1, \"v\": 1}\n{\"id\": 2, \"v\": 2}\n{\"id\": 3, \"v\": 3000000000}\n"
-                           "{\"id\": 4, \"late\": 1}\n{\"id\": 50}\n";
+  const std::string half =
+      "{\"id\": 1, \"v\": 1}\n{\"id\": 2, \"v\": 2}\n{\"id\": 3, \"v\": 3000000000}\n"
+      "{\"id\": 4, \"late\": 1}\n{\"id\": 50}\n";
   for (const bool by_key : {true, false}) {
     LoadOptions refresh = options(Mode::refresh);
     if (!by_key) refresh.spec.key.clear();
@@ -142,7 +143,8 @@ TEST_F(LoadShapeTest, AGuardThatRefusesLeavesTheColumnsAsTheyWere) {
 }
 
 TEST_F(LoadShapeTest, ALoadThatComesToNothingLeavesNoTable) {
-  // Refused before the table is made: no rows; too many rejects; more after it is made: a key without a value.
+  // Refused before the table is made: no rows; too many rejects; more after it is made: a key without a
+  // value.
   EXPECT_EQ(error_of([&] { load(csv("id,v\n"), options(Mode::refresh)); }).exit_code(), ExitCode::refused);
   EXPECT_EQ(error_of([&] { load(csv("id,v\n1,1\n2,2\n3,3,3\n"), options(Mode::refresh)); }).exit_code(),
             ExitCode::refused);
@@ -188,22 +190,23 @@ TEST_F(LoadShapeTest, TheChangesOfAStageAreBounded) {
 }
 
 TEST_F(LoadShapeTest, TypesOfASourceThatHasThemAreKept) {
-  load(std::make_unique<PostgresReader>(
-           session(),
-           "SELECT 1::int2 AS id, 'x'::varchar(7) AS b, '10.0.0.1'::inet AS c, NULL::date AS d, 1.5::numeric(9, 2) AS e, "
-           "'[1]'::json AS f, NULL::oidvector AS g, NULL::weir.load_run AS h"),
+  load(std::make_unique<PostgresReader>(session(),
+                                        "SELECT 1::int2 AS id, 'x'::varchar(7) AS b, '10.0.0.1'::inet AS c, "
+                                        "NULL::date AS d, 1.5::numeric(9, 2) AS e, "
+                                        "'[1]'::json AS f, NULL::oidvector AS g, NULL::weir.load_run AS h"),
        options(Mode::refresh));
-  EXPECT_EQ(columns(),
-            "id smallint, b character varying(7), c inet, d date, e numeric(9,2), f json, g oidvector, h text");
+  EXPECT_EQ(
+      columns(),
+      "id smallint, b character varying(7), c inet, d date, e numeric(9,2), f json, g oidvector, h text");
 }
 
 TEST_F(LoadShapeTest, StringsOfJsonStayStringsInJsonb) {
-  const std::string text = "{\"id\": 1, \"j\": \"5\"}\n{\"id\": 2, \"j\": \"a \\\"b\\\"\"}\n"
-                           "{\"id\": 3, \"j\": \"6\"}\n{\"id\": 4, \"j\": 7}\n{\"id\": 5, \"j\": null}\n";
+  const std::string text =
+      "{\"id\": 1, \"j\": \"5\"}\n{\"id\": 2, \"j\": \"a \\\"b\\\"\"}\n"
+      "{\"id\": 3, \"j\": \"6\"}\n{\"id\": 4, \"j\": 7}\n{\"id\": 5, \"j\": null}\n";
   run("CREATE TABLE t (id int PRIMARY KEY, j jsonb)");
   load(json(text), options(Mode::refresh));
-  EXPECT_EQ(rows("SELECT id, jsonb_typeof(j) FROM t ORDER BY id"),
-            "1|string,2|string,3|string,4|number,5|");
+  EXPECT_EQ(rows("SELECT id, jsonb_typeof(j) FROM t ORDER BY id"), "1|string,2|string,3|string,4|number,5|");
   run("CREATE TABLE c (id int PRIMARY KEY, j jsonb)");
   LoadOptions separated = options(Mode::refresh);
   separated.target = "c";

@@ -51,7 +51,8 @@ class Replaying {
     std::vector<load::Input> one;
     one.push_back(load::memory_input(fmt::format("rejects of load {}", number_), replay.records));
     source.reader = std::make_unique<load::JsonInputs>(
-        std::move(one), load::JsonOptions{.shape = load::JsonShape::lines, .text_is_json = replay.separated}, context_.stop);
+        std::move(one), load::JsonOptions{.shape = load::JsonShape::lines, .text_is_json = replay.separated},
+        context_.stop);
     source.format = load::Format::ndjson;
     source.label = fmt::format("rejects of load {}", number_);
     load::LoadOptions options = this->options();

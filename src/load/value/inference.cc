@@ -149,7 +149,8 @@ bool is_plain(std::string_view text, Base base) noexcept {
 }  // namespace
 
 bool is_kept(const Cell& cell, Base base) {
-  const bool counts = cell.kind == Cell::Kind::text || (cell.kind == Cell::Kind::number && base == Base::float8);
+  const bool counts =
+      cell.kind == Cell::Kind::text || (cell.kind == Cell::Kind::number && base == Base::float8);
   if (!counts || is_plain(cell.text, base)) return true;
   ColumnFacts facts;
   facts.observe(cell);

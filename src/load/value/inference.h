@@ -46,8 +46,8 @@ class Inference {
   std::vector<ColumnFacts> columns_;
 };
 
-/// Whether a value that goes into the type would also have been inferred as such: '00123' goes into int8, a time
-/// into date, twenty digits into float8, and something is lost. Quick where nothing can be.
+/// Whether a value that goes into the type would also have been inferred as such: '00123' goes into int8, a
+/// time into date, twenty digits into float8, and something is lost. Quick where nothing can be.
 bool is_kept(const Cell& cell, Base base);
 
 }  // namespace weir::load

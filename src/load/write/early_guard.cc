@@ -37,7 +37,8 @@ void guard_early(pg::Session& session, const Target& target, bool exists, const 
   const LoadSql sql(target, spec, stage.table);
   const std::vector<std::size_t> casts = sql.cast_columns();
   for (const std::size_t column : sql.key()) {
-    if (std::ranges::find(casts, column) != casts.end()) return;  // what the server refuses there, apply() rejects
+    if (std::ranges::find(casts, column) != casts.end())
+      return;  // what the server refuses there, apply() rejects
   }
   session.set_timeout(std::chrono::hours(24));  // as apply(): the server's own limits end a statement
   const pg::Result counts = session.execute(sql.count_lost());

@@ -81,8 +81,8 @@ class Stage {
   /// After the last chunk. Throws when chunks are missing, as when the server crashed and emptied it.
   /// ANALYZE.
   Sealed seal(pg::Session& session, std::int64_t chunks);
-  /// Empties it: after the load, or when the run is given up. The next load of the target uses it again; one of
-  /// a table that was not there is dropped.
+  /// Empties it: after the load, or when the run is given up. The next load of the target uses it again; one
+  /// of a table that was not there is dropped.
   void clear(pg::Session& session);
 
  private:
