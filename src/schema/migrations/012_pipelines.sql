@@ -121,6 +121,7 @@ CREATE TABLE weir.task (
   durable     bool        NOT NULL,
   told        bool        NOT NULL DEFAULT false,
   cancelled   bool        NOT NULL DEFAULT false,
+  passed_over bool        NOT NULL DEFAULT false,
   allow_failure bool      NOT NULL,
   max_parallel int4,
   worker_id   int8,
@@ -152,6 +153,7 @@ CREATE INDEX task_untold ON weir.task (ended_at)
 COMMENT ON TABLE weir.task IS 'The tasks of runs that live. remaining counts those before it that have not ended.';
 COMMENT ON COLUMN weir.task.attempt IS 'Counted at every start. With worker_id and claim it is the fence: a result from another one changes nothing.';
 COMMENT ON COLUMN weir.task.told IS 'It has ended, and its successors have counted it.';
+COMMENT ON COLUMN weir.task.passed_over IS 'One before it chose others: it is skipped when all before it have ended.';
 COMMENT ON COLUMN weir.task.follow IS 'The successors that it chose, where it chose; the others are skipped.';
 
 -- History. Days are UTC. No default partition: it would stand in the way of attaching and dropping the others.

@@ -68,7 +68,7 @@ BEGIN
   ), decided AS (
     UPDATE weir.task t
        SET remaining = t.remaining - d.n, succeeded = t.succeeded + d.succeeded, failed = t.failed + d.failed,
-           skipped = t.skipped + d.skipped, state = d.becomes,
+           skipped = t.skipped + d.skipped, passed_over = t.passed_over OR d.passed_over, state = d.becomes,
            ready_at = CASE WHEN d.becomes = 'ready' AND t.state <> 'ready' THEN clock_timestamp() ELSE t.ready_at END,
            ended_at = CASE WHEN weir.has_ended(d.becomes) AND NOT weir.has_ended(t.state) THEN clock_timestamp()
                            ELSE t.ended_at END,
@@ -77,7 +77,8 @@ BEGIN
       FROM (SELECT o.*, old.run_id AS r, old.task_no AS no, old.state AS was, old.failed + o.failed AS pieces_failed,
                    CASE old.state
                      WHEN 'waiting' THEN
-                       CASE WHEN o.passed_over AND old.pool_id IS NOT NULL THEN 'skipped'
+                       CASE WHEN (o.passed_over OR old.passed_over) AND old.pool_id IS NOT NULL
+                              THEN CASE WHEN old.remaining > o.n THEN 'waiting' ELSE 'skipped' END
                             ELSE coalesce(weir.task_verdict(old.rule, old.remaining - o.n, old.succeeded + o.succeeded,
                                                             old.failed + o.failed, old.skipped + o.skipped), 'waiting') END
                      WHEN 'mapped' THEN
@@ -131,8 +132,9 @@ BEGIN
   RETURN QUERY SELECT * FROM weir.count_ended(ended);
 END $$;
 
--- Ends attempts, as far as they are the process's still: 'success', 'failed', 'skipped', 'cancelled', or 'retry_wait' for one
--- more attempt after a delay. details: {"output", "follow", "usage", "snooze": true where it does not count as an attempt}.
+-- Ends attempts, as far as they are the process's still: 'success', 'failed', 'skipped', 'retry_wait' for one more attempt
+-- after a delay, or 'ready' to hand it back. details: {"output", "follow", "usage", "snooze": true where it is not counted as
+-- a failure}. What was cancelled meanwhile and has not ended by itself is cancelled now.
 -- Answers a row for each that was accepted, state 'accepted' where its successors were told too, 'untold' where
 -- weir.tell_successors() has yet to do it; and those that count_ended() answers.
 CREATE FUNCTION weir.finish_tasks(worker int8, claims int8[], run_ids int8[], task_nos int4[], items int4[],
@@ -152,13 +154,13 @@ BEGIN
            g(claim, run_id, task_no, item, state, delay_ms, error, details)
   ), done AS (
     UPDATE weir.task t
-       SET state = CASE WHEN t.cancelled AND g.state = 'retry_wait' THEN 'cancelled' ELSE g.state END,
+       SET state = CASE WHEN t.cancelled AND NOT weir.has_ended(g.state) THEN 'cancelled' ELSE g.state END,
            worker_id = NULL, claim = NULL,
-           told = g.state <> 'retry_wait' AND NOT t.deferred,
+           told = weir.has_ended(g.state) AND NOT t.deferred,
            failures = t.failures + (g.state = 'failed' OR g.state = 'retry_wait' AND NOT g.snooze)::int4,
            ready_at = CASE g.state WHEN 'retry_wait' THEN clock_timestamp() + g.delay_ms * interval '1 ms' ELSE t.ready_at END,
-           ended_at = CASE g.state WHEN 'retry_wait' THEN NULL ELSE clock_timestamp() END,
-           error = CASE WHEN g.snooze THEN t.error ELSE g.error END,
+           ended_at = CASE WHEN t.cancelled OR weir.has_ended(g.state) THEN clock_timestamp() END,
+           error = CASE WHEN g.snooze OR g.state = 'ready' THEN t.error ELSE g.error END,
            output = g.details -> 'output', follow = g.follow
       FROM given g
      WHERE t.run_id = g.run_id AND t.task_no = g.task_no AND t.item = g.item
@@ -167,8 +169,9 @@ BEGIN
   ), history AS (
     INSERT INTO weir.task_attempt (run_id, task_no, item, attempt, worker_id, ready_at, started_at, outcome, error, usage)
     SELECT d.run_id, d.task_no, d.item, d.attempt, worker, d.ready_at, d.started_at,
-           CASE d.given_state WHEN 'retry_wait' THEN 'failed' ELSE d.given_state END, d.error, d.usage
-      FROM done d WHERE NOT d.snooze
+           CASE WHEN d.state = 'cancelled' THEN 'cancelled' WHEN d.given_state = 'retry_wait' THEN 'failed' ELSE d.given_state END,
+           d.error, d.usage
+      FROM done d WHERE NOT d.snooze AND d.state <> 'ready'
   ), updated AS (
     INSERT INTO weir.dataset_update (pipeline_id, dataset)
     SELECT p.pipeline_id, p.dataset FROM done d CROSS JOIN LATERAL unnest(d.produces) s(dataset)

@@ -243,21 +243,23 @@ BEGIN
   DELETE FROM weir.task t WHERE t.run_id = run AND t.task_no = ANY (again) AND t.item >= 0;
   -- As if they had never been: counted anew is what has ended before them and stays.
   UPDATE weir.task t
-     SET state = 'waiting', told = false, cancelled = false, failures = 0, losses = 0, ready_at = NULL, started_at = NULL,
+     SET state = 'waiting', told = false, cancelled = false, passed_over = c.passed_over, failures = 0, losses = 0, ready_at = NULL, started_at = NULL,
          ended_at = NULL, error = NULL, output = NULL, follow = NULL, max_parallel = NULL, upstream = k.upstream,
          remaining = k.upstream - c.ended, succeeded = c.succeeded, failed = c.failed, skipped = c.skipped
     FROM weir.pipeline_task k CROSS JOIN LATERAL (
            SELECT count(*) AS ended,
                   count(*) FILTER (WHERE p.state = 'success' OR p.state = 'failed' AND p.allow_failure) AS succeeded,
                   count(*) FILTER (WHERE p.state IN ('upstream_failed', 'cancelled') OR p.state = 'failed' AND NOT p.allow_failure) AS failed,
-                  count(*) FILTER (WHERE p.state = 'skipped') AS skipped
+                  count(*) FILTER (WHERE p.state = 'skipped') AS skipped,
+                  coalesce(bool_or(p.follow IS NOT NULL AND k.task_no <> ALL (p.follow)), false) AS passed_over
              FROM weir.task p WHERE p.run_id = run AND p.item = -1 AND k.task_no = ANY (p.successors)
               AND weir.has_ended(p.state) AND p.told AND p.task_no <> ALL (again)) c
    WHERE t.run_id = run AND t.item = -1 AND t.task_no = ANY (again)
      AND k.pipeline_id = t.pipeline_id AND k.version = t.version AND k.task_no = t.task_no;
   UPDATE weir.task t SET state = v.becomes, ready_at = CASE WHEN v.becomes = 'ready' THEN clock_timestamp() END,
                          ended_at = CASE WHEN v.becomes <> 'ready' THEN clock_timestamp() END
-    FROM (SELECT w.task_no, weir.task_verdict(w.rule, w.remaining, w.succeeded, w.failed, w.skipped) AS becomes
+    FROM (SELECT w.task_no, CASE WHEN NOT w.passed_over THEN weir.task_verdict(w.rule, w.remaining, w.succeeded, w.failed, w.skipped)
+                               WHEN w.remaining = 0 THEN 'skipped' END AS becomes
             FROM weir.task w WHERE w.run_id = run AND w.item = -1 AND w.task_no = ANY (again)) v
    WHERE t.run_id = run AND t.item = -1 AND t.task_no = v.task_no AND v.becomes IS NOT NULL;
   SELECT count(*) INTO ready FROM weir.task t WHERE t.run_id = run AND t.state = 'ready' AND t.pool_id IS NOT NULL;
