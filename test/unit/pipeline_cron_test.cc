@@ -1,8 +1,8 @@
 #include <string>
 #include <vector>
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <fmt/format.h>
 
 #include "pipeline/time/cron.h"
 #include "support/errors.h"
@@ -51,7 +51,8 @@ TEST(Cron, FindsTheMinutesItNames) {
             (Texts{"2026-01-01 00:03", "2026-01-01 00:04", "2026-01-01 00:05", "2026-03-01 00:03"}));
   EXPECT_EQ(first("0 9-17/4 * * mon-fri", 4),
             (Texts{"2026-01-01 09:00", "2026-01-01 13:00", "2026-01-01 17:00", "2026-01-02 09:00"}));
-  EXPECT_EQ(first("59 23 * * *", 2, at(2026, 12, 31, 23, 59)), (Texts{"2026-12-31 23:59", "2027-01-01 23:59"}));
+  EXPECT_EQ(first("59 23 * * *", 2, at(2026, 12, 31, 23, 59)),
+            (Texts{"2026-12-31 23:59", "2027-01-01 23:59"}));
   EXPECT_EQ(first("0\t0  1 1 *  ", 1), (Texts{"2026-01-01 00:00"}));
   EXPECT_EQ(first("05 006 * * *", 1), (Texts{"2026-01-01 06:05"}));
 }
@@ -167,8 +168,9 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"0 0 30 2 *", "day of month", 5, "day 30", "never"},
         Refused{"0 0 31 4,6,9,11 *", "day of month", 5, "day 31", "never"},
         Refused{"0 0 30-31 feb */2", "day of month", 5, "day 30", "never"},
-        Refused{"@dayly", "", 1, "'@dayly'", "Did you mean @daily?"}, Refused{"@reboot", "", 1, "'@reboot'", ""},
-        Refused{"@every 5m", "", 1, "'@every'", "every: 5m"}, Refused{"@daily 5", "", 8, "may follow", ""},
+        Refused{"@dayly", "", 1, "'@dayly'", "Did you mean @daily?"},
+        Refused{"@reboot", "", 1, "'@reboot'", ""}, Refused{"@every 5m", "", 1, "'@every'", "every: 5m"},
+        Refused{"@daily 5", "", 8, "may follow", ""},
         Refused{"CRON_TZ=UTC 0 0 * * *", "", 1, "time zone", "timezone"},
         Refused{"0 0 * * \xff\x1b[31m", "day of week", 9, "\\xff", ""}));
 

@@ -28,7 +28,8 @@ Schedule berlin(const std::string& cron, DstRule rule = {}) {
 /// Local times of the runs in [from, to), both UTC.
 Texts runs(const Schedule& schedule, std::string_view from, std::string_view to) {
   Texts out;
-  for (auto next = schedule.next_after(at(from) - 1us); next && *next < at(to); next = schedule.next_after(*next))
+  for (auto next = schedule.next_after(at(from) - 1us); next && *next < at(to);
+       next = schedule.next_after(*next))
     out.push_back(local_text(*next, schedule.zone()).substr(5));
   return out;
 }
@@ -57,8 +58,8 @@ TEST(Schedule, FixedHoursRunOnceInADayWithAnOverlap) {
 
 TEST(Schedule, ARhythmRunsAtEveryRealInstant) {
   EXPECT_EQ(in_gap(berlin("*/30 * * * *")),
-            (Texts{"03-29T01:00:00+01:00", "03-29T01:30:00+01:00", "03-29T03:00:00+02:00", "03-29T03:30:00+02:00",
-                   "03-29T04:00:00+02:00", "03-29T04:30:00+02:00"}));
+            (Texts{"03-29T01:00:00+01:00", "03-29T01:30:00+01:00", "03-29T03:00:00+02:00",
+                   "03-29T03:30:00+02:00", "03-29T04:00:00+02:00", "03-29T04:30:00+02:00"}));
   EXPECT_EQ(in_overlap(berlin("0 * * * *")), (Texts{"10-25T01:00:00+02:00", "10-25T02:00:00+02:00",
                                                     "10-25T02:00:00+01:00", "10-25T03:00:00+01:00"}));
   // The rule is about fixed hours.
@@ -82,7 +83,8 @@ TEST(Schedule, AGapAtMidnightIsPartOfItsDay) {
 TEST(Schedule, EveryIsAnchoredAtItsStartOrAtTheEpoch) {
   const Schedule free({.every = 7h});
   EXPECT_EQ(runs(free, "1970-01-01T00:00", "1970-01-01T22:00"),
-            (Texts{"01-01T00:00:00+00:00", "01-01T07:00:00+00:00", "01-01T14:00:00+00:00", "01-01T21:00:00+00:00"}));
+            (Texts{"01-01T00:00:00+00:00", "01-01T07:00:00+00:00", "01-01T14:00:00+00:00",
+                   "01-01T21:00:00+00:00"}));
   EXPECT_EQ(runs(free, "1969-12-31T00:00", "1970-01-01T00:00"),
             (Texts{"12-31T03:00:00+00:00", "12-31T10:00:00+00:00", "12-31T17:00:00+00:00"}));
   const Schedule anchored({.every = 24h, .timezone = "Europe/Berlin", .start = at("2026-03-28T05:00")});
@@ -141,8 +143,9 @@ TEST(Schedule, AClockThatGoesBackGivesNoInstantTwice) {
     const DueRule rule{.missed = missed};
     WallTime mark = at("2026-01-01T00:00");
     std::vector<WallTime> fired;
-    for (const auto* const now : {"2026-01-01T00:04:59", "2026-01-01T00:05:00", "2026-01-01T00:03", "2025-01-01",
-                                  "2026-01-01T00:05:01", "2026-01-01T00:10:30", "2026-01-01T00:09"}) {
+    for (const auto* const now :
+         {"2026-01-01T00:04:59", "2026-01-01T00:05:00", "2026-01-01T00:03", "2025-01-01",
+          "2026-01-01T00:05:01", "2026-01-01T00:10:30", "2026-01-01T00:09"}) {
       const Due due = schedule.due(mark, at(now), rule);
       EXPECT_GE(due.mark, mark);
       mark = due.mark;
@@ -175,7 +178,8 @@ TEST(Schedule, TheEndsOfTimeAreHarmless) {
     EXPECT_FALSE(schedule->next_after(WallTime::max()));
     EXPECT_LT(schedule->interval(WallTime::max()).from, WallTime::max());
     EXPECT_EQ(schedule->interval(WallTime::min()).from, WallTime::min());
-    EXPECT_EQ(schedule->due(WallTime::min(), WallTime::max() - 1s, {.missed = Missed::all, .most = 5}).instants.size(),
+    EXPECT_EQ(schedule->due(WallTime::min(), WallTime::max() - 1s, {.missed = Missed::all, .most = 5})
+                  .instants.size(),
               5U);
   }
 }
@@ -198,9 +202,9 @@ TEST(Zone, SuggestsTheNameThatWasMeant) {
 }
 
 TEST(Zone, OpensNoOtherFiles) {
-  for (const char* const name : {"", "/etc/localtime", "../../../etc/passwd", "file:UTC", "libc:UTC", "localtime",
-                                 "Fixed/UTC+01:00:00", "right/UTC", "posix/UTC", "posixrules", "Europe", "Europe/",
-                                 "zone.tab"})
+  for (const char* const name :
+       {"", "/etc/localtime", "../../../etc/passwd", "file:UTC", "libc:UTC", "localtime",
+        "Fixed/UTC+01:00:00", "right/UTC", "posix/UTC", "posixrules", "Europe", "Europe/", "zone.tab"})
     EXPECT_EQ(error_of([&] { Zone::load(name); }).exit_code(), ExitCode::definition) << name;
 }
 
@@ -246,8 +250,9 @@ TEST(Preview, ReadsInstantsInSeveralForms) {
   EXPECT_EQ(read("2026-06-01 12:30:15Z"), "2026-06-01T12:30:15Z");
   EXPECT_EQ(read("2026-06-01T12:30:15-05:30"), "2026-06-01T18:00:15Z");
   EXPECT_EQ(read("2026-10-25T02:30"), "2026-10-25T00:30:00Z");
-  for (const char* const wrong : {"", "2026", "2026-02-30", "2026-06-01T", "2026-06-01T25:00", "2026-06-01T12:30x",
-                                  "2026-06-01T12:30+2", "2026-03-29T02:30", "2026-06-01T12:30+02:00Z", "0000-01-01"})
+  for (const char* const wrong :
+       {"", "2026", "2026-02-30", "2026-06-01T", "2026-06-01T25:00", "2026-06-01T12:30x",
+        "2026-06-01T12:30+2", "2026-03-29T02:30", "2026-06-01T12:30+02:00Z", "0000-01-01"})
     EXPECT_EQ(read(wrong), "nothing") << wrong;
 }
 

@@ -137,8 +137,10 @@ std::set<std::int64_t> brute_force(const Stretch& stretch, const NaiveCron& cron
     if (!cron.matches(wall_of(tm))) continue;
     if (const auto found = stretch.of.find(minute); found != stretch.of.end()) {
       const auto& instants = found->second;
-      if (rule.overlap == DstRule::Overlap::both) out.insert(instants.begin(), instants.end());
-      else out.insert(rule.overlap == DstRule::Overlap::first ? instants.front() : instants.back());
+      if (rule.overlap == DstRule::Overlap::both)
+        out.insert(instants.begin(), instants.end());
+      else
+        out.insert(rule.overlap == DstRule::Overlap::first ? instants.front() : instants.back());
     } else if (rule.gap == DstRule::Gap::shift && days.contains(minute / 1440)) {
       // The first real minute whose wall is past it while the one before was not there yet.
       for (std::size_t i = 1; i < stretch.real.size(); ++i) {

@@ -18,12 +18,12 @@ using std::chrono::local_days;
 using std::chrono::year_month_day;
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kMacros{{{"@hourly", "0 * * * *"},
-                                                                               {"@daily", "0 0 * * *"},
-                                                                               {"@midnight", "0 0 * * *"},
-                                                                               {"@weekly", "0 0 * * 0"},
-                                                                               {"@monthly", "0 0 1 * *"},
-                                                                               {"@yearly", "0 0 1 1 *"},
-                                                                               {"@annually", "0 0 1 1 *"}}};
+                                                                                {"@daily", "0 0 * * *"},
+                                                                                {"@midnight", "0 0 * * *"},
+                                                                                {"@weekly", "0 0 * * 0"},
+                                                                                {"@monthly", "0 0 1 * *"},
+                                                                                {"@yearly", "0 0 1 1 *"},
+                                                                                {"@annually", "0 0 1 1 *"}}};
 
 // February as in a leap year.
 constexpr std::array<int, 13> kLongest{0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
@@ -57,9 +57,9 @@ std::string_view expand_macro(std::string_view text, const Word& word) {
   if (word.text == "@reboot")
     throw CronError(text, "", word.at, what, "A schedule is about time: there is no reboot in it.");
   const auto guess = closest(word.text, names);
-  throw CronError(text, "", word.at, what,
-                  guess ? fmt::format("Did you mean {}?", *guess)
-                        : fmt::format("Known are {}.", fmt::join(names, ", ")));
+  throw CronError(
+      text, "", word.at, what,
+      guess ? fmt::format("Did you mean {}?", *guess) : fmt::format("Known are {}.", fmt::join(names, ", ")));
 }
 
 void require_five(std::string_view text, const std::vector<Word>& words) {
@@ -67,13 +67,15 @@ void require_five(std::string_view text, const std::vector<Word>& words) {
   const std::string remedy = "They are: minute hour day-of-month month day-of-week, such as 30 6 * * mon-fri";
   if (words.empty()) throw CronError(text, "", 0, "it is empty", remedy);
   if (words.front().text.find("TZ=") != std::string_view::npos)
-    throw CronError(text, "", words.front().at, "it names a time zone", "That is a setting of its own: timezone");
+    throw CronError(text, "", words.front().at, "it names a time zone",
+                    "That is a setting of its own: timezone");
   if (words.size() < kCronFields.size()) {
     throw CronError(text, kCronFields.at(words.size()).name, text.size(),
                     fmt::format("it has {} of five fields", words.size()), remedy);
   }
-  throw CronError(text, "", words[kCronFields.size()].at, fmt::format("it has {} fields", words.size()),
-                  words.size() == 6 ? "Five fields; there is none for seconds: every: 30s has them." : remedy);
+  throw CronError(
+      text, "", words[kCronFields.size()].at, fmt::format("it has {} fields", words.size()),
+      words.size() == 6 ? "Five fields; there is none for seconds: every: 30s has them." : remedy);
 }
 
 template <std::size_t Size>
@@ -165,7 +167,8 @@ std::optional<LocalTime> Cron::next(LocalTime from, LocalTime end) const {
     }
     if (has_day(date)) {
       std::size_t hour = next_bit(hours_, minute / 60);
-      std::size_t in_hour = hour == minute / 60 && hour < 24 ? next_bit(minutes_, minute % 60) : next_bit(minutes_, 0);
+      std::size_t in_hour =
+          hour == minute / 60 && hour < 24 ? next_bit(minutes_, minute % 60) : next_bit(minutes_, 0);
       if (in_hour == 60) {
         hour = next_bit(hours_, hour + 1);
         in_hour = next_bit(minutes_, 0);

@@ -29,7 +29,8 @@ Schedule::Schedule(const ScheduleDefinition& definition)
   if (!definition.every) return;
   every_ = std::chrono::duration_cast<microseconds>(*definition.every);
   if (*every_ < std::chrono::seconds(1)) {
-    throw Error(ExitCode::definition, fmt::format("every: {} is too often", human_duration(*definition.every)),
+    throw Error(ExitCode::definition,
+                fmt::format("every: {} is too often", human_duration(*definition.every)),
                 "The shortest rhythm is 1s. What comes more often is work for a queue: weir help worker");
   }
 }

@@ -36,14 +36,16 @@ LocalTime from_civil(cctz::civil_second civil) {
   return LocalTime(std::chrono::seconds(civil - cctz::civil_second()));
 }
 
-/// cctz opens whatever file a name leads to, and knows names of its own; only those of the database are meant.
+/// cctz opens whatever file a name leads to, and knows names of its own; only those of the database are
+/// meant.
 bool is_plain(std::string_view name) {
   const auto plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '+' ||
-           c == '-' || c == '/';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '+' || c == '-' || c == '/';
   };
   return !name.empty() && name.front() != '/' && std::all_of(name.begin(), name.end(), plain) &&
-         name != "localtime" && name != "posixrules" && !name.starts_with("right/") && !name.starts_with("posix/");
+         name != "localtime" && name != "posixrules" && !name.starts_with("right/") &&
+         !name.starts_with("posix/");
 }
 
 fs::path database() {
@@ -93,9 +95,10 @@ std::optional<std::string> suggestion(std::string_view name, const std::vector<s
   const auto folder = database();
   const auto names = known_names(folder);
   if (names.size() < 2) {
-    throw Error(ExitCode::definition,
-                fmt::format("time zone '{}': this machine has no time zones in {}", printable(name), folder.string()),
-                "Install the package tzdata, or use UTC.");
+    throw Error(
+        ExitCode::definition,
+        fmt::format("time zone '{}': this machine has no time zones in {}", printable(name), folder.string()),
+        "Install the package tzdata, or use UTC.");
   }
   const auto guess = suggestion(name, names);
   throw Error(ExitCode::definition, fmt::format("time zone '{}' is not known", elide(printable(name), 100)),
