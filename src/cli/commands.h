@@ -39,6 +39,7 @@ Command load_state_command();
 Command load_show_command();
 Command load_rejects_command();
 Command load_replay_command();
+Command next_command();
 Command top_command();
 Command demo_workers_command();
 Command demo_readers_command();
