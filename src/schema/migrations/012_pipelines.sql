@@ -20,8 +20,7 @@ CREATE TABLE weir.pipeline (
   next_at         timestamptz,
   fired_at        timestamptz,
   name            text        NOT NULL UNIQUE CHECK (name <> '' AND length(name) <= 200),
-  project         text        NOT NULL,
-  schedule        jsonb       NOT NULL DEFAULT '{}'
+  project         text        NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, vacuum_truncate = off);
 CREATE INDEX pipeline_due ON weir.pipeline (next_at) WHERE NOT paused AND NOT removed;
 COMMENT ON COLUMN weir.pipeline.next_at IS 'The next logical time that is due; who fires it moves it in the transaction that makes the run.';
@@ -214,17 +213,19 @@ CREATE TABLE weir.task_attempt (
 ) PARTITION BY RANGE (ended_at);
 CREATE INDEX task_attempt_run ON weir.task_attempt (run_id, task_no, item, attempt);
 
--- What tasks printed, in pieces.
+-- What tasks said, some lines a row; numbers have a gap where the middle was left out.
 CREATE TABLE weir.task_log (
-  at      timestamptz NOT NULL DEFAULT clock_timestamp(),
-  run_id  int8        NOT NULL,
-  task_no int4        NOT NULL,
-  item    int4        NOT NULL,
-  attempt int4        NOT NULL,
-  piece   int4        NOT NULL,
-  bytes   bytea       NOT NULL
+  at      timestamptz   NOT NULL DEFAULT clock_timestamp(),
+  run_id  int8          NOT NULL,
+  task_no int4          NOT NULL,
+  item    int4          NOT NULL,
+  attempt int4          NOT NULL,
+  numbers int8[]        NOT NULL,
+  streams text[]        NOT NULL,
+  times   timestamptz[] NOT NULL,
+  lines   text[]        NOT NULL
 ) PARTITION BY RANGE (at);
-CREATE INDEX task_log_task ON weir.task_log (run_id, task_no, item, attempt, piece);
+CREATE INDEX task_log_task ON weir.task_log (run_id, task_no, item, attempt, at);
 
 -- How long history is kept: one row.
 CREATE TABLE weir.run_history (

@@ -48,17 +48,17 @@ SELECT r.run_id, r.task_no, r.item, r.state FROM weir.rescue_tasks(:wanted) r;
 -- name: untold_tasks(older_ms int8, wanted int4) -> (run_id int8, task_no int4, item int4, state text)
 SELECT u.run_id, u.task_no, u.item, u.state FROM weir.untold_tasks(:older_ms, :wanted) u;
 
--- name: has_tasks() -> (has bool)
+-- name: has_runs() -> (has bool)
 -- Whether anything is left that is or will be claimed without anybody asking for more.
-SELECT EXISTS (SELECT FROM weir.run) AS has;
+SELECT EXISTS (SELECT FROM weir.run r WHERE r.state = 'running') OR EXISTS (SELECT FROM weir.startable_pipelines()) AS has;
 
 -- name: task_definition(pipeline_id int4, version int4) -> (definition jsonb)
 SELECT v.definition FROM weir.pipeline_version v WHERE v.pipeline_id = :pipeline_id AND v.version = :version;
 
 -- name: due_pipelines(now timestamptz?, wanted int4) -> (
---   id int4, name text, schedule jsonb, next_at timestamptz, fired_at timestamptz?, now timestamptz)
+--   id int4, version int4, name text, next_at timestamptz, fired_at timestamptz?, now timestamptz)
 -- FOR UPDATE: who fires moves next_at in the same transaction, so that no logical time is fired twice.
-SELECT p.id, p.name, p.schedule, p.next_at, p.fired_at, coalesce(:now::timestamptz, clock_timestamp()) AS now
+SELECT p.id, p.version, p.name, p.next_at, p.fired_at, coalesce(:now::timestamptz, clock_timestamp()) AS now
   FROM weir.pipeline p
  WHERE p.next_at <= coalesce(:now::timestamptz, clock_timestamp()) AND NOT p.paused AND NOT p.removed
  ORDER BY p.next_at LIMIT :wanted FOR NO KEY UPDATE SKIP LOCKED;
@@ -74,11 +74,14 @@ UPDATE weir.pipeline SET next_at = :next_at, fired_at = coalesce(:fired_at, fire
 --   params jsonb, priority int4, late_at timestamptz?, backfill int8?) -> (id int8?)
 SELECT weir.create_run(:pipeline, :kind, :logical_at, :interval_start, :interval_end, :params, :priority, :late_at, :backfill) AS id;
 
--- name: updated_pipelines(wanted int4) -> (id int4, name text, updated_at timestamptz)
+-- name: has_dataset_updates() -> (has bool)
+SELECT EXISTS (SELECT FROM weir.dataset_update) AS has;
+
+-- name: updated_pipelines(wanted int4) -> (id int4, version int4, name text, updated_at timestamptz)
 -- Pipelines whose datasets were all updated since their last run; it forgets the updates, in the transaction that makes
 -- the run.
 WITH due AS MATERIALIZED (
-  SELECT p.id, p.name FROM weir.pipeline p
+  SELECT p.id, p.version, p.name FROM weir.pipeline p
    WHERE NOT p.paused AND NOT p.removed
      AND p.id IN (SELECT DISTINCT u.pipeline_id FROM weir.dataset_update u)
      AND NOT EXISTS (SELECT FROM weir.pipeline_dataset d
@@ -88,7 +91,7 @@ WITH due AS MATERIALIZED (
    ORDER BY p.id LIMIT :wanted FOR NO KEY UPDATE SKIP LOCKED
 ), gone AS (
   DELETE FROM weir.dataset_update u USING due WHERE u.pipeline_id = due.id RETURNING u.pipeline_id, u.updated_at)
-SELECT d.id, d.name, max(g.updated_at) AS updated_at FROM due d JOIN gone g ON g.pipeline_id = d.id GROUP BY 1, 2;
+SELECT d.id, d.version, d.name, max(g.updated_at) AS updated_at FROM due d JOIN gone g ON g.pipeline_id = d.id GROUP BY 1, 2, 3;
 
 -- name: late_runs() -> (run_id int8, pipeline text, logical_at timestamptz)
 -- Runs that are past their deadline, each once.
@@ -99,6 +102,7 @@ RETURNING r.id AS run_id, p.name AS pipeline, r.logical_at;
 -- name: keep_run_history() -> (changed int4)
 SELECT weir.keep_run_history() AS changed;
 
--- name: write_task_log(run_id int8, task_no int4, item int4, attempt int4, piece int4, bytes bytea)
-INSERT INTO weir.task_log (run_id, task_no, item, attempt, piece, bytes)
-VALUES (:run_id, :task_no, :item, :attempt, :piece, :bytes);
+-- name: write_task_log(run_id int8, task_no int4, item int4, attempt int4, numbers int8[], streams text[],
+--   times timestamptz[], lines text[])
+INSERT INTO weir.task_log (run_id, task_no, item, attempt, numbers, streams, times, lines)
+VALUES (:run_id, :task_no, :item, :attempt, :numbers, :streams, :times, :lines);
