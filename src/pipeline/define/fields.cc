@@ -12,16 +12,6 @@
 namespace weir::pipeline {
 namespace {
 
-std::vector<std::string_view> split(std::string_view words) {
-  std::vector<std::string_view> all;
-  while (!words.empty()) {
-    const std::size_t end = std::min(words.find(' '), words.size());
-    all.push_back(words.substr(0, end));
-    words.remove_prefix(std::min(end + 1, words.size()));
-  }
-  return all;
-}
-
 /// "a, b or c"
 std::string one_of_text(std::span<const std::string_view> words) {
   if (words.size() == 1) return std::string(words.front());
@@ -118,7 +108,7 @@ void Fields::check_beside() {
   for (const yaml::Member& member : node_.members) {
     const Key* const key = object_->find(member.key.text);
     if (key == nullptr || key->beside.empty()) continue;
-    const auto allowed = split(key->beside);
+    const auto allowed = words_between_blanks(key->beside);
     const bool there =
         std::any_of(allowed.begin(), allowed.end(), [&](auto name) { return node_.find(name) != nullptr; });
     // Where the kind itself is missing or unclear, that has been said.

@@ -285,6 +285,16 @@ const Key* Object::find(std::string_view name) const noexcept {
   return found == keys.end() ? nullptr : &*found;
 }
 
+std::vector<std::string_view> words_between_blanks(std::string_view words) {
+  std::vector<std::string_view> all;
+  while (!words.empty()) {
+    const std::size_t end = std::min(words.find(' '), words.size());
+    all.push_back(words.substr(0, end));
+    words.remove_prefix(std::min(end + 1, words.size()));
+  }
+  return all;
+}
+
 std::span<const std::string_view> trigger_rule_words() noexcept { return kTriggerRules; }
 std::span<const std::string_view> gap_words() noexcept { return kGaps; }
 std::span<const std::string_view> overlap_words() noexcept { return kOverlaps; }

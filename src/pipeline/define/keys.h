@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 namespace weir::pipeline {
 
@@ -79,6 +80,9 @@ struct Object {
 
   [[nodiscard]] const Key* find(std::string_view name) const noexcept;
 };
+
+/// "sql run" > sql, run
+std::vector<std::string_view> words_between_blanks(std::string_view words);
 
 // Words in the order of the enumerators that they stand for.
 std::span<const std::string_view> trigger_rule_words() noexcept;

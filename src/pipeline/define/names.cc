@@ -119,6 +119,8 @@ constexpr std::array kReserved{"all"sv,
                                "window"sv,
                                "with"sv};
 
+static_assert(std::is_sorted(kReserved.begin(), kReserved.end()));
+
 bool is_lower(char c) noexcept {
   return (c >= 'a' && c <= 'z') || c == '_' || (static_cast<unsigned char>(c) & 0x80U) != 0;
 }
