@@ -26,7 +26,8 @@ struct PlannedTask {
 /// A task that so many others come before is told by them in batches: its row would be hot otherwise.
 inline constexpr int kManyBefore = 8;
 
-/// The tasks of a run in order, and its end behind them, which comes after each task that nothing else waits for. Pure.
+/// The tasks of a run in order, and its end behind them, which comes after each task that nothing else waits
+/// for. Pure.
 std::vector<PlannedTask> plan_run(const PipelineDefinition& pipeline);
 
 }  // namespace weir::pipeline

@@ -7,8 +7,8 @@
 
 namespace weir::pipeline {
 
-/// How many of the tasks before a task have ended, and how. What upstream_failed and cancelled are counts as failed; a
-/// failure that is allowed counts as success.
+/// How many of the tasks before a task have ended, and how. What upstream_failed and cancelled are counts as
+/// failed; a failure that is allowed counts as success.
 struct UpstreamCounts {
   int remaining = 0;
   int succeeded = 0;
@@ -18,8 +18,8 @@ struct UpstreamCounts {
 
 enum class Verdict : std::uint8_t { ready, skipped, upstream_failed };
 
-/// What is to become of a task that waits; nothing: it waits on. The same table is in SQL (weir.task_verdict), and a
-/// test compares the two. Pure.
+/// What is to become of a task that waits; nothing: it waits on. The same table is in SQL
+/// (weir.task_verdict), and a test compares the two. Pure.
 std::optional<Verdict> task_verdict(TriggerRule rule, const UpstreamCounts& counts) noexcept;
 
 /// As the database and the definitions spell it.

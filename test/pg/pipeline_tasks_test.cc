@@ -14,16 +14,17 @@ using enum TriggerRule;
 
 TEST_F(PipelineTest, AVerdictIsTheSameInBothLanguages) {
   int cases = 0;
-  for (const auto rule : {all_success, all_done, one_success, one_failed, none_failed, none_failed_min_one_success, always}) {
+  for (const auto rule :
+       {all_success, all_done, one_success, one_failed, none_failed, none_failed_min_one_success, always}) {
     for (int bits = 0; bits < 81; ++bits) {
       const UpstreamCounts counts{bits % 3, bits / 3 % 3, bits / 9 % 3, bits / 27};
       const auto verdict = task_verdict(rule, counts);
-      const auto said = sql_->execute("SELECT weir.task_verdict($1, $2, $3, $4, $5)", to_string(rule), counts.remaining,
-                                      counts.succeeded, counts.failed, counts.skipped)[0]
+      const auto said = sql_->execute("SELECT weir.task_verdict($1, $2, $3, $4, $5)", to_string(rule),
+                                      counts.remaining, counts.succeeded, counts.failed, counts.skipped)[0]
                             .get<std::optional<std::string>>(0);
       ASSERT_EQ(said.value_or("waits"), verdict ? to_string(*verdict) : "waits")
-          << to_string(rule) << ' ' << counts.remaining << ' ' << counts.succeeded << ' ' << counts.failed << ' '
-          << counts.skipped;
+          << to_string(rule) << ' ' << counts.remaining << ' ' << counts.succeeded << ' ' << counts.failed
+          << ' ' << counts.skipped;
       ++cases;
     }
   }
@@ -46,7 +47,8 @@ TEST_F(PipelineTest, AChainRunsToItsEndAndBecomesHistory) {
 }
 
 TEST_F(PipelineTest, AFailureGoesDownGenerationByGeneration) {
-  const auto run = start_run(store(define("p", {{}, {{0}}, {{1}}, {.after = {2}, .rule = all_done}, {.after = {0}, .rule = one_failed}})));
+  const auto run = start_run(store(
+      define("p", {{}, {{0}}, {{1}}, {.after = {2}, .rule = all_done}, {.after = {0}, .rule = one_failed}})));
   const auto worker = process();
   end(*sql_, claim(*sql_, worker, 1, 10).at(0), "failed");
   EXPECT_EQ(states(run), "t0 failed, t1 upstream_failed, t2 upstream_failed, t3 ready, t4 ready");
@@ -170,7 +172,8 @@ TEST_F(PipelineTest, AMappedTaskEndsWithItsPieces) {
   const auto worker = process();
   const auto mapped = claim(*sql_, worker, 1, 1).at(0);
   const std::vector<pg::JsonView> elements{{"1"}, {R"({"a": 2})"}, {"3"}};
-  const auto expanded = sql_->run<sql::ExpandTask>(worker, mapped.claim, run, 0, elements, std::optional<std::int32_t>(2));
+  const auto expanded =
+      sql_->run<sql::ExpandTask>(worker, mapped.claim, run, 0, elements, std::optional<std::int32_t>(2));
   EXPECT_TRUE(expanded.one().expanded);
   EXPECT_EQ(states(run), "t0 mapped, t1 waiting");
   auto pieces = claim(*sql_, worker, 2, 10);
@@ -187,7 +190,8 @@ TEST_F(PipelineTest, AMappedTaskEndsWithItsPieces) {
 }
 
 TEST_F(PipelineTest, WhoChoosesSkipsTheOthersOnceAllBeforeThemHaveEnded) {
-  const auto run = start_run(store(define("p", {{}, {}, {{0}}, {{0, 1}}, {.after = {3}, .rule = none_failed}})));
+  const auto run =
+      start_run(store(define("p", {{}, {}, {{0}}, {{0, 1}}, {.after = {3}, .rule = none_failed}})));
   const auto worker = process();
   auto claimed = claim(*sql_, worker, 1, 10);
   ASSERT_EQ(claimed.size(), 2U);
@@ -233,7 +237,9 @@ TEST_F(PipelineTest, RunsWaitForTheirTurn) {
 TEST_F(PipelineTest, ALogicalTimeHasOneRunOfAKind) {
   const auto pipeline = store(define("p", {{}}));
   const auto create = [&] {
-    return sql_->execute("SELECT weir.create_run($1, 'scheduled', '2026-01-01', '2025-12-31', '2026-01-01', '{}')", pipeline)[0]
+    return sql_
+        ->execute("SELECT weir.create_run($1, 'scheduled', '2026-01-01', '2025-12-31', '2026-01-01', '{}')",
+                  pipeline)[0]
         .get<std::optional<std::int64_t>>(0);
   };
   const auto run = create();
@@ -249,7 +255,8 @@ TEST_F(PipelineTest, ARunIsBegunAgainFromATask) {
   const auto run = start_run(store(define("p", {{}, {{0}}, {{1}}, {{0}}})));
   const auto worker = process();
   end(*sql_, claim(*sql_, worker, 1, 1).at(0), "success");
-  for (const auto& attempt : claim(*sql_, worker, 2, 10)) end(*sql_, attempt, attempt.key.no == 1 ? "failed" : "success");
+  for (const auto& attempt : claim(*sql_, worker, 2, 10))
+    end(*sql_, attempt, attempt.key.no == 1 ? "failed" : "success");
   EXPECT_EQ(text("SELECT state FROM weir.run_done"), "failed");
   const std::string id = std::to_string(run);
   EXPECT_EQ(text("SELECT weir.reopen_run(" + id + ")"), "t");
@@ -275,7 +282,8 @@ TEST_F(PipelineTest, WhatTheLoopAsksReadsLivingRowsByIndex) {
   for (int i = 0; i < 3; ++i) start_run(pipeline);
   sql_->execute("ANALYZE weir.task");
   for (const std::string where :
-       {"state = 'ready' AND pool_id = 1 AND priority = 0 AND pipeline_id = 1 ORDER BY ready_at, run_id, task_no, item LIMIT 5",
+       {"state = 'ready' AND pool_id = 1 AND priority = 0 AND pipeline_id = 1 ORDER BY ready_at, run_id, "
+        "task_no, item LIMIT 5",
         "state = 'running' AND pool_id = 1", "state = 'running' AND worker_id = 1",
         "state = 'retry_wait' AND ready_at <= clock_timestamp() ORDER BY ready_at LIMIT 10"}) {
     sql_->execute("SET enable_seqscan = off");

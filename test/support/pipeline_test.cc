@@ -50,7 +50,8 @@ std::int32_t PipelineTest::store(const PipelineDefinition& definition) {
 
 std::int64_t PipelineTest::start_run(std::int32_t pipeline) {
   const auto id = sql_->execute(
-      "SELECT weir.create_run($1, 'manual', clock_timestamp(), clock_timestamp(), clock_timestamp(), '{}')", pipeline);
+      "SELECT weir.create_run($1, 'manual', clock_timestamp(), clock_timestamp(), clock_timestamp(), '{}')",
+      pipeline);
   sql_->run<sql::StartRuns>(pipeline);
   return id[0].get<std::int64_t>(0);
 }
@@ -76,8 +77,8 @@ std::vector<TaskAttempt> PipelineTest::claim(pg::Session& session, std::int64_t 
   return claimed;
 }
 
-std::vector<TaskNews> PipelineTest::finish(pg::Session& session, const TaskAttempt& attempt, std::string_view state,
-                                           const std::string& error) {
+std::vector<TaskNews> PipelineTest::finish(pg::Session& session, const TaskAttempt& attempt,
+                                           std::string_view state, const std::string& error) {
   return finish_tasks(session, attempt.worker, {{&attempt, {state}, error}});
 }
 
@@ -92,7 +93,8 @@ std::string PipelineTest::states(std::int64_t run) {
       "SELECT string_agg('t' || no || ' ' || state, ', ' ORDER BY no) FROM ("
       "  SELECT task_no AS no, state FROM weir.task WHERE pool_id IS NOT NULL AND item < 0 AND run_id = " +
       std::to_string(run) +
-      "  UNION ALL SELECT task_no, state FROM weir.task_done WHERE item < 0 AND run_id = " + std::to_string(run) + ") t");
+      "  UNION ALL SELECT task_no, state FROM weir.task_done WHERE item < 0 AND run_id = " +
+      std::to_string(run) + ") t");
 }
 
 std::string PipelineTest::text(const std::string& sql) {

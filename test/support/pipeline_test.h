@@ -10,7 +10,8 @@
 
 namespace weir::test {
 
-/// A test of pipelines: a database with Weir's schema, definitions made in code, and what workers do as SQL does it.
+/// A test of pipelines: a database with Weir's schema, definitions made in code, and what workers do as SQL
+/// does it.
 class PipelineTest : public PgTest {
  protected:
   void SetUp() override;
@@ -30,7 +31,8 @@ class PipelineTest : public PgTest {
   std::int64_t start_run(std::int32_t pipeline);
   std::int64_t process();
 
-  std::vector<pipeline::TaskAttempt> claim(pg::Session& session, std::int64_t worker, std::int64_t number, int wanted);
+  std::vector<pipeline::TaskAttempt> claim(pg::Session& session, std::int64_t worker, std::int64_t number,
+                                           int wanted);
   /// `number` counts the worker's claims.
   std::vector<pipeline::TaskNews> finish(pg::Session& session, const pipeline::TaskAttempt& attempt,
                                          std::string_view state, const std::string& error = {});

@@ -13,7 +13,8 @@ PipelineDefinition chain(const std::vector<std::vector<int>>& after) {
   PipelineDefinition pipeline;
   for (std::size_t i = 0; i < after.size(); ++i) {
     pipeline.tasks.push_back({.name = "t" + std::to_string(i), .body = SqlBody{}, .upstream = after[i]});
-    for (const int before : after[i]) pipeline.tasks[static_cast<std::size_t>(before)].downstream.push_back(static_cast<int>(i));
+    for (const int before : after[i])
+      pipeline.tasks[static_cast<std::size_t>(before)].downstream.push_back(static_cast<int>(i));
   }
   return pipeline;
 }
@@ -93,14 +94,15 @@ TEST(TaskVerdict, ByRule) {
   for (const Case& each : cases) {
     const auto verdict = task_verdict(each.rule, each.counts);
     EXPECT_EQ(verdict ? to_string(*verdict) : "", each.verdict)
-        << to_string(each.rule) << " remaining " << each.counts.remaining << " ok " << each.counts.succeeded << " failed "
-        << each.counts.failed << " skipped " << each.counts.skipped;
+        << to_string(each.rule) << " remaining " << each.counts.remaining << " ok " << each.counts.succeeded
+        << " failed " << each.counts.failed << " skipped " << each.counts.skipped;
   }
 }
 
 TEST(TaskVerdict, RulesKeepTheirNames) {
-  for (const auto rule : {TriggerRule::all_success, TriggerRule::all_done, TriggerRule::one_success, TriggerRule::one_failed,
-                          TriggerRule::none_failed, TriggerRule::none_failed_min_one_success, TriggerRule::always}) {
+  for (const auto rule :
+       {TriggerRule::all_success, TriggerRule::all_done, TriggerRule::one_success, TriggerRule::one_failed,
+        TriggerRule::none_failed, TriggerRule::none_failed_min_one_success, TriggerRule::always}) {
     EXPECT_EQ(to_trigger_rule(to_string(rule)), rule);
   }
   EXPECT_EQ(to_trigger_rule("all_sucess"), std::nullopt);
@@ -108,7 +110,10 @@ TEST(TaskVerdict, RulesKeepTheirNames) {
 
 TEST(Ending, AFailureIsTriedAgainWhileAttemptsAreLeft) {
   TaskResult result;
-  result.retry = {.attempts = 3, .delay = std::chrono::seconds(10), .max_delay = std::chrono::seconds(15), .jitter = false};
+  result.retry = {.attempts = 3,
+                  .delay = std::chrono::seconds(10),
+                  .max_delay = std::chrono::seconds(15),
+                  .jitter = false};
   const auto failed = work::Outcome::failed("no");
   EXPECT_EQ(decide_ending(failed, result, 0, 0.5).state, "retry_wait");
   EXPECT_EQ(decide_ending(failed, result, 0, 0.5).delay, std::chrono::seconds(10));

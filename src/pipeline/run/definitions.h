@@ -11,13 +11,16 @@
 
 namespace weir::pipeline {
 
-/// Definitions as they were deployed, read once each. A version never changes. Any thread, each with its own session.
+/// Definitions as they were deployed, read once each. A version never changes. Any thread, each with its own
+/// session.
 class Definitions {
  public:
   /// Throws where it cannot be read: also when a newer Weir has written it.
-  std::shared_ptr<const PipelineDefinition> get(pg::Session& session, std::int32_t pipeline, std::int32_t version);
+  std::shared_ptr<const PipelineDefinition> get(pg::Session& session, std::int32_t pipeline,
+                                                std::int32_t version);
   /// Null when it is not known yet.
-  [[nodiscard]] std::shared_ptr<const PipelineDefinition> find(std::int32_t pipeline, std::int32_t version) const;
+  [[nodiscard]] std::shared_ptr<const PipelineDefinition> find(std::int32_t pipeline,
+                                                               std::int32_t version) const;
 
  private:
   /// Old versions go when there are so many.

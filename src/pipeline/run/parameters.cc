@@ -57,25 +57,27 @@ std::string_view to_string(Parameter::Type type) {
   return "";
 }
 
-ordered_json checked(const PipelineDefinition& pipeline, const Parameter& parameter, const std::string& text) {
+ordered_json checked(const PipelineDefinition& pipeline, const Parameter& parameter,
+                     const std::string& text) {
   if (!parameter.choices.empty() &&
       std::find(parameter.choices.begin(), parameter.choices.end(), text) == parameter.choices.end()) {
-    throw Error(ExitCode::usage,
-                fmt::format("parameter {} of {} cannot be {}", parameter.name, pipeline.name, printable(text)),
-                fmt::format("one of: {}", fmt::join(parameter.choices, ", ")));
+    throw Error(
+        ExitCode::usage,
+        fmt::format("parameter {} of {} cannot be {}", parameter.name, pipeline.name, printable(text)),
+        fmt::format("one of: {}", fmt::join(parameter.choices, ", ")));
   }
   auto value = to_value(parameter.type, text);
   if (!value) {
-    throw Error(ExitCode::usage,
-                fmt::format("parameter {} of {} is a {}, and {} is none", parameter.name, pipeline.name,
-                            to_string(parameter.type), printable(text)));
+    throw Error(ExitCode::usage, fmt::format("parameter {} of {} is a {}, and {} is none", parameter.name,
+                                             pipeline.name, to_string(parameter.type), printable(text)));
   }
   return *std::move(value);
 }
 
 }  // namespace
 
-std::string run_parameters(const PipelineDefinition& pipeline, const std::map<std::string, std::string>& given) {
+std::string run_parameters(const PipelineDefinition& pipeline,
+                           const std::map<std::string, std::string>& given) {
   ordered_json all = ordered_json::object();
   for (const Parameter& parameter : pipeline.parameters) {
     const auto found = given.find(parameter.name);
@@ -94,7 +96,7 @@ std::string run_parameters(const PipelineDefinition& pipeline, const std::map<st
     for (const Parameter& parameter : pipeline.parameters) names.emplace_back(parameter.name);
     const auto near = closest(name, names);
     throw Error(ExitCode::usage, fmt::format("{} has no parameter {}", pipeline.name, printable(name)),
-                near           ? fmt::format("did you mean {}?", *near)
+                near            ? fmt::format("did you mean {}?", *near)
                 : names.empty() ? "it has none at all; they are declared under `params:`"
                                 : fmt::format("it has: {}", fmt::join(names, ", ")));
   }

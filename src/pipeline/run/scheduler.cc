@@ -36,15 +36,16 @@ std::size_t Scheduler::fire_some(pg::Session& session, std::optional<WallTime> n
       const auto definition = definitions_.get(session, row.id, row.version);
       const Schedule schedule(definition->schedule);
       const WallTime last = row.fired_at.value_or(row.next_at - std::chrono::microseconds(1));
-      const Due instants = schedule.due(last, row.now, {.missed = definition->schedule.missed, .most = kMostMissed});
+      const Due instants =
+          schedule.due(last, row.now, {.missed = definition->schedule.missed, .most = kMostMissed});
       const std::string params = default_parameters(*definition);
       for (const WallTime logical : instants.instants) {
         const DataInterval interval = schedule.interval(logical);
         std::optional<WallTime> late_at;
         if (definition->deadline)
           late_at = logical + std::chrono::duration_cast<std::chrono::microseconds>(*definition->deadline);
-        session.run<sql::CreateRun>(row.id, "scheduled", logical, interval.from, interval.to, pg::JsonView{params}, 0,
-                                    late_at, std::nullopt);
+        session.run<sql::CreateRun>(row.id, "scheduled", logical, interval.from, interval.to,
+                                    pg::JsonView{params}, 0, late_at, std::nullopt);
       }
       session.run<sql::SetNextFiring>(row.id, schedule.next_after(instants.mark), instants.mark);
       session.run<sql::StartRuns>(row.id);

@@ -61,8 +61,8 @@ void add_tasks(pg::Session& session, std::int32_t pipeline, std::int32_t version
                            ? std::nullopt
                            : std::optional<std::string_view>(texts.emplace_back(array_text(task.produces))));
   }
-  session.run<sql::AddPipelineTasks>(pipeline, version, names, pools, slots, upstream, priorities, deferred, durable,
-                                     allow_failure, rules, successors, produces);
+  session.run<sql::AddPipelineTasks>(pipeline, version, names, pools, slots, upstream, priorities, deferred,
+                                     durable, allow_failure, rules, successors, produces);
 }
 
 }  // namespace
@@ -72,7 +72,8 @@ std::int32_t store_definition(pg::Session& session, std::int32_t pipeline, std::
   std::int32_t version = present;
   const auto known = session.run<sql::PipelineHash>(pipeline, present);
   if (known.empty() || known[0].hash != definition.hash) {
-    const auto added = session.run<sql::AddPipelineVersion>(pipeline, definition.hash, pg::JsonView{definition.json});
+    const auto added =
+        session.run<sql::AddPipelineVersion>(pipeline, definition.hash, pg::JsonView{definition.json});
     version = added.one().version;
     add_tasks(session, pipeline, version, definition.plan);
   }

@@ -18,8 +18,8 @@ struct StoredDefinition {
   std::vector<std::string> datasets{};  ///< whose updates make runs
 };
 
-/// Makes it the pipeline's present version, as a new one unless its hash is that of the present one. Answers the
-/// version. Within the caller's transaction, which has the pipeline's row.
+/// Makes it the pipeline's present version, as a new one unless its hash is that of the present one. Answers
+/// the version. Within the caller's transaction, which has the pipeline's row.
 std::int32_t store_definition(pg::Session& session, std::int32_t pipeline, std::int32_t present,
                               const StoredDefinition& definition);
 

@@ -33,12 +33,12 @@ struct TaskNews {
   State state = State::other;
 };
 
-/// What a handler leaves for whoever writes the outcome. Written by the slot that runs the task, read after it has
-/// settled.
+/// What a handler leaves for whoever writes the outcome. Written by the slot that runs the task, read after
+/// it has settled.
 struct TaskResult {
-  bool written = false;           ///< its end was committed with its data
-  std::vector<TaskNews> news{};   ///< of that commit
-  Retry retry{};                  ///< what its definition says
+  bool written = false;          ///< its end was committed with its data
+  std::vector<TaskNews> news{};  ///< of that commit
+  Retry retry{};                 ///< what its definition says
   bool skipped = false;
   std::string output{};                      ///< JSON text, or empty
   std::optional<std::vector<int>> follow{};  ///< the successors that it chose

@@ -72,12 +72,14 @@ std::vector<TaskNews> finish_tasks(pg::Session& session, std::int64_t worker,
     items.push_back(each.attempt->key.item);
     states.push_back(each.ending.state);
     delays.push_back(each.ending.delay / std::chrono::milliseconds(1));
-    errors.push_back(each.error.empty() ? std::nullopt
-                                        : std::optional<std::string_view>(texts.emplace_back(storable_text(each.error))));
+    errors.push_back(each.error.empty()
+                         ? std::nullopt
+                         : std::optional<std::string_view>(texts.emplace_back(storable_text(each.error))));
     const std::string& json = texts.emplace_back(details_of(each.attempt->result, !each.ending.counts));
     details.push_back(json.empty() ? std::nullopt : std::optional(pg::JsonView{json}));
   }
-  return to_news_of(session.run<sql::FinishTasks>(worker, claims, runs, nos, items, states, delays, errors, details));
+  return to_news_of(
+      session.run<sql::FinishTasks>(worker, claims, runs, nos, items, states, delays, errors, details));
 }
 
 void Aftermath::add(const std::vector<TaskNews>& news) {
@@ -121,7 +123,8 @@ void Aftermath::end_runs(pg::Session& session) {
 void Aftermath::start_runs(pg::Session& session) {
   std::sort(pipelines_.begin(), pipelines_.end());
   pipelines_.erase(std::unique(pipelines_.begin(), pipelines_.end()), pipelines_.end());
-  for (const std::int32_t pipeline : pipelines_) ready = !session.run<sql::StartRuns>(pipeline).empty() || ready;
+  for (const std::int32_t pipeline : pipelines_)
+    ready = !session.run<sql::StartRuns>(pipeline).empty() || ready;
   pipelines_.clear();
 }
 

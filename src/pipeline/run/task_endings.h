@@ -16,20 +16,22 @@ struct EndedAttempt {
   std::string error{};  ///< empty: none
 };
 
-/// Writes the ends of attempts of one worker. An attempt that is not answered as accepted or untold was somebody
-/// else's already: nothing has changed.
+/// Writes the ends of attempts of one worker. An attempt that is not answered as accepted or untold was
+/// somebody else's already: nothing has changed.
 std::vector<TaskNews> finish_tasks(pg::Session& session, std::int64_t worker,
                                    const std::vector<EndedAttempt>& ended);
 
-/// What is left to do when tasks have ended: tell successors generation by generation, end runs, start the next ones.
-/// Each step is a transaction that may be repeated, and the keepers of all processes do what is left undone by one that
-/// died.
+/// What is left to do when tasks have ended: tell successors generation by generation, end runs, start the
+/// next ones. Each step is a transaction that may be repeated, and the keepers of all processes do what is
+/// left undone by one that died.
 class Aftermath {
  public:
   void add(const std::vector<TaskNews>& news);
   /// A run of it may be started.
   void add_pipeline(std::int32_t pipeline) { pipelines_.push_back(pipeline); }
-  [[nodiscard]] bool empty() const noexcept { return untold_.empty() && ended_.empty() && pipelines_.empty(); }
+  [[nodiscard]] bool empty() const noexcept {
+    return untold_.empty() && ended_.empty() && pipelines_.empty();
+  }
   /// Whether something was seen that can be claimed.
   bool ready = false;
   /// Outside of a transaction. When it throws, what is left is done by the next call.

@@ -55,8 +55,8 @@ TaskSource::TaskSource(Definitions& definitions, TasksInFlight& in_flight, pg::S
   keep_history(session);
 }
 
-std::shared_ptr<work::Claim> TaskSource::claim(pg::Session& session, const work::Life& life, std::size_t wanted,
-                                               bool /*thorough*/) {
+std::shared_ptr<work::Claim> TaskSource::claim(pg::Session& session, const work::Life& life,
+                                               std::size_t wanted, bool /*thorough*/) {
   ++claims_;
   const auto rows = session.run<sql::ClaimTasks>(
       life.id(), claims_, static_cast<std::int32_t>(std::min<std::size_t>(wanted, kMostAtOnce)), turn_pool_,
@@ -100,8 +100,8 @@ bool TaskSource::has_more(pg::Session& session) {
   return rows.one().has;
 }
 
-std::size_t TaskSource::settle(pg::Session& session, const work::Life& life, std::vector<work::Settlement>& pending,
-                               bool /*all*/) {
+std::size_t TaskSource::settle(pg::Session& session, const work::Life& life,
+                               std::vector<work::Settlement>& pending, bool /*all*/) {
   // First what the last call could not do: its ends are written.
   if (!after_settling_.empty()) carry_out(after_settling_, session);
 
@@ -135,8 +135,9 @@ std::size_t TaskSource::settle(pg::Session& session, const work::Life& life, std
       }
     }
     after_settling_.add(news);
-    const bool again = std::any_of(ended.begin(), ended.end(),
-                                   [](const EndedAttempt& each) { return each.ending.state == "retry_wait"; });
+    const bool again = std::any_of(ended.begin(), ended.end(), [](const EndedAttempt& each) {
+      return each.ending.state == "retry_wait";
+    });
     if (again) keep_soon();
   }
   // Written: whatever fails from here on is not written again.
@@ -161,7 +162,8 @@ void TaskSource::carry_out(Aftermath& aftermath, pg::Session& session) {
 
 void TaskSource::drop(const work::Settlement& settlement) noexcept {
   const auto& claim = static_cast<const TaskClaim&>(*settlement.claim);
-  for (std::size_t i = 0; i < settlement.outcomes.size(); ++i) in_flight_.forget(claim.attempt(settlement.first + i).id);
+  for (std::size_t i = 0; i < settlement.outcomes.size(); ++i)
+    in_flight_.forget(claim.attempt(settlement.first + i).id);
 }
 
 std::vector<std::int64_t> TaskSource::cancelled(pg::Session& session, const work::Life& life) {
@@ -173,7 +175,8 @@ std::vector<std::int64_t> TaskSource::cancelled(pg::Session& session, const work
   }
   std::vector<std::int64_t> ids;
   for (const auto& attempt : begun) {
-    if (attempt->worker == life.id() && !own.contains({attempt->key, attempt->claim})) ids.push_back(attempt->id);
+    if (attempt->worker == life.id() && !own.contains({attempt->key, attempt->claim}))
+      ids.push_back(attempt->id);
   }
   return ids;
 }

@@ -14,8 +14,8 @@
 
 namespace weir::pipeline {
 
-/// Tasks of runs as a claim source: at least once, fenced by the claim; SQL in the same database exactly once, because
-/// it ends in the transaction of its data. See docs/state-machine.md.
+/// Tasks of runs as a claim source: at least once, fenced by the claim; SQL in the same database exactly
+/// once, because it ends in the transaction of its data. See docs/state-machine.md.
 class TaskSource final : public work::ClaimSource {
  public:
   /// Makes history's partitions ahead, before the first end.
