@@ -11,7 +11,8 @@ bool is_blank(char c) noexcept {
   return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
 }
 bool begins_word(char c) noexcept {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (static_cast<unsigned char>(c) & 0x80U) != 0;
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+         (static_cast<unsigned char>(c) & 0x80U) != 0;
 }
 bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
@@ -68,8 +69,8 @@ bool SqlLexer::string_goes_on(std::size_t& at) const {
   return true;
 }
 
-/// `at` is behind the opening quote. A doubled quote reads as two strings side by side, which ends at the same
-/// place.
+/// `at` is behind the opening quote. A doubled quote reads as two strings side by side, which ends at the
+/// same place.
 std::size_t SqlLexer::end_of_string(std::size_t at, char quote, bool escapes) const {
   while (at < text_.size()) {
     if (escapes && text_[at] == '\\') {

@@ -69,7 +69,8 @@ class Look {
     if (in_parentheses) return;
     std::string word = token.kind == Kind::word ? lower(text) : std::string();
     if (first_.size() < 4) first_.push_back(token.kind == Kind::quoted ? "'" : word);
-    to_client_ = to_client_ || (before_ == "from" && word == "stdin") || (before_ == "to" && word == "stdout");
+    to_client_ =
+        to_client_ || (before_ == "from" && word == "stdin") || (before_ == "to" && word == "stdout");
     before_ = std::move(word);
   }
 
@@ -91,10 +92,11 @@ class Look {
       std::string name = verb;
       std::transform(name.begin(), name.end(), name.begin(),
                      [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
-      return Refusal{fmt::format("{} in a task: its statements share one transaction with its success",
-                                 prepared ? "PREPARE TRANSACTION" : name),
-                     "Leave it out (psql -1 runs the file the same way), or split the task in two; savepoints "
-                     "are allowed."};
+      return Refusal{
+          fmt::format("{} in a task: its statements share one transaction with its success",
+                      prepared ? "PREPARE TRANSACTION" : name),
+          "Leave it out (psql -1 runs the file the same way), or split the task in two; savepoints "
+          "are allowed."};
     }
     if (verb == "copy" && to_client_) {
       return Refusal{"COPY from or to the client: there is none",
@@ -140,9 +142,10 @@ SqlScript::SqlScript(std::string text, std::string file) : text_(std::move(text)
       }
       if (token.kind == Kind::backslash) {
         const std::string_view rest = std::string_view(text_).substr(token.begin);
-        refuse(token.begin,
-               fmt::format("'{}' is a command of psql", elide(printable(rest.substr(0, rest.find('\n'))), 40)),
-               "A task has SQL alone: weir.param('name') reads a parameter, and files are tasks of their own.");
+        refuse(
+            token.begin,
+            fmt::format("'{}' is a command of psql", elide(printable(rest.substr(0, rest.find('\n'))), 40)),
+            "A task has SQL alone: weir.param('name') reads a parameter, and files are tasks of their own.");
       }
       if (statement.size == 0) {
         line += lines_in(std::string_view(text_).substr(counted, token.begin - counted));
@@ -174,7 +177,8 @@ Position SqlScript::position_of(const SqlStatement& statement, int character) co
 }
 
 std::string SqlScript::place(int line) const {
-  return file_.empty() ? fmt::format("line {} of the SQL", line) : fmt::format("{}:{}", printable(file_), line);
+  return file_.empty() ? fmt::format("line {} of the SQL", line)
+                       : fmt::format("{}:{}", printable(file_), line);
 }
 
 }  // namespace weir::pipeline

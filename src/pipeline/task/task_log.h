@@ -30,8 +30,8 @@ struct LogLine {
   std::string text;
 };
 
-/// A log of any length in bounded memory: its first lines and its last ones, and how much was left out between
-/// them. The head never changes again, so it can be stored while the task runs; the tail is a window.
+/// A log of any length in bounded memory: its first lines and its last ones, and how much was left out
+/// between them. The head never changes again, so it can be stored while the task runs; the tail is a window.
 class TaskLog final : public LogSink {
  public:
   struct Limits {

@@ -60,7 +60,8 @@ std::string all_names(TemplateUse use) {
 
 TemplatePart reference(std::string_view inside, std::size_t at, TemplateUse use) {
   // ${item.key} has a dot where the others have a colon.
-  const std::size_t end = std::min(inside.find_first_of(inside.starts_with("item") ? "." : ":"), inside.size());
+  const std::size_t end =
+      std::min(inside.find_first_of(inside.starts_with("item") ? "." : ":"), inside.size());
   TemplatePart part{.text = {},
                     .name = std::string(inside.substr(0, end)),
                     .word = std::string(inside.substr(std::min(end + 1, inside.size()))),
@@ -76,8 +77,10 @@ TemplatePart reference(std::string_view inside, std::size_t at, TemplateUse use)
                  : fmt::format("There are {}; $${{ stands for ${{.", all_names(use)));
   }
   if (found->secret && use == TemplateUse::argument) {
-    refuse(at, fmt::format("'{}:' has no place in an argument, which everybody on the machine can read", part.name),
-           "Give it to the program as an environment variable: env:");
+    refuse(
+        at,
+        fmt::format("'{}:' has no place in an argument, which everybody on the machine can read", part.name),
+        "Give it to the program as an environment variable: env:");
   }
   const bool has_word = end < inside.size();
   if (has_word && found->word == Name::Word::none)

@@ -23,9 +23,9 @@ struct TemplatePart {
   std::size_t at = 0;
 };
 
-/// Reads `${..}`; `$${` stands for `${`, and a dollar without a brace for itself. Throws Error(definition) for
-/// a name that does not exist or may not stand there. Never for text that a shell reads: a value would become
-/// part of the script.
+/// Reads `${..}`; `$${` stands for `${`, and a dollar without a brace for itself. Throws Error(definition)
+/// for a name that does not exist or may not stand there. Never for text that a shell reads: a value would
+/// become part of the script.
 std::vector<TemplatePart> parse_template(std::string_view text, TemplateUse use);
 
 /// With the values in place. Throws Error(failed) where there is none: a parameter, a member of the item, a
