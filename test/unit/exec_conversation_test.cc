@@ -103,7 +103,7 @@ TEST(ExecStrays, AreFoundByTheirEnvironmentAndNobodyElseIs) {
   ASSERT_TRUE(stray && alive);
   EXPECT_EQ(kill_strays(mark), 2);
   EXPECT_EQ(stray->wait_end(soon(), {}), WaitEnd::ready);
-  EXPECT_TRUE(marked->ended());
+  wait_end(*marked);
   EXPECT_FALSE(other->ended());
   EXPECT_FALSE(alive->ended());
   EXPECT_EQ(kill_strays(mark), 0);

@@ -198,6 +198,13 @@ TEST_F(PipelineProcess, WhatCannotStartIsAnError) {
   EXPECT_THAT(test::error_of([&] { run_process(task(), log, {}); }).what(), HasSubstr("'gone'"));
 }
 
+TEST_F(PipelineProcess, WhatIsTooLongForAProgramIsNamed) {
+  context.item = '"' + std::string(130 * 1024, 'x') + '"';
+  EXPECT_THAT(test::error_of([&] { run("true"); }).what(), HasSubstr("WEIR_ITEM has 130"));
+  context.item = '"' + std::string(127 * 1024, 'x') + '"';
+  EXPECT_EQ(run("true").end, End::success);
+}
+
 TEST_F(PipelineProcess, TellsWhatItTook) {
   const ProcessResult result = run("i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done");
   EXPECT_EQ(result.end, End::success);
@@ -273,8 +280,8 @@ TEST_F(PipelineProcess, AnEndlessFloodIsStoppedInTime) {
   body.shell = "yes flood & yes flood >&2";
   const ProcessResult result = run_process(one, bounded, {});
   EXPECT_EQ(result.end, End::timed_out);
-  EXPECT_GT(bounded.lines_left_out(), 1000);
-  EXPECT_LT(bounded.take_head().size() + bounded.tail().size(), 1000U);
+  EXPECT_GT(bounded.counts().lines_left_out, 1000);
+  EXPECT_LT(bounded.take_head().size() + bounded.tail_after().size(), 1000U);
 }
 
 TEST_F(PipelineProcess, ALineOf100MegabytesTakesLittleMemory) {

@@ -92,12 +92,13 @@ TEST(TaskLog, KeepsHeadAndTailAndCountsTheMiddle) {
   const auto head = log.take_head();
   ASSERT_EQ(head.size(), 1U);
   EXPECT_EQ(head[0].number, 3);
-  ASSERT_EQ(log.tail().size(), 2U);
-  EXPECT_EQ(log.tail()[0].number, 8);
-  EXPECT_EQ(log.tail()[1].text, "number 109");
-  EXPECT_EQ(log.lines(), 9);
-  EXPECT_EQ(log.lines_left_out(), 4);
-  EXPECT_EQ(log.bytes_left_out(), 4 * 11);
+  ASSERT_EQ(log.tail_after().size(), 2U);
+  EXPECT_EQ(log.tail_after()[0].number, 8);
+  EXPECT_EQ(log.tail_after()[1].text, "number 109");
+  EXPECT_EQ(log.tail_after(8).size(), 1U);
+  EXPECT_EQ(log.counts().lines, 9);
+  EXPECT_EQ(log.counts().lines_left_out, 4);
+  EXPECT_EQ(log.counts().bytes_left_out, 4 * 11);
 }
 
 TEST(TaskLog, AShortLineDoesNotOvertakeALongOne) {
@@ -106,15 +107,15 @@ TEST(TaskLog, AShortLineDoesNotOvertakeALongOne) {
   log.append(LogStream::out, {}, std::string(100, 'x'));
   log.append(LogStream::out, {}, "3");
   EXPECT_EQ(log.take_head().size(), 1U);
-  EXPECT_EQ(log.tail().size(), 2U);
+  EXPECT_EQ(log.tail_after().size(), 2U);
 }
 
 TEST(TaskLog, OneLineThatIsLargerThanTheTailIsKept) {
   TaskLog log({.head_bytes = 0, .tail_bytes = 10});
   log.append(LogStream::out, {}, std::string(100, 'x'));
   log.append(LogStream::out, {}, std::string(100, 'y'));
-  ASSERT_EQ(log.tail().size(), 1U);
-  EXPECT_EQ(log.tail()[0].text.front(), 'y');
+  ASSERT_EQ(log.tail_after().size(), 1U);
+  EXPECT_EQ(log.tail_after()[0].text.front(), 'y');
 }
 
 TEST(LogLines, CutsLinesWhereverThePiecesEnd) {

@@ -60,6 +60,21 @@ void set_parameters(Environment& env, const std::string& params) {
   }
 }
 
+/// The kernel would refuse the program and not say which of its words was too long.
+void check_lengths(const exec::Command& command) {
+  constexpr std::size_t kMost = std::size_t{128} * 1024;  // MAX_ARG_STRLEN, a zero byte included
+  const auto refuse = [](const std::string& what, std::size_t size) {
+    throw Error(ExitCode::failed,
+                fmt::format("{} has {}: one word of a program's start holds {}", what, human_bytes(size),
+                            human_bytes(kMost)),
+                "Give it a key or a path, and let it read the rest.");
+  };
+  for (const auto& [name, value] : command.env)
+    if (value && name.size() + 1 + value->size() >= kMost) refuse("the variable " + name, value->size());
+  for (std::size_t i = 0; i < command.argv.size(); ++i)
+    if (command.argv[i].size() >= kMost) refuse(fmt::format("argument {}", i), command.argv[i].size());
+}
+
 /// Of this program alone, on this machine.
 std::string mark_of(const TaskContext& context) {
   static std::atomic<std::uint64_t> count{0};
@@ -206,6 +221,7 @@ ProcessResult run_process(const ProcessTask& task, LogSink& log, const std::stop
   exec::Command command = process_command(task);
   const std::string mark = mark_of(*task.context);
   command.env.insert_or_assign(kMark, mark);
+  check_lengths(command);
   ProcessResult result;
   Running running(task, command, log);
   result.end = running.wait(stop);

@@ -18,7 +18,9 @@ std::size_t weight(const LogLine& line) noexcept { return line.text.size() + kPe
 }  // namespace
 
 void TaskLog::append(LogStream stream, WallTime at, std::string_view line) {
-  LogLine one{.number = ++lines_, .stream = stream, .at = at, .text = std::string(line)};
+  LogLine one{.number = 0, .stream = stream, .at = at, .text = std::string(line)};
+  const MutexLock lock(mutex_);
+  one.number = ++counts_.lines;
   // Once it is full it stays so, or a short line would overtake a long one.
   head_full_ = head_full_ || head_bytes_ + weight(one) > limits_.head_bytes;
   if (!head_full_) {
@@ -29,14 +31,29 @@ void TaskLog::append(LogStream stream, WallTime at, std::string_view line) {
   tail_bytes_ += weight(one);
   tail_.push_back(std::move(one));
   while (tail_bytes_ > limits_.tail_bytes && tail_.size() > 1) {
-    ++lines_left_out_;
-    bytes_left_out_ += static_cast<std::int64_t>(tail_.front().text.size()) + 1;
+    ++counts_.lines_left_out;
+    counts_.bytes_left_out += static_cast<std::int64_t>(tail_.front().text.size()) + 1;
     tail_bytes_ -= weight(tail_.front());
     tail_.pop_front();
   }
 }
 
-std::vector<LogLine> TaskLog::take_head() { return std::exchange(head_, {}); }
+std::vector<LogLine> TaskLog::take_head() {
+  const MutexLock lock(mutex_);
+  return std::exchange(head_, {});
+}
+
+std::vector<LogLine> TaskLog::tail_after(std::int64_t number) const {
+  const MutexLock lock(mutex_);
+  const auto first = std::partition_point(tail_.begin(), tail_.end(),
+                                          [&](const LogLine& line) { return line.number <= number; });
+  return {first, tail_.end()};
+}
+
+TaskLog::Counts TaskLog::counts() const {
+  const MutexLock lock(mutex_);
+  return counts_;
+}
 
 void LogLines::append(std::string_view bytes, WallTime at) {
   while (!bytes.empty()) {

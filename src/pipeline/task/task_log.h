@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 
 namespace weir::pipeline {
 
@@ -32,11 +33,17 @@ struct LogLine {
 
 /// A log of any length in bounded memory: its first lines and its last ones, and how much was left out
 /// between them. The head never changes again, so it can be stored while the task runs; the tail is a window.
+/// One thread writes while others look.
 class TaskLog final : public LogSink {
  public:
   struct Limits {
     std::size_t head_bytes = 256 * 1024;
     std::size_t tail_bytes = 768 * 1024;
+  };
+  struct Counts {
+    std::int64_t lines = 0;  ///< in all
+    std::int64_t lines_left_out = 0;
+    std::int64_t bytes_left_out = 0;
   };
 
   TaskLog() : TaskLog(Limits{}) {}
@@ -46,22 +53,19 @@ class TaskLog final : public LogSink {
 
   /// Lines of the head that were not taken before, for the caller to keep.
   std::vector<LogLine> take_head();
-  /// The last lines behind the head; those between head and tail are left out.
-  [[nodiscard]] const std::deque<LogLine>& tail() const noexcept { return tail_; }
-  [[nodiscard]] std::int64_t lines() const noexcept { return lines_; }
-  [[nodiscard]] std::int64_t lines_left_out() const noexcept { return lines_left_out_; }
-  [[nodiscard]] std::int64_t bytes_left_out() const noexcept { return bytes_left_out_; }
+  /// The last lines behind the head, with higher numbers than `number`.
+  [[nodiscard]] std::vector<LogLine> tail_after(std::int64_t number = 0) const;
+  [[nodiscard]] Counts counts() const;
 
  private:
-  Limits limits_;
-  std::vector<LogLine> head_;
-  std::deque<LogLine> tail_;
-  std::size_t head_bytes_ = 0;
-  std::size_t tail_bytes_ = 0;
-  bool head_full_ = false;
-  std::int64_t lines_ = 0;
-  std::int64_t lines_left_out_ = 0;
-  std::int64_t bytes_left_out_ = 0;
+  const Limits limits_;
+  mutable Mutex mutex_;
+  std::vector<LogLine> head_ WEIR_GUARDED_BY(mutex_);
+  std::deque<LogLine> tail_ WEIR_GUARDED_BY(mutex_);
+  std::size_t head_bytes_ WEIR_GUARDED_BY(mutex_) = 0;
+  std::size_t tail_bytes_ WEIR_GUARDED_BY(mutex_) = 0;
+  bool head_full_ WEIR_GUARDED_BY(mutex_) = false;
+  Counts counts_ WEIR_GUARDED_BY(mutex_);
 };
 
 /// Cuts a stream of bytes into lines for a sink, in bounded memory. A longer line is cut, and says by how
