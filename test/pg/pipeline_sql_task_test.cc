@@ -270,7 +270,7 @@ TEST_F(PipelineSqlTask, WhatRunsHereRunsInPsql) {
     CREATE FUNCTION twice(a int) RETURNS int LANGUAGE sql
       BEGIN ATOMIC SELECT CASE WHEN a > 0 THEN a * 2 ELSE 0 END; END;
     DO $do$ BEGIN PERFORM 1; IF true THEN PERFORM $x$;$x$; END IF; END $do$;
-    /* ; /* ; */ */ CREATE RULE both AS ON INSERT TO note DO (SELECT 1; SELECT 2);
+    /* ; /* ; */ */ CREATE RULE twofold AS ON INSERT TO note DO (SELECT 1; SELECT 2);
     SAVEPOINT a; DELETE FROM part; ROLLBACK TO SAVEPOINT a; ;
     INSERT INTO note SELECT twice(id), "a;b" FROM part;
   )sql";

@@ -240,7 +240,7 @@ TEST_F(PipelineProcess, OneThatIgnoresTermIsKilledAfterTheGrace) {
 TEST_F(PipelineProcess, TheGraceIsForItToEndInOrder) {
   std::stop_source stop;
   log.on_line = [&](const std::string&) { stop.request_stop(); };
-  body.shell = "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01; done";
+  body.shell = "trap 'echo bye; exit 7' TERM; echo ready; while :; do :; done";
   const ProcessResult result = run_process(task(), log, stop.get_token());
   EXPECT_EQ(result.end, End::stopped);
   EXPECT_EQ(result.exit_status, 7);

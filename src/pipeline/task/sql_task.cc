@@ -38,17 +38,16 @@ Settings settings_of(const TaskContext& context) {
           {"client_connection_check_interval", "2s"}};
 }
 
-/// In one statement: SET LOCAL in a transaction, else for the session. Answers the values of kKept from
+/// In one statement, for the transaction (`local`) or for the session. Answers the values of kKept from
 /// before.
-std::vector<std::string> apply(Session& session, const Settings& settings) {
+std::vector<std::string> apply_settings(Session& session, const Settings& settings, bool local) {
   pg::Params params;
   std::string sql = "SELECT ";
   for (const std::string_view name : kKept)
     sql += fmt::format("{}pg_catalog.current_setting('{}')", name == kKept.front() ? "" : ", ", name);
   int number = 0;
   for (const auto& [name, value] : settings) {
-    sql += fmt::format(", pg_catalog.set_config(${}::text, ${}::text, {})", number + 1, number + 2,
-                       session.in_transaction());
+    sql += fmt::format(", pg_catalog.set_config(${}::text, ${}::text, {})", number + 1, number + 2, local);
     params.add<std::string_view>(name);
     params.add<std::string_view>(value);
     number += 2;
@@ -120,14 +119,15 @@ SqlStatementDone run_statement(Session& session, const SqlTask& task, const SqlS
 
 /// Only what differs: to set some of them takes rights, even to what they are.
 void restore(Session& session, const Settings& ours, const std::vector<std::string>& before) {
-  const std::vector<std::string> now = apply(session, {});
+  const std::vector<std::string> now = apply_settings(session, {}, false);
   Settings changed;
   for (std::size_t i = 0; i < kKept.size(); ++i)
     if (now[i] != before[i]) changed.emplace_back(kKept.at(i), before[i]);
   // In a transaction they end with it.
   if (!session.in_transaction())
     for (const auto& [name, value] : ours) changed.emplace_back(name, name.starts_with("weir.") ? "" : "0");
-  if (!changed.empty()) apply(session, changed);
+  // Not only for the transaction: a SET of the script would come back after it.
+  if (!changed.empty()) apply_settings(session, changed, false);
 }
 
 }  // namespace
@@ -135,7 +135,7 @@ void restore(Session& session, const Settings& ours, const std::vector<std::stri
 std::vector<SqlStatementDone> run_sql(Session& session, const SqlTask& task) {
   const bool in_transaction = session.in_transaction();
   const Settings settings = settings_of(*task.context);
-  const std::vector<std::string> before = apply(session, settings);
+  const std::vector<std::string> before = apply_settings(session, settings, in_transaction);
   std::vector<SqlStatementDone> done;
   {
     const TaskLimits limits(session, task);
