@@ -138,7 +138,8 @@ TEST(CliWords, MistakesAreToldWithWhatWasProbablyMeant) {
   const std::vector<Mistake> mistakes{
       {{},
        "no command was given",
-       "One of: up, db, load, worker, job, queue, consume, next, top, demo, doctor, version, help. See: weir help"},
+       "One of: up, db, load, worker, job, queue, consume, next, top, demo, doctor, version, help. See: weir "
+       "help"},
       {{"statsu"}, "unknown command 'statsu'", "All commands: weir help"},
       {{"docter"}, "unknown command 'docter'", "Did you mean 'doctor'? All commands: weir help"},
       {{"db"}, "db needs a command", "One of: start, stop, status, url, psql, migrate. See: weir help db"},

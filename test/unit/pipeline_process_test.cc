@@ -237,6 +237,14 @@ TEST_F(PipelineProcess, OneThatIgnoresTermIsKilledAfterTheGrace) {
   EXPECT_TRUE(test::gone(pid_in("child")));
 }
 
+TEST_F(PipelineProcess, IsNotStartedAfterAStop) {
+  std::stop_source stop;
+  stop.request_stop();
+  body.shell = "touch started";
+  EXPECT_EQ(run_process(task(), log, stop.get_token()).end, End::stopped);
+  EXPECT_FALSE(std::filesystem::exists(folder / "started"));
+}
+
 TEST_F(PipelineProcess, TheGraceIsForItToEndInOrder) {
   std::stop_source stop;
   log.on_line = [&](const std::string&) { stop.request_stop(); };
@@ -261,7 +269,8 @@ TEST_F(PipelineProcess, ADaemonInHidingDoesNotOutliveATimeout) {
   body.shell = "(setsid sh -c 'echo $$ > daemon; exec sleep 1000' </dev/null >/dev/null 2>&1 &); sleep 1000";
   const ProcessResult result = run_process(one, log, {});
   EXPECT_EQ(result.end, End::timed_out);
-  EXPECT_EQ(result.strays, 1);
+  // Those of the group may still be on their way out.
+  EXPECT_GE(result.strays, 1);
   EXPECT_TRUE(test::gone(pid_in("daemon")));
 }
 

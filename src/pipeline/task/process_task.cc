@@ -223,6 +223,11 @@ ProcessResult run_process(const ProcessTask& task, LogSink& log, const std::stop
   command.env.insert_or_assign(kMark, mark);
   check_lengths(command);
   ProcessResult result;
+  if (stop.stop_requested()) {
+    result.end = ProcessResult::End::stopped;
+    result.reason = "it was stopped before it began";
+    return result;
+  }
   Running running(task, command, log);
   result.end = running.wait(stop);
   const bool by_force = result.end != ProcessResult::End::success;

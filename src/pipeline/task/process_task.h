@@ -34,7 +34,7 @@ struct ProcessResult {
   std::optional<std::string> output{};               ///< JSON; the last one said
   std::optional<std::vector<std::string>> branch{};  ///< the tasks to go on with
   exec::Usage usage{};
-  int strays = 0;  ///< processes that had left the group, and were killed
+  int strays = 0;  ///< processes that were found by their mark, and killed
 };
 
 /// Runs a program to its end, or to the timeout or a stop: SIGTERM to its process group, SIGKILL after the

@@ -22,6 +22,8 @@ using pg::Session;
 constexpr std::array<std::string_view, 6> kKept{
     "role", "search_path", "lock_timeout", "statement_timeout", "row_security", "session_replication_role"};
 
+constexpr std::string_view kLookForUs = "client_connection_check_interval";
+
 using Settings = std::vector<std::pair<std::string_view, std::string>>;
 
 Settings settings_of(const TaskContext& context) {
@@ -35,7 +37,7 @@ Settings settings_of(const TaskContext& context) {
           {"weir.interval_start", utc_text(context.interval.from)},
           {"weir.interval_end", utc_text(context.interval.to)},
           // A cancel that overtakes its statement is lost: then the server looks for us by itself.
-          {"client_connection_check_interval", "2s"}};
+          {kLookForUs, "2s"}};
 }
 
 /// In one statement, for the transaction (`local`) or for the session. Answers the values of kKept from
@@ -47,7 +49,11 @@ std::vector<std::string> apply_settings(Session& session, const Settings& settin
     sql += fmt::format("{}pg_catalog.current_setting('{}')", name == kKept.front() ? "" : ", ", name);
   int number = 0;
   for (const auto& [name, value] : settings) {
-    sql += fmt::format(", pg_catalog.set_config(${}::text, ${}::text, {})", number + 1, number + 2, local);
+    const std::string set =
+        fmt::format("pg_catalog.set_config(${}::text, ${}::text, {})", number + 1, number + 2, local);
+    // Where the server's system cannot look for clients, to ask for it is an error.
+    sql += name == kLookForUs ? fmt::format(", CASE WHEN pg_catalog.version() ~ 'linux' THEN {} END", set)
+                              : ", " + set;
     params.add<std::string_view>(name);
     params.add<std::string_view>(value);
     number += 2;
