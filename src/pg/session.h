@@ -61,6 +61,7 @@ class Session {
   /// are parameters.
   void set(std::string_view name, std::string_view value);
 
+  [[nodiscard]] const Options& options() const noexcept { return options_; }
   void set_timeout(Duration timeout) noexcept { options_.timeout = timeout; }
   void set_stop(std::stop_token stop) noexcept { options_.stop = std::move(stop); }
   /// For one call from now on.
