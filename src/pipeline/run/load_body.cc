@@ -100,6 +100,8 @@ work::Outcome run_load_body(RunningTask& running, const LoadBody& body) {
   bind(bound.folder);
   for (std::string& word : bound.command) bind(word);
   for (auto& [option, value] : bound.options) bind(value);
+  for (auto& [name, value] : bound.env)
+    value = bind_template(value, TemplateUse::value, running.context, running.at.project);
   if (!bound.source.empty() && running.at.connections.contains(bound.source)) {
     bound.source = bind_template(running.at.connections.at(bound.source), TemplateUse::value, running.context,
                                  running.at.project);

@@ -62,7 +62,8 @@ work::Outcome TaskHandler::run_task(TaskAttempt& attempt, const std::stop_token&
   const TaskDefinition& task = definition->tasks.at(static_cast<std::size_t>(attempt.key.no));
   attempt.result.retry = task.retry;
   const TaskContext context = context_of(attempt, *definition, task);
-  LogStore log(attempt, &session);
+  // Only while a program runs is the session free for what it says.
+  LogStore log(attempt, std::holds_alternative<RunBody>(task.body) ? &session : nullptr);
   RunningTask running{.at = at_,
                       .pipeline = *definition,
                       .task = task,
@@ -85,6 +86,7 @@ work::Outcome TaskHandler::run_task(TaskAttempt& attempt, const std::stop_token&
     }
   }
   if (session.is_open()) log.store(session);
+  if (!outcome.is_done()) session_.reset();  // it may have been left with settings of the task
   return outcome;
 }
 
