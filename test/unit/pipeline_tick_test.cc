@@ -284,5 +284,40 @@ INSTANTIATE_TEST_SUITE_P(
                     Place{"America/Sao_Paulo", 2010, 2021}, Place{"America/St_Johns", 2005, 2013},
                     Place{"Antarctica/Troll", 2015, 2026}, Place{"Pacific/Apia", 2009, 2013}));
 
+/// Days by date, month and week, over half a century; and where parse() says that there are none.
+TEST(TickDays, AreThoseOfBruteForceFrom1990To2040) {
+  const bool holds = rc::check([] {
+    // Often an end of a month.
+    const std::string day = *rc::gen::oneOf(some_field(1, 31, true), some_field(28, 31, false),
+                                            rc::gen::element<std::string>("29", "30", "31", "*/29"));
+    const std::string month =
+        *rc::gen::oneOf(some_field(1, 12, true), rc::gen::element<std::string>("2", "4,6"));
+    const std::string text = "15 3 " + day + " " + month + " " + *some_field(0, 7, true);
+    const NaiveCron naive(text);
+    std::vector<std::int64_t> wanted;
+    for (std::int64_t at = at_utc(1990, 1, 1) + 195 * kMinute; at < at_utc(2040, 1, 1); at += kDay) {
+      std::tm tm{};
+      const time_t time = at;
+      ::gmtime_r(&time, &tm);
+      if (naive.matches(wall_of(tm))) wanted.push_back(at);
+    }
+    RC_LOG() << text;
+    RC_CLASSIFY(wanted.empty());
+    try {
+      const Cron cron = Cron::parse(text);
+      const Zone utc = Zone::load("UTC");
+      std::vector<std::int64_t> found;
+      for (auto at = next_tick(cron, utc, {}, Instant(seconds(at_utc(1990, 1, 1))));
+           at && at->time_since_epoch().count() < at_utc(2040, 1, 1); at = next_tick(cron, utc, {}, *at))
+        found.push_back(at->time_since_epoch().count());
+      RC_ASSERT(found == wanted);
+      RC_ASSERT(!found.empty());
+    } catch (const CronError&) {
+      RC_ASSERT(wanted.empty());
+    }
+  });
+  EXPECT_TRUE(holds);
+}
+
 }  // namespace
 }  // namespace weir::pipeline
