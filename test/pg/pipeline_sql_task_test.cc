@@ -2,6 +2,8 @@
 #include <fstream>
 #include <thread>
 
+#include <sys/resource.h>
+
 #include <gtest/gtest.h>
 #include <gmock/gmock.h>
 
@@ -200,6 +202,8 @@ TEST_F(PipelineSqlTask, WithoutATransactionEachStatementStandsForItself) {
 
 TEST_F(PipelineSqlTask, TheSessionIsAsItWasForWhoGoesOn) {
   pg::Session session = this->session();
+  const std::stop_source stop;
+  session.set_stop(stop.get_token());
   session.execute("CREATE ROLE weir_sql_task_test");
   const auto state = [&] {
     return session
@@ -213,7 +217,7 @@ TEST_F(PipelineSqlTask, TheSessionIsAsItWasForWhoGoesOn) {
   run(session, "SET statement_timeout = '7s'; SET search_path = public; SET ROLE weir_sql_task_test");
   EXPECT_EQ(state(), before);
   EXPECT_EQ(session.options().timeout, 60s);
-  EXPECT_FALSE(session.options().stop.stop_possible());
+  EXPECT_EQ(session.options().stop, stop.get_token());
   transaction.commit();
   EXPECT_EQ(state(), before);
   session.execute("DROP ROLE weir_sql_task_test");
@@ -257,6 +261,43 @@ TEST_F(PipelineSqlTask, AStopEndsTheStatementOnTheServer) {
   });
   EXPECT_EQ(error.failure(), Failure::stopped);
   test::wait_until_gone(connector(), backend);
+}
+
+TEST_F(PipelineSqlTask, RowsThatNobodyWantsTakeNoMemory) {
+  pg::Session session = this->session();
+  pg::Transaction transaction(session);
+  const auto peak = [] {
+    rusage used{};
+    ::getrusage(RUSAGE_SELF, &used);
+    return used.ru_maxrss / 1024;  // MiB
+  };
+  const long before = peak();
+  const auto done = run(session, "SELECT i, repeat('x', 1000) FROM generate_series(1, 200000) i; TABLE note");
+  EXPECT_LT(peak() - before, 50);
+  ASSERT_EQ(done.size(), 2U);
+  EXPECT_EQ(done[0].rows, 200'000);
+  EXPECT_EQ(done[0].command, "SELECT 200000");
+  EXPECT_EQ(done[1].rows, 0);
+  // An error after some rows is one.
+  EXPECT_THAT(
+      test::failure_of([&] { run(session, "SELECT 1 / (1000 - i) FROM generate_series(1, 2000) i"); }).what(),
+      HasSubstr("p/load.sql:1: division by zero"));
+}
+
+TEST_F(PipelineSqlTask, NoticesAreTold) {
+  pg::Session session = this->session();
+  pg::Transaction transaction(session);
+  std::vector<std::string> told;
+  run(session,
+      "DO $$ BEGIN RAISE NOTICE '% rows', 3; RAISE WARNING 'late'; END $$; DROP TABLE IF EXISTS nothing;",
+      {.notice = [&](std::string_view severity, std::string_view message) {
+        told.push_back(std::string(severity) + ": " + std::string(message));
+        throw std::runtime_error("must not get into libpq");
+      }});
+  EXPECT_THAT(told, ElementsAre("NOTICE: 3 rows", "WARNING: late",
+                                "NOTICE: table \"nothing\" does not exist, skipping"));
+  run(session, "DO $$ BEGIN RAISE NOTICE 'quiet'; END $$");
+  EXPECT_EQ(told.size(), 3U);
 }
 
 TEST_F(PipelineSqlTask, TheServerLooksForUsWhereACancelWasLost) {
