@@ -8,6 +8,8 @@ namespace weir::cli {
 Registry all_commands();
 
 // One file each where nothing else is said, src/cli/commands/<name>.cc.
+Command init_command();
+Command check_command();
 Command up_command();
 Command db_start_command();
 Command db_stop_command();

@@ -6,7 +6,7 @@
 #include "cli/parse.h"
 #include "cli/term/table.h"
 #include "cli/term/terminal.h"
-#include "cli/term/width.h"
+#include "base/width.h"
 
 namespace weir::cli {
 namespace {

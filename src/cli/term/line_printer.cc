@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "cli/term/width.h"
+#include "base/width.h"
 
 namespace weir::cli {
 

@@ -9,7 +9,7 @@
 
 #include "base/text.h"
 #include "cli/term/terminal.h"
-#include "cli/term/width.h"
+#include "base/width.h"
 
 namespace weir::cli {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/text.h"
-#include "cli/term/width.h"
+#include "base/width.h"
 
 namespace weir::cli {
 namespace {

@@ -30,6 +30,7 @@ struct Retry {
   bool exponential = true;
   Duration max_delay = std::chrono::minutes(10);
   bool jitter = true;
+  bool operator==(const Retry&) const = default;
 };
 
 /// Statements, run in one transaction with the success of the task.
@@ -39,6 +40,7 @@ struct SqlBody {
   std::string connection;        ///< a name of weir.yml; empty: the database of Weir, and so exactly once
   bool transaction = true;       ///< false: each statement by itself, as VACUUM needs it; then at least once
   std::string allow_blocking{};  ///< the reason why a statement may block readers; for the lock analyser
+  bool operator==(const SqlBody&) const = default;
 };
 
 /// A program. `shell` holds a script for /bin/sh when it was said explicitly; else argv reaches the program
@@ -50,6 +52,7 @@ struct RunBody {
   std::string folder{};                      ///< relative to the project
   std::optional<int> skip_exit_code{};       ///< an exit status that means "skipped"
   bool database = false;                     ///< whether it gets DATABASE_URL: it does not unless told to
+  bool operator==(const RunBody&) const = default;
 };
 
 /// As `weir load` takes it; the words are those of its options.
@@ -57,24 +60,31 @@ struct LoadBody {
   std::string source;
   std::vector<std::string> command{};  ///< records are the output of this program, instead of `source`
   std::string into;
-  std::map<std::string, std::string> options{};  ///< mode, key, window, schema, max-rejects, ..
+  /// mode, key, window, schema, max-rejects, .. as the options of `weir load` are named; a switch is "true".
+  std::map<std::string, std::string> options{};
+  std::map<std::string, std::string> env{};  ///< of `command`; as RunBody's
+  std::string folder{};  ///< relative to the project: where `command` runs and `source` counts from
+  bool operator==(const LoadBody&) const = default;
 };
 
 /// Looks every now and then, and holds no slot in between.
 struct WaitBody {
   enum class Kind : std::uint8_t { sql, file, http, pipeline };
   Kind kind = Kind::sql;
-  std::string what;  ///< a query that answers true, a path, a URL, a pipeline
+  std::string what;      ///< a query that answers true, a path, a URL, a pipeline
+  std::string folder{};  ///< relative to the project: where the path of a file counts from
   std::string connection{};
   Duration every = std::chrono::seconds(30);
   std::optional<Duration> give_up{};  ///< then it fails, or is skipped
   bool skip_when_given_up = false;
+  bool operator==(const WaitBody&) const = default;
 };
 
 struct Check {
   std::string name;  ///< "unique(day, store_id)"
   std::string sql;   ///< answers one row whose first column is true where all is well
   bool blocking = true;
+  bool operator==(const Check&) const = default;
 };
 
 /// A SELECT that becomes a table, a view, or new rows of a table.
@@ -88,6 +98,7 @@ struct ModelBody {
   std::string strategy{};  ///< table: refresh | swap; incremental: upsert | append | window
   std::string window_column{};
   std::vector<Check> checks{};
+  bool operator==(const ModelBody&) const = default;
 };
 
 /// Fan-out: the body runs once for each element.
@@ -95,6 +106,7 @@ struct MapSource {
   std::string sql;                  ///< a query whose rows are the elements, as JSON objects
   std::vector<std::string> list{};  ///< or these, each a JSON text
   std::optional<int> max_parallel{};
+  bool operator==(const MapSource&) const = default;
 };
 
 struct TaskDefinition {
@@ -113,6 +125,7 @@ struct TaskDefinition {
   bool allow_failure = false;           ///< its failure does not fail the run
   std::vector<std::string> produces{};  ///< datasets that its success updates
   Position position{};
+  bool operator==(const TaskDefinition&) const = default;
 };
 
 /// How a fixed hour meets the change of clocks.
@@ -136,6 +149,7 @@ struct ScheduleDefinition {
   DstRule dst{};
   std::optional<WallTime> start{};
   std::optional<WallTime> end{};
+  bool operator==(const ScheduleDefinition&) const = default;
 };
 
 struct Parameter {
@@ -144,11 +158,13 @@ struct Parameter {
   Type type = Type::string;
   std::optional<std::string> default_value{};  ///< its text; nothing: must be given
   std::vector<std::string> choices{};
+  bool operator==(const Parameter&) const = default;
 };
 
 struct Alert {
   std::vector<std::string> when;  ///< failed, late, success
   std::string to;                 ///< a URL; may be ${env:..}
+  bool operator==(const Alert&) const = default;
 };
 
 /// One pipeline, checked: tasks in an order in which every edge points forward.
@@ -162,11 +178,13 @@ struct PipelineDefinition {
   int max_active_runs = 1;
   std::optional<Duration> deadline{};  ///< from the scheduled instant: later it is late, and alerts say so
   std::vector<Alert> alerts{};
+  bool operator==(const PipelineDefinition&) const = default;
 };
 
 struct PoolDefinition {
   std::string name;
   std::optional<int> slots{};  ///< nothing: no limit
+  bool operator==(const PoolDefinition&) const = default;
 };
 
 /// weir.yml and all that is below it.

@@ -9,6 +9,7 @@ struct Position {
   std::string file;
   int line = 0;
   int column = 0;
+  bool operator==(const Position&) const = default;
 };
 
 }  // namespace weir::pipeline

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-namespace weir::cli {
+namespace weir {
 
 /// The columns that `text` takes on a terminal: 2 for East Asian wide characters and emoji, 0 for combining
 /// marks. Independent of the locale. `text` holds no control characters (base/text.h: printable).
@@ -14,4 +14,4 @@ std::size_t display_width(std::string_view text) noexcept;
 /// something.
 std::string elide_middle(std::string_view text, std::size_t width);
 
-}  // namespace weir::cli
+}  // namespace weir

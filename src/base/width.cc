@@ -1,11 +1,11 @@
-#include "cli/term/width.h"
+#include "base/width.h"
 
 #include <algorithm>
 #include <array>
 
 #include "base/text.h"
 
-namespace weir::cli {
+namespace weir {
 namespace {
 
 struct Range {
@@ -95,4 +95,4 @@ std::string elide_middle(std::string_view text, std::size_t width) {
   return std::string(head) + std::string(kDots) + std::string(tail);
 }
 
-}  // namespace weir::cli
+}  // namespace weir
