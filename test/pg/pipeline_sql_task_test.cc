@@ -11,6 +11,7 @@
 #include "pg/row.h"
 #include "pg/transaction.h"
 #include "pipeline/task/sql_task.h"
+#include "schema/migrator.h"
 #include "support/actions.h"
 #include "support/database.h"
 #include "support/errors.h"
@@ -23,58 +24,12 @@ using namespace std::chrono_literals;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-/// As in src/pipeline/task/README.md, to become part of migration 012.
-constexpr const char* kFunctions = R"sql(
-CREATE SCHEMA weir;
-
-CREATE FUNCTION weir.missing_setting(what text, setting text, example text) RETURNS text
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  RAISE EXCEPTION 'no % here', what
-    USING ERRCODE = 'undefined_object',
-          HINT = format('A task of a run has it. Elsewhere: SELECT set_config(%L, %L, false)', setting, example);
-END $$;
-
-CREATE FUNCTION weir.param(name text) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN coalesce(nullif(current_setting('weir.params', true), '')::jsonb ->> name,
-                weir.missing_setting(format('parameter %L', name), 'weir.params', format('{%s: ".."}', to_json(name))));
-
-CREATE FUNCTION weir.param(name text, otherwise text) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN coalesce(nullif(current_setting('weir.params', true), '')::jsonb ->> name, otherwise);
-
-CREATE FUNCTION weir.item() RETURNS jsonb
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN coalesce(nullif(current_setting('weir.item', true), ''),
-                weir.missing_setting('item', 'weir.item', '{"id": 1}'))::jsonb;
-
-CREATE FUNCTION weir.interval_start() RETURNS timestamptz
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN coalesce(nullif(current_setting('weir.interval_start', true), ''),
-                weir.missing_setting('interval', 'weir.interval_start', '2026-01-01T00:00:00Z'))::timestamptz;
-
-CREATE FUNCTION weir.interval_end() RETURNS timestamptz
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN coalesce(nullif(current_setting('weir.interval_end', true), ''),
-                weir.missing_setting('interval', 'weir.interval_end', '2026-01-02T00:00:00Z'))::timestamptz;
-
-CREATE FUNCTION weir.logical_time() RETURNS timestamptz
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN coalesce(nullif(current_setting('weir.logical_time', true), ''),
-                weir.missing_setting('logical time', 'weir.logical_time', '2026-01-02T00:00:00Z'))::timestamptz;
-
-CREATE FUNCTION weir.run_id() RETURNS int8
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN coalesce(nullif(current_setting('weir.run_id', true), ''),
-                weir.missing_setting('run', 'weir.run_id', '1'))::int8;
-)sql";
-
 class PipelineSqlTask : public test::PgTest {
  protected:
   void SetUp() override {
     PgTest::SetUp();
-    session().execute_script(kFunctions);
+    pg::Session own = connector().connect(pg::Role::api, "test");
+    schema::migrate(own);
     session().execute("CREATE TABLE note (id int PRIMARY KEY, text text NOT NULL)");
     context.run = 17;
     context.task = "load";
