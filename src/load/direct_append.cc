@@ -62,6 +62,7 @@ Applied DirectAppend::run(SampledReader& reader, Evolution& evolution, std::int6
   meter.read(session, applied);
   const std::string summary = applied.to_json();
   session.run<sql::LoadFinishRun>(run, std::int64_t{0}, pg::JsonView{summary});
+  if (options_.apply.before_commit) options_.apply.before_commit(session);
   try {
     transaction.commit();
   } catch (const pg::InDoubt&) {

@@ -64,6 +64,7 @@ class Apply {
         return std::nullopt;
       }
       applied = body.result();
+      if (options_.before_commit) options_.before_commit(session);
       transaction.commit();
     } catch (const pg::InDoubt& doubt) {
       if (!was_applied(doubt))

@@ -212,6 +212,7 @@ class Swap {
       throw Error(ExitCode::refused, fmt::format("load {} was applied or given up already", stage_.run),
                   "weir load show tells what became of it.");
     }
+    if (options_.before_commit) options_.before_commit(session);
     transaction.commit();
   }
 

@@ -106,3 +106,15 @@ SELECT weir.keep_run_history() AS changed;
 --   times timestamptz[], lines text[])
 INSERT INTO weir.task_log (run_id, task_no, item, attempt, numbers, streams, times, lines)
 VALUES (:run_id, :task_no, :item, :attempt, :numbers, :streams, :times, :lines);
+
+-- name: pipeline_has_succeeded(pipeline text, logical_at timestamptz) -> (has bool)
+-- For that logical time or a later one.
+SELECT EXISTS (SELECT FROM weir.pipeline p JOIN weir.run_done d ON d.pipeline_id = p.id
+                WHERE p.name = :pipeline AND d.logical_at >= :logical_at AND d.state = 'success') AS has;
+
+-- name: task_waits(run_id int8, task_no int4, item int4) -> (waits_ms int8)
+-- How long since it could first begin: since the last of those before it has ended, or since its run began.
+SELECT (extract(epoch FROM clock_timestamp() - coalesce(
+          (SELECT max(b.ended_at) FROM weir.task b WHERE b.run_id = :run_id AND b.item = -1 AND :task_no = ANY (b.successors)),
+          r.started_at)) * 1000)::int8 AS waits_ms
+  FROM weir.run r WHERE r.id = :run_id AND :item::int4 IS NOT NULL;
