@@ -2,6 +2,8 @@
 #include <fstream>
 #include <thread>
 
+#include <sys/resource.h>
+
 #include <gtest/gtest.h>
 #include <gmock/gmock.h>
 
@@ -9,6 +11,7 @@
 #include "pg/row.h"
 #include "pg/transaction.h"
 #include "pipeline/task/sql_task.h"
+#include "schema/migrator.h"
 #include "support/actions.h"
 #include "support/database.h"
 #include "support/errors.h"
@@ -21,58 +24,12 @@ using namespace std::chrono_literals;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-/// As in src/pipeline/task/README.md, to become part of migration 012.
-constexpr const char* kFunctions = R"sql(
-CREATE SCHEMA weir;
-
-CREATE FUNCTION weir.missing_setting(what text, setting text, example text) RETURNS text
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  RAISE EXCEPTION 'no % here', what
-    USING ERRCODE = 'undefined_object',
-          HINT = format('A task of a run has it. Elsewhere: SELECT set_config(%L, %L, false)', setting, example);
-END $$;
-
-CREATE FUNCTION weir.param(name text) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN coalesce(nullif(current_setting('weir.params', true), '')::jsonb ->> name,
-                weir.missing_setting(format('parameter %L', name), 'weir.params', format('{%s: ".."}', to_json(name))));
-
-CREATE FUNCTION weir.param(name text, otherwise text) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN coalesce(nullif(current_setting('weir.params', true), '')::jsonb ->> name, otherwise);
-
-CREATE FUNCTION weir.item() RETURNS jsonb
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN coalesce(nullif(current_setting('weir.item', true), ''),
-                weir.missing_setting('item', 'weir.item', '{"id": 1}'))::jsonb;
-
-CREATE FUNCTION weir.interval_start() RETURNS timestamptz
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN coalesce(nullif(current_setting('weir.interval_start', true), ''),
-                weir.missing_setting('interval', 'weir.interval_start', '2026-01-01T00:00:00Z'))::timestamptz;
-
-CREATE FUNCTION weir.interval_end() RETURNS timestamptz
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN coalesce(nullif(current_setting('weir.interval_end', true), ''),
-                weir.missing_setting('interval', 'weir.interval_end', '2026-01-02T00:00:00Z'))::timestamptz;
-
-CREATE FUNCTION weir.logical_time() RETURNS timestamptz
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN coalesce(nullif(current_setting('weir.logical_time', true), ''),
-                weir.missing_setting('logical time', 'weir.logical_time', '2026-01-02T00:00:00Z'))::timestamptz;
-
-CREATE FUNCTION weir.run_id() RETURNS int8
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN coalesce(nullif(current_setting('weir.run_id', true), ''),
-                weir.missing_setting('run', 'weir.run_id', '1'))::int8;
-)sql";
-
 class PipelineSqlTask : public test::PgTest {
  protected:
   void SetUp() override {
     PgTest::SetUp();
-    session().execute_script(kFunctions);
+    pg::Session own = connector().connect(pg::Role::api, "test");
+    schema::migrate(own);
     session().execute("CREATE TABLE note (id int PRIMARY KEY, text text NOT NULL)");
     context.run = 17;
     context.task = "load";
@@ -200,6 +157,8 @@ TEST_F(PipelineSqlTask, WithoutATransactionEachStatementStandsForItself) {
 
 TEST_F(PipelineSqlTask, TheSessionIsAsItWasForWhoGoesOn) {
   pg::Session session = this->session();
+  const std::stop_source stop;
+  session.set_stop(stop.get_token());
   session.execute("CREATE ROLE weir_sql_task_test");
   const auto state = [&] {
     return session
@@ -213,7 +172,7 @@ TEST_F(PipelineSqlTask, TheSessionIsAsItWasForWhoGoesOn) {
   run(session, "SET statement_timeout = '7s'; SET search_path = public; SET ROLE weir_sql_task_test");
   EXPECT_EQ(state(), before);
   EXPECT_EQ(session.options().timeout, 60s);
-  EXPECT_FALSE(session.options().stop.stop_possible());
+  EXPECT_EQ(session.options().stop, stop.get_token());
   transaction.commit();
   EXPECT_EQ(state(), before);
   session.execute("DROP ROLE weir_sql_task_test");
@@ -257,6 +216,43 @@ TEST_F(PipelineSqlTask, AStopEndsTheStatementOnTheServer) {
   });
   EXPECT_EQ(error.failure(), Failure::stopped);
   test::wait_until_gone(connector(), backend);
+}
+
+TEST_F(PipelineSqlTask, RowsThatNobodyWantsTakeNoMemory) {
+  pg::Session session = this->session();
+  pg::Transaction transaction(session);
+  const auto peak = [] {
+    rusage used{};
+    ::getrusage(RUSAGE_SELF, &used);
+    return used.ru_maxrss / 1024;  // MiB
+  };
+  const long before = peak();
+  const auto done = run(session, "SELECT i, repeat('x', 1000) FROM generate_series(1, 200000) i; TABLE note");
+  EXPECT_LT(peak() - before, 50);
+  ASSERT_EQ(done.size(), 2U);
+  EXPECT_EQ(done[0].rows, 200'000);
+  EXPECT_EQ(done[0].command, "SELECT 200000");
+  EXPECT_EQ(done[1].rows, 0);
+  // An error after some rows is one.
+  EXPECT_THAT(
+      test::failure_of([&] { run(session, "SELECT 1 / (1000 - i) FROM generate_series(1, 2000) i"); }).what(),
+      HasSubstr("p/load.sql:1: division by zero"));
+}
+
+TEST_F(PipelineSqlTask, NoticesAreTold) {
+  pg::Session session = this->session();
+  pg::Transaction transaction(session);
+  std::vector<std::string> told;
+  run(session,
+      "DO $$ BEGIN RAISE NOTICE '% rows', 3; RAISE WARNING 'late'; END $$; DROP TABLE IF EXISTS nothing;",
+      {.notice = [&](std::string_view severity, std::string_view message) {
+        told.push_back(std::string(severity) + ": " + std::string(message));
+        throw std::runtime_error("must not get into libpq");
+      }});
+  EXPECT_THAT(told, ElementsAre("NOTICE: 3 rows", "WARNING: late",
+                                "NOTICE: table \"nothing\" does not exist, skipping"));
+  run(session, "DO $$ BEGIN RAISE NOTICE 'quiet'; END $$");
+  EXPECT_EQ(told.size(), 3U);
 }
 
 TEST_F(PipelineSqlTask, TheServerLooksForUsWhereACancelWasLost) {

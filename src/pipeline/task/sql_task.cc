@@ -92,8 +92,10 @@ class TaskLimits {
   TaskLimits(Session& session, const SqlTask& task)
       : session_(&session), timeout_(session.options().timeout), stop_(session.options().stop) {
     session.set_stop(task.stop);
+    if (task.notice) session.set_notice_handler(task.notice);
   }
   ~TaskLimits() {
+    session_->set_notice_handler({});
     session_->set_timeout(timeout_);
     session_->set_stop(std::move(stop_));
   }
@@ -112,8 +114,7 @@ SqlStatementDone run_statement(Session& session, const SqlTask& task, const SqlS
   // As long as it takes, unless the task says otherwise.
   session.set_timeout(task.deadline.is_never() ? Duration::max() : task.deadline.at() - begin);
   try {
-    pg::Params none;
-    const pg::Result result = session.execute_with(script.text_of(statement), none);
+    const pg::Result result = session.execute_without_rows(script.text_of(statement));
     return {.place = script.place(statement.line),
             .command = std::string(result.command()),
             .rows = result.affected(),

@@ -29,6 +29,7 @@ struct SqlTask {
   Deadline deadline = Deadline::never();
   std::stop_token stop{};
   std::function<void(const SqlStatementDone&)> done{};  ///< after each statement
+  pg::Wire::NoticeHandler notice{};                     ///< RAISE NOTICE and its like
 };
 
 /// Runs the statements one by one in the caller's transaction, or each by itself where none is open. They see
