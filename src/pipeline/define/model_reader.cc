@@ -207,7 +207,8 @@ PendingModel read_model(const std::string& file, const std::string& folder, cons
   if (std::find(produces.begin(), produces.end(), body.relation) == produces.end())
     produces.push_back(body.relation);
   model.text = text.substr(split.sql);
-  scan_sql(reading, split.sql, model);
+  // Behind a comment that never ends is nothing to look at.
+  if (!split.unclosed) scan_sql(reading, split.sql, model);
   model.task.body = std::move(body);
   return model;
 }
