@@ -24,8 +24,7 @@ std::string many_tasks(int count) {
         "  aufgabe_ä_{0}:\n    run: [python3, score.py, \"--part={0}\"]\n    retry: {{attempts: 3, delay: "
         "10s}}\n",
         i);
-    if (i > 0)
-      text += fmt::format("    after: [aufgabe_ä_{}, aufgabe_ä_{}]\n", i - 1, i / 2 == i - 1 ? 0 : i / 2);
+    if (i > 2) text += fmt::format("    after: [aufgabe_ä_{}, aufgabe_ä_{}]\n", i - 1, i / 2);
   }
   return text;
 }
