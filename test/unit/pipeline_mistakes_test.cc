@@ -221,6 +221,16 @@ TEST(PipelineMistakes, OfWhatIsReplaced) {
   }
 }
 
+TEST(PipelineMistakes, OfAFileOfSqlAreToldInIt) {
+  const ReadProject read =
+      read_files({{"pipelines/p/pipeline.yml", "tasks: {t: {sql: {file: a.sql}}, u: {sql: {file: b.sql}}}\n"},
+                  {"pipelines/p/a.sql", "select 1;\n  select '${param:x}' -- $${param:y}\n"},
+                  {"pipelines/p/b.sql", " \n"}});
+  EXPECT_EQ(told(read.diagnostics),
+            (std::vector<std::string>{"pipelines/p/a.sql:2:11 '${param:x}' is not replaced in SQL",
+                                      "1:50 'pipelines/p/b.sql' is empty"}));
+}
+
 TEST(PipelineMistakes, ACycleIsPrintedAsAPath) {
   const ReadProject read = read_pipeline_text(
       "tasks:\n"

@@ -142,6 +142,7 @@ TEST(PipelineModel, MistakesAreToldWhereTheyAre) {
         "1:30 there are no templates but ref() and this()"}},
       {"select 1; select 2", {"1:9 there is more than one statement"}},
       {"insert into x select 1", {"1:1 a query begins with SELECT or WITH, and this with 'insert'"}},
+      {"/* weir\n*/\nselect '${interval_start}'", {"3:9 '${interval_start}' is not replaced in SQL"}},
       {"select 'x", {"1:8 a string is not closed"}},
       {"select 1 /* never", {"1:10 a comment is not closed: */ is missing"}},
       {"select \xFF", {"1:1 'pipelines/p/models/m/t.sql' is no UTF-8, from its byte 7 on"}},

@@ -146,4 +146,9 @@ void refuse_placeholders(Reading& reading, const Said& said, bool shell) {
   }
 }
 
+void refuse_placeholders(Reading& file) {
+  const yaml::Node whole{.kind = yaml::Node::Kind::scalar, .place = {1, 1}};
+  refuse_placeholders(file, {std::string(file.source()), &whole}, false);
+}
+
 }  // namespace weir::pipeline
