@@ -110,6 +110,8 @@ TEST(PipelineYaml, WhatIsNoYamlIsToldWithItsPlace) {
       {"run: [a, ${x}]\n", {"1:11 the list that begins with '[' does not go on here"}},
       {"a: 'x\nb: 1\n", {"1:4 the text in quotes never ends"}},
       {"a: \"x\n", {"1:4 the text in quotes never ends"}},
+      {"a: 'it''\n", {"1:4 the text in quotes never ends"}},
+      {"a: \"x\\\"\n", {"1:4 the text in quotes never ends"}},
       {"a: &k 'x\n", {"1:4 the text in quotes never ends"}},
       {"a: \"\\q\"\n", {"1:7 an escape that YAML does not know"}},
       {"a: * * *\n", {"1:5 a text cannot begin with '*'"}},
