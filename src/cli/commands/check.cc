@@ -28,12 +28,24 @@ constexpr std::array kSchemas{
     SchemaOf{"model", "the comment on top of a model of Weir", &pipeline::model_object},
 };
 
+/// As one writes it: in the largest unit that it is a whole number of.
+std::string interval_text(Duration span) {
+  constexpr std::array<std::pair<Duration, std::string_view>, 4> kUnits{{{std::chrono::hours(24), "d"},
+                                                                         {std::chrono::hours(1), "h"},
+                                                                         {std::chrono::minutes(1), "m"},
+                                                                         {std::chrono::seconds(1), "s"}}};
+  for (const auto& [unit, letter] : kUnits) {
+    if (span % unit == Duration::zero()) return fmt::format("{}{}", span / unit, letter);
+  }
+  return fmt::format("{}ms", span / std::chrono::milliseconds(1));
+}
+
 std::string when(const ScheduleDefinition& schedule) {
   if (!schedule.cron.empty()) {
     return schedule.timezone == "UTC" ? schedule.cron
                                       : fmt::format("{} {}", schedule.cron, schedule.timezone);
   }
-  if (schedule.every) return fmt::format("every {}", human_duration(*schedule.every));
+  if (schedule.every) return fmt::format("every {}", interval_text(*schedule.every));
   if (!schedule.datasets.empty()) return fmt::format("after {}", fmt::join(schedule.datasets, ", "));
   return "by hand";
 }

@@ -29,6 +29,8 @@ void compare(const Json& before, const Json& after, const std::string& path,
   changes.push_back({path, text(before), text(after)});
 }
 
+std::string name_of(const Json& task) { return task.value("name", std::string()); }
+
 /// As it is stored, with the names of the tasks before it instead of their numbers: these change with every
 /// task that comes or goes.
 std::map<std::string, Json> tasks_of(Json& pipeline) {
@@ -42,14 +44,14 @@ std::map<std::string, Json> tasks_of(Json& pipeline) {
     if (task.contains("upstream")) {
       std::vector<std::string> after;
       for (const Json& number : task.at("upstream"))
-        after.push_back(all.at(number.get<std::size_t>()).at("name"));
+        after.push_back(name_of(all.at(number.get<std::size_t>())));
       std::sort(after.begin(), after.end());
       named["after"] = after;
     }
     // "sql.text" says as much as "body.sql.text".
     for (const auto& [kind, body] : task.at("body").items()) named[kind] = body;
     named.erase("body");
-    tasks.emplace(task.at("name"), std::move(named));
+    tasks.emplace(name_of(task), std::move(named));
   }
   return tasks;
 }

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "pipeline/define/model_checks.h"
 #include "pipeline/define/names.h"
+#include "pipeline/define/placeholder.h"
 #include "pipeline/define/task_reader.h"
 #include "pipeline/define/yaml/parse.h"
 #include "pipeline/define/yaml/places.h"
@@ -207,7 +208,11 @@ PendingModel read_model(const std::string& file, const std::string& folder, cons
   if (std::find(produces.begin(), produces.end(), body.relation) == produces.end())
     produces.push_back(body.relation);
   model.text = text.substr(split.sql);
-  scan_sql(reading, split.sql, model);
+  // Behind a comment that never ends is nothing to look at.
+  if (!split.unclosed) {
+    scan_sql(reading, split.sql, model);
+    refuse_placeholders(reading);
+  }
   model.task.body = std::move(body);
   return model;
 }

@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "base/text.h"
+
 namespace weir::pipeline {
 namespace {
 
@@ -14,8 +16,8 @@ using std::string_view_literals::operator""sv;
 using Kind = Placeholder::Kind;
 
 constexpr std::array kTimes{"interval_start"sv, "interval_end"sv, "logical_time"sv};
-constexpr std::array kKnown{"env:NAME"sv,       "file:PATH"sv,    "param:NAME"sv,   "item"sv,
-                            "interval_start"sv, "interval_end"sv, "logical_time"sv, "run_id"sv};
+constexpr std::array kKnown{"item"sv, "interval_start"sv, "interval_end"sv, "logical_time"sv, "run_id"sv};
+constexpr std::array kNamed{"env"sv, "file"sv, "param"sv};
 
 Placeholder classify(std::string_view inner) {
   const auto named = [&](Kind kind, std::string_view prefix) {
@@ -32,22 +34,26 @@ Placeholder classify(std::string_view inner) {
   return {time ? Kind::time : Kind::unknown, std::string(inner)};
 }
 
+/// What may have been meant by something in ${..}.
+std::string near(Reading& reading, std::string_view inner) {
+  constexpr const char* kItself = "A '${' that stands for itself is written '$${'.";
+  const std::size_t colon = inner.find(':');
+  if (colon == std::string_view::npos) {
+    if (!inner.empty() && inner.front() >= 'A' && inner.front() <= 'Z') {
+      return fmt::format("Did you mean '${{env:{}}}'? {}", inner, kItself);
+    }
+    return reading.suggest(inner, kKnown, kItself);
+  }
+  const auto kind = closest(inner.substr(0, colon), kNamed);
+  return kind ? fmt::format("Did you mean '${{{}{}}}'?", *kind, inner.substr(colon)) : kItself;
+}
+
 /// `message` and `remedy` for one that cannot stand there; empty when it can.
 std::pair<std::string, std::string> judge(Reading& reading, const Placeholder& one, const Allowed& allowed) {
   const std::string text = in_quotes(one.written);
   switch (one.kind) {
     case Kind::literal: return {};
-    case Kind::unknown: {
-      const auto colon = one.name.find(':');
-      const bool env = colon == std::string::npos && !one.name.empty() && one.name.front() >= 'A' &&
-                       one.name.front() <= 'Z';
-      std::string remedy =
-          reading.suggest(one.name, kKnown, "A '${' that stands for itself is written '$${'.");
-      if (env)
-        remedy = fmt::format("Did you mean '${{env:{}}}'? A '${{' that stands for itself is written '$${{'.",
-                             one.name);
-      return {fmt::format("there is no {}", text), remedy};
-    }
+    case Kind::unknown: return {fmt::format("there is no {}", text), near(reading, one.name)};
     case Kind::env:
     case Kind::file:
       if (allowed.secrets) return {};
@@ -138,6 +144,11 @@ void refuse_placeholders(Reading& reading, const Said& said, bool shell) {
                                             : "Values reach SQL by functions: see docs/pipelines.md.");
     }
   }
+}
+
+void refuse_placeholders(Reading& file) {
+  const yaml::Node whole{.kind = yaml::Node::Kind::scalar, .place = {1, 1}};
+  refuse_placeholders(file, {std::string(file.source()), &whole}, false);
 }
 
 }  // namespace weir::pipeline

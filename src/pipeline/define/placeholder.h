@@ -45,5 +45,7 @@ void check_placeholders(Reading& reading, const Said& said, const Allowed& allow
 /// In a script or a statement nothing is replaced: what looks as if somebody relied on it is an error, with
 /// what to write instead.
 void refuse_placeholders(Reading& reading, const Said& said, bool shell);
+/// The same of a whole file of SQL, which `reading` is of.
+void refuse_placeholders(Reading& file);
 
 }  // namespace weir::pipeline

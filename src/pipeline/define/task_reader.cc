@@ -24,6 +24,9 @@ SqlBody read_sql(Reading& reading, Fields& task, const PipelineScope& scope) {
     if (const auto file = fields.text("file")) {
       body.file = read_path(reading, *file, scope.project.files, Files::What::file);
       if (!body.file.empty()) body.text = read_sql_file(reading, *file->node, body.file, scope.project.files);
+      reading.diagnostics().add_source(body.file, body.text);
+      Reading of_file(reading.diagnostics(), body.file, body.text);
+      refuse_placeholders(of_file);
     }
   } else if (const auto text = task.text("sql")) {
     body.text = text->text;

@@ -25,7 +25,8 @@ struct Node {
   bool quoted = false;  ///< a scalar in quotes or a block scalar: always a text
   std::string text{};   ///< of a scalar
   std::vector<Node> items{};
-  std::vector<Member> members{};  ///< in the order of the file; no key twice
+  /// In the order of the file; no key twice. Without braces: Member is not complete yet, which clang minds.
+  std::vector<Member> members;
   Place place{};
   std::size_t offset = 0;  ///< of `place` in the source that was parsed, in bytes
 
