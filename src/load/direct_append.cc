@@ -83,13 +83,12 @@ void DirectAppend::add(SampledReader& reader, const Record& record, Evolution& e
                        std::string& rows) {
   const Record* at_hand = &record;
   while (const auto reject = router.add(*at_hand, 0, rows)) {
-    const std::string what =
-        fmt::format("{}line {}{}{}: {}", reject->file.empty() ? "" : printable(reject->file) + ", ",
-                    reject->line, reject->column.empty() ? "" : ", column ", printable(reject->column),
-                    printable(reject->reason));
+    const std::string what = fmt::format(
+        "{}line {}{}{}: {}", reject->file.empty() ? "" : printable(reject->file) + ", ", reject->line,
+        reject->column.empty() ? "" : ", column ", printable(reject->column), printable(reject->reason));
     if (!evolution.helps(router, *at_hand)) {
       throw Error(ExitCode::refused, what + "; nothing was loaded",
-                  "Mend it, or allow some to be rejected: --max-rejects 10, or 0.1%.");
+                  "Nothing behind it was read. Mend it, or allow some: --max-rejects N, or P%");
     }
     if (!evolution.mend(router, *at_hand).none()) throw NeedsStage{what};
     at_hand = &reader.held(0);

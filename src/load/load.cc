@@ -57,7 +57,8 @@ struct Load::Parts {
                    .rows = report.records,
                    .rejected = report.rejected,
                    .read = reader.progress(),
-                   .note = std::move(note)});
+                   .note = std::move(note),
+                   .notices = reader.notices()});
     }
   }
 
@@ -69,7 +70,7 @@ struct Load::Parts {
   void through_stage(LoadShape& shape, Evolution& evolution, const std::optional<StateChange>& state,
                      const std::stop_token& stop);
   std::int64_t extract(Stage& stage, pg::Session& writer, Evolution& evolution, const std::stop_token& stop);
-  void describe(const LoadShape& shape, const std::string& stage, int server_version);
+  void describe(const LoadShape& shape, const StageTable& stage, int server_version);
   void take_back(const Target& made) noexcept;
   void give_up(const std::string& error) noexcept;
 };
@@ -95,9 +96,10 @@ void Load::Parts::run(const std::stop_token& stop) {
   {
     pg::Session session = connect(stop);
     shape = find_shape(session, reader, options);
-    describe(shape, "weir_stage.stage", session.server_version());
+    describe(shape, {.sql = "weir_stage.stage"}, session.server_version());
     if (options.dry_run) {
       report.records = reader.sampled();
+      report.notices = reader.notices();
       return;
     }
     report.plan.require();
@@ -114,7 +116,7 @@ void Load::Parts::run(const std::stop_token& stop) {
 }
 
 /// What the load is, as far as is known: after the sample, and once more when all of the source was read.
-void Load::Parts::describe(const LoadShape& shape, const std::string& stage, int server_version) {
+void Load::Parts::describe(const LoadShape& shape, const StageTable& stage, int server_version) {
   options.spec.columns = shape.columns;
   report.target = shape.target.label();
   report.created = !shape.exists;
@@ -160,6 +162,7 @@ void Load::Parts::write(LoadShape& shape, const std::stop_token& stop) {
   Evolution evolution(shape, reader, options);
   if (report.direct) directly(shape, evolution, state, stop);
   if (!report.direct) through_stage(shape, evolution, state, stop);
+  report.notices = reader.notices();
   tell(LoadProgress::Phase::care);
   pg::Session session = connect(stop);
   report.care = take_care(session, shape.target, report.applied->dead_rows);
@@ -177,10 +180,11 @@ void Load::Parts::directly(LoadShape& shape, Evolution& evolution, const std::op
     report.records = static_cast<std::uint64_t>(report.applied->inserted);
   } catch (const DirectAppend::NeedsStage& met) {
     if (!options.reopen) {
-      throw Error(ExitCode::refused, fmt::format("{}; nothing was loaded", met.what),
-                  fmt::format("{} would be changed for it, which an append that goes straight into it cannot do, "
-                              "and this source cannot be read again: say --staged.",
-                              report.target));
+      throw Error(
+          ExitCode::refused, fmt::format("{}; nothing was loaded", met.what),
+          fmt::format("{} would be changed for it, which an append that goes straight into it cannot do, "
+                      "and this source cannot be read again: say --staged.",
+                      report.target));
     }
     report.direct = false;
     report.records = 0;
@@ -227,7 +231,7 @@ void Load::Parts::through_stage(LoadShape& shape, Evolution& evolution,
 }
 
 std::int64_t Load::Parts::extract(Stage& stage, pg::Session& writer, Evolution& evolution,
-                          const std::stop_token& stop) {
+                                  const std::stop_token& stop) {
   Extraction extraction(reader, writer, stage, evolution, options,
                         [this](const Extraction::Totals& totals, const ReadProgress& /*read*/) {
                           report.records = totals.records;
@@ -257,7 +261,8 @@ void Load::Parts::give_up(const std::string& error) noexcept {
     pg::Session session = connect({});
     break_run(session, report.run, error);
   } catch (const std::exception& failure) {
-    log::warn("it could not be noted that the load broke off", {{"run", report.run}, {"error", failure.what()}});
+    log::warn("it could not be noted that the load broke off",
+              {{"run", report.run}, {"error", failure.what()}});
   }
 }
 

@@ -198,6 +198,25 @@ Target describe_again(pg::Session& session, const LoadShape& shape) {
   return std::move(*target);
 }
 
+/// Not one record told a column.
+[[noreturn]] void refuse_empty(const SampledReader& reader, const LoadOptions& options) {
+  for (std::size_t i = 0; i < reader.sampled(); ++i) {
+    const Record& record = reader.sample(i);
+    if (record.malformed.empty()) continue;
+    throw Error(
+        ExitCode::refused,
+        fmt::format("{} has no record that tells its columns; the first is in {}line {}{}: {}",
+                    printable(options.source),
+                    record.file == options.source || record.file.empty() ? "" : printable(record.file) + ", ",
+                    record.line,
+                    record.malformed_column == 0 ? "" : fmt::format(", at {}", record.malformed_column),
+                    printable(record.malformed)),
+        "Look whether it is the right one; nothing was touched.");
+  }
+  throw Error(ExitCode::refused, fmt::format("{} holds nothing, not even columns", printable(options.source)),
+              "Look whether it is the right one; nothing was touched.");
+}
+
 }  // namespace
 
 bool LoadShape::makes(std::string_view column) const {
@@ -209,18 +228,15 @@ bool may_become(const LoadShape& shape, const std::string& column, const ColumnT
   const TargetColumn* const present = shape.found.column(column);
   if (present == nullptr || present->pinned || !shape.found.is_owner) return false;
   const ColumnType& from = present->type;
-  // One bad value among timestamps makes no texts of them all: only what is text already becomes a longer one.
+  // One bad value among timestamps makes no texts of them all: only what is text already becomes a longer
+  // one.
   if (type.base == Base::text && from.base != Base::varchar && from.base != Base::bpchar) return false;
   return !rewrites(from, type) || shape.found.bytes <= kMostRewritten;
 }
 
 LoadShape find_shape(pg::Session& session, const SampledReader& reader, const LoadOptions& options) {
   const std::vector<std::string>& names = reader.columns();
-  if (names.empty()) {
-    throw Error(ExitCode::refused,
-                fmt::format("{} holds nothing, not even columns", printable(options.source)),
-                "Look whether it is the right one; nothing was touched.");
-  }
+  if (names.empty()) refuse_empty(reader, options);
   const Inference inference = infer(reader);
   const std::vector<ColumnType> types = types_of(session, reader, inference, options);
   TableName name = parse_table_name(options.target);

@@ -155,7 +155,7 @@ TEST_F(CliLoad, RejectsAreKeptShownAndReplayed) {
   EXPECT_EQ(std::count(lines.out.begin(), lines.out.end(), '\n'), 2) << lines.out;
   EXPECT_THAT(run({"rejects", number}).out, AllOf(HasSubstr("x,1,bad"), HasSubstr("parent")));
   EXPECT_THAT(run({"rejects", number, "--csv"}).out,
-              AllOf(StartsWith("line,file,column,sqlstate,reason,raw\n"), HasSubstr("\"x,1,bad")));
+              AllOf(StartsWith("line,file,column,sqlstate,reason,raw,raw_base64\n"), HasSubstr("\"x,1,bad")));
   EXPECT_THAT(run({"show", number}).out, AllOf(HasSubstr("applied"), HasSubstr("for instance")));
   EXPECT_EQ(document({"show", number}).at("reasons").size(), 2U);
 
@@ -209,7 +209,8 @@ TEST_F(CliLoad, AFileThatTurnsOutWiderIsAppendedAllTheSame) {
   EXPECT_EQ(loaded.at("inserted"), 20);
   EXPECT_EQ(loaded.at("direct"), false);
   EXPECT_EQ(loaded.at("columns_widened").at(0).at("name"), "v");
-  const WeirResult pipe = run({"-", "--into", "t", "--mode", "append", "--sample", "10"}, "id,v\n1,1\n" + text.substr(5) + "2,1.5\n");
+  const WeirResult pipe = run({"-", "--into", "t", "--mode", "append", "--sample", "10"},
+                              "id,v\n1,1\n" + text.substr(5) + "2,1.5\n");
   EXPECT_EQ(pipe.status, 5);
   EXPECT_THAT(pipe.err, HasSubstr("--staged"));
 }
@@ -245,6 +246,91 @@ TEST_F(CliLoad, ProgressIsALineOnATerminalAndRecordsInALog) {
   EXPECT_THAT(log.err, AllOf(HasSubstr("\"phase\":\"stage\""), HasSubstr("\"rows\":200")));
   logged.emplace_back("-q");
   EXPECT_THAT(run_weir(logged, setup()).err, AllOf(Not(HasSubstr("phase")), Not(HasSubstr("weir:"))));
+}
+
+TEST_F(CliLoad, AGuessOfTheEncodingIsTold) {
+  write("west.csv", "id,name\n1,caf\xE9\n");
+  const std::string guess =
+      "west.csv: read as windows-1252, which is a guess: the byte 0xe9 in line 2 is not UTF-8";
+  EXPECT_THAT(document({"west.csv", "--into", "t", "--dry-run"}).at("notices").at(0), HasSubstr(guess));
+  EXPECT_THAT(document({"west.csv", "--into", "t"}).at("notices").at(0), HasSubstr(guess));
+  EXPECT_EQ(value("SELECT name FROM t"), "café");
+  const WeirResult text = run({"west.csv", "--into", "t"});
+  EXPECT_THAT(text.err, HasSubstr("weir: " + guess + " (--encoding says what it is)\n")) << "while it runs";
+  EXPECT_THAT(text.out, HasSubstr("  notice: " + guess));
+  EXPECT_THAT(run({"west.csv", "--into", "t", "--log", "json"}).err, HasSubstr("\"notice\":\"" + guess));
+  EXPECT_TRUE(document({"west.csv", "--into", "t", "--encoding", "latin1"}).at("notices").empty());
+  write("broken.csv", "id,name\n1,caf\xC3\xA9\n2,caf\xE9\n");
+  const WeirResult broken = run({"broken.csv", "--into", "t"});
+  EXPECT_EQ(broken.status, 5);
+  EXPECT_THAT(broken.err,
+              AllOf(HasSubstr("broken.csv: read as UTF-8, but the byte 0xe9 in line 3"),
+                    HasSubstr("broken.csv, line 3, column name: the byte 0xe9 at 3 is not UTF-8")));
+}
+
+TEST_F(CliLoad, MessagesNameThePlaceAndWhatHelps) {
+  write("array.json", "[1, 2]");
+  const WeirResult array = run({"array.json", "--into", "t"});
+  EXPECT_EQ(array.status, 5);
+  EXPECT_THAT(array.err,
+              AllOf(HasSubstr("array.json has no record that tells its columns"),
+                    HasSubstr("line 1, at 2: a record is a JSON object, and this is a single value")));
+  execute("CREATE TABLE t (id int4 PRIMARY KEY, v int4 CHECK (v > 0))");
+  write("t.csv", "id,v\n1,1\nx,1\n2,0\ny,1\n");
+  const Words words{"t.csv", "--into", "t", "--key", "id", "--schema", "quarantine"};
+  const WeirResult none = run(words);
+  EXPECT_THAT(none.err, AllOf(HasSubstr("1 of 2 records cannot be loaded, and none may be rejected"),
+                              HasSubstr("\n  t.csv, line 3, column id: "),
+                              HasSubstr("Nothing behind the last of these")));
+  Words some = words;
+  some.insert(some.end(), {"--max-rejects", "10%"});
+  EXPECT_THAT(run(some).err, AllOf(HasSubstr("2 of 4 records cannot be loaded, and 10% may be rejected"),
+                                   HasSubstr("--max-rejects 2\n")));
+  some.back() = "2";
+  EXPECT_THAT(
+      run(some).err,
+      AllOf(HasSubstr("3 of 4 records cannot be loaded, and 2 may be rejected; the first: t.csv, line 3"),
+            HasSubstr("--max-rejects 3\n")));
+  EXPECT_THAT(run(some).err, Not(HasSubstr(" 0 rows")));
+  some.back() = "3";
+  const std::string number = document(some).at("run");
+  EXPECT_THAT(run({"replay", number}).err, HasSubstr("t.csv, line 3, column id: 'x'"));
+}
+
+TEST_F(CliLoad, AReplayOfALoadWithoutRejectsSaysThat) {
+  write("t.csv", "id\n1\n");
+  const std::string first = document({"t.csv", "--into", "t", "--key", "id"}).at("run");
+  document({"t.csv", "--into", "t", "--key", "id"});
+  const WeirResult replay = run({"replay", first});
+  EXPECT_EQ(replay.status, 0) << replay.err;
+  EXPECT_THAT(replay.err, HasSubstr("load " + first + " rejected nothing"));
+}
+
+TEST_F(CliLoad, AResumedLoadThatHasReadAllHasNoRate) {
+  execute("CREATE TABLE t (id int4 PRIMARY KEY)");
+  write("t.csv", "id\n1\n2\n");
+  pg::Session other = session();
+  other.execute("BEGIN");
+  other.execute("LOCK TABLE t IN SHARE MODE");
+  WeirProgram load({"load", "t.csv", "--into", "t", "--key", "id"}, setup());
+  wait_until([&] { return value("SELECT count(*)::text FROM pg_locks WHERE NOT granted") == "1"; },
+             "apply waits");
+  load.signal(SIGINT);
+  EXPECT_EQ(load.wait_end(), 130);
+  other.execute("ROLLBACK");
+  const WeirResult resumed = run({"t.csv", "--into", "t", "--key", "id"});
+  EXPECT_THAT(resumed.out, AllOf(HasSubstr("2 records were staged already"), Not(HasSubstr("records/s"))));
+}
+
+// A key that a record has not is null in it; a column that no record has stays as it is.
+TEST_F(CliLoad, KeysThatARecordHasNot) {
+  execute("CREATE TABLE t (id int4 PRIMARY KEY, a text DEFAULT 'd', b text DEFAULT 'e')");
+  execute("INSERT INTO t VALUES (1, 'x', 'y'), (2, 'x', 'y')");
+  write("t.ndjson", "{\"id\": 1}\n{\"id\": 2, \"a\": \"new\"}\n{\"id\": 3}\n");
+  EXPECT_EQ(document({"t.ndjson", "--into", "t", "--key", "id", "--mode", "upsert"}).at("updated"), 2);
+  EXPECT_EQ(value("SELECT string_agg(format('%s %s %s', id, coalesce(a, 'null'), coalesce(b, 'null')), ', ' "
+                  "ORDER BY id) FROM t"),
+            "1 null y, 2 new y, 3 null e");
 }
 
 TEST_F(CliLoad, MistakesAreTold) {

@@ -1,6 +1,7 @@
 #include "cli/load/report.h"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include <fmt/format.h>
@@ -111,9 +112,19 @@ ordered_json refusals_json(const load::Plan& plan) {
 
 double seconds(Duration span) { return std::chrono::duration<double>(span).count(); }
 
-double rows_per_second(const LoadReport& report) {
-  return static_cast<double>(report.records - std::min(report.records, report.resumed_from)) /
-         std::max(seconds(report.took), 1e-3);
+/// Nothing where an earlier run had read all of it.
+std::optional<double> rows_per_second(const LoadReport& report) {
+  if (report.resumed_from > 0 && report.resumed_from >= report.records) return std::nullopt;
+  return static_cast<double>(report.records - report.resumed_from) / std::max(seconds(report.took), 1e-3);
+}
+
+std::string time_text(const LoadReport& report) {
+  std::string text = human_duration(report.took);
+  if (const auto rate = rows_per_second(report))
+    text += fmt::format(", {} records/s", human_count(static_cast<std::int64_t>(*rate)));
+  if (report.applied && !report.direct)
+    text += fmt::format("; the apply transaction {}", human_duration(report.applied->took));
+  return text;
 }
 
 std::string drift_text(const load::Drift& drift) {
@@ -123,6 +134,13 @@ std::string drift_text(const load::Drift& drift) {
   for (const auto& column : drift.widened)
     changes.push_back(fmt::format("{} becomes {}", column.name, column.type.sql));
   return fmt::format("{}", fmt::join(changes, ", "));
+}
+
+std::string notices_text(const LoadReport& report, const Paint& paint) {
+  std::string text;
+  for (const std::string& notice : report.notices)
+    text += paint(Color::yellow, "  notice: ") + printable(notice) + "\n";
+  return text;
 }
 
 std::string care_text(const load::CareReport& care) {
@@ -192,6 +210,7 @@ std::string plan_text(const LoadReport& report, const LoadSubject& subject, cons
   lines.add("sample",
             fmt::format("{} records read, {} rejected", count(report.records), count(report.rejected)));
   text += lines.render(paint);
+  text += notices_text(report, paint);
   for (const std::string& warning : report.plan.warnings)
     text += paint(Color::yellow, "  warning: ") + printable(warning) + "\n";
   for (const load::Refusal& refusal : report.plan.refusals) {
@@ -223,6 +242,7 @@ ordered_json plan_json(const LoadReport& report, const LoadSubject& subject) {
           {"allow_empty", spec.guard.allow_empty},
           {"refusals", refusals_json(report.plan)},
           {"warnings", report.plan.warnings},
+          {"notices", report.notices},
           {"sampled", report.records},
           {"sample_rejected", report.rejected}};
 }
@@ -241,13 +261,9 @@ std::string summary_text(const LoadReport& report, const LoadSubject& subject, c
   if (report.applied) add_applied(lines, report);
   if (report.direct) lines.add("path", "straight into the table");
   lines.add("care", care_text(report.care));
-  lines.add("time",
-            fmt::format("{}, {} records/s{}", human_duration(report.took),
-                        human_count(static_cast<std::int64_t>(rows_per_second(report))),
-                        report.applied && !report.direct
-                            ? fmt::format("; the apply transaction {}", human_duration(report.applied->took))
-                            : ""));
+  lines.add("time", time_text(report));
   text += lines.render(paint);
+  text += notices_text(report, paint);
   for (const std::string& warning : report.plan.warnings)
     text += paint(Color::yellow, "  warning: ") + printable(warning) + "\n";
   for (const std::string& advice : report.care.advice) text += "  advice: " + printable(advice) + "\n";
@@ -271,7 +287,8 @@ ordered_json summary_json(const LoadReport& report, const LoadSubject& subject) 
                         {"rejected", report.rejected},
                         {"direct", report.direct},
                         {"seconds", seconds(report.took)},
-                        {"records_per_second", rows_per_second(report)}};
+                        {"records_per_second", nullptr}};
+  if (const auto rate = rows_per_second(report)) document["records_per_second"] = *rate;
   if (report.applied) {
     const load::Applied& applied = *report.applied;
     const ordered_json done{
@@ -298,6 +315,7 @@ ordered_json summary_json(const LoadReport& report, const LoadSubject& subject) 
                       {"skipped", text_or_null(report.care.skipped)},
                       {"advice", report.care.advice}};
   document["warnings"] = report.plan.warnings;
+  document["notices"] = report.notices;
   return document;
 }
 

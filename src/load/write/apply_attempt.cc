@@ -165,10 +165,11 @@ void ApplyAttempt::judge_rejects() {
       "reason FROM weir.load_reject WHERE run = $1 ORDER BY file, line LIMIT 1",
       stage_.run);
   const std::string example = first.rows() == 0 ? "" : printable(first[0].get<std::string>(0));
-  throw Error(ExitCode::refused,
-              fmt::format("{} of {} records are refused, more than allowed; the first: {}",
-                          human_count(applied_.rejected), human_count(read), example),
-              "Nothing was written. Correct the source, or allow some with --max-rejects.");
+  throw Error(
+      ExitCode::refused,
+      fmt::format("{} of {} records cannot be loaded, and {}; the first: {}", human_count(applied_.rejected),
+                  human_count(read), spec_.rejects.text(), example),
+      fmt::format("Nothing was written. Mend them, or allow so many: --max-rejects {}", applied_.rejected));
 }
 
 void ApplyAttempt::append() {

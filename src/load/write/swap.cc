@@ -109,9 +109,8 @@ class Swap {
           fmt::format("ALTER TABLE {} ADD CONSTRAINT weir_bound CHECK ({})", built(), place_.condition));
     }
     const LoadSql sql(target_, spec_, stage_.table);
-    session.execute(
-        fmt::format("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} s WHERE s.weir_part >= 0",
-                    built(), sql.column_list(), sql.given_list(), stage_.table));
+    session.execute(fmt::format("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {}{}", built(),
+                                sql.column_list(), sql.given_list(), sql.from_stage()));
     run_all(session, session.run<sql::LoadLikeness>(place_.id, new_id_));
     session.execute("ANALYZE " + built());
     applied_.inserted = rows;
