@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "load/value/row_encoder.h"
+#include "load/write/apply_attempt.h"
 #include "load/write/apply_meter.h"
 #include "pg/copy.h"
 #include "pg/error.h"
@@ -32,7 +33,8 @@ std::string copy_sql(const Target& target, const std::vector<std::string>& colum
 
 bool DirectAppend::suits(const LoadOptions& options, const Target& target, const Matching& matching) {
   if (options.spec.mode != Mode::append || options.staged || !options.spec.key.empty() ||
-      options.spec.rejects.allows_any() || !target.dependents_of(Dependent::Kind::rule).empty())
+      options.spec.rejects.allows_any() || !target.dependents_of(Dependent::Kind::rule).empty() ||
+      target.row_security)  // COPY does not ask its policies, and so is refused
     return false;
   return std::ranges::all_of(matching.columns, [&](const Placed& placed) {
     const TargetColumn* column = target.column(placed.name);
@@ -57,7 +59,17 @@ Applied DirectAppend::run(SampledReader& reader, Evolution& evolution, std::int6
   transaction.set_local("lock_timeout",
                         std::to_string(options_.apply.lock_timeout / std::chrono::milliseconds(1)));
   session.run<sql::LoadLockTarget>(std::int64_t{target_.oid});
-  applied.inserted = copy(session, reader, evolution, stop);
+  try {
+    applied.inserted = copy(session, reader, evolution, stop);
+  } catch (const pg::Error& error) {
+    if (!is_of_a_row(error)) throw;
+    const pg::ErrorInfo& info = error.info();
+    throw Error(ExitCode::refused,
+                fmt::format("{} does not take a record: {}{}{}; nothing was loaded", target_.label(),
+                            info.message, info.detail.empty() ? "" : ": ", info.detail),
+                "Which record it is, and whether others are like it, this load tells with --staged. "
+                "Or allow some: --max-rejects N, or P%");
+  }
   if (state) advance_state(session, *state, run, applied.inserted);
   meter.read(session, applied);
   const std::string summary = applied.to_json();
@@ -106,10 +118,10 @@ std::int64_t DirectAppend::copy(pg::Session& session, SampledReader& reader, Evo
   for (std::uint64_t records = 0;; ++records) {
     if (records % kRecordsBetweenLooks == 0) {
       if (stop.stop_requested()) {
-        throw Error(
-            ExitCode::interrupted,
-            fmt::format("the load was stopped after {} records; {} is as it was", records, target_.label()),
-            "Run it again; with --staged a load that is broken off goes on where it was.");
+        throw Error(ExitCode::interrupted,
+                    fmt::format("the load was stopped after {} records; {} is as it was",
+                                human_count(static_cast<std::int64_t>(records)), target_.label()),
+                    "Run it again; with --staged a load that is broken off goes on where it was.");
       }
       if (const SteadyTime now = std::chrono::steady_clock::now();
           on_progress_ && now - told >= kTellInterval) {

@@ -61,12 +61,12 @@ Extraction::Totals Extraction::run(const std::stop_token& stop) {
     take(*record);
   }
   if (chunk_) commit();
-  throw Error(
-      ExitCode::interrupted,
-      fmt::format("the load was stopped after {} records; {} is as it was", totals_.records, options_.target),
-      options_.fingerprint.empty()
-          ? "Run it again: this kind of source is read from its beginning."
-          : "Run the same command again: what was read is kept, and it goes on from there.");
+  throw Error(ExitCode::interrupted,
+              fmt::format("the load was stopped after {} records; {} is as it was",
+                          human_count(static_cast<std::int64_t>(totals_.records)), options_.target),
+              options_.fingerprint.empty()
+                  ? "Run it again: this kind of source is read from its beginning."
+                  : "Run the same command again: what was read is kept, and it goes on from there.");
 }
 
 void Extraction::skip_resumed(const std::stop_token& stop) {

@@ -120,7 +120,7 @@ void Load::Parts::describe(const LoadShape& shape, const StageTable& stage, int 
   options.spec.columns = shape.columns;
   report.target = shape.target.label();
   report.created = !shape.exists;
-  if (report.created) report.created_sql = create_table_sql(shape.name, shape.created, options.spec.key);
+  if (report.created) report.created_sql = create_table_sql(shape.name, shape.created, shape.created_key);
   report.drift = shape.drift;
   report.discarded = shape.matching.discarded();
   report.plan = make_plan(shape.target, options.spec, stage, server_version);
@@ -215,7 +215,7 @@ void Load::Parts::through_stage(LoadShape& shape, Evolution& evolution,
   ApplyOptions applying = options.apply;
   applying.stop = stop;
   applying.on_event = [this](const ApplyEvent& event) { tell(LoadProgress::Phase::apply, event.text); };
-  const bool made = prepare_target(writer, shape, options);
+  const bool made = prepare_target(writer, shape);
   try {
     make_plan(shape.target, options.spec, sealed.table, writer.server_version()).require();
     report.applied =

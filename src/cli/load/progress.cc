@@ -66,7 +66,9 @@ std::string progress_text(const LoadMeter::View& view) {
   const load::LoadProgress& at = view.at;
   std::string text(to_string(at.phase));
   if (view.share) text += fmt::format(" {} {:.0f}%", bar(*view.share), std::floor(*view.share * 100));
-  if (at.rows > 0) text += fmt::format("  {} rows", human_count(static_cast<std::int64_t>(at.rows)));
+  if (at.rows > 0)
+    text +=
+        fmt::format("  {} row{}", human_count(static_cast<std::int64_t>(at.rows)), at.rows == 1 ? "" : "s");
   const bool reads = at.phase == Phase::sample || at.phase == Phase::stage;
   if (reads && at.read.bytes > 0) text += fmt::format("  {}", human_bytes(at.read.bytes));
   if (reads && view.bytes_per_second >= 1)

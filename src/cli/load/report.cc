@@ -112,9 +112,9 @@ ordered_json refusals_json(const load::Plan& plan) {
 
 double seconds(Duration span) { return std::chrono::duration<double>(span).count(); }
 
-/// Nothing where an earlier run had read all of it.
+/// Nothing where nothing was read, as where an earlier run had read all of it.
 std::optional<double> rows_per_second(const LoadReport& report) {
-  if (report.resumed_from > 0 && report.resumed_from >= report.records) return std::nullopt;
+  if (report.resumed_from >= report.records) return std::nullopt;
   return static_cast<double>(report.records - report.resumed_from) / std::max(seconds(report.took), 1e-3);
 }
 
@@ -159,8 +159,10 @@ void add_applied(Lines& lines, const LoadReport& report) {
   if (applied.withheld_deletes > 0)
     bad += fmt::format(", {} rows kept that a rejected record may be", human_count(applied.withheld_deletes));
   lines.add("records", fmt::format("{} read, {}", count(report.records), bad));
-  lines.add("locks", fmt::format("{} at most, longest wait {}", lock_text(applied.strongest_lock),
-                                 human_duration(applied.longest_wait)));
+  lines.add("locks",
+            fmt::format("{} at most, longest wait {}{}", lock_text(applied.strongest_lock),
+                        human_duration(applied.longest_wait),
+                        report.drift.none() ? "" : "; before that ACCESS EXCLUSIVE, for its columns"));
   lines.add("WAL", applied.wal_bytes ? human_bytes(static_cast<std::uint64_t>(*applied.wal_bytes))
                                      : "not known (the role may not look)");
   lines.add("dead rows", human_count(applied.dead_rows));
@@ -202,9 +204,11 @@ std::string plan_text(const LoadReport& report, const LoadSubject& subject, cons
   if (!report.plan.steps.empty()) text += table.render(paint) + "\n";
   Lines lines;
   const LockMode strongest = strongest_on_target(report);
-  lines.add("readers meet", fmt::format("{}{}", lock_text(strongest),
-                                        strongest < LockMode::access_exclusive ? ": no SELECT ever waits"
-                                                                               : ": SELECTs wait"));
+  lines.add(
+      "readers meet",
+      fmt::format("{}{}{}", subject.alter_sql.empty() ? "" : "ACCESS EXCLUSIVE for the columns; then ",
+                  lock_text(strongest),
+                  strongest < LockMode::access_exclusive ? ": no SELECT ever waits" : ": SELECTs wait"));
   lines.add("limits", limits_text(spec));
   lines.add("left out", fmt::format("{}", fmt::join(report.discarded, ", ")));
   lines.add("sample",

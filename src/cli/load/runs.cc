@@ -44,7 +44,8 @@ Color color_of(std::string_view state) {
 /// A load that was killed could not say that it failed, and one whose source can be read again goes on.
 std::string state_text(const load::RunRow& run) {
   if (run.state != "staging" || run.running) return run.state;
-  return run.resumable ? "broken off, resumable" : "broken off";
+  if (run.resumable) return "broken off, resumable";
+  return run.error.empty() ? "broken off" : "failed";
 }
 
 ordered_json summary_of(const load::RunRow& run) {
