@@ -64,9 +64,11 @@ Applied DirectAppend::run(SampledReader& reader, Evolution& evolution, std::int6
   } catch (const pg::Error& error) {
     if (!is_of_a_row(error)) throw;
     const pg::ErrorInfo& info = error.info();
+    std::string_view detail = info.detail;
+    if (detail.ends_with('.')) detail.remove_suffix(1);
     throw Error(ExitCode::refused,
                 fmt::format("{} does not take a record: {}{}{}; nothing was loaded", target_.label(),
-                            info.message, info.detail.empty() ? "" : ": ", info.detail),
+                            info.message, detail.empty() ? "" : ": ", detail),
                 "Which record it is, and whether others are like it, this load tells with --staged. "
                 "Or allow some: --max-rejects N, or P%");
   }

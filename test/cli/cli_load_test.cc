@@ -298,6 +298,23 @@ TEST_F(CliLoad, MessagesNameThePlaceAndWhatHelps) {
   EXPECT_THAT(run({"replay", number}).err, HasSubstr("t.csv, line 3, column id: 'x'"));
 }
 
+TEST_F(CliLoad, BrokenJsonIsNamedByItsFileAndNotReplayedAsSomethingElse) {
+  write("t.ndjson", "{\"id\": 1}\n{\"id\": 2\n");
+  const std::string number =
+      document({"t.ndjson", "--into", "t", "--key", "id", "--max-rejects", "1"}).at("run");
+  const WeirResult replay = run({"replay", number});
+  EXPECT_EQ(replay.status, 1);
+  EXPECT_THAT(replay.err,
+              HasSubstr("nothing of load " + number + " can be replayed: line 2: it is no JSON object"));
+  write("t.json", "[{\"id\": 1},\n{\"id\":");
+  const WeirResult open = run({"t.json", "--into", "t", "--key", "id"});
+  EXPECT_EQ(open.status, 1);
+  EXPECT_THAT(
+      open.err,
+      HasSubstr(
+          "t.json: the JSON array has no end: the input breaks off in the element that begins at line 2"));
+}
+
 TEST_F(CliLoad, AReplayOfALoadWithoutRejectsSaysThat) {
   write("t.csv", "id\n1\n");
   const std::string first = document({"t.csv", "--into", "t", "--key", "id"}).at("run");
@@ -477,6 +494,15 @@ TEST_F(CliLoad, ATableWithRowSecurityIsAppendedToByInsert) {
   EXPECT_THAT(refused.err, HasSubstr("t.csv, line 3: new row violates row-level security policy"));
   execute("DROP OWNED BY " + role);
   execute("DROP ROLE " + role);
+}
+
+TEST_F(CliLoad, TypesThatAreSaidOfATableThatIsThereAreNotHeeded) {
+  write("t.csv", "id,v\n1,2\n");
+  EXPECT_TRUE(
+      document({"t.csv", "--into", "t", "--key", "id", "--columns", "v:numeric"}).at("warnings").empty());
+  const json again = document({"t.csv", "--into", "t", "--key", "id", "--columns", "v:int4,id:int8"});
+  ASSERT_EQ(again.at("warnings").size(), 2U);
+  EXPECT_EQ(again.at("warnings").at(0), "t.v is there: its type holds, not what --columns says");
 }
 
 TEST_F(CliLoad, MistakesAreTold) {

@@ -230,6 +230,14 @@ TEST(CliLoadReplay, CountsWhatCannotBeReplayed) {
   EXPECT_EQ(replay.why_left_out, "line 1: a later record has its key");
 }
 
+TEST(CliLoadReplay, BrokenJsonIsNoLineOfSeparatedValues) {
+  const Replay replay =
+      make_replay({rejected("{\"id\": 1"), rejected("[1]"), rejected("{\"id\": 2}")}, {.json = true});
+  EXPECT_EQ(replay.records, "{\"id\": 2}\n");
+  EXPECT_EQ(replay.left_out, 2);
+  EXPECT_EQ(replay.why_left_out, "line 7: it is no JSON object");
+}
+
 TEST(CliLoadReplay, AsksForNamesWhereNobodyKnowsThem) {
   EXPECT_THROW(make_replay({rejected("1,a")}, {}), Error);
   EXPECT_EQ(make_replay({rejected("{}")}, {}).count, 1);
