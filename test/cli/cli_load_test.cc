@@ -223,6 +223,22 @@ TEST_F(CliLoad, JsonRecordsHaveALimitToo) {
   EXPECT_EQ(document({"t.ndjson", "--into", "t", "--mode", "append", "--max-record", "2"}).at("inserted"), 2);
 }
 
+TEST_F(CliLoad, AnInterruptedAppendSaysThatItBeginsAnew) {
+  execute("CREATE TABLE t (id int4 PRIMARY KEY)");
+  write("t.csv", "id\n1\n2\n");
+  pg::Session other = session();
+  other.execute("BEGIN");
+  other.execute("INSERT INTO t VALUES (2)");  // whoever has the same key waits for its end
+  WeirProgram load({"load", "t.csv", "--into", "t", "--mode", "append", "--json"}, setup());
+  wait_until([&] { return value("SELECT count(*)::text FROM pg_locks WHERE NOT granted") == "1"; },
+             "COPY waits");
+  load.signal(SIGINT);
+  EXPECT_EQ(load.wait_end(), 130);
+  EXPECT_THAT(load.out(), AllOf(HasSubstr("t is as it was"), HasSubstr("it begins anew")));
+  other.execute("ROLLBACK");
+  EXPECT_EQ(value("SELECT count(*)::text FROM t"), "0");
+}
+
 TEST_F(CliLoad, AnInterruptedPipeIsReadFromItsBeginningNextTime) {
   const Words words{"load", "--into", "t",  "--json",
                     "--",   "sh",     "-c", "echo id; echo 1; : > began; exec sleep 600"};
@@ -409,7 +425,7 @@ TEST_F(CliLoad, WhatTheServerRefusesIsToldWithARemedy) {
             "--mode upsert"},
            {{"twenty.csv", "--into", "p", "--mode", "partition-swap", "--partition", "p1"},
             "a record does not belong into partition p1 (FOR VALUES FROM (0) TO (10)): Failing row contains "
-            "(20).",
+            "(20)",
             "--mode window"},
            {{"twenty.csv", "--into", "c", "--mode", "swap"},
             "c cannot be built from the source: new row for relation",
