@@ -35,6 +35,7 @@ class DirectAppend {
               const std::optional<StateChange>& state, const std::stop_token& stop);
 
  private:
+  [[noreturn]] void fail_stopped() const;
   std::int64_t copy(pg::Session& session, SampledReader& reader, Evolution& evolution,
                     const std::stop_token& stop);
 

@@ -57,7 +57,8 @@ struct Load::Parts {
                    .rows = report.records,
                    .rejected = report.rejected,
                    .read = reader.progress(),
-                   .note = std::move(note)});
+                   .note = std::move(note),
+                   .notices = reader.notices()});
     }
   }
 
@@ -69,7 +70,7 @@ struct Load::Parts {
   void through_stage(LoadShape& shape, Evolution& evolution, const std::optional<StateChange>& state,
                      const std::stop_token& stop);
   std::int64_t extract(Stage& stage, pg::Session& writer, Evolution& evolution, const std::stop_token& stop);
-  void describe(const LoadShape& shape, const std::string& stage, int server_version);
+  void describe(const LoadShape& shape, const StageTable& stage, int server_version);
   void take_back(const Target& made) noexcept;
   void give_up(const std::string& error) noexcept;
 };
@@ -95,9 +96,10 @@ void Load::Parts::run(const std::stop_token& stop) {
   {
     pg::Session session = connect(stop);
     shape = find_shape(session, reader, options);
-    describe(shape, "weir_stage.stage", session.server_version());
+    describe(shape, {.sql = "weir_stage.stage"}, session.server_version());
     if (options.dry_run) {
       report.records = reader.sampled();
+      report.notices = reader.notices();
       return;
     }
     report.plan.require();
@@ -114,14 +116,19 @@ void Load::Parts::run(const std::stop_token& stop) {
 }
 
 /// What the load is, as far as is known: after the sample, and once more when all of the source was read.
-void Load::Parts::describe(const LoadShape& shape, const std::string& stage, int server_version) {
+void Load::Parts::describe(const LoadShape& shape, const StageTable& stage, int server_version) {
   options.spec.columns = shape.columns;
   report.target = shape.target.label();
   report.created = !shape.exists;
-  if (report.created) report.created_sql = create_table_sql(shape.name, shape.created, options.spec.key);
+  if (report.created) report.created_sql = create_table_sql(shape.name, shape.created, shape.created_key);
   report.drift = shape.drift;
   report.discarded = shape.matching.discarded();
   report.plan = make_plan(shape.target, options.spec, stage, server_version);
+  for (const std::string& name : shape.said) {
+    if (shape.makes(name)) continue;
+    report.plan.warnings.push_back(fmt::format("{}.{} is there: its type holds, not what --columns says",
+                                               report.target, printable(name)));
+  }
 }
 
 /// Finds the run that was broken off, or begins one.
@@ -160,6 +167,7 @@ void Load::Parts::write(LoadShape& shape, const std::stop_token& stop) {
   Evolution evolution(shape, reader, options);
   if (report.direct) directly(shape, evolution, state, stop);
   if (!report.direct) through_stage(shape, evolution, state, stop);
+  report.notices = reader.notices();
   tell(LoadProgress::Phase::care);
   pg::Session session = connect(stop);
   report.care = take_care(session, shape.target, report.applied->dead_rows);
@@ -212,7 +220,7 @@ void Load::Parts::through_stage(LoadShape& shape, Evolution& evolution,
   ApplyOptions applying = options.apply;
   applying.stop = stop;
   applying.on_event = [this](const ApplyEvent& event) { tell(LoadProgress::Phase::apply, event.text); };
-  const bool made = prepare_target(writer, shape, options);
+  const bool made = prepare_target(writer, shape);
   try {
     make_plan(shape.target, options.spec, sealed.table, writer.server_version()).require();
     report.applied =

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "load/write/target_lock.h"
 #include "schema/queries.h"
 
 namespace weir::load {
@@ -14,18 +15,28 @@ std::string millis(Duration span) {
   return std::to_string(std::chrono::ceil<std::chrono::milliseconds>(span).count()) + "ms";
 }
 
-/// What a row's own values can bring about: data exceptions, constraints, what triggers raise, CHECK OPTION.
+bool replaces_all(Mode mode) noexcept {
+  return mode == Mode::refresh || mode == Mode::window || mode == Mode::scd2;
+}
+
+}  // namespace
+
 bool is_of_a_row(const pg::Error& error) {
   const std::string& state = error.sqlstate();
   return error.kind() == pg::ErrorKind::server && (state.starts_with("22") || state.starts_with("23") ||
                                                    state.starts_with("P0") || state.starts_with("44"));
 }
 
-bool replaces_all(Mode mode) noexcept {
-  return mode == Mode::refresh || mode == Mode::window || mode == Mode::scd2;
+std::string_view detail_of(const pg::Error& error) {
+  std::string_view detail = error.info().detail;
+  if (detail.ends_with('.')) detail.remove_suffix(1);
+  return detail;
 }
 
-}  // namespace
+std::string reason_of(const pg::Error& error) {
+  const std::string_view detail = detail_of(error);
+  return fmt::format("{}{}{}", error.info().message, detail.empty() ? "" : ": ", detail);
+}
 
 ApplyAttempt::ApplyAttempt(pg::Session& session, const Target& target, const LoadSpec& spec,
                            const Stage::Sealed& stage, const std::optional<StateChange>& state,
@@ -72,13 +83,10 @@ std::int64_t ApplyAttempt::check() {
 }
 
 void ApplyAttempt::lock(pg::Transaction& transaction) {
-  transaction.set_local("lock_timeout", millis(options_.target_wait));
   transaction.set_local("statement_timeout", millis(options_.statement_timeout));
   transaction.set_local("idle_in_transaction_session_timeout", "60s");
   if (!options_.work_mem.empty()) transaction.set_local("work_mem", options_.work_mem);
-  const SteadyTime before = std::chrono::steady_clock::now();
-  session_.run<sql::LoadLockTarget>(std::int64_t{target_.oid});
-  applied_.longest_wait = std::chrono::steady_clock::now() - before;
+  applied_.longest_wait = lock_target(session_, target_, options_, TargetLock::transaction);
   transaction.set_local("lock_timeout", millis(options_.lock_timeout));
 }
 
@@ -165,10 +173,11 @@ void ApplyAttempt::judge_rejects() {
       "reason FROM weir.load_reject WHERE run = $1 ORDER BY file, line LIMIT 1",
       stage_.run);
   const std::string example = first.rows() == 0 ? "" : printable(first[0].get<std::string>(0));
-  throw Error(ExitCode::refused,
-              fmt::format("{} of {} records are refused, more than allowed; the first: {}",
-                          human_count(applied_.rejected), human_count(read), example),
-              "Nothing was written. Correct the source, or allow some with --max-rejects.");
+  throw Error(
+      ExitCode::refused,
+      fmt::format("{} of {} records cannot be loaded, and {}; the first: {}", human_count(applied_.rejected),
+                  human_count(read), spec_.rejects.text(), example),
+      fmt::format("Nothing was written. Mend them, or allow so many: --max-rejects {}", applied_.rejected));
 }
 
 void ApplyAttempt::append() {
@@ -179,7 +188,7 @@ void ApplyAttempt::append() {
     applied_.inserted = session_.execute(sql_.append()).affected();
     session_.execute("RELEASE SAVEPOINT weir_append");
   } catch (const pg::Error& error) {
-    if (!is_of_a_row(error)) throw;
+    if (!is_of_a_row(error) && !is_of_policy(error)) throw;
     session_.execute("ROLLBACK TO SAVEPOINT weir_append");
     session_.execute(sql_.diff_of_append());
     last_ = inserts_;
@@ -228,12 +237,12 @@ void ApplyAttempt::guard() const {
   if (static_cast<double>(lost) <= share) return;
   throw Error(
       ExitCode::refused,
-      fmt::format(
-          "the load would delete {} of {} rows of {} ({:.0f} %, and {:.0f} % are allowed), update {} and "
-          "insert {}",
-          human_count(lost), human_count(applied_.rows_before), target_.label(),
-          100.0 * static_cast<double>(lost) / static_cast<double>(applied_.rows_before),
-          100.0 * spec_.guard.max_delete_share, human_count(updates_), human_count(inserts_)),
+      fmt::format("the load would {} {} of {} rows of {} ({:.0f} %, and {:.0f} % are allowed), update {} and "
+                  "insert {}",
+                  spec_.mode == Mode::scd2 ? "close" : "delete", human_count(lost),
+                  human_count(applied_.rows_before), target_.label(),
+                  100.0 * static_cast<double>(lost) / static_cast<double>(applied_.rows_before),
+                  100.0 * spec_.guard.max_delete_share, human_count(updates_), human_count(inserts_)),
       "Nothing was written. If the source is complete: --allow-mass-delete.");
 }
 
@@ -249,11 +258,11 @@ void ApplyAttempt::write_difference() {
     throw Error(
         ExitCode::refused,
         fmt::format("versions of {} begin at or after the time at which they would end", target_.label()),
-        "Give a later time for this load.");
+        "Nothing was written. Say a later time for this load: --at");
   }
   if (deletes_ > 0) {
     tell(ApplyEvent::Kind::writing, history ? "close" : "delete");
-    const std::int64_t gone = session_.execute(history ? sql_.close_removed() : sql_.remove()).affected();
+    const std::int64_t gone = history ? session_.execute(sql_.close_removed()).affected() : remove();
     expect(gone, deletes_, "delete");
     (history ? applied_.closed : applied_.deleted) = gone;
   }
@@ -280,6 +289,25 @@ void ApplyAttempt::write_difference() {
   judge_rejects();
 }
 
+/// Rights were looked at before; what is missing now is that a policy lets the row in.
+bool ApplyAttempt::is_of_policy(const pg::Error& error) const {
+  return target_.row_security && error.sqlstate() == "42501";
+}
+
+std::int64_t ApplyAttempt::remove() {
+  try {
+    return session_.execute(sql_.remove()).affected();
+  } catch (const pg::Error& error) {
+    if (error.sqlstate() != "23503") throw;
+    throw Error(
+        ExitCode::refused,
+        fmt::format("rows of {} that the source has not are referred to by others: {}", target_.label(),
+                    reason_of(error)),
+        "Nothing was written. Load the table that refers to them first, or use --mode upsert, which deletes "
+        "nothing.");
+  }
+}
+
 std::int64_t ApplyAttempt::write(const std::vector<std::string>& statements) {
   std::int64_t affected = 0;
   if (last_ > 0) write_range(statements, 1, last_, affected);
@@ -298,7 +326,7 @@ void ApplyAttempt::write_range(const std::vector<std::string>& statements, std::
     affected += count;
     return;
   } catch (const pg::Error& error) {
-    if (!is_of_a_row(error)) throw;
+    if (!is_of_a_row(error) && !is_of_policy(error)) throw;
     session_.execute("ROLLBACK TO SAVEPOINT weir_range");
     session_.execute("RELEASE SAVEPOINT weir_range");
     if (low == high) {
@@ -313,7 +341,8 @@ void ApplyAttempt::write_range(const std::vector<std::string>& statements, std::
 
 void ApplyAttempt::refuse_row(std::int64_t row, const pg::Error& error) {
   const std::string& state = error.sqlstate();
-  session_.execute(sql_.reject_row(), stage_.run, row, error.info().constraint, state, error.info().message);
+  // A constraint is no column; it is in the reason.
+  session_.execute(sql_.reject_row(), stage_.run, row, "", state, reason_of(error));
   ++applied_.rejected;
   ++refused_rows_;
   judge_rejects();

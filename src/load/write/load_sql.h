@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "load/write/spec.h"
+#include "load/write/stage_sql.h"
 #include "load/write/target.h"
 
 namespace weir::load {
@@ -16,7 +17,7 @@ namespace weir::load {
 /// (weir_op: d, u, i) and the loaded columns as c0, c1, .. so that no name of the user's can collide.
 class LoadSql {
  public:
-  LoadSql(const Target& target, const LoadSpec& spec, std::string_view stage);
+  LoadSql(const Target& target, const LoadSpec& spec, const StageTable& stage);
 
   [[nodiscard]] bool has_key() const noexcept { return !key_.empty(); }
   /// Indices of spec.columns.
@@ -67,6 +68,8 @@ class LoadSql {
   [[nodiscard]] std::string column_list() const;
   /// The stage's values in the target's types, of alias s.
   [[nodiscard]] std::string given_list() const;
+  /// " FROM .. s WHERE ..": what of the stage is to be written.
+  [[nodiscard]] std::string from_stage() const;
 
  private:
   [[nodiscard]] const TargetColumn& column(std::size_t i) const { return *columns_[i]; }
@@ -90,7 +93,9 @@ class LoadSql {
 
   const Target* target_;
   const LoadSpec* spec_;
-  std::string stage_;
+  StageTable stage_;
+  std::string line_;  // of the stage, with its alias s
+  std::string part_;
   std::vector<const TargetColumn*> columns_;
   std::vector<std::size_t> key_;
   bool plain_key_ = true;  // no column of it can be null

@@ -48,9 +48,10 @@ void forget(pg::Session& session, std::int64_t run, std::int64_t beyond) {
 
 struct Found {
   std::string name;
+  StageTable table;
   std::vector<std::string> columns;
   std::vector<ColumnType> types;
-  std::optional<Stage::Resume> resume;
+  std::optional<Stage::Resume> resume{};
 };
 
 /// The columns of a stage that was left, those of the plan first, if it can hold what is planned.
@@ -65,6 +66,10 @@ bool read_columns(pg::Session& session, const std::vector<std::string>& planned,
     present.emplace(row.name,
                     type_of(static_cast<pg::Oid>(row.type_id), row.modifier, std::string(row.type)));
   }
+  // It was made with the columns of the plan, its own two behind them, and what came later behind those.
+  if (in_order.size() < planned.size() + 2) return false;
+  found.table.line = in_order[planned.size()];
+  found.table.part = in_order[planned.size() + 1];
   found.columns = planned;
   for (std::size_t i = 0; i < planned.size(); ++i) {
     const auto at = present.find(planned[i]);
@@ -73,7 +78,7 @@ bool read_columns(pg::Session& session, const std::vector<std::string>& planned,
   }
   const std::set<std::string> known(planned.begin(), planned.end());
   for (const std::string& name : in_order) {
-    if (known.contains(name) || name == "weir_line" || name == "weir_part") continue;
+    if (known.contains(name) || name == found.table.line || name == found.table.part) continue;
     found.columns.push_back(name);
     found.types.push_back(present.at(name));
   }
@@ -83,10 +88,10 @@ bool read_columns(pg::Session& session, const std::vector<std::string>& planned,
 /// What the run left: the stage with an unbroken row of chunks; the rest of it is taken out.
 std::optional<Found> find_left(pg::Session& session, const std::vector<std::string>& columns,
                                const std::vector<ColumnType>& types, std::int64_t run) {
-  Found found;
   const auto chunks = session.run<sql::LoadChunks>(run);
   if (chunks.empty()) return std::nullopt;
-  found.name = std::string(chunks[0].stage);
+  const std::string name(chunks[0].stage);
+  Found found{.name = name, .table = {.sql = stage_table(name)}, .columns = {}, .types = {}};
   if (!lock_stage(session, found.name)) {
     throw Error(ExitCode::refused, fmt::format("load {} is running in another process", run),
                 "Wait for it, or end it; weir load show tells how far it is.");
@@ -104,7 +109,8 @@ std::optional<Found> find_left(pg::Session& session, const std::vector<std::stri
     resume.rejects += chunk.rejects;
   }
   pg::Transaction transaction(session);
-  session.execute("DELETE FROM " + stage_table(found.name) + " WHERE weir_part > $1 OR weir_part < -1 - $1",
+  session.execute(fmt::format("DELETE FROM {0} WHERE {1} > $1 OR {1} < -1 - $1", found.table.sql,
+                              pg::quote_identifier(found.table.part)),
                   resume.chunk);
   forget(session, run, resume.chunk);
   transaction.commit();
@@ -165,13 +171,13 @@ std::string take_free(pg::Session& session, const std::string& signature, const 
 
 }  // namespace
 
-Stage::Stage(pg::Session& holder, std::string name, std::int64_t run)
-    : holder_(&holder), name_(std::move(name)), sql_(stage_table(name_)), run_(run) {}
+Stage::Stage(pg::Session& holder, std::string name, StageTable table, std::int64_t run)
+    : holder_(&holder), name_(std::move(name)), table_(std::move(table)), run_(run) {}
 
 Stage::Stage(Stage&& other) noexcept
     : holder_(std::exchange(other.holder_, nullptr)),
       name_(std::move(other.name_)),
-      sql_(std::move(other.sql_)),
+      table_(std::move(other.table_)),
       run_(other.run_),
       types_(std::move(other.types_)),
       columns_(std::move(other.columns_)),
@@ -189,17 +195,18 @@ Stage::~Stage() {
 Stage Stage::open(pg::Session& holder, const Target& target, const LoadSpec& spec, std::int64_t run) {
   require_stage_schema(holder);
   const std::vector<ColumnType> types = stage_types(target, spec.columns);
-  const std::string signature = stage_signature(spec.columns, types);
+  StageTable table;
+  table.avoid(spec.columns);
+  const std::string signature = stage_signature(table, spec.columns, types);
   drop_lost(holder, run);
   std::optional<Found> found = find_left(holder, spec.columns, types, run);
   if (!found) {
     forget(holder, run, -1);
-    found = Found{.name = take_free(holder, signature, target, run),
-                  .columns = spec.columns,
-                  .types = types,
-                  .resume = {}};
+    const std::string name = take_free(holder, signature, target, run);
+    table.sql = stage_table(name);
+    found = Found{.name = name, .table = std::move(table), .columns = spec.columns, .types = types};
   }
-  Stage stage(holder, std::move(found->name), run);
+  Stage stage(holder, std::move(found->name), std::move(found->table), run);
   stage.types_ = std::move(found->types);
   stage.columns_ = std::move(found->columns);
   stage.resume_ = std::move(found->resume);
@@ -215,8 +222,10 @@ void Stage::change(pg::Session& session, const Drift& drift) {
   transaction.set_local("TimeZone", "UTC");
   transaction.set_local("bytea_output", "hex");
   transaction.set_local("extra_float_digits", "1");
-  session.execute(change_stage_sql(sql_, columns_, types_, drift));
+  const StageTable now = make_way(session, drift);
+  session.execute(change_stage_sql(now.sql, columns_, types_, drift));
   transaction.commit();
+  table_ = now;
   session.set_timeout(pg::Session::Options().timeout);
   for (const NewColumn& column : drift.widened) {
     const auto at = std::find(columns_.begin(), columns_.end(), column.name) - columns_.begin();
@@ -226,6 +235,21 @@ void Stage::change(pg::Session& session, const Drift& drift) {
     columns_.push_back(column.name);
     types_.push_back(column.type);
   }
+}
+
+/// A column that comes later may be called as one of the stage's own two.
+StageTable Stage::make_way(pg::Session& session, const Drift& drift) const {
+  std::vector<std::string> taken = columns_;
+  for (const NewColumn& column : drift.added) taken.push_back(column.name);
+  StageTable free = table_;
+  free.avoid(taken);
+  for (const auto& [old_name, new_name] :
+       {std::pair(table_.line, free.line), std::pair(table_.part, free.part)}) {
+    if (old_name == new_name) continue;
+    session.execute(fmt::format("ALTER TABLE {} RENAME COLUMN {} TO {}", table_.sql,
+                                pg::quote_identifier(old_name), pg::quote_identifier(new_name)));
+  }
+  return free;
 }
 
 Stage::Sealed Stage::seal(pg::Session& session, std::int64_t chunks) {
@@ -238,9 +262,9 @@ Stage::Sealed Stage::seal(pg::Session& session, std::int64_t chunks) {
                             totals.chunks, chunks),
                 "Run the load again: the target is as it was.");
   }
-  session.execute("ANALYZE " + sql_);
-  const pg::Result size = session.execute("SELECT pg_total_relation_size($1::text::regclass)", sql_);
-  return {.table = sql_,
+  session.execute("ANALYZE " + sql());
+  const pg::Result size = session.execute("SELECT pg_total_relation_size($1::text::regclass)", sql());
+  return {.table = table_,
           .run = run_,
           .chunks = chunks,
           .rows = totals.rows,
@@ -250,14 +274,14 @@ Stage::Sealed Stage::seal(pg::Session& session, std::int64_t chunks) {
 
 void Stage::clear(pg::Session& session) {
   pg::Transaction transaction(session);
-  session.execute((name_ == stage_name(0, run_) ? "DROP TABLE " : "TRUNCATE ") + sql_);
+  session.execute((name_ == stage_name(0, run_) ? "DROP TABLE " : "TRUNCATE ") + sql());
   forget(session, run_, -1);
   transaction.commit();
 }
 
 StageChunk::StageChunk(pg::Session& session, const Stage& stage, std::int64_t chunk)
     : stage_(&stage), session_(&session), chunk_(chunk), transaction_(session) {
-  copy_.emplace(session, copy_stage_sql(stage.sql_, stage.columns_));
+  copy_.emplace(session, copy_stage_sql(stage.table_, stage.columns_));
 }
 
 void StageChunk::write(std::string_view bytes) {

@@ -9,6 +9,7 @@
 #include "load/write/apply_attempt.h"
 #include "load/write/apply_meter.h"
 #include "load/write/load_sql.h"
+#include "load/write/target_lock.h"
 #include "pg/identifier.h"
 #include "schema/queries.h"
 
@@ -53,8 +54,7 @@ class Swap {
     const ApplyMeter meter(session);
     session.set_timeout(std::chrono::hours(24));
     session.set_stop(options_.stop);
-    session.set("lock_timeout", millis(options_.target_wait));
-    session.run<sql::LoadHoldTarget>(std::int64_t{target_.oid});
+    applied_.longest_wait = lock_target(session, target_, options_, TargetLock::session);
     session.set("lock_timeout", millis(options_.lock_timeout));
     find_place(session);
     build(session);
@@ -109,14 +109,33 @@ class Swap {
           fmt::format("ALTER TABLE {} ADD CONSTRAINT weir_bound CHECK ({})", built(), place_.condition));
     }
     const LoadSql sql(target_, spec_, stage_.table);
-    session.execute(
-        fmt::format("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} s WHERE s.weir_part >= 0",
-                    built(), sql.column_list(), sql.given_list(), stage_.table));
+    fill(session, sql);
     run_all(session, session.run<sql::LoadLikeness>(place_.id, new_id_));
     session.execute("ANALYZE " + built());
     applied_.inserted = rows;
     applied_.deleted = applied_.rows_before;
     transaction.commit();
+  }
+
+  void fill(pg::Session& session, const LoadSql& sql) {
+    try {
+      session.execute(fmt::format("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {}{}", built(),
+                                  sql.column_list(), sql.given_list(), sql.from_stage()));
+    } catch (const pg::Error& error) {
+      if (!is_of_a_row(error)) throw;
+      if (error.info().constraint == "weir_bound") {
+        throw Error(
+            ExitCode::refused,
+            fmt::format("a record does not belong into partition {} ({}): {}", place_.name, place_.bound,
+                        detail_of(error)),
+            "Nothing was changed. Leave such records out, or use --mode window or refresh, which write into "
+            "every partition.");
+      }
+      throw Error(
+          ExitCode::refused,
+          fmt::format("{} cannot be built from the source: {}", place_.name, reason_of(error)),
+          "Nothing was changed. Mend the record; --mode refresh with --max-rejects would reject it alone.");
+    }
   }
 
   void guard(pg::Session& session, std::int64_t rows) {
