@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "load/value/row_encoder.h"
 #include "load/write/apply_meter.h"
+#include "load/write/doubt.h"
 #include "pg/copy.h"
 #include "pg/error.h"
 #include "pg/identifier.h"
@@ -26,6 +27,11 @@ std::string copy_sql(const Target& target, const std::vector<std::string>& colum
   std::string list;
   for (const std::string& column : columns) list += (list.empty() ? "" : ", ") + pg::quote_identifier(column);
   return "COPY " + target.sql() + " (" + list + ") FROM STDIN (FORMAT binary)";
+}
+
+void set_lock_timeout(pg::Transaction& transaction, Duration span) {
+  transaction.set_local("lock_timeout",
+                        std::to_string(std::chrono::ceil<std::chrono::milliseconds>(span).count()) + "ms");
 }
 
 }  // namespace
@@ -54,9 +60,11 @@ Applied DirectAppend::run(SampledReader& reader, Evolution& evolution, std::int6
   pg::Session session = connect_();
   const ApplyMeter meter(session);
   pg::Transaction transaction(session);
-  transaction.set_local("lock_timeout",
-                        std::to_string(options_.apply.lock_timeout / std::chrono::milliseconds(1)));
+  set_lock_timeout(transaction, options_.apply.target_wait);
+  const SteadyTime before = std::chrono::steady_clock::now();
   session.run<sql::LoadLockTarget>(std::int64_t{target_.oid});
+  applied.longest_wait = std::chrono::steady_clock::now() - before;
+  set_lock_timeout(transaction, options_.apply.lock_timeout);
   applied.inserted = copy(session, reader, evolution, stop);
   if (state) advance_state(session, *state, run, applied.inserted);
   meter.read(session, applied);
@@ -64,10 +72,8 @@ Applied DirectAppend::run(SampledReader& reader, Evolution& evolution, std::int6
   session.run<sql::LoadFinishRun>(run, std::int64_t{0}, pg::JsonView{summary});
   try {
     transaction.commit();
-  } catch (const pg::InDoubt&) {
-    pg::Session other = connect_();
-    const auto outcome = other.run<sql::LoadRunOutcome>(run);
-    if (outcome.empty() || outcome[0].state != "applied")
+  } catch (const pg::InDoubt& doubt) {
+    if (!was_applied(connect_, target_, run, options_.apply, doubt))
       throw Error(
           ExitCode::failed,
           fmt::format("the connection was lost while the load committed, and it did not: {} is as it was",
@@ -97,9 +103,24 @@ void DirectAppend::add(SampledReader& reader, const Record& record, Evolution& e
   }
 }
 
+/// The bytes mean what the columns are: a time of a number's size would be taken for one.
+void DirectAppend::require_same_table(pg::Session& session, const std::vector<std::string>& columns) const {
+  const auto now = describe_target(session, target_.sql());
+  const bool same = now && now->oid == target_.oid && std::ranges::all_of(columns, [&](const std::string& name) {
+    const TargetColumn* const column = now->column(name);
+    const TargetColumn* const before = target_.column(name);
+    return column != nullptr && before != nullptr && column->type == before->type;
+  });
+  if (same) return;
+  throw Error(ExitCode::refused,
+              fmt::format("{} is another table now than when the load began", target_.label()),
+              "It was replaced or changed meanwhile; nothing was written. Run the load again.");
+}
+
 std::int64_t DirectAppend::copy(pg::Session& session, SampledReader& reader, Evolution& evolution,
                                 const std::stop_token& stop) {
   Router router = evolution.router(false);
+  require_same_table(session, router.shape().names);
   pg::CopyIn copy(session, copy_sql(target_, router.shape().names));
   std::string rows;
   RowEncoder::begin(rows);

@@ -126,6 +126,22 @@ std::string home_of(pg::Session& session, const TableName& name) {
   return std::string(*home.name);
 }
 
+/// Before anything is made: the stage has two columns of its own.
+void require_room(const LoadShape& shape) {
+  const std::size_t most = std::max(shape.columns.size(), shape.target.columns.size());
+  if (most > kMostColumns) {
+    throw Error(ExitCode::definition,
+                fmt::format("{} would have {} columns, and {} is the most that a table of PostgreSQL can be loaded with",
+                            shape.target.label(), most, kMostColumns),
+                "Is the delimiter right (--delimiter)? Else leave columns out, or load the record as one jsonb column.");
+  }
+  for (const std::string& name : shape.columns) {
+    if (name != kStageLine && name != kStagePart) continue;
+    throw Error(ExitCode::definition, fmt::format("no column that is loaded may be called {}: the stage has one", name),
+                "Give it another name in the source.");
+  }
+}
+
 LoadShape shape_of_new(const LoadOptions& options, TableName name, const std::vector<std::string>& names,
                        const std::vector<ColumnType>& types) {
   LoadShape shape{.name = std::move(name)};
@@ -234,6 +250,7 @@ LoadShape find_shape(pg::Session& session, const SampledReader& reader, const Lo
   for (const Placed& column : shape.matching.columns) {
     if (column.fate == Placed::Fate::loaded) shape.columns.push_back(column.name);
   }
+  require_room(shape);
   require_key(options, shape.columns);
   shape.types = stage_types(shape.target, shape.columns);
   for (const SaidColumn& said : options.columns) {

@@ -12,6 +12,8 @@ namespace weir::load {
 
 // SQL of stages; pure.
 
+inline constexpr std::string_view kStageLine = "weir_line";
+inline constexpr std::string_view kStagePart = "weir_part";
 std::string stage_name(pg::Oid target, std::int64_t number);
 /// "load_4711_2" > 2.
 std::int64_t stage_number(std::string_view name) noexcept;
