@@ -26,7 +26,7 @@ class LoadCommitTest : public LoadShapeTest {
 
   /// Loads `text`, whose COMMIT is cut off once it is under way, and ends in that fate while the load looks for it.
   LoadReport load_in_doubt(const LoadOptions& options, const std::string& text, Fate fate,
-                           const std::function<void()>& once_cut = {}, const std::stop_token& stop = {}) {
+                           const std::function<void()>& once_looking = {}, const std::stop_token& stop = {}) {
     std::atomic<bool> locked{false};
     std::atomic<bool> ended{false};
     const std::jthread breaker = test::in_background([&] {
@@ -43,10 +43,13 @@ class LoadCommitTest : public LoadShapeTest {
       test::wait_until([&] { return ended.load() || waiting() == 1; }, "COMMIT to wait");
       const auto pid = look.execute("SELECT coalesce(min(pid), 0) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")[0]
                            .get<std::int32_t>(0);
-      if (once_cut) once_cut();
       gate_->cut_all();
       // Whoever looks waits for the one that is at its COMMIT.
       test::wait_until([&] { return ended.load() || waiting() == 2; }, "somebody to look what became of it");
+      if (once_looking) {
+        once_looking();
+        test::wait_until([&] { return ended.load(); }, "the load to give up");
+      }
       if (fate == Fate::lost) test::terminate_backend(connector(), pid);
       lock.execute("SELECT pg_advisory_unlock(1)");
     });
