@@ -8,8 +8,10 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "load/value/row_encoder.h"
+#include "load/write/apply_attempt.h"
 #include "load/write/apply_meter.h"
 #include "load/write/doubt.h"
+#include "load/write/target_lock.h"
 #include "pg/copy.h"
 #include "pg/error.h"
 #include "pg/identifier.h"
@@ -29,16 +31,12 @@ std::string copy_sql(const Target& target, const std::vector<std::string>& colum
   return "COPY " + target.sql() + " (" + list + ") FROM STDIN (FORMAT binary)";
 }
 
-void set_lock_timeout(pg::Transaction& transaction, Duration span) {
-  transaction.set_local("lock_timeout",
-                        std::to_string(std::chrono::ceil<std::chrono::milliseconds>(span).count()) + "ms");
-}
-
 }  // namespace
 
 bool DirectAppend::suits(const LoadOptions& options, const Target& target, const Matching& matching) {
   if (options.spec.mode != Mode::append || options.staged || !options.spec.key.empty() ||
-      options.spec.rejects.allows_any() || !target.dependents_of(Dependent::Kind::rule).empty())
+      options.spec.rejects.allows_any() || !target.dependents_of(Dependent::Kind::rule).empty() ||
+      target.row_security)  // COPY does not ask its policies, and so is refused
     return false;
   return std::ranges::all_of(matching.columns, [&](const Placed& placed) {
     const TargetColumn* column = target.column(placed.name);
@@ -60,12 +58,22 @@ Applied DirectAppend::run(SampledReader& reader, Evolution& evolution, std::int6
   pg::Session session = connect_();
   const ApplyMeter meter(session);
   pg::Transaction transaction(session);
-  set_lock_timeout(transaction, options_.apply.target_wait);
-  const SteadyTime before = std::chrono::steady_clock::now();
-  session.run<sql::LoadLockTarget>(std::int64_t{target_.oid});
-  applied.longest_wait = std::chrono::steady_clock::now() - before;
-  set_lock_timeout(transaction, options_.apply.lock_timeout);
-  applied.inserted = copy(session, reader, evolution, stop);
+  applied.longest_wait = lock_target(session, target_, options_.apply, TargetLock::transaction);
+  transaction.set_local(
+      "lock_timeout",
+      std::to_string(std::chrono::ceil<std::chrono::milliseconds>(options_.apply.lock_timeout).count()) +
+          "ms");
+  try {
+    applied.inserted = copy(session, reader, evolution, stop);
+  } catch (const pg::Error& error) {
+    if (!is_of_a_row(error)) throw;
+    const pg::ErrorInfo& info = error.info();
+    throw Error(ExitCode::refused,
+                fmt::format("{} does not take a record: {}{}{}; nothing was loaded", target_.label(),
+                            info.message, info.detail.empty() ? "" : ": ", info.detail),
+                "Which record it is, and whether others are like it, this load tells with --staged. "
+                "Or allow some: --max-rejects N, or P%");
+  }
   if (state) advance_state(session, *state, run, applied.inserted);
   meter.read(session, applied);
   const std::string summary = applied.to_json();
@@ -89,13 +97,12 @@ void DirectAppend::add(SampledReader& reader, const Record& record, Evolution& e
                        std::string& rows) {
   const Record* at_hand = &record;
   while (const auto reject = router.add(*at_hand, 0, rows)) {
-    const std::string what =
-        fmt::format("{}line {}{}{}: {}", reject->file.empty() ? "" : printable(reject->file) + ", ",
-                    reject->line, reject->column.empty() ? "" : ", column ", printable(reject->column),
-                    printable(reject->reason));
+    const std::string what = fmt::format(
+        "{}line {}{}{}: {}", reject->file.empty() ? "" : printable(reject->file) + ", ", reject->line,
+        reject->column.empty() ? "" : ", column ", printable(reject->column), printable(reject->reason));
     if (!evolution.helps(router, *at_hand)) {
       throw Error(ExitCode::refused, what + "; nothing was loaded",
-                  "Mend it, or allow some to be rejected: --max-rejects 10, or 0.1%.");
+                  "Nothing behind it was read. Mend it, or allow some: --max-rejects N, or P%");
     }
     if (!evolution.mend(router, *at_hand).none()) throw NeedsStage{what};
     at_hand = &reader.held(0);
@@ -106,11 +113,12 @@ void DirectAppend::add(SampledReader& reader, const Record& record, Evolution& e
 /// The bytes mean what the columns are: a time of a number's size would be taken for one.
 void DirectAppend::require_same_table(pg::Session& session, const std::vector<std::string>& columns) const {
   const auto now = describe_target(session, target_.sql());
-  const bool same = now && now->oid == target_.oid && std::ranges::all_of(columns, [&](const std::string& name) {
-    const TargetColumn* const column = now->column(name);
-    const TargetColumn* const before = target_.column(name);
-    return column != nullptr && before != nullptr && column->type == before->type;
-  });
+  const bool same =
+      now && now->oid == target_.oid && std::ranges::all_of(columns, [&](const std::string& name) {
+        const TargetColumn* const column = now->column(name);
+        const TargetColumn* const before = target_.column(name);
+        return column != nullptr && before != nullptr && column->type == before->type;
+      });
   if (same) return;
   throw Error(ExitCode::refused,
               fmt::format("{} is another table now than when the load began", target_.label()),
@@ -128,10 +136,10 @@ std::int64_t DirectAppend::copy(pg::Session& session, SampledReader& reader, Evo
   for (std::uint64_t records = 0;; ++records) {
     if (records % kRecordsBetweenLooks == 0) {
       if (stop.stop_requested()) {
-        throw Error(
-            ExitCode::interrupted,
-            fmt::format("the load was stopped after {} records; {} is as it was", records, target_.label()),
-            "Run it again; with --staged a load that is broken off goes on where it was.");
+        throw Error(ExitCode::interrupted,
+                    fmt::format("the load was stopped after {} records; {} is as it was",
+                                human_count(static_cast<std::int64_t>(records)), target_.label()),
+                    "Run it again; with --staged a load that is broken off goes on where it was.");
       }
       if (const SteadyTime now = std::chrono::steady_clock::now();
           on_progress_ && now - told >= kTellInterval) {

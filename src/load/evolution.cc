@@ -86,9 +86,7 @@ Drift Evolution::mend(Router& router, const Record& record) {
   return change;
 }
 
-bool Evolution::may_widen() const {
-  return options_.contract == Contract::evolve && changes_ < kMostChanges;
-}
+bool Evolution::may_widen() const { return options_.contract == Contract::evolve && changes_ < kMostChanges; }
 
 bool Evolution::is_inferred(const std::string& column, const ColumnType& type) const {
   return shape_.makes(column) && may_become(shape_, column, type) && type.base != Base::text;
@@ -180,7 +178,7 @@ void Evolution::place(std::size_t at, const ColumnType& type, Drift& change) {
                  names[at]);
   if (std::ranges::find(shape_.columns, placed.name) == shape_.columns.end()) {
     const TargetColumn* const present = shape_.target.column(placed.name);
-    const ColumnType of_stage = present == nullptr                     ? type
+    const ColumnType of_stage = present == nullptr                  ? type
                                 : present->type.base == Base::other ? type_of(Base::text)
                                                                     : present->type;
     if (present == nullptr) require_room();

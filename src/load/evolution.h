@@ -16,7 +16,8 @@ namespace weir::load {
 /// shape, and comes when the stage is sealed.
 ///
 /// A type change writes the stage anew. So the records behind are looked at too; after kStepwise changes a
-/// column that the load makes becomes text at once, and after kMostChanges values that do not fit are rejects.
+/// column that the load makes becomes text at once, and after kMostChanges values that do not fit are
+/// rejects.
 class Evolution {
  public:
   static constexpr int kStepwise = 8;

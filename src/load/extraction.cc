@@ -54,19 +54,19 @@ Extraction::Totals Extraction::run(const std::stop_token& stop) {
     const std::optional<Record> record = reader_.next();
     if (!record) {
       if (chunk_ || totals_.chunks == 0) commit();  // the stage of an empty source has one empty chunk
-      judge_rejects();
+      judge_rejects(true);
       tell();
       return totals_;
     }
     take(*record);
   }
   if (chunk_) commit();
-  throw Error(
-      ExitCode::interrupted,
-      fmt::format("the load was stopped after {} records; {} is as it was", totals_.records, options_.target),
-      options_.fingerprint.empty()
-          ? "Run it again: this kind of source is read from its beginning."
-          : "Run the same command again: what was read is kept, and it goes on from there.");
+  throw Error(ExitCode::interrupted,
+              fmt::format("the load was stopped after {} records; {} is as it was",
+                          human_count(static_cast<std::int64_t>(totals_.records)), options_.target),
+              options_.fingerprint.empty()
+                  ? "Run it again: this kind of source is read from its beginning."
+                  : "Run the same command again: what was read is kept, and it goes on from there.");
 }
 
 void Extraction::skip_resumed(const std::stop_token& stop) {
@@ -93,7 +93,7 @@ void Extraction::take(const Record& record) {
     if (first_rejects_.size() < kToldRejects) first_rejects_.push_back(describe(*reject));
     reject_bytes_ += reject->raw.size() + reject->reason.size();
     rejects_.push_back(std::move(*reject));
-    if (!options_.spec.rejects.share) judge_rejects();
+    if (!options_.spec.rejects.share) judge_rejects(false);
   }
   if (rows_.size() >= kWriteBytes) flush();
   if (chunk_bytes_ >= options_.chunk_bytes || reject_bytes_ >= kRejectBytes) commit();
@@ -162,16 +162,18 @@ void Extraction::commit() {
   ++totals_.chunks;
 }
 
-void Extraction::judge_rejects() const {
+void Extraction::judge_rejects(bool at_end) const {
   const RejectLimit& limit = options_.spec.rejects;
   if (limit.allows(static_cast<std::int64_t>(totals_.rejected), static_cast<std::int64_t>(totals_.records)))
     return;
   std::string list;
   for (const std::string& each : first_rejects_) list += "\n  " + each;
-  throw Error(ExitCode::refused,
-              fmt::format("{} of {} records cannot be loaded, more than may be rejected; {} is as it was{}",
-                          totals_.rejected, totals_.records, options_.target, list),
-              "Mend them, or allow some: --max-rejects 10, or 0.1%.");
+  throw Error(
+      ExitCode::refused,
+      fmt::format("{} of {} records cannot be loaded, and {}; {} is as it was{}", totals_.rejected,
+                  totals_.records, limit.text(), options_.target, list),
+      at_end ? fmt::format("Mend them, or allow so many: --max-rejects {}", totals_.rejected)
+             : "Nothing behind the last of these was read. Mend them, or allow more: --max-rejects N, or P%");
 }
 
 void Extraction::tell() {

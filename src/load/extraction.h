@@ -40,7 +40,7 @@ class Extraction {
   void put_down();
   void flush();
   void commit();
-  void judge_rejects() const;
+  void judge_rejects(bool at_end) const;
   void tell();
 
   SampledReader& reader_;

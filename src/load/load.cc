@@ -20,17 +20,19 @@ namespace weir::load {
 namespace {
 
 constexpr std::size_t kSampleBytes = std::size_t{8} << 20U;
-/// Of one statement: the server's own limits end it. To write a large stage anew, or to check deferred constraints,
-/// takes its time.
+/// Of one statement: the server's own limits end it. To write a large stage anew, or to check deferred
+/// constraints, takes its time.
 constexpr Duration kLongestStatement = std::chrono::hours(24);
 
 constexpr std::string_view kDiskFull = "53100";
 
 [[noreturn]] void refuse_full(const Error& error, const std::string& target) {
-  throw Error(ExitCode::failed, fmt::format("there is no room on the server's disk: {}", error.what()),
-              fmt::format("{} is as it was, and what was read is given back. A load needs room for its source, and for "
-                          "what it changes; then it begins anew.",
-                          target));
+  throw Error(
+      ExitCode::failed, fmt::format("there is no room on the server's disk: {}", error.what()),
+      fmt::format(
+          "{} is as it was, and what was read is given back. A load needs room for its source, and for "
+          "what it changes; then it begins anew.",
+          target));
 }
 
 std::string joined(const std::vector<std::string>& words) {
@@ -71,7 +73,8 @@ struct Load::Parts {
                    .rows = report.records,
                    .rejected = report.rejected,
                    .read = reader.progress(),
-                   .note = std::move(note)});
+                   .note = std::move(note),
+                   .notices = reader.notices()});
     }
   }
 
@@ -85,7 +88,7 @@ struct Load::Parts {
   void from_stage(Stage& stage, pg::Session& writer, LoadShape& shape, Evolution& evolution,
                   const std::optional<StateChange>& state, const std::stop_token& stop);
   std::int64_t extract(Stage& stage, pg::Session& writer, Evolution& evolution, const std::stop_token& stop);
-  void describe(const LoadShape& shape, const std::string& stage, int server_version);
+  void describe(const LoadShape& shape, const StageTable& stage, int server_version);
   void take_back(const Target& made) noexcept;
   void clear(Stage& stage, bool gives_up) noexcept;
   void give_up(const std::string& error) noexcept;
@@ -112,9 +115,10 @@ void Load::Parts::run(const std::stop_token& stop) {
   {
     pg::Session session = connect(stop);
     shape = find_shape(session, reader, options);
-    describe(shape, "weir_stage.stage", session.server_version());
+    describe(shape, {.sql = "weir_stage.stage"}, session.server_version());
     if (options.dry_run) {
       report.records = reader.sampled();
+      report.notices = reader.notices();
       return;
     }
     report.plan.require();
@@ -131,11 +135,11 @@ void Load::Parts::run(const std::stop_token& stop) {
 }
 
 /// What the load is, as far as is known: after the sample, and once more when all of the source was read.
-void Load::Parts::describe(const LoadShape& shape, const std::string& stage, int server_version) {
+void Load::Parts::describe(const LoadShape& shape, const StageTable& stage, int server_version) {
   options.spec.columns = shape.columns;
   report.target = shape.target.label();
   report.created = !shape.exists;
-  if (report.created) report.created_sql = create_table_sql(shape.name, shape.created, options.spec.key);
+  if (report.created) report.created_sql = create_table_sql(shape.name, shape.created, shape.created_key);
   report.drift = shape.drift;
   report.discarded = shape.matching.discarded();
   report.plan = make_plan(shape.target, options.spec, stage, server_version);
@@ -177,6 +181,7 @@ void Load::Parts::write(LoadShape& shape, const std::stop_token& stop) {
   Evolution evolution(shape, reader, options);
   if (report.direct) directly(shape, evolution, state, stop);
   if (!report.direct) through_stage(shape, evolution, state, stop);
+  report.notices = reader.notices();
   tell(LoadProgress::Phase::care);
   try {
     pg::Session session = connect(stop);
@@ -189,6 +194,7 @@ void Load::Parts::write(LoadShape& shape, const std::stop_token& stop) {
 void Load::Parts::directly(LoadShape& shape, Evolution& evolution, const std::optional<StateChange>& state,
                            const std::stop_token& stop) {
   options.apply.stop = stop;
+  options.apply.on_event = [this](const ApplyEvent& event) { tell(LoadProgress::Phase::stage, event.text); };
   DirectAppend append([&] { return connect(stop); }, shape.target, options,
                       [this](std::uint64_t records, const ReadProgress& /*read*/) {
                         report.records = records;
@@ -202,10 +208,11 @@ void Load::Parts::directly(LoadShape& shape, Evolution& evolution, const std::op
     throw;
   } catch (const DirectAppend::NeedsStage& met) {
     if (!options.reopen) {
-      throw Error(ExitCode::refused, fmt::format("{}; nothing was loaded", met.what),
-                  fmt::format("{} would be changed for it, which an append that goes straight into it cannot do, "
-                              "and this source cannot be read again: say --staged.",
-                              report.target));
+      throw Error(
+          ExitCode::refused, fmt::format("{}; nothing was loaded", met.what),
+          fmt::format("{} would be changed for it, which an append that goes straight into it cannot do, "
+                      "and this source cannot be read again: say --staged.",
+                      report.target));
     }
     report.direct = false;
     report.records = 0;
@@ -253,7 +260,7 @@ void Load::Parts::from_stage(Stage& stage, pg::Session& writer, LoadShape& shape
   ApplyOptions applying = options.apply;
   applying.stop = stop;
   applying.on_event = [this](const ApplyEvent& event) { tell(LoadProgress::Phase::apply, event.text); };
-  const bool made = prepare_target(writer, shape, options);
+  const bool made = prepare_target(writer, shape);
   try {
     make_plan(shape.target, options.spec, sealed.table, writer.server_version()).require();
     report.applied =
@@ -279,7 +286,7 @@ void Load::Parts::clear(Stage& stage, bool gives_up) noexcept {
 }
 
 std::int64_t Load::Parts::extract(Stage& stage, pg::Session& writer, Evolution& evolution,
-                          const std::stop_token& stop) {
+                                  const std::stop_token& stop) {
   Extraction extraction(reader, writer, stage, evolution, options,
                         [this](const Extraction::Totals& totals, const ReadProgress& /*read*/) {
                           report.records = totals.records;
@@ -309,7 +316,8 @@ void Load::Parts::give_up(const std::string& error) noexcept {
     pg::Session session = connect({});
     break_run(session, report.run, error);
   } catch (const std::exception& failure) {
-    log::warn("it could not be noted that the load broke off", {{"run", report.run}, {"error", failure.what()}});
+    log::warn("it could not be noted that the load broke off",
+              {{"run", report.run}, {"error", failure.what()}});
   }
 }
 

@@ -197,8 +197,7 @@ OpenedSource open_once(const SourceChoice& choice, const std::stop_token& stop) 
           std::move(inputs),
           JsonOptions{.shape = format == Format::ndjson ? JsonShape::lines : JsonShape::automatic,
                       .flatten = choice.flatten,
-                      .max_record_bytes =
-                          choice.csv.max_record.value_or(JsonOptions().max_record_bytes)},
+                      .max_record_bytes = choice.csv.max_record.value_or(JsonOptions().max_record_bytes)},
           stop);
       break;
     default:

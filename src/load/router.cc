@@ -13,7 +13,8 @@
 
 namespace weir::load {
 
-Router::Router(Shape shape) : shape_(std::move(shape)), encoder_(shape_.types, {.text_is_json = shape_.text_is_json}) {
+Router::Router(Shape shape)
+    : shape_(std::move(shape)), encoder_(shape_.types, {.text_is_json = shape_.text_is_json}) {
   std::unordered_map<std::string_view, std::ptrdiff_t> places;
   for (const std::string& name : shape_.names)
     places.emplace(name, static_cast<std::ptrdiff_t>(places.size()));

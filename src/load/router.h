@@ -26,7 +26,7 @@ class Router {
     std::vector<std::string> key{};
     Contract contract = Contract::evolve;
     bool text_is_json = true;  ///< see RecordReader
-    bool numbered = true;  ///< line and chunk behind the columns, as a stage has them; a table has not
+    bool numbered = true;      ///< line and chunk behind the columns, as a stage has them; a table has not
   };
   explicit Router(Shape shape);
 

@@ -16,9 +16,10 @@ inline constexpr std::size_t kMostColumns = 1598;
 struct LoadShape {
   Target target;  ///< as it will be
   bool exists = false;
-  Target found{};  ///< as it is, where it exists
-  TableName name;  ///< with the schema that it is in, or will be
+  Target found{};                    ///< as it is, where it exists
+  TableName name;                    ///< with the schema that it is in, or will be
   std::vector<NewColumn> created{};  ///< of a target that does not exist
+  std::vector<std::string> created_key{};
   Matching matching;
   Drift drift{};                       ///< of a target that exists
   std::vector<std::string> columns{};  ///< of the stage
@@ -38,6 +39,6 @@ bool may_become(const LoadShape& shape, const std::string& column, const ColumnT
 
 /// Creates or changes the target as the shape says, each in its own short transaction, and describes it anew.
 /// True if it was created. Throws where it has become another one meanwhile.
-bool prepare_target(pg::Session& session, LoadShape& shape, const LoadOptions& options);
+bool prepare_target(pg::Session& session, LoadShape& shape);
 
 }  // namespace weir::load

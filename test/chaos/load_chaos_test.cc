@@ -1,5 +1,6 @@
-// `weir load` under kill -9 at random places, each mode in its turn. The same command is given again until its batch is
-// done; after every death rows, rejects and state are either all those of before or all those of the batch.
+// `weir load` under kill -9 at random places, each mode in its turn. The same command is given again until
+// its batch is done; after every death rows, rejects and state are either all those of before or all those of
+// the batch.
 
 #include <algorithm>
 #include <array>
@@ -14,9 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <gtest/gtest.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <gtest/gtest.h>
 
 #include "base/error.h"
 #include "pg/connector.h"
@@ -103,11 +104,13 @@ class LoadChaosTest : public ::testing::Test {
     Table appended = stream.rows;
     std::set<int> refused;
     for (int f = 0; f < kFiles; ++f) {
-      stream.files.push_back((folder_.path() / fmt::format("{}-{}-{}.csv", stream.mode, stream.batch, f)).string());
+      stream.files.push_back(
+          (folder_.path() / fmt::format("{}-{}-{}.csv", stream.mode, stream.batch, f)).string());
       std::ofstream out(stream.files.back());
       out << "id,w,v\n";
       for (int line = 2; line < kLines + 2; ++line) {
-        const Row row{one_of(0, kIds), stream.mode == "window" ? one_of(100, 200) : one_of(0, 300), one_of(0, 50)};
+        const Row row{one_of(0, kIds), stream.mode == "window" ? one_of(100, 200) : one_of(0, 300),
+                      one_of(0, 50)};
         if (stream.lenient && below(40) == 0) {
           out << row.id << ',' << row.w << ",none\n";
           stream.rejects.insert(fmt::format("{}:{}", stream.files.back(), line));
@@ -167,7 +170,8 @@ class LoadChaosTest : public ::testing::Test {
     const pid_t pid = start(stream);
     for (;;) {
       int status = 0;
-      if (::waitpid(pid, &status, WNOHANG) == pid) return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+      if (::waitpid(pid, &status, WNOHANG) == pid)
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
       if (gate_->counts().to_server - before < bytes) continue;
       ::kill(pid, SIGKILL);
       return test::status_of(pid);
@@ -177,7 +181,10 @@ class LoadChaosTest : public ::testing::Test {
   /// What a dead process had sent is carried out to its end.
   void wait_for_the_dead() {
     test::wait_until(
-        [&] { return number("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'weir:load:%'") == 0; },
+        [&] {
+          return number("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'weir:load:%'") ==
+                 0;
+        },
         "the sessions of the dead to end");
   }
 
@@ -192,7 +199,8 @@ class LoadChaosTest : public ::testing::Test {
     std::set<std::string> found;
     pg::Session session = this->session();
     const auto rows = session.execute(
-        "SELECT j.file || ':' || j.line FROM weir.load_reject j JOIN weir.load_state s ON s.run = j.run WHERE s.stream "
+        "SELECT j.file || ':' || j.line FROM weir.load_reject j JOIN weir.load_state s ON s.run = j.run "
+        "WHERE s.stream "
         "= $1",
         stream.mode);
     for (const auto row : rows) {
@@ -202,25 +210,29 @@ class LoadChaosTest : public ::testing::Test {
   }
 
   std::int64_t state_of(const Stream& stream) {
-    return number("SELECT coalesce((SELECT (state->>'batch')::int8 FROM weir.load_state WHERE stream = '" + stream.mode +
-                  "'), 0)");
+    return number("SELECT coalesce((SELECT (state->>'batch')::int8 FROM weir.load_state WHERE stream = '" +
+                  stream.mode + "'), 0)");
   }
 
   /// True if the batch is there, whole; else nothing of it is.
   bool judge(const Stream& stream) {
     const std::int64_t at = state_of(stream);
-    EXPECT_TRUE(at == stream.batch || at == stream.batch - 1) << stream.mode << ": " << at << " of " << stream.batch;
+    EXPECT_TRUE(at == stream.batch || at == stream.batch - 1)
+        << stream.mode << ": " << at << " of " << stream.batch;
     const bool done = at == stream.batch;
     const Table now = content(stream);
     EXPECT_TRUE(now == (done ? stream.next : stream.rows))
-        << stream.mode << " batch " << stream.batch << (done ? " is done, and the rows are not" : " is not done, yet rows changed")
-        << ": " << now.size() << " rows, " << stream.rows.size() << " before, " << stream.next.size() << " afterwards";
+        << stream.mode << " batch " << stream.batch
+        << (done ? " is done, and the rows are not" : " is not done, yet rows changed") << ": " << now.size()
+        << " rows, " << stream.rows.size() << " before, " << stream.next.size() << " afterwards";
     if (done) {
       EXPECT_EQ(rejects(stream), stream.rejects) << stream.mode;
     }
-    EXPECT_EQ(number("SELECT count(*) FROM weir.load_reject j WHERE NOT EXISTS (SELECT 1 FROM weir.load_run r WHERE "
-                     "r.id = j.run AND r.state = 'applied')"),
-              0);
+    EXPECT_EQ(
+        number(
+            "SELECT count(*) FROM weir.load_reject j WHERE NOT EXISTS (SELECT 1 FROM weir.load_run r WHERE "
+            "r.id = j.run AND r.state = 'applied')"),
+        0);
     return done;
   }
 
@@ -234,8 +246,10 @@ class LoadChaosTest : public ::testing::Test {
   /// Counts where the process died, as the server sees it a moment later.
   void count_death(const Stream& stream) {
     const bool done = state_of(stream) == stream.batch;
-    const std::int64_t chunks = number("SELECT count(*) FROM weir.load_chunk c JOIN weir.load_run r ON r.id = c.run WHERE "
-                                       "r.stream = '" + stream.mode + "'");
+    const std::int64_t chunks = number(
+        "SELECT count(*) FROM weir.load_chunk c JOIN weir.load_run r ON r.id = c.run WHERE "
+        "r.stream = '" +
+        stream.mode + "'");
     ++deaths_[done ? 3 : chunks >= kFiles ? 2 : chunks > 0 ? 1 : 0];
   }
 
@@ -249,11 +263,12 @@ class LoadChaosTest : public ::testing::Test {
       if (status == 128 + SIGKILL) {
         ++kills;
         count_death(stream);
-        // As often as not the next one comes while the server still works on what the dead one had sent. Not of an
-        // append: who looks whether its batch is there has to look when nobody works on it any more.
+        // As often as not the next one comes while the server still works on what the dead one had sent. Not
+        // of an append: who looks whether its batch is there has to look when nobody works on it any more.
         if (stream.mode != "append" && below(2) == 0) {
           const int next = run_and_kill_after(stream, UINT64_MAX);
-          EXPECT_TRUE(next == 0 || next == static_cast<int>(ExitCode::refused)) << stream.mode << ": " << next;
+          EXPECT_TRUE(next == 0 || next == static_cast<int>(ExitCode::refused))
+              << stream.mode << ": " << next;
         }
         wait_for_the_dead();
       } else {
@@ -275,7 +290,8 @@ class LoadChaosTest : public ::testing::Test {
     EXPECT_EQ(number("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), 0);
     pg::Session session = this->session();
     const auto tables = session.execute(
-        "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'weir_stage'::regnamespace AND relkind = 'r'");
+        "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'weir_stage'::regnamespace AND "
+        "relkind = 'r'");
     for (const auto table : tables) {
       const std::string name = table.get<std::string>(0);
       EXPECT_EQ(name.find("new_"), std::string::npos) << name;
@@ -287,7 +303,8 @@ class LoadChaosTest : public ::testing::Test {
     std::ifstream log(folder_.path() / "log");
     std::vector<std::string> lines;
     for (std::string line; std::getline(log, line);) lines.push_back(line);
-    for (std::size_t n = lines.size() > 15 ? lines.size() - 15 : 0; n < lines.size(); ++n) fmt::print("log: {}\n", lines[n]);
+    for (std::size_t n = lines.size() > 15 ? lines.size() - 15 : 0; n < lines.size(); ++n)
+      fmt::print("log: {}\n", lines[n]);
   }
 
   test::TestServer server_;
@@ -313,8 +330,10 @@ TEST_F(LoadChaosTest, RowsRejectsAndStateAgreeWhereverALoadDies) {
   }
   expect_nothing_left();
   if (HasFailure()) show_log();
-  fmt::print("chaos: seed {}, {} kills of loads: {} before their stage, {} while reading, {} behind it, {} after COMMIT\n",
-             seed, kills, deaths_[0], deaths_[1], deaths_[2], deaths_[3]);
+  fmt::print(
+      "chaos: seed {}, {} kills of loads: {} before their stage, {} while reading, {} behind it, {} after "
+      "COMMIT\n",
+      seed, kills, deaths_[0], deaths_[1], deaths_[2], deaths_[3]);
 }
 
 }  // namespace

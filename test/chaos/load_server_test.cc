@@ -1,8 +1,8 @@
-// The server goes away at every moment of a load, one after the other: killed, or restarted with its sessions thrown out.
-// The same load is run again, and in the end it was done once.
+// The server goes away at every moment of a load, one after the other: killed, or restarted with its sessions
+// thrown out. The same load is run again, and in the end it was done once.
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <fmt/format.h>
 
 #include "load/load.h"
 #include "load/read/csv_reader.h"
@@ -55,11 +55,14 @@ class LoadServerTest : public ::testing::TestWithParam<std::pair<Mode, bool>> {
   [[nodiscard]] static std::string rows_of(int batch) {
     std::string text = "id,v\n";
     for (int n = 0; n < kRows; ++n) {
-      text += n % 100 == 2 && rejects() > 0 ? fmt::format("{},none\n", n) : fmt::format("{},{}\n", n, n + batch);
+      text +=
+          n % 100 == 2 && rejects() > 0 ? fmt::format("{},none\n", n) : fmt::format("{},{}\n", n, n + batch);
     }
     return text;
   }
-  [[nodiscard]] static std::int64_t rejects() { return mode() == Mode::swap || !GetParam().second ? 0 : kRows / 100; }
+  [[nodiscard]] static std::int64_t rejects() {
+    return mode() == Mode::swap || !GetParam().second ? 0 : kRows / 100;
+  }
 
   [[nodiscard]] LoadOptions options(int batch) const {
     LoadOptions options{.source = "rows", .target = "t", .pipeline = "p", .stream = "s"};
@@ -94,7 +97,8 @@ class LoadServerTest : public ::testing::TestWithParam<std::pair<Mode, bool>> {
     one.push_back(memory_input("rows.csv", rows_of(batch)));
     Load load(std::make_shared<const pg::Connector>(connector()),
               std::make_unique<CountingReader>(
-                  std::make_unique<CsvReader>(std::move(one), CsvChoice{.header = true}, std::stop_token()), moment),
+                  std::make_unique<CsvReader>(std::move(one), CsvChoice{.header = true}, std::stop_token()),
+                  moment),
               options(batch), [&](const LoadProgress& progress) {
                 if (progress.phase != LoadProgress::Phase::stage) moment();
               });
@@ -149,7 +153,8 @@ INSTANTIATE_TEST_SUITE_P(Modes, LoadServerTest,
                          ::testing::Values(std::pair{Mode::refresh, true}, std::pair{Mode::append, true},
                                            std::pair{Mode::append, false}, std::pair{Mode::swap, true}),
                          [](const auto& which) {
-                           return std::string(to_string(which.param.first)) + (which.param.second ? "" : "_direct");
+                           return std::string(to_string(which.param.first)) +
+                                  (which.param.second ? "" : "_direct");
                          });
 
 }  // namespace

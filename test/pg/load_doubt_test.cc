@@ -8,8 +8,8 @@
 namespace weir::load {
 namespace {
 
-/// COMMIT of a load waits until the test lets it go on, and meanwhile its answer can be lost: the connection is cut, and
-/// the server does not know.
+/// COMMIT of a load waits until the test lets it go on, and meanwhile its answer can be lost: the connection
+/// is cut, and the server does not know.
 class LoadCommitTest : public LoadShapeTest {
  protected:
   void SetUp() override {
@@ -17,14 +17,16 @@ class LoadCommitTest : public LoadShapeTest {
     run("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1), (2, 2);"
         "CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
         "PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END $$;"
-        "CREATE CONSTRAINT TRIGGER gate AFTER UPDATE ON weir.load_run DEFERRABLE INITIALLY DEFERRED FOR EACH ROW "
+        "CREATE CONSTRAINT TRIGGER gate AFTER UPDATE ON weir.load_run DEFERRABLE INITIALLY DEFERRED FOR EACH "
+        "ROW "
         "WHEN (NEW.state = 'applied') EXECUTE FUNCTION gate()");
     gate_.emplace(test::TestServer::shared().port());
   }
 
   enum class Fate { kept, lost };
 
-  /// Loads `text`, whose COMMIT is cut off once it is under way, and ends in that fate while the load looks for it.
+  /// Loads `text`, whose COMMIT is cut off once it is under way, and ends in that fate while the load looks
+  /// for it.
   LoadReport load_in_doubt(const LoadOptions& options, const std::string& text, Fate fate,
                            const std::function<void()>& once_looking = {}, const std::stop_token& stop = {}) {
     std::atomic<bool> locked{false};
@@ -36,13 +38,17 @@ class LoadCommitTest : public LoadShapeTest {
       pg::Session look = session();
       const auto waiting = [&] {
         return look
-            .execute("SELECT count(*)::int4, coalesce(min(pid), 0) FROM pg_locks WHERE locktype = 'advisory' AND NOT "
-                     "granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")[0]
+            .execute(
+                "SELECT count(*)::int4, coalesce(min(pid), 0) FROM pg_locks WHERE locktype = 'advisory' AND "
+                "NOT "
+                "granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")[0]
             .get<std::int32_t>(0);
       };
       test::wait_until([&] { return ended.load() || waiting() == 1; }, "COMMIT to wait");
-      const auto pid = look.execute("SELECT coalesce(min(pid), 0) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")[0]
-                           .get<std::int32_t>(0);
+      const auto pid =
+          look.execute(
+                  "SELECT coalesce(min(pid), 0) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")[0]
+              .get<std::int32_t>(0);
       gate_->cut_all();
       // Whoever looks waits for the one that is at its COMMIT.
       test::wait_until([&] { return ended.load() || waiting() == 2; }, "somebody to look what became of it");
@@ -54,8 +60,8 @@ class LoadCommitTest : public LoadShapeTest {
       lock.execute("SELECT pg_advisory_unlock(1)");
     });
     test::wait_until([&] { return locked.load(); }, "the gate to be shut");
-    const auto through = std::make_shared<const pg::Connector>(gate_->through(tcp_conninfo()),
-                                                               pg::Connector::Options{.users_search_path = true});
+    const auto through = std::make_shared<const pg::Connector>(
+        gate_->through(tcp_conninfo()), pg::Connector::Options{.users_search_path = true});
     struct Ended {
       std::atomic<bool>& ended;
       ~Ended() { ended = true; }
@@ -121,8 +127,10 @@ TEST_F(LoadCommitTest, ASwapThatWasNotCarriedOutIsRepeated) {
 
 TEST_F(LoadCommitTest, WhoMayNotLookIsNotToldThatNothingHappened) {
   std::stop_source stop;
-  const Error error = error_of(
-      [&] { load_in_doubt(options(Mode::upsert), kRows, Fate::kept, [&] { stop.request_stop(); }, stop.get_token()); });
+  const Error error = error_of([&] {
+    load_in_doubt(
+        options(Mode::upsert), kRows, Fate::kept, [&] { stop.request_stop(); }, stop.get_token());
+  });
   EXPECT_TRUE(has(error.what(), "may have been kept or not")) << error.what();
   EXPECT_TRUE(has(error.remedy(), "weir load show")) << error.remedy();
   test::wait_until([&] { return number("SELECT count(*) FROM weir.load_run WHERE state = 'applied'") == 1; },

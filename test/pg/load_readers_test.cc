@@ -162,7 +162,8 @@ TEST_F(LoadReadersTest, RefreshUpsertAndWindowDisturbNoReader) {
 }
 
 TEST_F(LoadReadersTest, AHistoryDisturbsNoReader) {
-  run("DROP VIEW shown; CREATE TABLE hist (id int, version int, gone int, valid_from timestamptz, valid_to timestamptz);"
+  run("DROP VIEW shown; CREATE TABLE hist (id int, version int, gone int, valid_from timestamptz, valid_to "
+      "timestamptz);"
       "CREATE UNIQUE INDEX ON hist (id) WHERE valid_to IS NULL;"
       "INSERT INTO hist SELECT n, 0, n, 'epoch' FROM generate_series(1, 400) n;"
       "CREATE VIEW shown AS SELECT * FROM hist WHERE valid_to IS NULL");

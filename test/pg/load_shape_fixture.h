@@ -1,11 +1,11 @@
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "load/load.h"
 #include "load/read/csv_reader.h"
@@ -80,7 +80,8 @@ class LoadShapeTest : public test::LoadTest {
         .get<std::string>(0);
   }
   std::int64_t stages() {
-    return number("SELECT count(*) FROM pg_class WHERE relnamespace = 'weir_stage'::regnamespace AND relkind = 'r'");
+    return number(
+        "SELECT count(*) FROM pg_class WHERE relnamespace = 'weir_stage'::regnamespace AND relkind = 'r'");
   }
 };
 

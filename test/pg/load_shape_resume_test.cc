@@ -57,8 +57,9 @@ TEST_F(LoadShapeResumeTest, AStopBetweenTwoChangesLosesNothing) {
 TEST_F(LoadShapeResumeTest, AStageThatIsWiderThanItsChunksIsGoneOnWith) {
   run("CREATE TABLE t (id int PRIMARY KEY, v int, other inet)");
   // The stage has got its column and its type, and then comes a record that ends the load.
-  const std::string text = "{\"id\": 1, \"v\": 1}\n{\"id\": 2, \"v\": 2}\n{\"id\": 3, \"v\": 3000000000, \"late\": 1}\n"
-                           "{broken\n{\"id\": 5, \"other\": \"10.0.0.1\"}\n";
+  const std::string text =
+      "{\"id\": 1, \"v\": 1}\n{\"id\": 2, \"v\": 2}\n{\"id\": 3, \"v\": 3000000000, \"late\": 1}\n"
+      "{broken\n{\"id\": 5, \"other\": \"10.0.0.1\"}\n";
   LoadOptions once = resumable();
   once.sample_rows = 1;
   EXPECT_EQ(error_of([&] { load(json(text), once); }).exit_code(), ExitCode::refused);
@@ -71,14 +72,48 @@ TEST_F(LoadShapeResumeTest, AStageThatIsWiderThanItsChunksIsGoneOnWith) {
   EXPECT_EQ(columns(), "id integer, v bigint, other inet, late bigint");
 }
 
+// The stage has two columns of its own.
+TEST_F(LoadShapeResumeTest, ColumnsMayBeCalledAsThoseOfTheStage) {
+  for (const Mode mode : {Mode::refresh, Mode::upsert, Mode::append}) {
+    run("DROP TABLE IF EXISTS t");
+    LoadOptions any = options(mode);
+    any.spec.rejects.rows = 1;
+    load(csv("id,weir_line,weir_part,weir_line_,ctid\n1,a,1,c,d\n2,e,f,g,h\n"), any);
+    EXPECT_EQ(columns(), "id bigint, weir_line text, weir_part text, weir_line_ text, ctid_2 text");
+    run("ALTER TABLE t ADD CHECK (weir_part <> 'bad')");
+    load(csv("id,weir_line,weir_part\n1,a,1\n3,x,bad\n2,y,f\n"), any);
+    EXPECT_EQ(rows("SELECT id, weir_line, weir_part FROM t WHERE weir_line IN ('x', 'y')"), "2|y|f");
+    EXPECT_EQ(rows("SELECT line FROM weir.load_reject WHERE reason LIKE '%check%'"), "3");
+    EXPECT_EQ(rows("SELECT convert_from(raw, 'UTF8')::jsonb->>'weir_part' FROM weir.load_reject"), "bad");
+    run("DELETE FROM weir.load_reject");
+  }
+}
+
+TEST_F(LoadShapeResumeTest, AlsoThoseThatComeLaterAndWhenItGoesOn) {
+  const std::string text =
+      "{\"id\": 1}\n{\"id\": 2}\n{\"id\": 3, \"weir_part\": \"p\"}\n"
+      "{\"id\": 4, \"weir_line\": \"l\", \"weir_part_\": \"q\"}\n{\"id\": 5}\n";
+  LoadOptions one = resumable();
+  one.sample_rows = 1;
+  const auto fail = [] { throw Error(ExitCode::failed, "the source broke off"); };
+  EXPECT_EQ(
+      error_of([&] { load(std::make_unique<InterruptedReader>(json(text), 4, fail), one); }).exit_code(),
+      ExitCode::failed);
+  const LoadReport report = load(json(text), one);
+  EXPECT_EQ(report.resumed_from, 3U);
+  EXPECT_EQ(rows("SELECT * FROM t ORDER BY id"), "1|||,2|||,3|p||,4||l|q,5|||");
+}
+
 TEST_F(LoadShapeResumeTest, OneLookAheadMakesOneChange) {
   std::string text = "id,a,b\n";
-  for (int n = 1; n <= 40; ++n) text += fmt::format("{},{},{}\n", n, n == 10 ? "1.5" : "1", n == 13 ? "x" : "1");
+  for (int n = 1; n <= 40; ++n)
+    text += fmt::format("{},{},{}\n", n, n == 10 ? "1.5" : "1", n == 13 ? "x" : "1");
   LoadOptions five = resumable();
   five.sample_rows = 5;
   const auto fail = [] { throw Error(ExitCode::failed, "the source broke off"); };
-  EXPECT_EQ(error_of([&] { load(std::make_unique<InterruptedReader>(csv(text), 30, fail), five); }).exit_code(),
-            ExitCode::failed);
+  EXPECT_EQ(
+      error_of([&] { load(std::make_unique<InterruptedReader>(csv(text), 30, fail), five); }).exit_code(),
+      ExitCode::failed);
   EXPECT_EQ(rows("SELECT position->>'records' FROM weir.load_chunk"), "9");
   EXPECT_EQ(load(csv(text), five).resumed_from, 9U);
   EXPECT_EQ(columns(), "id bigint, a numeric, b text");
@@ -87,8 +122,10 @@ TEST_F(LoadShapeResumeTest, OneLookAheadMakesOneChange) {
 TEST_F(LoadShapeResumeTest, WhatOthersHaveDoneToTheTableMeanwhileIsSeen) {
   run("CREATE TABLE t (id int PRIMARY KEY, v int)");
   const auto at_the_end = [&](const std::string& sql) {
-    const std::string text = "{\"id\": 1, \"v\": 1}\n{\"id\": 2}\n{\"id\": 3, \"v\": 3000000000, \"late\": 1}\n";
-    return load(std::make_unique<InterruptedReader>(json(text), 3, [&] { run(sql); }), options(Mode::refresh));
+    const std::string text =
+        "{\"id\": 1, \"v\": 1}\n{\"id\": 2}\n{\"id\": 3, \"v\": 3000000000, \"late\": 1}\n";
+    return load(std::make_unique<InterruptedReader>(json(text), 3, [&] { run(sql); }),
+                options(Mode::refresh));
   };
   at_the_end("ALTER TABLE t ADD COLUMN late bigint; ALTER TABLE t ALTER COLUMN v TYPE numeric");
   EXPECT_EQ(columns(), "id integer, v numeric, late bigint") << "nothing is made narrower";
@@ -109,8 +146,8 @@ TEST_F(LoadShapeResumeTest, StagesOfTablesThatNeverCameToBeAreCleared) {
   // The second record widens the stage, so that the first is committed; then the source breaks off.
   const std::string text = "id,v\n1,1\n2,x\n3,3\n";
   const auto broken = [&] {
-    return std::make_unique<InterruptedReader>(
-        csv(text), 2, [] { throw Error(ExitCode::failed, "the source broke off"); });
+    return std::make_unique<InterruptedReader>(csv(text), 2,
+                                               [] { throw Error(ExitCode::failed, "the source broke off"); });
   };
   LoadOptions small = resumable();
   small.sample_rows = other.sample_rows = 1;

@@ -14,8 +14,8 @@ class LoadStageTest : public LoadShapeTest {
     run("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1)");
   }
   static std::unique_ptr<RecordReader> broken(const std::string& text, std::uint64_t at) {
-    return std::make_unique<InterruptedReader>(
-        csv(text), at, [] { throw Error(ExitCode::failed, "the source broke off"); });
+    return std::make_unique<InterruptedReader>(csv(text), at,
+                                               [] { throw Error(ExitCode::failed, "the source broke off"); });
   }
   /// A chunk for each pair of records, so that there is something to go on with.
   static LoadOptions small(Mode mode) {
@@ -25,11 +25,13 @@ class LoadStageTest : public LoadShapeTest {
     return small;
   }
   std::int64_t left() {
-    std::int64_t count = number("SELECT (SELECT count(*) FROM weir.load_chunk) + (SELECT count(*) FROM "
-                                "weir.load_stage_reject)");
+    std::int64_t count = number(
+        "SELECT (SELECT count(*) FROM weir.load_chunk) + (SELECT count(*) FROM "
+        "weir.load_stage_reject)");
     pg::Session session = this->session();
     const auto tables = session.execute(
-        "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'weir_stage'::regnamespace AND relkind = 'r'");
+        "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'weir_stage'::regnamespace AND "
+        "relkind = 'r'");
     for (const auto table : tables) count += number("SELECT count(*) FROM " + table.get<std::string>(0));
     return count;
   }
@@ -41,7 +43,8 @@ class LoadStageTest : public LoadShapeTest {
 };
 
 TEST_F(LoadStageTest, WhatCannotBeGoneOnWithIsNotKept) {
-  EXPECT_EQ(error_of([&] { load(broken(many(), 29'000), small(Mode::upsert)); }).exit_code(), ExitCode::failed);
+  EXPECT_EQ(error_of([&] { load(broken(many(), 29'000), small(Mode::upsert)); }).exit_code(),
+            ExitCode::failed);
   EXPECT_EQ(left(), 0) << "a pipe is read from its beginning: its rows would only take room";
 }
 
@@ -103,9 +106,11 @@ TEST_F(LoadStageTest, TheSameCommandTwiceDoesNotCallTheFirstBrokenOff) {
 }
 
 TEST_F(LoadStageTest, AFullDiskIsSaidAndGivenBack) {
-  run("CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'could not extend file: No "
+  run("CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'could not "
+      "extend file: No "
       "space left on device' USING ERRCODE = '53100'; END $$;"
-      "CREATE TRIGGER no_room BEFORE INSERT ON weir.load_chunk FOR EACH ROW WHEN (NEW.chunk = 1) EXECUTE FUNCTION no_room()");
+      "CREATE TRIGGER no_room BEFORE INSERT ON weir.load_chunk FOR EACH ROW WHEN (NEW.chunk = 1) EXECUTE "
+      "FUNCTION no_room()");
   LoadOptions file = small(Mode::upsert);
   file.fingerprint = "a file";
   const Error staging = error_of([&] { load(csv(many()), file); });
@@ -113,7 +118,8 @@ TEST_F(LoadStageTest, AFullDiskIsSaidAndGivenBack) {
   EXPECT_TRUE(has(staging.remedy(), "t is as it was")) << staging.remedy();
   EXPECT_EQ(stages(), 0) << "others need the room";
   EXPECT_EQ(left(), 0);
-  run("DROP TRIGGER no_room ON weir.load_chunk; CREATE TRIGGER no_room BEFORE INSERT ON t FOR EACH ROW WHEN (NEW.id = 20000) "
+  run("DROP TRIGGER no_room ON weir.load_chunk; CREATE TRIGGER no_room BEFORE INSERT ON t FOR EACH ROW WHEN "
+      "(NEW.id = 20000) "
       "EXECUTE FUNCTION no_room()");
   const Error applying = error_of([&] { load(csv(many()), file); });
   EXPECT_TRUE(has(applying.what(), "no room on the server's disk")) << applying.what();

@@ -10,8 +10,8 @@
 namespace weir::load {
 namespace {
 
-/// Four writers of one table, each load of another mode. Loads of one table come one after the other, so the table has to
-/// be what they make of it in the order in which they ended.
+/// Four writers of one table, each load of another mode. Loads of one table come one after the other, so the
+/// table has to be what they make of it in the order in which they ended.
 class LoadWritersTest : public LoadShapeTest {
  protected:
   static constexpr int kWriters = 4;
@@ -51,7 +51,8 @@ class LoadWritersTest : public LoadShapeTest {
       const Mode mode = kModes[std::uniform_int_distribution<std::size_t>(0, kModes.size() - 1)(random)];
       const Rows source = random_rows(mode, random);
       std::vector<std::string> lines;
-      for (const auto& [id, values] : source) lines.push_back(fmt::format("{},{},{}\n", id, values.first, values.second));
+      for (const auto& [id, values] : source)
+        lines.push_back(fmt::format("{},{},{}\n", id, values.first, values.second));
       std::shuffle(lines.begin(), lines.end(), random);
       std::string text = "id,w,v\n";
       for (const std::string& line : lines) text += line;
@@ -83,7 +84,8 @@ class LoadWritersTest : public LoadShapeTest {
 
 TEST_F(LoadWritersTest, FourOfAnyModeDoNotDeadlockAndLoseNothing) {
   run("CREATE TABLE t (id int PRIMARY KEY, w int, v int)");
-  const std::int64_t deadlocks = number("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()");
+  const std::int64_t deadlocks =
+      number("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()");
   const auto seed = static_cast<std::uint64_t>(std::random_device{}());
   SCOPED_TRACE(fmt::format("seed {}", seed));
   std::vector<std::jthread> writers;
@@ -93,7 +95,8 @@ TEST_F(LoadWritersTest, FourOfAnyModeDoNotDeadlockAndLoseNothing) {
 
   Rows expected;
   pg::Session session = this->session();
-  const auto order = session.execute("SELECT id FROM weir.load_run WHERE state = 'applied' ORDER BY ended_at");
+  const auto order =
+      session.execute("SELECT id FROM weir.load_run WHERE state = 'applied' ORDER BY ended_at");
   ASSERT_EQ(order.rows(), kWriters * kRounds);
   for (const auto row : order) replay(done_.at(row.get<std::int64_t>(0)), expected);
   Rows found;

@@ -7,6 +7,7 @@
 #include "cli/load/replay.h"
 #include "cli/load/report.h"
 #include "cli/load/runs.h"
+#include "load/read/json_inputs.h"
 
 namespace weir::cli {
 namespace {
@@ -119,6 +120,16 @@ TEST(CliLoadSummary, SaysWhatWasDoneAndWhatItCost) {
   EXPECT_EQ(document.at("strongest_lock"), "ROW EXCLUSIVE");
   EXPECT_EQ(document.at("records_per_second"), 50.0);
   EXPECT_EQ(document.at("care").at("vacuumed"), true);
+  report.resumed_from = report.records;
+  EXPECT_THAT(summary_text(report, {chosen}, Paint(false)), HasSubstr("  time       2.0 s; the apply"));
+  EXPECT_TRUE(summary_json(report, {chosen}).at("records_per_second").is_null()) << "none was read";
+  report.notices = {"a.csv: read as windows-1252"};
+  EXPECT_THAT(summary_text(report, {chosen}, Paint(false)),
+              HasSubstr("  notice: a.csv: read as windows-1252\n"));
+  EXPECT_THAT(plan_text(report, {chosen}, Paint(false)),
+              HasSubstr("  notice: a.csv: read as windows-1252\n"));
+  EXPECT_EQ(summary_json(report, {chosen}).at("notices").at(0), "a.csv: read as windows-1252");
+  EXPECT_EQ(plan_json(report, {chosen}).at("notices").size(), 1U);
   report.applied->wal_bytes.reset();
   EXPECT_TRUE(summary_json(report, {chosen}).at("wal_bytes").is_null());
 }
@@ -133,7 +144,7 @@ TEST(CliLoadProgress, TellsRateAndWhatIsLeft) {
   const SteadyTime start{};
   const auto first = meter.add(progress(Phase::stage, 0, 0), start);
   EXPECT_FALSE(first.left);
-  EXPECT_EQ(progress_text(first), "stage [--------------------] 0%  0 rows");
+  EXPECT_EQ(progress_text(first), "stage [--------------------] 0%") << "nobody has counted rows yet";
   const auto later = meter.add(progress(Phase::stage, 50'000, 250), start + 2s);
   EXPECT_DOUBLE_EQ(later.rows_per_second, 25'000);
   EXPECT_DOUBLE_EQ(later.left.value_or(0), 6);
@@ -164,10 +175,15 @@ TEST(CliLoadRuns, RejectsAreShownWhateverTheyHold) {
   EXPECT_EQ(base64("abc"), "YWJj");
   EXPECT_EQ(base64("\xff\xfe\x01z"), "//4Beg==");
   const load::RejectRow text{.line = 3, .column = "n", .reason = "no", .raw = "a,\"b\""};
-  EXPECT_EQ(reject_csv(text), "3,,n,,no,\"a,\"\"b\"\"\"\n");
+  EXPECT_EQ(reject_csv(text), "3,,n,,no,\"a,\"\"b\"\"\",\n");
   EXPECT_EQ(reject_json(text).at("raw"), "a,\"b\"");
   EXPECT_FALSE(reject_json(text).contains("raw_base64"));
   EXPECT_EQ(reject_json({.raw = "\xff"}).at("raw_base64"), "/w==");
+  EXPECT_TRUE(reject_json({.raw = "\xff"}).at("raw").is_null());
+  EXPECT_EQ(reject_csv({.line = 1, .reason = "no", .raw = "\xff"}), "1,,,,no,,/w==\n");
+  // JSON can write a zero byte, CSV cannot.
+  EXPECT_EQ(reject_csv({.line = 1, .reason = "no", .raw = std::string("a\0", 2)}), "1,,,,no,,YQA=\n");
+  EXPECT_EQ(reject_json({.raw = std::string("a\0", 2)}).at("raw"), std::string("a\0", 2));
 }
 
 load::RejectRow rejected(std::string raw) { return {.line = 7, .raw = std::move(raw)}; }
@@ -182,6 +198,24 @@ TEST(CliLoadReplay, MakesRecordsOfWhateverTheSourceWas) {
             "{\"id\": 1,  \"name\": null}\n"
             "{\"id\":\"2\",\"name\":\"a,\\nb\"}\n"
             "{\"id\":\"3\",\"name\":null}\n");
+}
+
+TEST(CliLoadReplay, RecordsKeepTheirFileAndLine) {
+  const RawForm form{.fields = {"id", "name"}, .csv = {}};
+  const load::RejectRow second{.line = 12, .file = "b.csv", .raw = "2,b"};
+  Replay replay = make_replay({rejected("1,a"), rejected("1,2,3"), second}, form);
+  std::vector<load::Input> one;
+  one.push_back(load::memory_input("replay", replay.records));
+  const auto reader =
+      with_origins(std::make_unique<load::JsonInputs>(std::move(one), load::JsonOptions{}, std::stop_token()),
+                   replay.origins);
+  const auto place = [&] {
+    const auto record = reader->next();
+    return record ? std::string(record->file) + ":" + std::to_string(record->line) : "end";
+  };
+  EXPECT_EQ(place(), ":7");
+  EXPECT_EQ(place(), "b.csv:12");
+  EXPECT_EQ(place(), "end");
 }
 
 TEST(CliLoadReplay, CountsWhatCannotBeReplayed) {

@@ -66,7 +66,9 @@ std::string progress_text(const LoadMeter::View& view) {
   const load::LoadProgress& at = view.at;
   std::string text(to_string(at.phase));
   if (view.share) text += fmt::format(" {} {:.0f}%", bar(*view.share), std::floor(*view.share * 100));
-  text += fmt::format("  {} rows", human_count(static_cast<std::int64_t>(at.rows)));
+  if (at.rows > 0)
+    text +=
+        fmt::format("  {} row{}", human_count(static_cast<std::int64_t>(at.rows)), at.rows == 1 ? "" : "s");
   const bool reads = at.phase == Phase::sample || at.phase == Phase::stage;
   if (reads && at.read.bytes > 0) text += fmt::format("  {}", human_bytes(at.read.bytes));
   if (reads && view.bytes_per_second >= 1)
@@ -84,6 +86,7 @@ LoadProgressView::LoadProgressView(Context& context)
       every_(as_log_ ? kLogEvery : (context.progress.overprints() ? kRedrawEvery : kLineEvery)) {}
 
 void LoadProgressView::show(const load::LoadProgress& progress) {
+  for (; told_notices_ < progress.notices.size(); ++told_notices_) tell(progress.notices[told_notices_]);
   const SteadyTime now = std::chrono::steady_clock::now();
   const LoadMeter::View view = meter_.add(progress, now);
   if (!is_due(progress, now)) return;
@@ -91,6 +94,16 @@ void LoadProgressView::show(const load::LoadProgress& progress) {
     log(view);
   } else {
     context_.progress.step(progress_text(view));
+  }
+}
+
+/// At once: whoever reads it may want to stop the load.
+void LoadProgressView::tell(const std::string& notice) {
+  if (as_log_) {
+    log::warn("load", {{"notice", notice}});
+  } else {
+    context_.progress.clear();
+    context_.progress.note(notice);
   }
 }
 

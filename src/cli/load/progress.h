@@ -42,6 +42,7 @@ class LoadProgressView {
  private:
   [[nodiscard]] bool is_due(const load::LoadProgress& progress, SteadyTime now);
   void log(const LoadMeter::View& view) const;
+  void tell(const std::string& notice);
 
   Context& context_;
   bool as_log_;
@@ -49,6 +50,7 @@ class LoadProgressView {
   LoadMeter meter_;
   std::optional<load::LoadProgress::Phase> shown_phase_;
   std::string shown_note_;
+  std::size_t told_notices_ = 0;
   SteadyTime next_{};
 };
 

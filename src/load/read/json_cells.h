@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "load/read/json_break.h"
+#include "load/value/json_break.h"
 #include "load/value/cell.h"
 
 namespace weir::load {

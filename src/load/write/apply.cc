@@ -47,7 +47,8 @@ class Apply {
       } catch (const pg::ConnectionLost& error) {
         why = error.what();
         // A server that restarts takes no sessions for a while.
-        const bool again = error.kind() == pg::ErrorKind::lost || (attempt > 1 && error.kind() == pg::ErrorKind::connect);
+        const bool again =
+            error.kind() == pg::ErrorKind::lost || (attempt > 1 && error.kind() == pg::ErrorKind::connect);
         if (attempt >= options_.attempts || !again) throw;
       }
       pause(attempt, why);

@@ -38,9 +38,9 @@ struct Applied {
 };
 
 struct ApplyEvent {
-  enum class Kind : std::uint8_t { locked, checked, diffed, writing, retrying, in_doubt };
+  enum class Kind : std::uint8_t { waiting, locked, checked, diffed, writing, retrying, in_doubt };
   Kind kind = Kind::locked;
-  std::string text{};  ///< of `retrying`: why; of `writing`: which step
+  std::string text{};  ///< of `waiting`: what for; of `retrying`: why; of `writing`: which step
   Duration delay{};    ///< of `retrying`
 };
 

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "load/value/widen.h"
+#include "load/write/target_lock.h"
 #include "schema/queries.h"
 
 namespace weir::load {
@@ -15,18 +16,17 @@ std::string millis(Duration span) {
   return std::to_string(std::chrono::ceil<std::chrono::milliseconds>(span).count()) + "ms";
 }
 
-/// What a row's own values can bring about: data exceptions, constraints, what triggers raise, CHECK OPTION.
-bool is_of_a_row(const pg::Error& error) {
-  const std::string& state = error.sqlstate();
-  return error.kind() == pg::ErrorKind::server && (state.starts_with("22") || state.starts_with("23") ||
-                                                   state.starts_with("P0") || state.starts_with("44"));
-}
-
 bool replaces_all(Mode mode) noexcept {
   return mode == Mode::refresh || mode == Mode::window || mode == Mode::scd2;
 }
 
 }  // namespace
+
+bool is_of_a_row(const pg::Error& error) {
+  const std::string& state = error.sqlstate();
+  return error.kind() == pg::ErrorKind::server && (state.starts_with("22") || state.starts_with("23") ||
+                                                   state.starts_with("P0") || state.starts_with("44"));
+}
 
 ApplyAttempt::ApplyAttempt(pg::Session& session, const Target& target, const LoadSpec& spec,
                            const Stage::Sealed& stage, const std::optional<StateChange>& state,
@@ -78,13 +78,10 @@ std::int64_t ApplyAttempt::check() {
 }
 
 void ApplyAttempt::lock(pg::Transaction& transaction) {
-  transaction.set_local("lock_timeout", millis(options_.target_wait));
   transaction.set_local("statement_timeout", millis(options_.statement_timeout));
   transaction.set_local("idle_in_transaction_session_timeout", "60s");
   if (!options_.work_mem.empty()) transaction.set_local("work_mem", options_.work_mem);
-  const SteadyTime before = std::chrono::steady_clock::now();
-  session_.run<sql::LoadLockTarget>(std::int64_t{target_.oid});
-  applied_.longest_wait = std::chrono::steady_clock::now() - before;
+  applied_.longest_wait = lock_target(session_, target_, options_, TargetLock::transaction);
   transaction.set_local("lock_timeout", millis(options_.lock_timeout));
   // Not now(): that is older than what the load has written that this one waited for.
   session_.execute(LoadSql::set_history_time());
@@ -95,7 +92,8 @@ void ApplyAttempt::require_same_target() {
   if (now[0].get<std::int64_t>(0) != std::int64_t{target_.oid}) refuse_another();
 }
 
-/// Somebody may have made a column wider, and then its values are cast; never narrower, where they would be rounded.
+/// Somebody may have made a column wider, and then its values are cast; never narrower, where they would be
+/// rounded.
 void ApplyAttempt::require_same_columns() {
   std::vector<ColumnType> types;
   const auto now = session_.run<sql::LoadColumns>(std::int64_t{target_.oid});
@@ -132,7 +130,7 @@ void ApplyAttempt::refuse_another() const {
 
 void ApplyAttempt::require_whole_stage() {
   // From here on nobody empties it, also where the session was lost whose lock says that it is taken.
-  session_.execute("LOCK TABLE " + stage_.table + " IN ROW EXCLUSIVE MODE");
+  session_.execute("LOCK TABLE " + stage_.table.sql + " IN ROW EXCLUSIVE MODE");
   const auto answer = session_.run<sql::LoadStageTotals>(stage_.run);
   const auto totals = answer.one();
   if (totals.chunks == stage_.chunks && totals.rows == stage_.rows) return;
@@ -207,10 +205,11 @@ void ApplyAttempt::judge_rejects() {
       "reason FROM weir.load_reject WHERE run = $1 ORDER BY file, line LIMIT 1",
       stage_.run);
   const std::string example = first.rows() == 0 ? "" : printable(first[0].get<std::string>(0));
-  throw Error(ExitCode::refused,
-              fmt::format("{} of {} records are refused, more than allowed; the first: {}",
-                          human_count(applied_.rejected), human_count(read), example),
-              "Nothing was written. Correct the source, or allow some with --max-rejects.");
+  throw Error(
+      ExitCode::refused,
+      fmt::format("{} of {} records cannot be loaded, and {}; the first: {}", human_count(applied_.rejected),
+                  human_count(read), spec_.rejects.text(), example),
+      fmt::format("Nothing was written. Mend them, or allow so many: --max-rejects {}", applied_.rejected));
 }
 
 void ApplyAttempt::append() {
@@ -221,7 +220,7 @@ void ApplyAttempt::append() {
     applied_.inserted = session_.execute(sql_.append()).affected();
     session_.execute("RELEASE SAVEPOINT weir_append");
   } catch (const pg::Error& error) {
-    if (!is_of_a_row(error)) throw;
+    if (!is_of_a_row(error) && !is_of_policy(error)) throw;
     session_.execute("ROLLBACK TO SAVEPOINT weir_append");
     session_.execute(sql_.diff_of_append());
     last_ = inserts_;
@@ -270,12 +269,12 @@ void ApplyAttempt::guard() const {
   if (static_cast<double>(lost) <= share) return;
   throw Error(
       ExitCode::refused,
-      fmt::format(
-          "the load would delete {} of {} rows of {} ({:.0f} %, and {:.0f} % are allowed), update {} and "
-          "insert {}",
-          human_count(lost), human_count(applied_.rows_before), target_.label(),
-          100.0 * static_cast<double>(lost) / static_cast<double>(applied_.rows_before),
-          100.0 * spec_.guard.max_delete_share, human_count(updates_), human_count(inserts_)),
+      fmt::format("the load would {} {} of {} rows of {} ({:.0f} %, and {:.0f} % are allowed), update {} and "
+                  "insert {}",
+                  spec_.mode == Mode::scd2 ? "close" : "delete", human_count(lost),
+                  human_count(applied_.rows_before), target_.label(),
+                  100.0 * static_cast<double>(lost) / static_cast<double>(applied_.rows_before),
+                  100.0 * spec_.guard.max_delete_share, human_count(updates_), human_count(inserts_)),
       "Nothing was written. If the source is complete: --allow-mass-delete.");
 }
 
@@ -291,11 +290,11 @@ void ApplyAttempt::write_difference() {
     throw Error(
         ExitCode::refused,
         fmt::format("versions of {} begin at or after the time at which they would end", target_.label()),
-        "Give a later time for this load.");
+        "Nothing was written. Say a later time for this load: --at");
   }
   if (deletes_ > 0) {
     tell(ApplyEvent::Kind::writing, history ? "close" : "delete");
-    const std::int64_t gone = session_.execute(history ? sql_.close_removed() : sql_.remove()).affected();
+    const std::int64_t gone = history ? session_.execute(sql_.close_removed()).affected() : remove();
     expect(gone, deletes_, "delete");
     (history ? applied_.closed : applied_.deleted) = gone;
   }
@@ -325,6 +324,25 @@ void ApplyAttempt::write_difference() {
   judge_rejects();
 }
 
+/// Rights were looked at before; what is missing now is that a policy lets the row in.
+bool ApplyAttempt::is_of_policy(const pg::Error& error) const {
+  return target_.row_security && error.sqlstate() == "42501";
+}
+
+std::int64_t ApplyAttempt::remove() {
+  try {
+    return session_.execute(sql_.remove()).affected();
+  } catch (const pg::Error& error) {
+    if (error.sqlstate() != "23503") throw;
+    throw Error(
+        ExitCode::refused,
+        fmt::format("rows of {} that the source has not are referred to by others: {} {}", target_.label(),
+                    error.info().message, error.info().detail),
+        "Nothing was written. Load the table that refers to them first, or use --mode upsert, which deletes "
+        "nothing.");
+  }
+}
+
 /// Answers how many rows each statement wrote.
 std::vector<std::int64_t> ApplyAttempt::write(const std::vector<std::string>& statements) {
   std::vector<std::int64_t> affected(statements.size(), 0);
@@ -344,7 +362,7 @@ void ApplyAttempt::write_range(const std::vector<std::string>& statements, std::
     for (std::size_t i = 0; i < counts.size(); ++i) affected[i] += counts[i];
     return;
   } catch (const pg::Error& error) {
-    if (!is_of_a_row(error)) throw;
+    if (!is_of_a_row(error) && !is_of_policy(error)) throw;
     session_.execute("ROLLBACK TO SAVEPOINT weir_range");
     session_.execute("RELEASE SAVEPOINT weir_range");
     if (low == high) {
@@ -359,14 +377,18 @@ void ApplyAttempt::write_range(const std::vector<std::string>& statements, std::
 
 void ApplyAttempt::refuse_row(std::int64_t row, const pg::Error& error) {
   const std::string& state = error.sqlstate();
-  session_.execute(sql_.reject_row(), stage_.run, row, error.info().constraint, state, error.info().message);
+  const pg::ErrorInfo& info = error.info();
+  // A constraint is no column; it is in the message.
+  session_.execute(sql_.reject_row(), stage_.run, row, "", state,
+                   info.detail.empty() ? info.message : fmt::format("{}: {}", info.message, info.detail));
   ++applied_.rejected;
   ++refused_rows_;
   judge_rejects();
 }
 
 void ApplyAttempt::record(const ApplyMeter& meter) {
-  // Before it was locked by what was written, it may have become another one after all: the next attempt sees which.
+  // Before it was locked by what was written, it may have become another one after all: the next attempt sees
+  // which.
   require_unchanged();
   const auto modes = session_.run<sql::LoadTargetLocks>(std::int64_t{target_.oid});
   for (const auto row : modes)

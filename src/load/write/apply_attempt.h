@@ -16,6 +16,9 @@ struct Interference {
   std::string what;
 };
 
+/// What a row's own values can bring about: data exceptions, constraints, what triggers raise, CHECK OPTION.
+bool is_of_a_row(const pg::Error& error);
+
 /// One try of the apply transaction, up to but without its COMMIT. Used by one thread, once.
 class ApplyAttempt {
  public:
@@ -48,6 +51,8 @@ class ApplyAttempt {
   void take_difference();
   void withhold();
   void guard() const;
+  [[nodiscard]] bool is_of_policy(const pg::Error& error) const;
+  std::int64_t remove();
   std::vector<std::int64_t> write(const std::vector<std::string>& statements);
   void write_range(const std::vector<std::string>& statements, std::int64_t low, std::int64_t high,
                    std::vector<std::int64_t>& affected);

@@ -17,7 +17,8 @@ constexpr BackoffPolicy kBackoff{std::chrono::milliseconds(50), std::chrono::sec
 [[noreturn]] void still_in_doubt(const pg::InDoubt& doubt, std::int64_t run) {
   pg::ErrorInfo info = doubt.info();
   info.hint = fmt::format(
-      "weir load show {} tells what became of it: applied, or not. Run the load again only where it was not.", run);
+      "weir load show {} tells what became of it: applied, or not. Run the load again only where it was not.",
+      run);
   throw pg::InDoubt(std::move(info));
 }
 
@@ -40,8 +41,8 @@ bool was_applied(const std::function<pg::Session()>& connect, const Target& targ
       still_in_doubt(doubt, run);
     }
     Wakeup wakeup;
-    if (wait_fd(-1, 0, Deadline::after(backoff_delay(kBackoff, attempt, random_unit())), options.stop, wakeup) ==
-        WaitEnd::stopped)
+    if (wait_fd(-1, 0, Deadline::after(backoff_delay(kBackoff, attempt, random_unit())), options.stop,
+                wakeup) == WaitEnd::stopped)
       still_in_doubt(doubt, run);
   }
 }

@@ -37,7 +37,8 @@ void guard_early(pg::Session& session, const Target& target, bool exists, const 
   const LoadSql sql(target, spec, stage.table);
   const std::vector<std::size_t> casts = sql.cast_columns();
   for (const std::size_t column : sql.key()) {
-    if (std::ranges::find(casts, column) != casts.end()) return;  // what the server refuses there, apply() rejects
+    if (std::ranges::find(casts, column) != casts.end())
+      return;  // what the server refuses there, apply() rejects
   }
   session.set_timeout(std::chrono::hours(24));  // as apply(): the server's own limits end a statement
   const pg::Result counts = session.execute(sql.count_lost());
@@ -46,13 +47,14 @@ void guard_early(pg::Session& session, const Target& target, bool exists, const 
                                 ? counts[0].get<std::int64_t>(1)
                                 : std::max<std::int64_t>(0, before - stage.rows);
   if (static_cast<double>(lost) <= spec.guard.max_delete_share * static_cast<double>(before)) return;
-  throw Error(ExitCode::refused,
-              fmt::format("the load would delete {} of {} rows of {} ({:.0f} %, and {:.0f} % are allowed)",
-                          human_count(lost), human_count(before), target.label(),
-                          100.0 * static_cast<double>(lost) / static_cast<double>(before),
-                          100.0 * spec.guard.max_delete_share),
-              "Nothing was written, and the table has not changed its columns. If the source is complete: "
-              "--allow-mass-delete.");
+  throw Error(
+      ExitCode::refused,
+      fmt::format("the load would {} {} of {} rows of {} ({:.0f} %, and {:.0f} % are allowed)",
+                  spec.mode == Mode::scd2 ? "close" : "delete", human_count(lost), human_count(before),
+                  target.label(), 100.0 * static_cast<double>(lost) / static_cast<double>(before),
+                  100.0 * spec.guard.max_delete_share),
+      "Nothing was written, and the table has not changed its columns. If the source is complete: "
+      "--allow-mass-delete.");
 }
 
 }  // namespace weir::load

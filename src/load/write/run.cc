@@ -78,9 +78,11 @@ std::optional<RunRow> find_run(pg::Session& session, std::int64_t run) {
 void each_reject(pg::Session& session, std::int64_t run, const std::function<void(const RejectRow&)>& use) {
   // Records of up to 64 KiB each, and as many of them as were allowed.
   pg::Transaction transaction(session, {.read_only = true});
-  session.execute(std::string("DECLARE weir_rejects NO SCROLL CURSOR FOR ") + sql::LoadRejects::kQuery.text, run);
+  session.execute(std::string("DECLARE weir_rejects NO SCROLL CURSOR FOR ") + sql::LoadRejects::kQuery.text,
+                  run);
   for (;;) {
-    const pg::Rows<sql::LoadRejects> rows(session.execute(fmt::format("FETCH {} FROM weir_rejects", kRejectsAtOnce)));
+    const pg::Rows<sql::LoadRejects> rows(
+        session.execute(fmt::format("FETCH {} FROM weir_rejects", kRejectsAtOnce)));
     for (const auto row : rows) {
       const auto raw = row.raw.data;
       use({.line = row.line,

@@ -33,8 +33,8 @@ struct Drift {
 };
 /// One ALTER TABLE; pure. Widening rewrites the table under ACCESS EXCLUSIVE unless rewrites() is false.
 std::string evolve_sql(const Target& target, const Drift& drift);
-/// "ALTER COLUMN .. TYPE ..", so that every value is the same as before; pure. What PostgreSQL's own cast would
-/// change goes by its text: float8 > numeric keeps 15 digits, 0.1::real::float8 is 0.10000000149.
+/// "ALTER COLUMN .. TYPE ..", so that every value is the same as before; pure. What PostgreSQL's own cast
+/// would change goes by its text: float8 > numeric keeps 15 digits, 0.1::real::float8 is 0.10000000149.
 std::string change_type_sql(const std::string& name, const ColumnType& from, const ColumnType& to);
 /// Whether the server would write the whole table anew (int4 > int8), or only its catalogue (varchar > text).
 bool rewrites(const ColumnType& from, const ColumnType& to) noexcept;
@@ -43,8 +43,8 @@ struct DdlOptions {
   Duration lock_timeout = std::chrono::milliseconds(100);
   int attempts = 100;
 };
-/// Takes back create_table() of a load that came to nothing, if the table is still as it was made: empty. Never
-/// throws.
+/// Takes back create_table() of a load that came to nothing, if the table is still as it was made: empty.
+/// Never throws.
 void drop_created(pg::Session& session, const Target& target) noexcept;
 /// In its own transaction, with a short lock_timeout, again and again; gives up with the names of those in
 /// the way.

@@ -10,6 +10,7 @@
 #include "load/write/apply_meter.h"
 #include "load/write/doubt.h"
 #include "load/write/load_sql.h"
+#include "load/write/target_lock.h"
 #include "pg/identifier.h"
 #include "schema/queries.h"
 
@@ -55,8 +56,7 @@ class Swap {
     const ApplyMeter meter(session);
     session.set_timeout(std::chrono::hours(24));
     session.set_stop(options_.stop);
-    session.set("lock_timeout", millis(options_.target_wait));
-    session.run<sql::LoadHoldTarget>(std::int64_t{target_.oid});
+    applied_.longest_wait = lock_target(session, target_, options_, TargetLock::session);
     session.set("lock_timeout", millis(options_.lock_timeout));
     find_place(session);
     build(session);
@@ -113,14 +113,35 @@ class Swap {
           fmt::format("ALTER TABLE {} ADD CONSTRAINT weir_bound CHECK ({})", built(), place_.condition));
     }
     const LoadSql sql(target_, spec_, stage_.table);
-    session.execute(
-        fmt::format("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} s WHERE s.weir_part >= 0",
-                    built(), sql.column_list(), sql.given_list(), stage_.table));
+    fill(session, sql);
     run_all(session, session.run<sql::LoadLikeness>(place_.id, new_id_));
     session.execute("ANALYZE " + built());
     applied_.inserted = rows;
     applied_.deleted = applied_.rows_before;
     transaction.commit();
+  }
+
+  void fill(pg::Session& session, const LoadSql& sql) {
+    try {
+      session.execute(fmt::format("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {}{}", built(),
+                                  sql.column_list(), sql.given_list(), sql.from_stage()));
+    } catch (const pg::Error& error) {
+      if (!is_of_a_row(error)) throw;
+      const pg::ErrorInfo& info = error.info();
+      if (info.constraint == "weir_bound") {
+        throw Error(
+            ExitCode::refused,
+            fmt::format("a record does not belong into partition {} ({}): {}", place_.name, place_.bound,
+                        info.detail),
+            "Nothing was changed. Leave such records out, or use --mode window or refresh, which write into "
+            "every partition.");
+      }
+      throw Error(
+          ExitCode::refused,
+          fmt::format("{} cannot be built from the source: {}{}{}", place_.name, info.message,
+                      info.detail.empty() ? "" : ": ", info.detail),
+          "Nothing was changed. Mend the record; --mode refresh with --max-rejects would reject it alone.");
+    }
   }
 
   void guard(pg::Session& session, std::int64_t rows) {
@@ -146,8 +167,8 @@ class Swap {
     const auto others = session.run<sql::LoadOtherColumns>(place_.id, new_id_);
     if (others.empty()) return;
     throw Error(ExitCode::refused,
-                fmt::format("{} has got other columns while its replacement was built, such as {}", place_.name,
-                            printable(others[0].name)),
+                fmt::format("{} has got other columns while its replacement was built, such as {}",
+                            place_.name, printable(others[0].name)),
                 "Nothing was changed. Run the load again.");
   }
 
@@ -271,8 +292,8 @@ Applied swap(const std::function<pg::Session()>& connect, const Target& target, 
     return std::move(*applied);
   }
   throw Error(ExitCode::failed,
-              fmt::format("{} was not swapped: the connection was lost at each COMMIT (tried {} times)", target.label(),
-                          options.attempts),
+              fmt::format("{} was not swapped: the connection was lost at each COMMIT (tried {} times)",
+                          target.label(), options.attempts),
               "Nothing was changed. Run it again when the server can be reached.");
 }
 

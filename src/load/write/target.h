@@ -21,7 +21,7 @@ struct TargetColumn {
   bool not_null = false;
   std::string default_sql{};  ///< empty: none
   char identity = '\0';       ///< 'a' always, 'd' by default
-  bool pinned = false;       ///< something depends on its type, so that it cannot be changed
+  bool pinned = false;        ///< something depends on its type, so that it cannot be changed
   bool generated = false;     ///< the server computes it: no load may give it
   bool comparable = true;     ///< false: the type has no order (json, xml, point, ..); compared by its text
   bool may_insert = true;

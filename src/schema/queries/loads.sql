@@ -290,6 +290,10 @@ SELECT r.run, r.line, r.file, r.column_name, r.sqlstate, r.reason, r.raw
 -- Loads of one table come one after the other; readers and other writers do not notice.
 SELECT true AS locked FROM pg_advisory_xact_lock(hashtextextended('weir load:' || :target_id::int8, 0));
 
+-- name: load_try_lock_target(target_id int8) -> (locked bool)
+-- As load_lock_target, without waiting.
+SELECT pg_try_advisory_xact_lock(hashtextextended('weir load:' || :target_id::int8, 0)) AS locked;
+
 -- name: load_wal_position() -> (bytes int8)
 SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::int8 AS bytes;
 
@@ -435,6 +439,10 @@ SELECT c.relname::text AS name, (pg_relation_size(c.oid) / current_setting('bloc
 -- As load_lock_target, for a swap: over several transactions, to the end of the session.
 SELECT true AS locked FROM pg_advisory_lock(hashtextextended('weir load:' || :target_id::int8, 0));
 
+-- name: load_try_hold_target(target_id int8) -> (locked bool)
+-- As load_hold_target, without waiting.
+SELECT pg_try_advisory_lock(hashtextextended('weir load:' || :target_id::int8, 0)) AS locked;
+
 -- name: load_likeness(old_id int8, new_id int8) -> (statement text)
 -- What CREATE TABLE .. (LIKE .. INCLUDING ALL) does not copy.
 SELECT format('ALTER TABLE %s SET (%s)', n.oid::regclass, array_to_string(o.reloptions, ', ')) AS statement
@@ -483,6 +491,16 @@ SELECT d.objid::regclass::text AS name, a.attname::text AS column_name
   JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
  WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
    AND d.refobjid = :old_id::int8::oid AND d.deptype = 'a';
+
+-- name: load_sequences(table_id int8) -> (column_name text, sequence text)
+-- Of columns that get their values from one, and have an index that knows their greatest.
+SELECT a.attname::text AS column_name, s.name AS sequence
+  FROM pg_catalog.pg_attribute a
+ CROSS JOIN LATERAL (SELECT pg_get_serial_sequence(a.attrelid::regclass::text, a.attname::text) AS name) s
+ WHERE a.attrelid = :table_id::int8::oid AND a.attnum > 0 AND NOT a.attisdropped
+   AND (a.attidentity <> '' OR a.atthasdef) AND s.name IS NOT NULL AND has_sequence_privilege(s.name, 'SELECT')
+   AND EXISTS (SELECT 1 FROM pg_catalog.pg_index i
+                WHERE i.indrelid = a.attrelid AND i.indisvalid AND i.indpred IS NULL AND i.indkey[0] = a.attnum);
 
 -- name: load_index_names(old_id int8, new_id int8) -> (old_name text, new_name text)
 -- Which index of the new table is which of the old one: those that say the same are alike.
