@@ -14,6 +14,7 @@
 #include "load/shape.h"
 #include "load/write/early_guard.h"
 #include "load/write/run.h"
+#include "load/write/target_lock.h"
 #include "pg/error.h"
 
 namespace weir::load {
@@ -260,7 +261,14 @@ void Load::Parts::from_stage(Stage& stage, pg::Session& writer, LoadShape& shape
   ApplyOptions applying = options.apply;
   applying.stop = stop;
   applying.on_event = [this](const ApplyEvent& event) { tell(LoadProgress::Phase::apply, event.text); };
-  const bool made = prepare_target(writer, shape);
+  bool made = false;
+  {
+    pg::Session session = connect(stop);
+    // A change of the table waits for another load as long as a load may, not for a lock_timeout.
+    if (shape.exists && !shape.drift.none())
+      lock_target(session, shape.target, applying, TargetLock::session);
+    made = prepare_target(session, shape);
+  }
   try {
     make_plan(shape.target, options.spec, sealed.table, writer.server_version()).require();
     report.applied =

@@ -16,14 +16,16 @@ namespace {
 class LoadHostileTest : public LoadShapeTest {
  protected:
   /// Another load has the table: once somebody waits for it, it does `sql` there and ends.
-  std::jthread another_load(const std::string& table, const std::string& sql) {
+  std::jthread another_load(const std::string& table, const std::string& sql,
+                            const std::string& before = "SELECT 1") {
     std::atomic<bool> locked{false};
-    std::jthread other = test::in_background([this, table, sql, &locked] {
+    std::jthread other = test::in_background([this, table, sql, before, &locked] {
       pg::Session session = this->session();
       pg::Transaction transaction(session);
       session.execute(
           "SELECT pg_advisory_xact_lock(hashtextextended('weir load:' || $1::text::regclass::oid::int8, 0))",
           table);
+      session.execute_script(before);
       locked = true;
       pg::Session look = this->session();
       // For longer than a lock_timeout, where a test has made that short.
@@ -85,6 +87,16 @@ TEST_F(LoadHostileTest, ADirectAppendWaitsForAnotherLoadAsLongAsItMay) {
   append.apply.lock_timeout = std::chrono::milliseconds(1);
   const std::jthread other = another_load("t", "SELECT 1");
   EXPECT_EQ(load(csv("id,v\n5,5\n"), append).applied->inserted, 1);
+}
+
+TEST_F(LoadHostileTest, AChangeOfTheTableWaitsForAnotherLoad) {
+  run("CREATE TABLE t (id int PRIMARY KEY, v int)");
+  LoadOptions upsert = options(Mode::upsert);
+  // It waits for the load before it lets go of the table: neither would end if the change came first.
+  const std::jthread other =
+      another_load("t", "INSERT INTO t VALUES (1, 1)", "LOCK TABLE t IN ROW EXCLUSIVE MODE");
+  EXPECT_EQ(load(csv("id,v,more\n1,2,3\n"), upsert).applied->updated, 1);
+  EXPECT_EQ(rows("SELECT * FROM t"), "1|2|3");
 }
 
 TEST_F(LoadHostileTest, AHistoryThatHadToWaitBeginsWhenItWrites) {

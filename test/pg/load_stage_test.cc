@@ -105,6 +105,30 @@ TEST_F(LoadStageTest, TheSameCommandTwiceDoesNotCallTheFirstBrokenOff) {
   EXPECT_EQ(number("SELECT count(*) FROM t"), 30'000);
 }
 
+TEST_F(LoadStageTest, ASlowSourceKeepsNoTransactionOpen) {
+  std::string text = "id,v\n";
+  const std::string filler(2'000, '0');  // of numbers that are small all the same
+  for (int n = 2; n <= 400; ++n) text += fmt::format("{},{}{}\n", n, filler, n);
+  run("CREATE TABLE slow (id int PRIMARY KEY, v text)");
+  LoadOptions slow = options(Mode::upsert);
+  slow.target = "slow";
+  std::int64_t open_before = -1;
+  std::int64_t open_behind = -1;
+  const auto open = [&] {
+    return number(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'weir:load:%' AND datname = "
+        "current_database() AND xact_start IS NOT NULL");
+  };
+  auto reader = std::make_unique<InterruptedReader>(csv(text), 50, [&] {
+    open_before = open();
+    run("SELECT pg_sleep(0.6)");  // that slow it is
+  });
+  load(std::make_unique<InterruptedReader>(std::move(reader), 200, [&] { open_behind = open(); }), slow);
+  EXPECT_EQ(open_before, 0) << "nothing was written yet";
+  EXPECT_EQ(open_behind, 0) << "the piece was committed when it was full";
+  EXPECT_EQ(number("SELECT count(*) FROM slow"), 399);
+}
+
 TEST_F(LoadStageTest, AFullDiskIsSaidAndGivenBack) {
   run("CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'could not "
       "extend file: No "

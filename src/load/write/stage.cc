@@ -220,8 +220,9 @@ Stage Stage::open(pg::Session& holder, const Target& target, const LoadSpec& spe
     table.sql = stage_table(name);
     found = Found{.name = name, .table = std::move(table), .columns = spec.columns, .types = types};
   }
-  Stage stage(holder, std::move(found->name), std::move(found->table), run,
-              target.oid == 0 || spec.mode == Mode::swap);
+  // Also of a run that was killed behind the making of its table.
+  const bool once = found->name == stage_name(0, run) || spec.mode == Mode::swap;
+  Stage stage(holder, std::move(found->name), std::move(found->table), run, once);
   stage.types_ = std::move(found->types);
   stage.columns_ = std::move(found->columns);
   stage.resume_ = std::move(found->resume);
