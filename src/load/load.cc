@@ -129,6 +129,10 @@ void Load::Parts::run(const std::stop_token& stop) {
     write(shape, stop);
   } catch (const pg::InDoubt&) {
     throw;  // whoever looks later finds in weir.load_run what came of it
+  } catch (const Error& error) {
+    if (!resumes) give_up(error.what());
+    if (error.sqlstate() == kDiskFull) refuse_full(error, report.target);
+    throw;
   } catch (const std::exception& error) {
     if (!resumes) give_up(error.what());
     throw;
@@ -204,9 +208,6 @@ void Load::Parts::directly(LoadShape& shape, Evolution& evolution, const std::op
   try {
     report.applied = append.run(reader, evolution, report.run, state, stop);
     report.records = static_cast<std::uint64_t>(report.applied->inserted);
-  } catch (const pg::Error& error) {
-    if (error.sqlstate() == kDiskFull) refuse_full(error, report.target);
-    throw;
   } catch (const DirectAppend::NeedsStage& met) {
     if (!options.reopen) {
       throw Error(
@@ -235,10 +236,8 @@ void Load::Parts::through_stage(LoadShape& shape, Evolution& evolution,
   } catch (const pg::InDoubt&) {
     throw;
   } catch (const Error& error) {
-    const bool full = error.sqlstate() == kDiskFull;
     // What cannot be gone on with only takes room; on a full disk that of others too.
-    if (full || options.fingerprint.empty()) clear(stage, true);
-    if (full) refuse_full(error, report.target);
+    if (options.fingerprint.empty() || error.sqlstate() == kDiskFull) clear(stage, true);
     throw;
   }
   clear(stage, false);

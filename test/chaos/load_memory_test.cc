@@ -14,18 +14,18 @@
 #include <gtest/gtest.h>
 #include <fmt/format.h>
 
-#include "pg/connector.h"
 #include "schema/migrator.h"
-#include "support/server.h"
+#include "support/database.h"
 
 namespace weir::load {
 namespace {
 
 constexpr long kMostKibibytes = 64L * 1024;
 
-class LoadMemoryTest : public ::testing::Test {
+class LoadMemoryTest : public test::PgTest {
  protected:
   void SetUp() override {
+    PgTest::SetUp();
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     GTEST_SKIP() << "a sanitizer takes memory of its own";
 #endif
@@ -34,11 +34,7 @@ class LoadMemoryTest : public ::testing::Test {
     session.execute("CREATE UNLOGGED TABLE public.t (id int8, v text)");
   }
 
-  [[nodiscard]] static pg::Session session() {
-    return pg::Connector(test::TestServer::shared().conninfo(), {.users_search_path = true})
-        .connect(pg::Role::api, "test");
-  }
-  static std::int64_t number(const std::string& sql) {
+  std::int64_t number(const std::string& sql) {
     return session().execute("SELECT (" + sql + ")::int8")[0].get<std::int64_t>(0);
   }
 
@@ -53,7 +49,7 @@ class LoadMemoryTest : public ::testing::Test {
     std::array<int, 2> pipe{};
     if (::pipe2(pipe.data(), O_CLOEXEC) != 0) throw std::runtime_error("pipe2");
     const std::string log = (folder_.path() / "log").string();
-    const std::string url = test::TestServer::shared().conninfo().url();
+    const std::string url = this->url();
     const pid_t pid = ::fork();
     if (pid == 0) {
       ::setenv("DATABASE_URL", url.c_str(), 1);
@@ -111,7 +107,6 @@ TEST_F(LoadMemoryTest, OfManyRecords) {
   EXPECT_EQ(ended.status, 0) << ended.said;
   EXPECT_LT(ended.kibibytes, kMostKibibytes);
   EXPECT_EQ(number("SELECT count(*) FROM t"), 2'000'000);
-  session().execute("TRUNCATE t");
 }
 
 TEST_F(LoadMemoryTest, OfOneLineThatNeverEnds) {
@@ -128,7 +123,6 @@ TEST_F(LoadMemoryTest, OfOneLineThatNeverEnds) {
           "SELECT count(*) FROM weir.load_reject WHERE line = 3 AND reason LIKE '%longer than 16.0 MiB%' AND "
           "octet_length(raw) = 65536"),
       1);
-  session().execute("TRUNCATE t, weir.load_reject");
 }
 
 TEST_F(LoadMemoryTest, OfTenThousandColumns) {
@@ -165,7 +159,6 @@ TEST_F(LoadMemoryTest, OfManyRejects) {
     EXPECT_LT(told.kibibytes, kMostKibibytes) << form;
   }
   EXPECT_LT(run({"load", "show", last}, {}).kibibytes, kMostKibibytes);
-  session().execute("TRUNCATE weir.load_reject");
 }
 
 }  // namespace

@@ -148,7 +148,14 @@ TEST_F(LoadStageTest, AFullDiskIsSaidAndGivenBack) {
   const Error applying = error_of([&] { load(csv(many()), file); });
   EXPECT_TRUE(has(applying.what(), "no room on the server's disk")) << applying.what();
   EXPECT_EQ(stages(), 0);
-  run("DROP TRIGGER no_room ON t");
+  run("DROP TRIGGER no_room ON t; CREATE FUNCTION no_table() RETURNS event_trigger LANGUAGE plpgsql AS $$ "
+      "BEGIN RAISE "
+      "EXCEPTION 'no room' USING ERRCODE = '53100'; END $$;"
+      "CREATE EVENT TRIGGER no_table ON ddl_command_start WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION "
+      "no_table()");
+  const Error opening = error_of([&] { load(csv(many()), file); });
+  EXPECT_TRUE(has(opening.what(), "no room on the server's disk")) << opening.what();
+  run("DROP EVENT TRIGGER no_table");
   EXPECT_EQ(rows("SELECT * FROM t"), "1|1");
   EXPECT_EQ(load(csv(many()), file).resumed_from, 0U);
   EXPECT_EQ(number("SELECT count(*) FROM t"), 30'000);
