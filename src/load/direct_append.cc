@@ -66,13 +66,13 @@ Applied DirectAppend::run(SampledReader& reader, Evolution& evolution, std::int6
   try {
     applied.inserted = copy(session, reader, evolution, stop);
   } catch (const pg::Error& error) {
+    if (error.kind() == pg::ErrorKind::stopped) fail_stopped();
     if (!is_of_a_row(error)) throw;
-    const pg::ErrorInfo& info = error.info();
-    throw Error(ExitCode::refused,
-                fmt::format("{} does not take a record: {}{}{}; nothing was loaded", target_.label(),
-                            info.message, info.detail.empty() ? "" : ": ", info.detail),
-                "Which record it is, and whether others are like it, this load tells with --staged. "
-                "Or allow some: --max-rejects N, or P%");
+    throw Error(
+        ExitCode::refused,
+        fmt::format("{} does not take a record: {}; nothing was loaded", target_.label(), reason_of(error)),
+        "Which record it is, and whether others are like it, this load tells with --staged. "
+        "Or allow some: --max-rejects N, or P%");
   }
   if (state) advance_state(session, *state, run, applied.inserted);
   meter.read(session, applied);
@@ -125,6 +125,11 @@ void DirectAppend::require_same_table(pg::Session& session, const std::vector<st
               "It was replaced or changed meanwhile; nothing was written. Run the load again.");
 }
 
+void DirectAppend::fail_stopped() const {
+  throw Error(ExitCode::interrupted, fmt::format("the load was stopped; {} is as it was", target_.label()),
+              "Run it again: it begins anew. With --staged a load that is broken off goes on where it was.");
+}
+
 std::int64_t DirectAppend::copy(pg::Session& session, SampledReader& reader, Evolution& evolution,
                                 const std::stop_token& stop) {
   Router router = evolution.router(false);
@@ -135,12 +140,7 @@ std::int64_t DirectAppend::copy(pg::Session& session, SampledReader& reader, Evo
   SteadyTime told{};
   for (std::uint64_t records = 0;; ++records) {
     if (records % kRecordsBetweenLooks == 0) {
-      if (stop.stop_requested()) {
-        throw Error(ExitCode::interrupted,
-                    fmt::format("the load was stopped after {} records; {} is as it was",
-                                human_count(static_cast<std::int64_t>(records)), target_.label()),
-                    "Run it again; with --staged a load that is broken off goes on where it was.");
-      }
+      if (stop.stop_requested()) fail_stopped();
       if (const SteadyTime now = std::chrono::steady_clock::now();
           on_progress_ && now - told >= kTellInterval) {
         told = now;

@@ -148,6 +148,11 @@ void Load::Parts::describe(const LoadShape& shape, const StageTable& stage, int 
   report.drift = shape.drift;
   report.discarded = shape.matching.discarded();
   report.plan = make_plan(shape.target, options.spec, stage, server_version);
+  for (const std::string& name : shape.said) {
+    if (shape.makes(name)) continue;
+    report.plan.warnings.push_back(fmt::format("{}.{} is there: its type holds, not what --columns says",
+                                               report.target, printable(name)));
+  }
 }
 
 /// Finds the run that was broken off, or begins one.

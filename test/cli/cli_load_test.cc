@@ -223,6 +223,22 @@ TEST_F(CliLoad, JsonRecordsHaveALimitToo) {
   EXPECT_EQ(document({"t.ndjson", "--into", "t", "--mode", "append", "--max-record", "2"}).at("inserted"), 2);
 }
 
+TEST_F(CliLoad, AnInterruptedAppendSaysThatItBeginsAnew) {
+  execute("CREATE TABLE t (id int4 PRIMARY KEY)");
+  write("t.csv", "id\n1\n2\n");
+  pg::Session other = session();
+  other.execute("BEGIN");
+  other.execute("INSERT INTO t VALUES (2)");  // whoever has the same key waits for its end
+  WeirProgram load({"load", "t.csv", "--into", "t", "--mode", "append", "--json"}, setup());
+  wait_until([&] { return value("SELECT count(*)::text FROM pg_locks WHERE NOT granted") == "1"; },
+             "COPY waits");
+  load.signal(SIGINT);
+  EXPECT_EQ(load.wait_end(), 130);
+  EXPECT_THAT(load.out(), AllOf(HasSubstr("t is as it was"), HasSubstr("it begins anew")));
+  other.execute("ROLLBACK");
+  EXPECT_EQ(value("SELECT count(*)::text FROM t"), "0");
+}
+
 TEST_F(CliLoad, AnInterruptedPipeIsReadFromItsBeginningNextTime) {
   const Words words{"load", "--into", "t",  "--json",
                     "--",   "sh",     "-c", "echo id; echo 1; : > began; exec sleep 600"};
@@ -296,6 +312,23 @@ TEST_F(CliLoad, MessagesNameThePlaceAndWhatHelps) {
   some.back() = "3";
   const std::string number = document(some).at("run");
   EXPECT_THAT(run({"replay", number}).err, HasSubstr("t.csv, line 3, column id: 'x'"));
+}
+
+TEST_F(CliLoad, BrokenJsonIsNamedByItsFileAndNotReplayedAsSomethingElse) {
+  write("t.ndjson", "{\"id\": 1}\n{\"id\": 2\n");
+  const std::string number =
+      document({"t.ndjson", "--into", "t", "--key", "id", "--max-rejects", "1"}).at("run");
+  const WeirResult replay = run({"replay", number});
+  EXPECT_EQ(replay.status, 1);
+  EXPECT_THAT(replay.err,
+              HasSubstr("nothing of load " + number + " can be replayed: line 2: it is no JSON object"));
+  write("t.json", "[{\"id\": 1},\n{\"id\":");
+  const WeirResult open = run({"t.json", "--into", "t", "--key", "id"});
+  EXPECT_EQ(open.status, 1);
+  EXPECT_THAT(
+      open.err,
+      HasSubstr(
+          "t.json: the JSON array has no end: the input breaks off in the element that begins at line 2"));
 }
 
 TEST_F(CliLoad, AReplayOfALoadWithoutRejectsSaysThat) {
@@ -392,7 +425,7 @@ TEST_F(CliLoad, WhatTheServerRefusesIsToldWithARemedy) {
             "--mode upsert"},
            {{"twenty.csv", "--into", "p", "--mode", "partition-swap", "--partition", "p1"},
             "a record does not belong into partition p1 (FOR VALUES FROM (0) TO (10)): Failing row contains "
-            "(20).",
+            "(20)",
             "--mode window"},
            {{"twenty.csv", "--into", "c", "--mode", "swap"},
             "c cannot be built from the source: new row for relation",
@@ -477,6 +510,15 @@ TEST_F(CliLoad, ATableWithRowSecurityIsAppendedToByInsert) {
   EXPECT_THAT(refused.err, HasSubstr("t.csv, line 3: new row violates row-level security policy"));
   execute("DROP OWNED BY " + role);
   execute("DROP ROLE " + role);
+}
+
+TEST_F(CliLoad, TypesThatAreSaidOfATableThatIsThereAreNotHeeded) {
+  write("t.csv", "id,v\n1,2\n");
+  EXPECT_TRUE(
+      document({"t.csv", "--into", "t", "--key", "id", "--columns", "v:numeric"}).at("warnings").empty());
+  const json again = document({"t.csv", "--into", "t", "--key", "id", "--columns", "v:int4,id:int8"});
+  ASSERT_EQ(again.at("warnings").size(), 2U);
+  EXPECT_EQ(again.at("warnings").at(0), "t.v is there: its type holds, not what --columns says");
 }
 
 TEST_F(CliLoad, MistakesAreTold) {

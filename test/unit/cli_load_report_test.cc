@@ -144,19 +144,21 @@ TEST(CliLoadProgress, TellsRateAndWhatIsLeft) {
   const SteadyTime start{};
   const auto first = meter.add(progress(Phase::stage, 0, 0), start);
   EXPECT_FALSE(first.left);
-  EXPECT_EQ(progress_text(first), "stage [--------------------] 0%") << "nobody has counted rows yet";
+  EXPECT_EQ(progress_text(first), "stage [----------] 0%") << "nobody has counted rows yet";
   const auto later = meter.add(progress(Phase::stage, 50'000, 250), start + 2s);
   EXPECT_DOUBLE_EQ(later.rows_per_second, 25'000);
   EXPECT_DOUBLE_EQ(later.left.value_or(0), 6);
-  EXPECT_EQ(progress_text(later),
-            "stage [#####---------------] 25%  50,000 rows  250 B  125 B/s  6.0 s left");
+  EXPECT_EQ(progress_text(later), "stage [##--------] 25%  50,000 rows  250 B  125 B/s  6.0 s left");
+  EXPECT_EQ(progress_text(meter.add(progress(Phase::stage, 190'000, 950), start + 8s)),
+            "stage [#########-] 95%  190,000 rows  950 B  118 B/s")
+      << "nothing to speak of is left";
   // A file that grows is at its end at most.
-  EXPECT_THAT(progress_text(meter.add(progress(Phase::stage, 60'000, 1200), start + 3s)),
-              HasSubstr("[####################] 100%"));
+  EXPECT_THAT(progress_text(meter.add(progress(Phase::stage, 200'000, 1200), start + 9s)),
+              HasSubstr("[##########] 100%"));
   auto apply = progress(Phase::apply, 60'000, 1200);
   apply.note = "writing";
   apply.rejected = 2;
-  EXPECT_EQ(progress_text(meter.add(apply, start + 4s)), "apply  60,000 rows  2 rejected  writing");
+  EXPECT_EQ(progress_text(meter.add(apply, start + 10s)), "apply  60,000 rows  2 rejected  writing");
 }
 
 TEST(CliLoadProgress, OfAPipeNobodyKnowsTheEnd) {
@@ -228,6 +230,14 @@ TEST(CliLoadReplay, CountsWhatCannotBeReplayed) {
   EXPECT_EQ(replay.left_out, 6);
   EXPECT_EQ(replay.records, "");
   EXPECT_EQ(replay.why_left_out, "line 1: a later record has its key");
+}
+
+TEST(CliLoadReplay, BrokenJsonIsNoLineOfSeparatedValues) {
+  const Replay replay =
+      make_replay({rejected("{\"id\": 1"), rejected("[1]"), rejected("{\"id\": 2}")}, {.json = true});
+  EXPECT_EQ(replay.records, "{\"id\": 2}\n");
+  EXPECT_EQ(replay.left_out, 2);
+  EXPECT_EQ(replay.why_left_out, "line 7: it is no JSON object");
 }
 
 TEST(CliLoadReplay, AsksForNamesWhereNobodyKnowsThem) {

@@ -113,7 +113,7 @@ TEST(LoadEncoder, TextOfAJsonSourceIsAString) {
             row_of(type_of(Base::jsonb), "\"a \\\"b\\\"\""));
   EXPECT_THAT(reason_of(type_of(Base::jsonb), "a\0b"sv, strings), HasSubstr("a zero byte at 1"));
   EXPECT_THAT(reason_of(type_of(Base::jsonb), std::string(5001, '[') + std::string(5001, ']')),
-              HasSubstr("too deeply"));
+              HasSubstr("deeper than 5000 levels"));
 }
 
 // --- widening -------------------------------------------------------------------------------------------

@@ -104,6 +104,9 @@ class Replaying {
     RawForm form;
     load::CsvChoice choice = read_csv_options(given_);
     const std::string& file = file_of_first.empty() ? run_.source : file_of_first;
+    const auto format = load::said_format({.words = {file}});
+    form.json = format == load::Format::ndjson || format == load::Format::json;
+    if (form.json) return form;
     std::vector<load::Input> inputs;
     try {
       inputs = load::file_inputs(file);

@@ -125,7 +125,7 @@ ExitCode rejects(Context& context) {
     context.progress.note(
         run.state == "applied"
             ? fmt::format("load {} rejected nothing", number)
-            : fmt::format("load {} is {}: rejects are kept when a load commits", number, run.state));
+            : fmt::format("load {} was not applied: rejects are kept with the rows of a load", number));
   }
   return ExitCode::ok;
 }

@@ -14,7 +14,8 @@ namespace {
 using namespace std::chrono_literals;
 using Phase = load::LoadProgress::Phase;
 
-constexpr std::size_t kBarWidth = 20;
+/// With all that follows it fits into 80 columns.
+constexpr std::size_t kBarWidth = 10;
 /// Where each step costs a line.
 constexpr Duration kLineEvery = 10s;
 constexpr Duration kLogEvery = 1s;
@@ -75,7 +76,8 @@ std::string progress_text(const LoadMeter::View& view) {
     text += fmt::format("  {}/s", human_bytes(static_cast<std::uint64_t>(view.bytes_per_second)));
   if (at.rejected > 0)
     text += fmt::format("  {} rejected", human_count(static_cast<std::int64_t>(at.rejected)));
-  if (view.left) text += fmt::format("  {} left", human_duration(1s * std::llround(*view.left)));
+  if (const auto left = std::llround(view.left.value_or(0)); left > 0)
+    text += fmt::format("  {} left", human_duration(1s * left));
   if (!at.note.empty()) text += fmt::format("  {}", at.note);
   return text;
 }

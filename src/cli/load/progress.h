@@ -29,7 +29,7 @@ class LoadMeter {
 
 std::string_view to_string(load::LoadProgress::Phase phase) noexcept;
 
-/// "stage [#####-------] 42%  1,234,567 rows  103.0 MiB  45.1 MiB/s  2 s left"
+/// "stage [####------] 42%  1,234,567 rows  103.0 MiB  45.1 MiB/s  2 s left"
 std::string progress_text(const LoadMeter::View& view);
 
 /// Shows a load while it runs: one line that overwrites itself on a terminal, lines elsewhere, log records

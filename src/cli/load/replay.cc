@@ -27,6 +27,7 @@ class Replaying {
       keep(reject, one_line(reject.raw));
       return;
     }
+    if (form_.json) return leave_out(reject, "it is no JSON object");
     if (form_.fields.empty()) {
       throw Error(
           ExitCode::usage,

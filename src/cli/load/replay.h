@@ -28,6 +28,7 @@ struct Replay {
 
 /// How the source of a load wrote its records: what their raw text does not say of itself.
 struct RawForm {
+  bool json = false;                  ///< a record that is no JSON object was broken then and is now
   std::vector<std::string> fields{};  ///< names in their order; empty: not known
   load::CsvDialect csv{};
 };

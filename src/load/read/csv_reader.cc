@@ -146,12 +146,12 @@ bool CsvReader::meet_first() {
   if ((splitter_->too_long() || splitter_->stray_at() != 0) && (dialect_.header || !known_)) {
     fail(fmt::format("{}, line {}: the first record does not tell the columns: {}", name(), splitter_->line(),
                      complaint()),
-         "Say how the file is written, or repair the line.");
+         "Say how the file is written (--delimiter, --quote), or repair the line.");
   }
   if (splitter_->field_count() > kMaxCsvColumns) {
     fail(fmt::format("{} has {} columns, and {} can be read", name(), splitter_->field_count(),
                      kMaxCsvColumns),
-         "Say which delimiter the file has.");
+         "Say which delimiter the file has: --delimiter");
   }
   if (!dialect_.header) {
     if (known_) return true;
@@ -179,7 +179,7 @@ std::vector<std::string> CsvReader::header_fields() {
     if (find_invalid_utf8(fields.back()) || fields.back().find('\0') != std::string::npos) {
       fail(fmt::format("{}, line {}: the name of column {} is no text in UTF-8: {}", name(),
                        splitter_->line(), i + 1, printable(fields.back())),
-           "Say in which encoding the file is.");
+           "Say in which encoding the file is: --encoding");
     }
   }
   return fields;
@@ -252,7 +252,7 @@ void CsvReader::fail_unclosed() const {
                    name(), splitter_->quote_line(), splitter_->quote_column(), splitter_->current_line()),
        "The file was cut off, or that quote is a plain character: then close it, or read the file as one "
        "without "
-       "quotes.");
+       "quotes: --quote none");
 }
 
 void CsvReader::fail(const std::string& message, const std::string& remedy) const {

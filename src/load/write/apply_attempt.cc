@@ -28,6 +28,17 @@ bool is_of_a_row(const pg::Error& error) {
                                                    state.starts_with("P0") || state.starts_with("44"));
 }
 
+std::string_view detail_of(const pg::Error& error) {
+  std::string_view detail = error.info().detail;
+  if (detail.ends_with('.')) detail.remove_suffix(1);
+  return detail;
+}
+
+std::string reason_of(const pg::Error& error) {
+  const std::string_view detail = detail_of(error);
+  return fmt::format("{}{}{}", error.info().message, detail.empty() ? "" : ": ", detail);
+}
+
 ApplyAttempt::ApplyAttempt(pg::Session& session, const Target& target, const LoadSpec& spec,
                            const Stage::Sealed& stage, const std::optional<StateChange>& state,
                            const ApplyOptions& options, bool withhold_deletes)
@@ -336,8 +347,8 @@ std::int64_t ApplyAttempt::remove() {
     if (error.sqlstate() != "23503") throw;
     throw Error(
         ExitCode::refused,
-        fmt::format("rows of {} that the source has not are referred to by others: {} {}", target_.label(),
-                    error.info().message, error.info().detail),
+        fmt::format("rows of {} that the source has not are referred to by others: {}", target_.label(),
+                    reason_of(error)),
         "Nothing was written. Load the table that refers to them first, or use --mode upsert, which deletes "
         "nothing.");
   }
@@ -377,10 +388,8 @@ void ApplyAttempt::write_range(const std::vector<std::string>& statements, std::
 
 void ApplyAttempt::refuse_row(std::int64_t row, const pg::Error& error) {
   const std::string& state = error.sqlstate();
-  const pg::ErrorInfo& info = error.info();
-  // A constraint is no column; it is in the message.
-  session_.execute(sql_.reject_row(), stage_.run, row, "", state,
-                   info.detail.empty() ? info.message : fmt::format("{}: {}", info.message, info.detail));
+  // A constraint is no column; it is in the reason.
+  session_.execute(sql_.reject_row(), stage_.run, row, "", state, reason_of(error));
   ++applied_.rejected;
   ++refused_rows_;
   judge_rejects();

@@ -18,6 +18,9 @@ struct Interference {
 
 /// What a row's own values can bring about: data exceptions, constraints, what triggers raise, CHECK OPTION.
 bool is_of_a_row(const pg::Error& error);
+/// Why, as parts of a sentence: all of it, or the detail alone.
+std::string reason_of(const pg::Error& error);
+std::string_view detail_of(const pg::Error& error);
 
 /// One try of the apply transaction, up to but without its COMMIT. Used by one thread, once.
 class ApplyAttempt {

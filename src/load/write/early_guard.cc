@@ -27,9 +27,12 @@ void guard_early(pg::Session& session, const Target& target, bool exists, const 
                  const Stage::Sealed& stage) {
   if (adds_only(spec.mode)) return;
   if (stage.rows == 0 && !spec.guard.allow_empty) {
-    throw Error(ExitCode::refused,
-                fmt::format("the source has no rows, and {} would be emptied by it", target.label()),
-                "Look at the source. If it is right: --allow-empty.");
+    throw Error(
+        ExitCode::refused,
+        fmt::format("the source has no rows{}, and {} would be {}",
+                    stage.rejects == 0 ? "" : fmt::format(" but {} rejects", human_count(stage.rejects)),
+                    target.label(), exists ? "emptied by it" : "made without any"),
+        "Look at the source. If it is right: --allow-empty.");
   }
   if (!exists || stage.rows == 0 || spec.guard.allow_mass_delete || spec.mode == Mode::partition_swap ||
       withholds_all(session, spec, stage))

@@ -127,19 +127,17 @@ class Swap {
                                   sql.column_list(), sql.given_list(), sql.from_stage()));
     } catch (const pg::Error& error) {
       if (!is_of_a_row(error)) throw;
-      const pg::ErrorInfo& info = error.info();
-      if (info.constraint == "weir_bound") {
+      if (error.info().constraint == "weir_bound") {
         throw Error(
             ExitCode::refused,
             fmt::format("a record does not belong into partition {} ({}): {}", place_.name, place_.bound,
-                        info.detail),
+                        detail_of(error)),
             "Nothing was changed. Leave such records out, or use --mode window or refresh, which write into "
             "every partition.");
       }
       throw Error(
           ExitCode::refused,
-          fmt::format("{} cannot be built from the source: {}{}{}", place_.name, info.message,
-                      info.detail.empty() ? "" : ": ", info.detail),
+          fmt::format("{} cannot be built from the source: {}", place_.name, reason_of(error)),
           "Nothing was changed. Mend the record; --mode refresh with --max-rejects would reject it alone.");
     }
   }
