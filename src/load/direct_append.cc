@@ -10,6 +10,8 @@
 #include "load/value/row_encoder.h"
 #include "load/write/apply_attempt.h"
 #include "load/write/apply_meter.h"
+#include "load/write/doubt.h"
+#include "load/write/target_lock.h"
 #include "pg/copy.h"
 #include "pg/error.h"
 #include "pg/identifier.h"
@@ -56,9 +58,11 @@ Applied DirectAppend::run(SampledReader& reader, Evolution& evolution, std::int6
   pg::Session session = connect_();
   const ApplyMeter meter(session);
   pg::Transaction transaction(session);
-  transaction.set_local("lock_timeout",
-                        std::to_string(options_.apply.lock_timeout / std::chrono::milliseconds(1)));
-  session.run<sql::LoadLockTarget>(std::int64_t{target_.oid});
+  applied.longest_wait = lock_target(session, target_, options_.apply, TargetLock::transaction);
+  transaction.set_local(
+      "lock_timeout",
+      std::to_string(std::chrono::ceil<std::chrono::milliseconds>(options_.apply.lock_timeout).count()) +
+          "ms");
   try {
     applied.inserted = copy(session, reader, evolution, stop);
   } catch (const pg::Error& error) {
@@ -77,10 +81,8 @@ Applied DirectAppend::run(SampledReader& reader, Evolution& evolution, std::int6
   if (options_.apply.before_commit) options_.apply.before_commit(session);
   try {
     transaction.commit();
-  } catch (const pg::InDoubt&) {
-    pg::Session other = connect_();
-    const auto outcome = other.run<sql::LoadRunOutcome>(run);
-    if (outcome.empty() || outcome[0].state != "applied")
+  } catch (const pg::InDoubt& doubt) {
+    if (!was_applied(connect_, target_, run, options_.apply, doubt))
       throw Error(
           ExitCode::failed,
           fmt::format("the connection was lost while the load committed, and it did not: {} is as it was",
@@ -109,6 +111,21 @@ void DirectAppend::add(SampledReader& reader, const Record& record, Evolution& e
   }
 }
 
+/// The bytes mean what the columns are: a time of a number's size would be taken for one.
+void DirectAppend::require_same_table(pg::Session& session, const std::vector<std::string>& columns) const {
+  const auto now = describe_target(session, target_.sql());
+  const bool same =
+      now && now->oid == target_.oid && std::ranges::all_of(columns, [&](const std::string& name) {
+        const TargetColumn* const column = now->column(name);
+        const TargetColumn* const before = target_.column(name);
+        return column != nullptr && before != nullptr && column->type == before->type;
+      });
+  if (same) return;
+  throw Error(ExitCode::refused,
+              fmt::format("{} is another table now than when the load began", target_.label()),
+              "It was replaced or changed meanwhile; nothing was written. Run the load again.");
+}
+
 void DirectAppend::fail_stopped() const {
   throw Error(ExitCode::interrupted, fmt::format("the load was stopped; {} is as it was", target_.label()),
               "Run it again: it begins anew. With --staged a load that is broken off goes on where it was.");
@@ -117,6 +134,7 @@ void DirectAppend::fail_stopped() const {
 std::int64_t DirectAppend::copy(pg::Session& session, SampledReader& reader, Evolution& evolution,
                                 const std::stop_token& stop) {
   Router router = evolution.router(false);
+  require_same_table(session, router.shape().names);
   pg::CopyIn copy(session, copy_sql(target_, router.shape().names));
   std::string rows;
   RowEncoder::begin(rows);

@@ -126,6 +126,20 @@ std::string home_of(pg::Session& session, const TableName& name) {
   return std::string(*home.name);
 }
 
+/// Before anything is made: the stage has two columns of its own.
+void require_room(const LoadShape& shape) {
+  const std::size_t most = std::max(shape.columns.size(), shape.target.columns.size());
+  if (most > kMostColumns) {
+    throw Error(
+        ExitCode::definition,
+        fmt::format(
+            "{} would have {} columns, and {} is the most that a table of PostgreSQL can be loaded with",
+            shape.target.label(), most, kMostColumns),
+        "Is the delimiter right (--delimiter)? Else leave columns out, or load the record as one jsonb "
+        "column.");
+  }
+}
+
 /// Of each key a version for each time from which on it held.
 void add_history(LoadShape& shape, const HistoryColumns& history) {
   const ColumnType time = type_of(Base::timestamptz);
@@ -276,6 +290,7 @@ LoadShape find_shape(pg::Session& session, const SampledReader& reader, const Lo
   for (const Placed& column : shape.matching.columns) {
     if (column.fate == Placed::Fate::loaded) shape.columns.push_back(column.name);
   }
+  require_room(shape);
   require_key(options, shape.columns);
   shape.types = stage_types(shape.target, shape.columns);
   for (const SaidColumn& said : options.columns) {

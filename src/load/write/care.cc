@@ -12,6 +12,8 @@
 namespace weir::load {
 namespace {
 
+/// The server's own limits end a statement.
+constexpr Duration kLongestCare = std::chrono::hours(24);
 constexpr double kDeadShare = 0.1;
 /// A snapshot so old will be there for a while.
 constexpr double kOldSeconds = 1;
@@ -53,7 +55,10 @@ void look_at_sequences(pg::Session& session, const Target& target, CareReport& r
 
 CareReport take_care(pg::Session& session, const Target& target, std::int64_t dead_rows) {
   CareReport report;
+  session.set_timeout(kLongestCare);
   try {
+    // Another VACUUM of the table does the same.
+    session.set("lock_timeout", "1s");
     const double all = std::max(target.estimated_rows, 1.0);
     if (static_cast<double>(dead_rows) > kDeadShare * all) {
       const auto old = session.run<sql::LoadOldSnapshot>();
@@ -71,7 +76,6 @@ CareReport take_care(pg::Session& session, const Target& target, std::int64_t de
     look_at_indexes(session, target, report);
     look_at_sequences(session, target, report);
   } catch (const pg::Error& error) {
-    if (!session.is_open()) throw;
     report.skipped = error.what();
   }
   return report;

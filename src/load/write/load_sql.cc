@@ -32,10 +32,11 @@ bool is_long(Base base) noexcept {
 
 }  // namespace
 
-LoadSql::LoadSql(const Target& target, const LoadSpec& spec, const StageTable& stage)
+LoadSql::LoadSql(const Target& target, const LoadSpec& spec, const StageTable& stage, Casts casts)
     : target_(&target),
       spec_(&spec),
       stage_(stage),
+      casts_(casts),
       line_("s." + quote_identifier(stage.line)),
       part_("s." + quote_identifier(stage.part)) {
   for (const std::string& name : spec.columns) {
@@ -68,7 +69,9 @@ std::string LoadSql::column_list() const {
 
 std::string LoadSql::given(std::size_t i) const {
   const std::string name = "s." + quote_identifier(spec_->columns[i]);
-  return column(i).type.base == Base::other ? fmt::format("{}::{}", name, column(i).type.sql) : name;
+  return column(i).type.base == Base::other || casts_ == Casts::all
+             ? fmt::format("{}::{}", name, column(i).type.sql)
+             : name;
 }
 
 std::string LoadSql::given_list() const {
@@ -174,12 +177,10 @@ std::string LoadSql::try_casts() const {
 
 std::string LoadSql::misfit_function(std::size_t i) const {
   return fmt::format(
-      "CREATE FUNCTION pg_temp.weir_misfit_{}(given text) RETURNS text LANGUAGE plpgsql AS $weir$ BEGIN "
-      "PERFORM "
-      "given::{}; RETURN NULL; EXCEPTION WHEN data_exception OR integrity_constraint_violation OR "
-      "syntax_error "
-      "THEN RETURN SQLERRM; END $weir$",
-      i, column(i).type.sql);
+      "CREATE FUNCTION pg_temp.weir_misfit_{}(given text) RETURNS text LANGUAGE plpgsql AS {}", i,
+      quote_literal(fmt::format("BEGIN PERFORM given::{}; RETURN NULL; EXCEPTION WHEN data_exception OR "
+                                "integrity_constraint_violation OR syntax_error THEN RETURN SQLERRM; END",
+                                column(i).type.sql)));
 }
 
 std::string LoadSql::reject_misfits(std::size_t i) const {
@@ -414,7 +415,15 @@ std::string LoadSql::insert() const {
 std::string LoadSql::history_time() const {
   const TargetColumn* const from = target_->column(spec_->history.valid_from);
   const std::string type = from == nullptr ? "timestamptz" : from->type.sql;
-  return fmt::format("{}::{}", spec_->history_at.empty() ? "now()" : quote_literal(spec_->history_at), type);
+  return fmt::format("{}::{}",
+                     spec_->history_at.empty() ? "current_setting('weir.history_time')::timestamptz"
+                                               : quote_literal(spec_->history_at),
+                     type);
+}
+
+std::string LoadSql::set_history_time() {
+  return "SELECT set_config('weir.history_time', to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD "
+         "HH24:MI:SS.US+00'), true)";
 }
 
 std::string LoadSql::close_removed() const {

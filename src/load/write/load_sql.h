@@ -17,7 +17,10 @@ namespace weir::load {
 /// (weir_op: d, u, i) and the loaded columns as c0, c1, .. so that no name of the user's can collide.
 class LoadSql {
  public:
-  LoadSql(const Target& target, const LoadSpec& spec, const StageTable& stage);
+  /// Which of the stage's values are cast to the target's types: text of types that the server alone reads,
+  /// or all of them, where the stage has others.
+  enum class Casts : std::uint8_t { others, all };
+  LoadSql(const Target& target, const LoadSpec& spec, const StageTable& stage, Casts casts = Casts::others);
 
   [[nodiscard]] bool has_key() const noexcept { return !key_.empty(); }
   /// Indices of spec.columns.
@@ -61,6 +64,8 @@ class LoadSql {
   [[nodiscard]] std::string open_versions() const;
   /// How many versions that would be closed begin at or after the time they would end.
   [[nodiscard]] std::string count_backward() const;
+  /// The time of a transaction's versions, where none is said: when it begins to write.
+  [[nodiscard]] static std::string set_history_time();
   /// Row weir_n = $2 of the difference, into the rejects of run $1: column $3, sqlstate $4, reason $5.
   [[nodiscard]] std::string reject_row() const;
 
@@ -94,6 +99,7 @@ class LoadSql {
   const Target* target_;
   const LoadSpec* spec_;
   StageTable stage_;
+  Casts casts_;
   std::string line_;  // of the stage, with its alias s
   std::string part_;
   std::vector<const TargetColumn*> columns_;

@@ -17,9 +17,6 @@
 namespace weir::load {
 namespace {
 
-/// The server's own limits end a statement; to write a large stage anew takes its time.
-constexpr Duration kLongestChange = std::chrono::hours(24);
-
 void require_stage_schema(pg::Session& session) {
   const auto answer = session.run<sql::LoadStageSchema>();
   const auto row = answer.one();
@@ -85,17 +82,35 @@ bool read_columns(pg::Session& session, const std::vector<std::string>& planned,
   return true;
 }
 
+/// What the catalogue has of the stage, asked once its lock is held: until then another load may make it
+/// anew.
+struct Present {
+  bool mine = false;
+  std::string signature;
+};
+std::optional<Present> look_at(pg::Session& session, const Target& target, const std::string& name) {
+  const auto stages = session.run<sql::LoadStages>(std::int64_t{target.oid});
+  for (const auto stage : stages) {
+    if (stage.name == name) return Present{stage.mine, std::string(stage.signature)};
+  }
+  return std::nullopt;
+}
+
 /// What the run left: the stage with an unbroken row of chunks; the rest of it is taken out.
 std::optional<Found> find_left(pg::Session& session, const std::vector<std::string>& columns,
                                const std::vector<ColumnType>& types, std::int64_t run) {
-  const auto chunks = session.run<sql::LoadChunks>(run);
-  if (chunks.empty()) return std::nullopt;
-  const std::string name(chunks[0].stage);
+  std::string name;
+  {
+    const auto known = session.run<sql::LoadChunks>(run);
+    if (known.empty()) return std::nullopt;
+    name = std::string(known[0].stage);
+  }
   Found found{.name = name, .table = {.sql = stage_table(name)}, .columns = {}, .types = {}};
   if (!lock_stage(session, found.name)) {
     throw Error(ExitCode::refused, fmt::format("load {} is running in another process", run),
                 "Wait for it, or end it; weir load show tells how far it is.");
   }
+  const auto chunks = session.run<sql::LoadChunks>(run);  // as they are now that nobody else writes them
   if (!read_columns(session, columns, types, found)) {
     unlock_stage(session, found.name);
     return std::nullopt;
@@ -123,8 +138,10 @@ void drop_lost(pg::Session& session, std::int64_t run) {
   for (const auto stage : lost) {
     const std::string name(stage.name);
     if (!lock_stage(session, name)) continue;
+    pg::Transaction transaction(session);
     session.execute("DROP TABLE IF EXISTS " + stage_table(name));
-    session.run<sql::LoadForgetStageChunks>(name, run);
+    session.run<sql::LoadForgetStage>(name, run);
+    transaction.commit();
     unlock_stage(session, name);
   }
 }
@@ -143,42 +160,39 @@ std::string take_free(pg::Session& session, const std::string& signature, const 
     transaction.commit();
     return name;
   }
-  const auto stages = session.run<sql::LoadStages>(std::int64_t{target.oid});
-  std::int64_t number = 0;
-  for (const auto stage : stages) {
-    const std::string name(stage.name);
-    number = std::max(number, stage_number(name));
-    if (!stage.mine || !lock_stage(session, name)) continue;
+  for (std::int64_t number = 1;; ++number) {
+    const std::string name = stage_name(target.oid, number);
+    if (!lock_stage(session, name)) continue;
+    const auto present = look_at(session, target, name);
+    if (present && !present->mine) {
+      unlock_stage(session, name);
+      continue;
+    }
     pg::Transaction transaction(session);
-    if (stage.signature == signature) {
+    if (present && present->signature == signature) {
       session.execute("TRUNCATE " + stage_table(name));
     } else {
-      session.execute("DROP TABLE " + stage_table(name));
+      if (present) session.execute("DROP TABLE " + stage_table(name));
       session.execute(create_stage_sql(name, signature));
     }
-    session.run<sql::LoadForgetStageChunks>(name, run);
+    session.run<sql::LoadForgetStage>(name, run);
     forget(session, run, -1);
     transaction.commit();
-    return name;
-  }
-  for (;;) {
-    const std::string name = stage_name(target.oid, ++number);
-    if (!lock_stage(session, name)) continue;
-    session.execute(create_stage_sql(name, signature));
     return name;
   }
 }
 
 }  // namespace
 
-Stage::Stage(pg::Session& holder, std::string name, StageTable table, std::int64_t run)
-    : holder_(&holder), name_(std::move(name)), table_(std::move(table)), run_(run) {}
+Stage::Stage(pg::Session& holder, std::string name, StageTable table, std::int64_t run, bool once)
+    : holder_(&holder), name_(std::move(name)), table_(std::move(table)), run_(run), once_(once) {}
 
 Stage::Stage(Stage&& other) noexcept
     : holder_(std::exchange(other.holder_, nullptr)),
       name_(std::move(other.name_)),
       table_(std::move(other.table_)),
       run_(other.run_),
+      once_(other.once_),
       types_(std::move(other.types_)),
       columns_(std::move(other.columns_)),
       resume_(std::move(other.resume_)) {}
@@ -206,7 +220,9 @@ Stage Stage::open(pg::Session& holder, const Target& target, const LoadSpec& spe
     table.sql = stage_table(name);
     found = Found{.name = name, .table = std::move(table), .columns = spec.columns, .types = types};
   }
-  Stage stage(holder, std::move(found->name), std::move(found->table), run);
+  // Also of a run that was killed behind the making of its table.
+  const bool once = found->name == stage_name(0, run) || spec.mode == Mode::swap;
+  Stage stage(holder, std::move(found->name), std::move(found->table), run, once);
   stage.types_ = std::move(found->types);
   stage.columns_ = std::move(found->columns);
   stage.resume_ = std::move(found->resume);
@@ -215,7 +231,6 @@ Stage Stage::open(pg::Session& holder, const Target& target, const LoadSpec& spe
 
 void Stage::change(pg::Session& session, const Drift& drift) {
   if (drift.none()) return;
-  session.set_timeout(kLongestChange);
   pg::Transaction transaction(session);
   // What becomes text is written in one form, whatever the session was told.
   transaction.set_local("DateStyle", "ISO, YMD");
@@ -226,7 +241,6 @@ void Stage::change(pg::Session& session, const Drift& drift) {
   session.execute(change_stage_sql(now.sql, columns_, types_, drift));
   transaction.commit();
   table_ = now;
-  session.set_timeout(pg::Session::Options().timeout);
   for (const NewColumn& column : drift.widened) {
     const auto at = std::find(columns_.begin(), columns_.end(), column.name) - columns_.begin();
     types_.at(static_cast<std::size_t>(at)) = column.type;
@@ -273,8 +287,19 @@ Stage::Sealed Stage::seal(pg::Session& session, std::int64_t chunks) {
 }
 
 void Stage::clear(pg::Session& session) {
+  if (once_) return drop(session);
   pg::Transaction transaction(session);
-  session.execute((name_ == stage_name(0, run_) ? "DROP TABLE " : "TRUNCATE ") + sql());
+  session.execute("TRUNCATE " + sql());
+  forget(session, run_, -1);
+  transaction.commit();
+}
+
+void Stage::drop(pg::Session& session) {
+  pg::Transaction transaction(session);
+  // Who still reads it is a session that was lost at its COMMIT; the next load drops what is not dropped
+  // here.
+  transaction.set_local("lock_timeout", "2s");
+  session.execute("DROP TABLE IF EXISTS " + sql());
   forget(session, run_, -1);
   transaction.commit();
 }

@@ -83,17 +83,20 @@ class Stage {
   /// After the last chunk. Throws when chunks are missing, as when the server crashed and emptied it.
   /// ANALYZE.
   Sealed seal(pg::Session& session, std::int64_t chunks);
-  /// Empties it: after the load, or when the run is given up. The next load of the target uses it again; one
-  /// of a table that was not there is dropped.
+  /// Empties it: after the load. The next load of the target uses it again; one of a table that was not
+  /// there, or that is replaced, is dropped.
   void clear(pg::Session& session);
+  /// Gives its room back to the disk, when the run is given up.
+  void drop(pg::Session& session);
 
  private:
-  Stage(pg::Session& holder, std::string name, StageTable table, std::int64_t run);
+  Stage(pg::Session& holder, std::string name, StageTable table, std::int64_t run, bool once);
   [[nodiscard]] StageTable make_way(pg::Session& session, const Drift& drift) const;
   pg::Session* holder_;
   std::string name_;
   StageTable table_;
   std::int64_t run_;
+  bool once_;  // of no use to another load: its target is not there yet, or will be another table
   std::vector<ColumnType> types_;
   std::vector<std::string> columns_;
   std::optional<Resume> resume_;

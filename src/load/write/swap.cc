@@ -8,6 +8,7 @@
 #include "base/wait.h"
 #include "load/write/apply_attempt.h"
 #include "load/write/apply_meter.h"
+#include "load/write/doubt.h"
 #include "load/write/load_sql.h"
 #include "load/write/target_lock.h"
 #include "pg/identifier.h"
@@ -49,7 +50,8 @@ class Swap {
     spec_.rejects = {};
   }
 
-  Applied run() {
+  /// Nothing when the answer to COMMIT was lost and it was not carried out.
+  std::optional<Applied> run() {
     pg::Session session = connect_();
     const ApplyMeter meter(session);
     session.set_timeout(std::chrono::hours(24));
@@ -60,9 +62,9 @@ class Swap {
     build(session);
     try {
       put_in_place(session, meter);
-    } catch (const pg::InDoubt&) {
+    } catch (const pg::InDoubt& doubt) {
+      if (!was_applied(connect_, target_, stage_.run, options_, doubt)) return std::nullopt;
       applied_.was_in_doubt = true;
-      if (!was_applied()) throw;
     } catch (...) {
       drop_new(session);
       throw;
@@ -70,6 +72,8 @@ class Swap {
     meter.read(session, applied_);
     return applied_;
   }
+
+  [[nodiscard]] std::int64_t duplicates() const noexcept { return applied_.duplicates; }
 
  private:
   [[nodiscard]] bool of_partition() const { return spec_.mode == Mode::partition_swap; }
@@ -156,6 +160,16 @@ class Swap {
                 "Nothing was changed. If the source is complete: --allow-mass-delete.");
   }
 
+  /// What the new table was made like is what it replaces: a column that was added meanwhile would be lost.
+  void require_same_columns(pg::Session& session) const {
+    const auto others = session.run<sql::LoadOtherColumns>(place_.id, new_id_);
+    if (others.empty()) return;
+    throw Error(ExitCode::refused,
+                fmt::format("{} has got other columns while its replacement was built, such as {}",
+                            place_.name, printable(others[0].name)),
+                "Nothing was changed. Run the load again.");
+  }
+
   template <class Rows>
   static void run_all(pg::Session& session, const Rows& statements) {
     for (const auto row : statements) session.execute(std::string(row.statement));
@@ -198,6 +212,7 @@ class Swap {
     session.execute(fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", target_.sql()));
     applied_.longest_wait =
         std::max<Duration>(applied_.longest_wait, std::chrono::steady_clock::now() - before);
+    require_same_columns(session);
     // Also what was written between the description and now is replaced: that is what a swap is.
     if (state_) advance_state(session, *state_, stage_.run, stage_.rows);
     for (int i = views.size() - 1; i >= 0; --i) session.execute("DROP VIEW " + std::string(views[i].name));
@@ -235,16 +250,6 @@ class Swap {
     transaction.commit();
   }
 
-  /// The old session may still be at its COMMIT: who has the target's lock knows that it has ended.
-  bool was_applied() {
-    pg::Session session = connect_();
-    session.set_timeout(options_.target_wait);
-    pg::Transaction transaction(session);
-    session.run<sql::LoadLockTarget>(std::int64_t{target_.oid});
-    const auto outcome = session.run<sql::LoadRunOutcome>(stage_.run);
-    return outcome.one().state == "applied";
-  }
-
   void drop_new(pg::Session& session) noexcept {
     try {
       if (!session.is_open()) return;
@@ -276,7 +281,19 @@ class Swap {
 Applied swap(const std::function<pg::Session()>& connect, const Target& target, const LoadSpec& spec,
              const Stage::Sealed& stage, const std::optional<StateChange>& state,
              const ApplyOptions& options) {
-  return Swap(connect, target, spec, stage, state, options).run();
+  std::int64_t duplicates = 0;
+  for (int attempt = 1; attempt <= options.attempts; ++attempt) {
+    Swap one(connect, target, spec, stage, state, options);
+    std::optional<Applied> applied = one.run();
+    duplicates += one.duplicates();  // those that the first attempt has taken out, no later one meets
+    if (!applied) continue;
+    applied->duplicates = duplicates;
+    return std::move(*applied);
+  }
+  throw Error(ExitCode::failed,
+              fmt::format("{} was not swapped: the connection was lost at each COMMIT (tried {} times)",
+                          target.label(), options.attempts),
+              "Nothing was changed. Run it again when the server can be reached.");
 }
 
 }  // namespace weir::load
