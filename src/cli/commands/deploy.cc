@@ -11,14 +11,14 @@ namespace weir::cli {
 namespace {
 
 ExitCode run_plan(Context& context) {
-  const auto project = load_project(context);
+  const auto project = load_project(context, context.global.project);
   pg::Session session = open_database(context, "plan");
   show_deployment(context, pipeline::plan_deployment(session, project), false);
   return ExitCode::ok;
 }
 
 ExitCode run_deploy(Context& context) {
-  const auto project = load_project(context);
+  const auto project = load_project(context, context.global.project);
   pg::Session session = open_database(context, "deploy");
   show_deployment(context, pipeline::deploy(session, project), true);
   return ExitCode::ok;

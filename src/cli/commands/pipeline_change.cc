@@ -59,7 +59,7 @@ std::int64_t reset(pg::Session& session, std::int64_t run, const std::vector<std
   asking([&] {
     pg::Transaction transaction(session);
     const auto open = session.run<sql::ReopenRun>(run);
-    if (!open.one().open) require_run(session, run);
+    if (!open.one().open) require_pipeline_run(session, run);
     const auto answer = session.run<sql::ResetTasks>(run, tasks);
     count = answer.one().tasks;
     transaction.commit();
@@ -71,7 +71,7 @@ std::int64_t reset(pg::Session& session, std::int64_t run, const std::vector<std
 ExitCode run_retry(Context& context) {
   const RunTarget target = parse_run_target(word_of(context, 1, "retry RUN[/TASK]"));
   pg::Session session = open_database(context, "retry");
-  require_run(session, target.run);
+  require_pipeline_run(session, target.run);
   std::vector<std::int32_t> tasks;
   if (!target.task.empty()) {
     tasks.push_back(find_task(session, target));
@@ -91,7 +91,7 @@ ExitCode run_retry(Context& context) {
 ExitCode run_clear(Context& context) {
   const RunTarget target = parse_run_target(word_of(context, 1, "clear RUN/TASK"));
   pg::Session session = open_database(context, "clear");
-  require_run(session, target.run);
+  require_pipeline_run(session, target.run);
   std::vector<std::int32_t> tasks;
   if (target.task.empty()) {
     for (const auto& row : session.run<sql::ListTasks>(target.run)) {
@@ -115,7 +115,7 @@ ExitCode run_cancel(Context& context) {
   const auto answer = session.run<sql::CancelRun>(target.run);
   const std::string outcome(answer.one().outcome);
   if (outcome == "missing") {
-    require_run(session, target.run);
+    require_pipeline_run(session, target.run);
     throw Error(ExitCode::refused, fmt::format("run {} has ended already", target.run));
   }
   carry_out(session, target.run);
@@ -132,7 +132,7 @@ ExitCode run_mark(Context& context) {
   const auto& words = context.arguments.words;
   const RunTarget target = parse_run_target(word_of(context, 2, "mark RUN/TASK success|failed|skipped"));
   pg::Session session = open_database(context, "mark");
-  require_run(session, target.run);
+  require_pipeline_run(session, target.run);
   const std::int32_t task = find_task(session, target);
   std::int64_t count = 0;
   asking([&] {

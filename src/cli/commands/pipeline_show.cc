@@ -108,7 +108,7 @@ ExitCode list_runs(Context& context, const std::optional<std::string>& pipeline)
 
 ExitCode show_run(Context& context, std::int64_t run) {
   pg::Session session = open_database(context, "runs");
-  require_run(session, run);
+  require_pipeline_run(session, run);
   const auto heads = session.run<sql::ShowRun>(run);
   const auto head = heads.one();
   const auto tasks = session.run<sql::ListTasks>(run);
@@ -173,7 +173,7 @@ ExitCode run_explain(Context& context) {
     throw Error(ExitCode::usage, "which run, or task of it?", "Write: weir explain RUN[/TASK]");
   const RunTarget target = parse_run_target(words[0]);
   pg::Session session = open_database(context, "explain");
-  require_run(session, target.run);
+  require_pipeline_run(session, target.run);
   const auto explanation =
       target.task.empty()
           ? pipeline::explain_run(session, target.run)
@@ -244,9 +244,9 @@ ExitCode run_logs(Context& context) {
     throw Error(ExitCode::usage, "the log of which run, or task?", "Write: weir logs RUN[/TASK[/ITEM]]");
   const RunTarget target = parse_run_target(words[0]);
   pg::Session session = open_database(context, "logs");
-  require_run(session, target.run);
-  const std::optional<std::int32_t> task =
-      target.task.empty() ? std::nullopt : std::optional(find_task(session, target));
+  require_pipeline_run(session, target.run);
+  constexpr std::int32_t kAll = -1;
+  const std::int32_t task = target.task.empty() ? kAll : find_task(session, target);
   Logs logs(context, session);
   bool any = false;
   Wakeup wakeup;
@@ -254,7 +254,7 @@ ExitCode run_logs(Context& context) {
     const auto heads = session.run<sql::ShowRun>(target.run);
     const bool ended = heads.empty() || heads[0].ended_at.has_value();
     for (const auto& row : session.run<sql::ListTasks>(target.run)) {
-      if (task && (row.task_no != *task || row.item != target.item)) continue;
+      if (task != kAll && (row.task_no != task || row.item != target.item)) continue;
       const std::string name =
           row.item < 0 ? std::string(row.name) : fmt::format("{}/{}", row.name, row.item);
       any = logs.show({.run = target.run, .item = row.item}, row.task_no, name) || any;

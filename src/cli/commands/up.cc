@@ -35,7 +35,11 @@ class Keeper {
  public:
   Keeper(Context& context, DatabaseChoice choice)
       : context_(context), choice_(std::move(choice)), server_(make_server()) {
-    if (is_project(context.global)) project_ = load_project(context);  // before anything is started
+    const auto& words = context.arguments.words;
+    if (words.size() > 1) throw Error(ExitCode::usage, "up takes one folder", "See: weir help up");
+    folder_ = words.empty() ? context.global.project : std::filesystem::path(words.front());
+    // Before anything is started.
+    if (!words.empty() || is_project(folder_)) project_ = load_project(context, folder_);
   }
 
   void start() {
@@ -105,7 +109,7 @@ class Keeper {
 
   void start_pipelines() {
     const pipeline::DeployReport deployed = deploy_project(context_, conninfo_, *project_);
-    worker_ = make_pipeline_worker(context_, conninfo_, *project_);
+    worker_ = make_pipeline_worker(context_, conninfo_, *project_, folder_);
     worker_->start();
     tell({{"event", "deployed"}, {"project", project_->name}, {"pipelines", deployed.pipelines.size()}});
     if (!speaks_json()) show_deployment(context_, deployed, true);
@@ -158,6 +162,7 @@ class Keeper {
   std::unique_ptr<embedded::ServerUse> use_;
   pg::Conninfo conninfo_;
   std::optional<pg::PinnedSession> session_;
+  std::filesystem::path folder_;
   std::optional<pipeline::ProjectDefinition> project_;
   std::unique_ptr<pipeline::Worker> worker_;
 };
@@ -189,12 +194,16 @@ Command up_command() {
           "In a project's folder (weir.yml) it deploys the pipelines, makes their runs when they are due and "
           "works on "
           "them.\n"
-          "Several weir up on one database share the work, and each takes over from one that dies.",
+          "Several weir up on one database share the work, and each takes over from one that dies. With DIR "
+          "the\n"
+          "pipelines are those of another folder.",
       .options = {{"slots", 0, "N", "tasks that run at a time here (default: 8)"},
                   {"drain", 0, "TIME", "how long to wait for tasks that run, at the end (default: 30s)"},
                   {"lease", 0, "TIME",
                    "how long others wait before they take over from a dead one (default: 15s)"}},
+      .words = "[DIR]",
       .examples = {{"weir up", "this project, with a private PostgreSQL"},
+                   {"weir up examples/rates", "the pipelines of that folder, with the database of this one"},
                    {"weir up --json", "events as JSON lines: ready, lost, recovered, stopped"},
                    {"DATABASE_URL=postgresql://.. weir up", "with a server of your own"}},
       .run = run};

@@ -226,7 +226,7 @@ class Working {
 /// Without any word about jobs, in a project's folder, it is the pipelines that want a worker.
 bool means_pipelines(const Context& context) {
   const Arguments& given = context.arguments;
-  return !given.has("queue") && !given.has("sql") && given.rest.empty() && is_project(context.global);
+  return !given.has("queue") && !given.has("sql") && given.rest.empty() && is_project(context.global.project);
 }
 
 ExitCode run(Context& context) {

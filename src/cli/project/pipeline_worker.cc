@@ -50,20 +50,21 @@ pipeline::DeployReport deploy_project(Context& context, const pg::Conninfo& conn
 }
 
 std::unique_ptr<pipeline::Worker> make_pipeline_worker(Context& context, const pg::Conninfo& conninfo,
-                                                       const pipeline::ProjectDefinition& project) {
-  return std::make_unique<pipeline::Worker>(task_surroundings(context, conninfo, project),
+                                                       const pipeline::ProjectDefinition& project,
+                                                       const std::filesystem::path& folder) {
+  return std::make_unique<pipeline::Worker>(task_surroundings(conninfo, project, folder),
                                             read_worker_options(context.arguments));
 }
 
 ExitCode work_on_pipelines(Context& context) {
-  const auto project = load_project(context);
+  const auto project = load_project(context, context.global.project);
   const pg::Conninfo conninfo = running_database(context.global, choose_database(context.global));
   {
     pg::Session session = connector_for(conninfo).connect(pg::Role::api, "worker", {.stop = context.stop});
     session.set_stop(context.stop);
     schema::require_schema(session);
   }
-  const auto worker = make_pipeline_worker(context, conninfo, project);
+  const auto worker = make_pipeline_worker(context, conninfo, project, context.global.project);
   worker->start();
   if (context.global.json) context.out.json_line({{"event", "started"}, {"project", project.name}});
   context.progress.note(fmt::format("working on pipelines of {}; Ctrl-C ends it", project.name));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 
 #include "cli/command.h"
@@ -17,7 +18,8 @@ pipeline::DeployReport deploy_project(Context& context, const pg::Conninfo& conn
                                       const pipeline::ProjectDefinition& project);
 
 std::unique_ptr<pipeline::Worker> make_pipeline_worker(Context& context, const pg::Conninfo& conninfo,
-                                                       const pipeline::ProjectDefinition& project);
+                                                       const pipeline::ProjectDefinition& project,
+                                                       const std::filesystem::path& folder);
 
 /// `weir worker` of a project: deploys nothing, works on what is deployed until a stop, or, with --once,
 /// until nothing is left.

@@ -35,19 +35,18 @@ pipeline::LoadOrder read_load(const std::filesystem::path& project, const pipeli
 
 }  // namespace
 
-bool is_project(const GlobalOptions& global) {
+bool is_project(const std::filesystem::path& folder) {
   std::error_code failure;
-  return std::filesystem::exists(global.project / "weir.yml", failure);
+  return std::filesystem::exists(folder / "weir.yml", failure);
 }
 
-pipeline::ProjectDefinition load_project(const Context& context) {
-  if (!is_project(context.global)) {
-    throw Error(ExitCode::usage,
-                fmt::format("there is no weir.yml in {}", printable(context.global.project.string())),
+pipeline::ProjectDefinition load_project(const Context& context, const std::filesystem::path& folder) {
+  if (!is_project(folder)) {
+    throw Error(ExitCode::usage, fmt::format("there is no weir.yml in {}", printable(folder.string())),
                 "Go to a project's folder, or name it: --project DIR. A new one: weir init DIR");
   }
   pipeline::Diagnostics found;
-  pipeline::ProjectDefinition project = pipeline::read_project(context.global.project, found);
+  pipeline::ProjectDefinition project = pipeline::read_project(folder, found);
   if (!found.ok() || found.warnings() > 0) context.progress.note(to_text(found));
   if (!found.ok()) {
     throw Error(ExitCode::definition,
@@ -57,11 +56,12 @@ pipeline::ProjectDefinition load_project(const Context& context) {
   return project;
 }
 
-pipeline::Surroundings task_surroundings(const Context& context, const pg::Conninfo& conninfo,
-                                         const pipeline::ProjectDefinition& project) {
+pipeline::Surroundings task_surroundings(const pg::Conninfo& conninfo,
+                                         const pipeline::ProjectDefinition& project,
+                                         const std::filesystem::path& project_folder) {
   pg::Connector::Options options;
   options.users_search_path = true;
-  const std::filesystem::path folder = std::filesystem::absolute(context.global.project);
+  const std::filesystem::path folder = std::filesystem::absolute(project_folder);
   return {.connector = std::make_shared<const pg::Connector>(conninfo, options),
           .project = folder,
           .connections = project.connections,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -10,15 +11,16 @@
 
 namespace weir::cli {
 
-/// The project in --project, checked. Throws the error of definitions after it has told all mistakes on
+/// The project in a folder, checked. Throws the error of definitions after it has told all mistakes on
 /// standard error.
-pipeline::ProjectDefinition load_project(const Context& context);
+pipeline::ProjectDefinition load_project(const Context& context, const std::filesystem::path& folder);
 /// Whether there is one at all: a folder without weir.yml is none.
-bool is_project(const GlobalOptions& global);
+bool is_project(const std::filesystem::path& folder);
 
 /// What tasks find around them here.
-pipeline::Surroundings task_surroundings(const Context& context, const pg::Conninfo& conninfo,
-                                         const pipeline::ProjectDefinition& project);
+pipeline::Surroundings task_surroundings(const pg::Conninfo& conninfo,
+                                         const pipeline::ProjectDefinition& project,
+                                         const std::filesystem::path& folder);
 
 /// A pipeline by its name, as it is deployed. Throws the error that says what there is instead.
 struct DeployedPipeline {

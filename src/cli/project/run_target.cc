@@ -43,7 +43,7 @@ RunTarget parse_run_target(const std::string& word) {
   return target;
 }
 
-void require_run(pg::Session& session, std::int64_t run) {
+void require_pipeline_run(pg::Session& session, std::int64_t run) {
   if (!session.run<sql::ShowRun>(run).empty()) return;
   throw Error(ExitCode::usage, fmt::format("there is no run {}", run),
               "weir runs lists them; what is older than the project's history is gone.");
@@ -56,7 +56,7 @@ std::int32_t find_task(pg::Session& session, const RunTarget& target) {
     if (row.name == target.task) return row.task_no;
     names.emplace_back(row.name);
   }
-  if (names.empty()) require_run(session, target.run);
+  if (names.empty()) require_pipeline_run(session, target.run);
   const std::vector<std::string_view> words(names.begin(), names.end());
   const auto near = closest(target.task, words);
   throw Error(ExitCode::usage, fmt::format("run {} has no task '{}'", target.run, printable(target.task)),

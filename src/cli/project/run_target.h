@@ -21,6 +21,6 @@ RunTarget parse_run_target(const std::string& word);
 /// The number of a task in its run. Throws the error that says which tasks there are.
 std::int32_t find_task(pg::Session& session, const RunTarget& target);
 /// Throws the error for a run that is not there.
-void require_run(pg::Session& session, std::int64_t run);
+void require_pipeline_run(pg::Session& session, std::int64_t run);
 
 }  // namespace weir::cli

@@ -1,7 +1,7 @@
 # summary: build Weir and start it with a private PostgreSQL; Ctrl-C ends it
 # usage: ./dev up [argument of `weir up`...]
 #
-# Installs what the build needs, builds the release preset and runs `build/weir up` in the root of the repository.
+# Installs what the build needs, builds the release preset, and runs `build/weir up examples/rates` in the root of the repository
 
 # shellcheck shell=bash
 source "$WEIR_ROOT/tools/dev/packages.sh"
@@ -10,4 +10,4 @@ source "$WEIR_ROOT/tools/dev/lib/build.sh"
 packages build
 build_release
 cd "$WEIR_ROOT" || exit
-exec build/weir up "$@"
+exec build/weir up examples/rates "$@"
