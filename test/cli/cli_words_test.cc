@@ -104,12 +104,12 @@ TEST(CliWords, PsqlHasNoJson) {
 
 TEST(CliWords, EveryCommandHasHelpWithExamples) {
   for (const std::string path :
-       {"init", "check", "load",         "load history", "load show",   "load state", "load rejects", "load replay",
-        "up",           "db start",     "db stop",     "db status",  "db url",       "db psql",
-        "db migrate",   "worker",       "job enqueue", "job list",   "job show",     "job cancel",
-        "job retry",    "job dead",     "job replay",  "job stats",  "queue list",   "queue pause",
-        "queue resume", "queue set",    "consume",     "top",        "demo workers", "demo readers",
-        "doctor",       "version",      "help"}) {
+       {"init",         "check",        "load",         "load history", "load show",   "load state",
+        "load rejects", "load replay",  "up",           "db start",     "db stop",     "db status",
+        "db url",       "db psql",      "db migrate",   "worker",       "job enqueue", "job list",
+        "job show",     "job cancel",   "job retry",    "job dead",     "job replay",  "job stats",
+        "queue list",   "queue pause",  "queue resume", "queue set",    "consume",     "top",
+        "demo workers", "demo readers", "doctor",       "version",      "help"}) {
     const WeirResult result = run_weir({"help", path});
     EXPECT_EQ(result.status, 0) << path;
     EXPECT_THAT(result.out, StartsWith("weir " + path + ": "));
@@ -139,7 +139,8 @@ TEST(CliWords, MistakesAreToldWithWhatWasProbablyMeant) {
   const std::vector<Mistake> mistakes{
       {{},
        "no command was given",
-       "One of: init, check, up, db, load, worker, job, queue, consume, top, demo, doctor, version, help. See: weir help"},
+       "One of: init, check, up, db, load, worker, job, queue, consume, top, demo, doctor, version, help. "
+       "See: weir help"},
       {{"statsu"}, "unknown command 'statsu'", "All commands: weir help"},
       {{"docter"}, "unknown command 'docter'", "Did you mean 'doctor'? All commands: weir help"},
       {{"db"}, "db needs a command", "One of: start, stop, status, url, psql, migrate. See: weir help db"},
