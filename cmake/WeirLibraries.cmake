@@ -14,6 +14,7 @@ find_package(simdjson REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(SQLite3 REQUIRED)
 find_package(yaml-cpp REQUIRED)
+find_package(CURL REQUIRED)
 # Debian's libcctz-dev brings neither a CMake nor a pkg-config file.
 find_library(WEIR_CCTZ cctz REQUIRED)
 find_path(WEIR_CCTZ_INCLUDE cctz/time_zone.h REQUIRED)

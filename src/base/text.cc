@@ -100,6 +100,16 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+std::string storable_text(std::string_view text) {
+  std::string stored;
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    stored += length == 0 || text.front() == '\0' ? std::string_view("?") : text.substr(0, length);
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return stored;
+}
+
 std::string elide(std::string_view text, std::size_t width) {
   std::size_t characters = 0;
   std::size_t keep = 0;  // where the head ends that leaves room for the ellipsis

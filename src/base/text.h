@@ -28,6 +28,9 @@ std::optional<std::size_t> find_invalid_utf8(std::string_view text) noexcept;
 /// else stays.
 std::string printable(std::string_view text);
 
+/// What an exception says may be any bytes; the server takes UTF-8 without NUL. Each other byte becomes `?`.
+std::string storable_text(std::string_view text);
+
 /// `text` if it has at most `width` characters, else its head and `…`.
 std::string elide(std::string_view text, std::size_t width);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -247,6 +248,15 @@ Invocation parse(const Registry& registry, std::span<const std::string_view> wor
 bool wants_json(std::span<const std::string_view> words) noexcept {
   const auto end = std::find(words.begin(), words.end(), "--");
   return std::find(words.begin(), end, "--json") != end;
+}
+
+bool tells_states(std::span<const std::string_view> words) noexcept {
+  const auto end = std::find(words.begin(), words.end(), "--");
+  for (auto word = words.begin(); word != end; ++word) {
+    if (*word == "--singer" || *word == "--format=singer") return true;
+    if (*word == "singer" && word != words.begin() && *std::prev(word) == "--format") return true;
+  }
+  return false;
 }
 
 }  // namespace weir::cli

@@ -26,4 +26,8 @@ Invocation parse(const Registry& registry, std::span<const std::string_view> wor
 /// Whether --json is among the words: an error in reading them has to be told in the form that was asked for.
 bool wants_json(std::span<const std::string_view> words) noexcept;
 
+/// Whether standard output is a Singer tap's states: who runs the tap takes the last line of it for one, so
+/// that errors have no place there.
+bool tells_states(std::span<const std::string_view> words) noexcept;
+
 }  // namespace weir::cli

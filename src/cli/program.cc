@@ -26,13 +26,13 @@ void occupy_standard_fds() noexcept {
   }
 }
 
-ExitCode tell(const Failure& failure, bool json, ColorChoice color) {
+ExitCode tell(const Failure& failure, bool json, int json_fd, ColorChoice color) {
   if (json) {
     try {
-      Output(STDOUT_FILENO, false).write(to_json(failure));
+      Output(json_fd, false).write(to_json(failure));
       return failure.code;
     } catch (const Error&) {
-      // Standard output is of no use: then standard error has to do.
+      // It is of no use: then standard error has to do.
     }
   }
   const Paint paint(look_at_terminal(STDERR_FILENO, color).color);
@@ -75,16 +75,18 @@ int run_program(int argc, const char* const* argv) noexcept {
   // A reader that left is for Output to notice, also where an error or the help is told.
   std::signal(SIGPIPE, SIG_IGN);
   bool json = false;
+  int json_fd = STDOUT_FILENO;
   ColorChoice color = ColorChoice::automatic;
   try {
     const std::vector<std::string_view> words(argv + (argc > 0 ? 1 : 0), argv + argc);
     json = wants_json(words);
+    if (tells_states(words)) json_fd = STDERR_FILENO;
     const Registry registry = all_commands();
     const Invocation invocation = parse(registry, words);
     color = invocation.global.color;
     return static_cast<int>(run_command(registry, invocation));
   } catch (...) {
-    return static_cast<int>(tell(failure_of(std::current_exception()), json, color));
+    return static_cast<int>(tell(failure_of(std::current_exception()), json, json_fd, color));
   }
 }
 

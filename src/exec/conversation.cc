@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <fmt/format.h>
@@ -40,6 +41,10 @@ void watch(const UniqueFd& events, const UniqueFd& fd) {
   epoll_event event{};
   event.events = EPOLLIN;
   if (::epoll_ctl(events.get(), EPOLL_CTL_ADD, fd.get(), &event) != 0) throw_errno("epoll_ctl");
+}
+
+Duration span_of(const timeval& time) noexcept {
+  return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
 }
 
 /// A program that no longer reads must not kill us, nor may we change what SIGPIPE does in a process that may
@@ -174,8 +179,10 @@ int Conversation::end() noexcept {
   if (status_) return *status_;
   signal_group(SIGKILL);
   int status = 0;
-  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) continue;
+  rusage used{};
+  while (::wait4(pid_, &status, 0, &used) < 0 && errno == EINTR) continue;
   status_ = status;
+  usage_ = Usage{span_of(used.ru_utime), span_of(used.ru_stime), used.ru_maxrss * std::int64_t{1024}};
   // Of no more use, and always readable.
   ::epoll_ctl(events_.get(), EPOLL_CTL_DEL, process_.get(), nullptr);
   close_input();

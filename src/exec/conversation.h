@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -10,6 +11,13 @@
 #include "exec/command.h"
 
 namespace weir::exec {
+
+/// What a program took, with those of its own children that it waited for.
+struct Usage {
+  Duration user{};
+  Duration system{};
+  std::int64_t max_rss_bytes = 0;  ///< of the largest of these processes
+};
 
 /// A running program with its process group and the three pipes to it; nothing here blocks but `wait` and
 /// `end`. Nothing of the group outlives it: what is left is killed. Used by one thread.
@@ -46,6 +54,8 @@ class Conversation {
   /// Kills what is left of the group and answers the program's wait status. What was written before stays
   /// readable.
   int end() noexcept;
+  /// Nothing before end() has said how it ended.
+  [[nodiscard]] const std::optional<Usage>& usage() const noexcept { return usage_; }
 
  private:
   UniqueFd& fd_of(Stream stream) noexcept { return stream == Stream::out ? out_ : err_; }
@@ -60,6 +70,7 @@ class Conversation {
   pid_t pid_ = 0;
   bool watches_input_ = false;
   std::optional<int> status_;
+  std::optional<Usage> usage_;
 };
 
 /// "exit status 3", "signal 11 (Segmentation fault)".

@@ -8,7 +8,10 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "load/value/row_encoder.h"
+#include "load/write/apply_attempt.h"
 #include "load/write/apply_meter.h"
+#include "load/write/doubt.h"
+#include "load/write/target_lock.h"
 #include "pg/copy.h"
 #include "pg/error.h"
 #include "pg/identifier.h"
@@ -32,7 +35,8 @@ std::string copy_sql(const Target& target, const std::vector<std::string>& colum
 
 bool DirectAppend::suits(const LoadOptions& options, const Target& target, const Matching& matching) {
   if (options.spec.mode != Mode::append || options.staged || !options.spec.key.empty() ||
-      options.spec.rejects.allows_any() || !target.dependents_of(Dependent::Kind::rule).empty())
+      options.spec.rejects.allows_any() || !target.dependents_of(Dependent::Kind::rule).empty() ||
+      target.row_security)  // COPY does not ask its policies, and so is refused
     return false;
   return std::ranges::all_of(matching.columns, [&](const Placed& placed) {
     const TargetColumn* column = target.column(placed.name);
@@ -54,20 +58,31 @@ Applied DirectAppend::run(SampledReader& reader, Evolution& evolution, std::int6
   pg::Session session = connect_();
   const ApplyMeter meter(session);
   pg::Transaction transaction(session);
-  transaction.set_local("lock_timeout",
-                        std::to_string(options_.apply.lock_timeout / std::chrono::milliseconds(1)));
-  session.run<sql::LoadLockTarget>(std::int64_t{target_.oid});
-  applied.inserted = copy(session, reader, evolution, stop);
+  applied.longest_wait = lock_target(session, target_, options_.apply, TargetLock::transaction);
+  transaction.set_local(
+      "lock_timeout",
+      std::to_string(std::chrono::ceil<std::chrono::milliseconds>(options_.apply.lock_timeout).count()) +
+          "ms");
+  try {
+    applied.inserted = copy(session, reader, evolution, stop);
+  } catch (const pg::Error& error) {
+    if (error.kind() == pg::ErrorKind::stopped) fail_stopped();
+    if (!is_of_a_row(error)) throw;
+    throw Error(
+        ExitCode::refused,
+        fmt::format("{} does not take a record: {}; nothing was loaded", target_.label(), reason_of(error)),
+        "Which record it is, and whether others are like it, this load tells with --staged. "
+        "Or allow some: --max-rejects N, or P%");
+  }
   if (state) advance_state(session, *state, run, applied.inserted);
   meter.read(session, applied);
   const std::string summary = applied.to_json();
   session.run<sql::LoadFinishRun>(run, std::int64_t{0}, pg::JsonView{summary});
+  if (options_.apply.before_commit) options_.apply.before_commit(session);
   try {
     transaction.commit();
-  } catch (const pg::InDoubt&) {
-    pg::Session other = connect_();
-    const auto outcome = other.run<sql::LoadRunOutcome>(run);
-    if (outcome.empty() || outcome[0].state != "applied")
+  } catch (const pg::InDoubt& doubt) {
+    if (!was_applied(connect_, target_, run, options_.apply, doubt))
       throw Error(
           ExitCode::failed,
           fmt::format("the connection was lost while the load committed, and it did not: {} is as it was",
@@ -88,7 +103,7 @@ void DirectAppend::add(SampledReader& reader, const Record& record, Evolution& e
         reject->column.empty() ? "" : ", column ", printable(reject->column), printable(reject->reason));
     if (!evolution.helps(router, *at_hand)) {
       throw Error(ExitCode::refused, what + "; nothing was loaded",
-                  "Mend it, or allow some to be rejected: --max-rejects 10, or 0.1%.");
+                  "Nothing behind it was read. Mend it, or allow some: --max-rejects N, or P%");
     }
     if (!evolution.mend(router, *at_hand).none()) throw NeedsStage{what};
     at_hand = &reader.held(0);
@@ -96,21 +111,37 @@ void DirectAppend::add(SampledReader& reader, const Record& record, Evolution& e
   }
 }
 
+/// The bytes mean what the columns are: a time of a number's size would be taken for one.
+void DirectAppend::require_same_table(pg::Session& session, const std::vector<std::string>& columns) const {
+  const auto now = describe_target(session, target_.sql());
+  const bool same =
+      now && now->oid == target_.oid && std::ranges::all_of(columns, [&](const std::string& name) {
+        const TargetColumn* const column = now->column(name);
+        const TargetColumn* const before = target_.column(name);
+        return column != nullptr && before != nullptr && column->type == before->type;
+      });
+  if (same) return;
+  throw Error(ExitCode::refused,
+              fmt::format("{} is another table now than when the load began", target_.label()),
+              "It was replaced or changed meanwhile; nothing was written. Run the load again.");
+}
+
+void DirectAppend::fail_stopped() const {
+  throw Error(ExitCode::interrupted, fmt::format("the load was stopped; {} is as it was", target_.label()),
+              "Run it again: it begins anew. With --staged a load that is broken off goes on where it was.");
+}
+
 std::int64_t DirectAppend::copy(pg::Session& session, SampledReader& reader, Evolution& evolution,
                                 const std::stop_token& stop) {
   Router router = evolution.router(false);
+  require_same_table(session, router.shape().names);
   pg::CopyIn copy(session, copy_sql(target_, router.shape().names));
   std::string rows;
   RowEncoder::begin(rows);
   SteadyTime told{};
   for (std::uint64_t records = 0;; ++records) {
     if (records % kRecordsBetweenLooks == 0) {
-      if (stop.stop_requested()) {
-        throw Error(
-            ExitCode::interrupted,
-            fmt::format("the load was stopped after {} records; {} is as it was", records, target_.label()),
-            "Run it again; with --staged a load that is broken off goes on where it was.");
-      }
+      if (stop.stop_requested()) fail_stopped();
       if (const SteadyTime now = std::chrono::steady_clock::now();
           on_progress_ && now - told >= kTellInterval) {
         told = now;

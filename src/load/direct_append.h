@@ -35,6 +35,8 @@ class DirectAppend {
               const std::optional<StateChange>& state, const std::stop_token& stop);
 
  private:
+  void require_same_table(pg::Session& session, const std::vector<std::string>& columns) const;
+  [[noreturn]] void fail_stopped() const;
   std::int64_t copy(pg::Session& session, SampledReader& reader, Evolution& evolution,
                     const std::stop_token& stop);
 

@@ -17,8 +17,6 @@ namespace {
 /// So many records are looked at before the stage is changed, or as many as the sample has.
 constexpr std::size_t kAhead = 1000;
 constexpr std::size_t kAheadBytes = std::size_t{4} << 20U;
-/// PostgreSQL's limit is 1600, and the stage has two of its own.
-constexpr std::size_t kMostColumns = 1598;
 
 ColumnType type_of_value(const Cell& cell) {
   ColumnFacts facts;

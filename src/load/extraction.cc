@@ -15,8 +15,10 @@ namespace {
 constexpr std::size_t kWriteBytes = std::size_t{256} << 10U;
 constexpr std::size_t kRejectBytes = std::size_t{8} << 20U;
 constexpr std::size_t kToldRejects = 5;
-/// A slow source does not keep a transaction open: that would hold back the vacuum of the whole database.
-constexpr Duration kLongestChunk = std::chrono::seconds(20);
+/// A slow source does not keep a transaction open: that would hold back the vacuum of the whole database. So
+/// one is begun when there is something to write, and where the next piece takes longer than this it is ended
+/// at once.
+constexpr Duration kSlow = std::chrono::milliseconds(500);
 constexpr Duration kTellInterval = std::chrono::milliseconds(100);
 constexpr std::uint64_t kRecordsBetweenLooks = 512;
 
@@ -49,24 +51,23 @@ Extraction::Totals Extraction::run(const std::stop_token& stop) {
     if (totals_.records % kRecordsBetweenLooks == 0) {
       if (stop.stop_requested()) break;
       tell();
-      if (chunk_ && now() - chunk_began_ > kLongestChunk) commit();
     }
     const std::optional<Record> record = reader_.next();
     if (!record) {
-      if (chunk_ || totals_.chunks == 0) commit();  // the stage of an empty source has one empty chunk
-      judge_rejects();
+      if (begun_ || totals_.chunks == 0) commit();  // the stage of an empty source has one empty chunk
+      judge_rejects(true);
       tell();
       return totals_;
     }
     take(*record);
   }
-  if (chunk_) commit();
-  throw Error(
-      ExitCode::interrupted,
-      fmt::format("the load was stopped after {} records; {} is as it was", totals_.records, options_.target),
-      options_.fingerprint.empty()
-          ? "Run it again: this kind of source is read from its beginning."
-          : "Run the same command again: what was read is kept, and it goes on from there.");
+  if (begun_) commit();
+  throw Error(ExitCode::interrupted,
+              fmt::format("the load was stopped after {} records; {} is as it was",
+                          human_count(static_cast<std::int64_t>(totals_.records)), options_.target),
+              options_.fingerprint.empty()
+                  ? "Run it again: this kind of source is read from its beginning."
+                  : "Run the same command again: what was read is kept, and it goes on from there.");
 }
 
 void Extraction::skip_resumed(const std::stop_token& stop) {
@@ -91,11 +92,15 @@ void Extraction::take(const Record& record) {
   if (reject) {
     ++totals_.rejected;
     if (first_rejects_.size() < kToldRejects) first_rejects_.push_back(describe(*reject));
-    reject_bytes_ += reject->raw.size() + reject->reason.size();
+    reject_bytes_ += sizeof(Reject) + reject->raw.size() + reject->reason.size() + reject->file.size();
     rejects_.push_back(std::move(*reject));
-    if (!options_.spec.rejects.share) judge_rejects();
+    if (!options_.spec.rejects.share) judge_rejects(false);
   }
-  if (rows_.size() >= kWriteBytes) flush();
+  if (rows_.size() >= kWriteBytes) {
+    flush();
+    const bool slow = now() - std::exchange(piece_began_, now()) > kSlow;
+    if (slow) return commit();
+  }
   if (chunk_bytes_ >= options_.chunk_bytes || reject_bytes_ >= kRejectBytes) commit();
 }
 
@@ -120,10 +125,9 @@ std::optional<Reject> Extraction::add(const Record& record) {
 
 /// Each file begins a chunk, so that what SQL finds in the stage later can be told with its file.
 void Extraction::begin_chunk(const Record& record) {
-  if (chunk_ && record.file != chunk_file_) put_down();
-  if (chunk_) return;
-  chunk_.emplace(session_, stage_, totals_.chunks);
-  chunk_began_ = now();
+  if (begun_ && record.file != chunk_file_) put_down();
+  if (std::exchange(begun_, true)) return;
+  piece_began_ = now();
   chunk_file_ = record.file;
   RowEncoder::begin(rows_);
 }
@@ -133,22 +137,20 @@ void Extraction::put_down() {
   if (chunk_records_ > 0) {
     commit();
   } else {
-    chunk_.reset();
+    begun_ = false;
     rows_.clear();
   }
 }
 
 void Extraction::flush() {
+  if (!chunk_) chunk_.emplace(session_, stage_, totals_.chunks);
   chunk_->write(rows_);
   chunk_bytes_ += rows_.size();
   rows_.clear();
 }
 
 void Extraction::commit() {
-  if (!chunk_) {
-    chunk_.emplace(session_, stage_, totals_.chunks);
-    RowEncoder::begin(rows_);
-  }
+  if (!std::exchange(begun_, false)) RowEncoder::begin(rows_);
   RowEncoder::end(rows_);
   flush();
   nlohmann::json position{{"records", totals_.records}};
@@ -162,16 +164,18 @@ void Extraction::commit() {
   ++totals_.chunks;
 }
 
-void Extraction::judge_rejects() const {
+void Extraction::judge_rejects(bool at_end) const {
   const RejectLimit& limit = options_.spec.rejects;
   if (limit.allows(static_cast<std::int64_t>(totals_.rejected), static_cast<std::int64_t>(totals_.records)))
     return;
   std::string list;
   for (const std::string& each : first_rejects_) list += "\n  " + each;
-  throw Error(ExitCode::refused,
-              fmt::format("{} of {} records cannot be loaded, more than may be rejected; {} is as it was{}",
-                          totals_.rejected, totals_.records, options_.target, list),
-              "Mend them, or allow some: --max-rejects 10, or 0.1%.");
+  throw Error(
+      ExitCode::refused,
+      fmt::format("{} of {} records cannot be loaded, and {}; {} is as it was{}", totals_.rejected,
+                  totals_.records, limit.text(), options_.target, list),
+      at_end ? fmt::format("Mend them, or allow so many: --max-rejects {}", totals_.rejected)
+             : "Nothing behind the last of these was read. Mend them, or allow more: --max-rejects N, or P%");
 }
 
 void Extraction::tell() {

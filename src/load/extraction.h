@@ -40,7 +40,7 @@ class Extraction {
   void put_down();
   void flush();
   void commit();
-  void judge_rejects() const;
+  void judge_rejects(bool at_end) const;
   void tell();
 
   SampledReader& reader_;
@@ -53,7 +53,8 @@ class Extraction {
   Totals totals_;
   std::stop_token stop_;
 
-  std::optional<StageChunk> chunk_;
+  bool begun_ = false;               // a chunk, of which something may be in rows_ alone
+  std::optional<StageChunk> chunk_;  // its transaction
   std::string rows_;
   std::size_t chunk_bytes_ = 0;
   std::uint64_t chunk_records_ = 0;
@@ -61,7 +62,7 @@ class Extraction {
   std::vector<Reject> rejects_;
   std::size_t reject_bytes_ = 0;
   std::vector<std::string> first_rejects_;  ///< for the message
-  SteadyTime chunk_began_{};
+  SteadyTime piece_began_{};
   SteadyTime told_{};
 };
 

@@ -14,12 +14,27 @@
 #include "load/shape.h"
 #include "load/write/early_guard.h"
 #include "load/write/run.h"
+#include "load/write/target_lock.h"
 #include "pg/error.h"
 
 namespace weir::load {
 namespace {
 
 constexpr std::size_t kSampleBytes = std::size_t{8} << 20U;
+/// Of one statement: the server's own limits end it. To write a large stage anew, or to check deferred
+/// constraints, takes its time.
+constexpr Duration kLongestStatement = std::chrono::hours(24);
+
+constexpr std::string_view kDiskFull = "53100";
+
+[[noreturn]] void refuse_full(const Error& error, const std::string& target) {
+  throw Error(
+      ExitCode::failed, fmt::format("there is no room on the server's disk: {}", error.what()),
+      fmt::format(
+          "{} is as it was, and what was read is given back. A load needs room for its source, and for "
+          "what it changes; then it begins anew.",
+          target));
+}
 
 std::string joined(const std::vector<std::string>& words) {
   std::string text;
@@ -36,6 +51,7 @@ struct Load::Parts {
   LoadOptions options;
   OnProgress on_progress;
   LoadReport report{};
+  bool resumes = false;  ///< a run that another process may have; ours once we hold its stage
 
   Parts(std::shared_ptr<const pg::Connector> connector, std::unique_ptr<RecordReader> source,
         LoadOptions chosen, OnProgress tell)
@@ -48,6 +64,7 @@ struct Load::Parts {
     pg::Session session =
         users->connect(pg::Role::load, report.run == 0 ? "plan" : std::to_string(report.run), {.stop = stop});
     session.set_stop(stop);
+    session.set_timeout(kLongestStatement);
     return session;
   }
 
@@ -57,7 +74,8 @@ struct Load::Parts {
                    .rows = report.records,
                    .rejected = report.rejected,
                    .read = reader.progress(),
-                   .note = std::move(note)});
+                   .note = std::move(note),
+                   .notices = reader.notices()});
     }
   }
 
@@ -68,9 +86,12 @@ struct Load::Parts {
                 const std::stop_token& stop);
   void through_stage(LoadShape& shape, Evolution& evolution, const std::optional<StateChange>& state,
                      const std::stop_token& stop);
+  void from_stage(Stage& stage, pg::Session& writer, LoadShape& shape, Evolution& evolution,
+                  const std::optional<StateChange>& state, const std::stop_token& stop);
   std::int64_t extract(Stage& stage, pg::Session& writer, Evolution& evolution, const std::stop_token& stop);
-  void describe(const LoadShape& shape, const std::string& stage, int server_version);
+  void describe(const LoadShape& shape, const StageTable& stage, int server_version);
   void take_back(const Target& made) noexcept;
+  void clear(Stage& stage, bool gives_up) noexcept;
   void give_up(const std::string& error) noexcept;
 };
 
@@ -95,9 +116,10 @@ void Load::Parts::run(const std::stop_token& stop) {
   {
     pg::Session session = connect(stop);
     shape = find_shape(session, reader, options);
-    describe(shape, "weir_stage.stage", session.server_version());
+    describe(shape, {.sql = "weir_stage.stage"}, session.server_version());
     if (options.dry_run) {
       report.records = reader.sampled();
+      report.notices = reader.notices();
       return;
     }
     report.plan.require();
@@ -107,21 +129,30 @@ void Load::Parts::run(const std::stop_token& stop) {
     write(shape, stop);
   } catch (const pg::InDoubt&) {
     throw;  // whoever looks later finds in weir.load_run what came of it
+  } catch (const Error& error) {
+    if (!resumes) give_up(error.what());
+    if (error.sqlstate() == kDiskFull) refuse_full(error, report.target);
+    throw;
   } catch (const std::exception& error) {
-    give_up(error.what());
+    if (!resumes) give_up(error.what());
     throw;
   }
 }
 
 /// What the load is, as far as is known: after the sample, and once more when all of the source was read.
-void Load::Parts::describe(const LoadShape& shape, const std::string& stage, int server_version) {
+void Load::Parts::describe(const LoadShape& shape, const StageTable& stage, int server_version) {
   options.spec.columns = shape.columns;
   report.target = shape.target.label();
   report.created = !shape.exists;
-  if (report.created) report.created_sql = create_table_sql(shape.name, shape.created, options.spec.key);
+  if (report.created) report.created_sql = create_table_sql(shape.name, shape.created, shape.created_key);
   report.drift = shape.drift;
   report.discarded = shape.matching.discarded();
   report.plan = make_plan(shape.target, options.spec, stage, server_version);
+  for (const std::string& name : shape.said) {
+    if (shape.makes(name)) continue;
+    report.plan.warnings.push_back(fmt::format("{}.{} is there: its type holds, not what --columns says",
+                                               report.target, printable(name)));
+  }
 }
 
 /// Finds the run that was broken off, or begins one.
@@ -134,7 +165,7 @@ void Load::Parts::begin(pg::Session& session, const LoadShape& shape) {
     for (const SaidColumn& said : options.columns) fingerprint += fmt::format(" {}:{}", said.name, said.type);
     if (const auto left = find_resumable(session, fingerprint)) {
       report.run = *left;
-      resume_run(session, report.run, shape.target);
+      resumes = true;
       return;
     }
   }
@@ -160,13 +191,20 @@ void Load::Parts::write(LoadShape& shape, const std::stop_token& stop) {
   Evolution evolution(shape, reader, options);
   if (report.direct) directly(shape, evolution, state, stop);
   if (!report.direct) through_stage(shape, evolution, state, stop);
+  report.notices = reader.notices();
   tell(LoadProgress::Phase::care);
-  pg::Session session = connect(stop);
-  report.care = take_care(session, shape.target, report.applied->dead_rows);
+  try {
+    pg::Session session = connect(stop);
+    report.care = take_care(session, shape.target, report.applied->dead_rows);
+  } catch (const Error& error) {  // no session, or stopped: the rows are there
+    report.care.skipped = error.what();
+  }
 }
 
 void Load::Parts::directly(LoadShape& shape, Evolution& evolution, const std::optional<StateChange>& state,
                            const std::stop_token& stop) {
+  options.apply.stop = stop;
+  options.apply.on_event = [this](const ApplyEvent& event) { tell(LoadProgress::Phase::stage, event.text); };
   DirectAppend append([&] { return connect(stop); }, shape.target, options,
                       [this](std::uint64_t records, const ReadProgress& /*read*/) {
                         report.records = records;
@@ -197,6 +235,21 @@ void Load::Parts::through_stage(LoadShape& shape, Evolution& evolution,
   pg::Session writer = connect(stop);
   options.spec.columns = shape.columns;  // also what an append has found that could not go on
   Stage stage = Stage::open(holder, shape.target, options.spec, report.run);
+  if (std::exchange(resumes, false)) resume_run(holder, report.run, shape.target);
+  try {
+    from_stage(stage, writer, shape, evolution, state, stop);
+  } catch (const pg::InDoubt&) {
+    throw;
+  } catch (const Error& error) {
+    // What cannot be gone on with only takes room; on a full disk that of others too.
+    if (options.fingerprint.empty() || error.sqlstate() == kDiskFull) clear(stage, true);
+    throw;
+  }
+  clear(stage, false);
+}
+
+void Load::Parts::from_stage(Stage& stage, pg::Session& writer, LoadShape& shape, Evolution& evolution,
+                             const std::optional<StateChange>& state, const std::stop_token& stop) {
   evolution.adopt(stage);
   const std::int64_t chunks = extract(stage, writer, evolution, stop);
   writer.set_stop(stop);
@@ -212,7 +265,14 @@ void Load::Parts::through_stage(LoadShape& shape, Evolution& evolution,
   ApplyOptions applying = options.apply;
   applying.stop = stop;
   applying.on_event = [this](const ApplyEvent& event) { tell(LoadProgress::Phase::apply, event.text); };
-  const bool made = prepare_target(writer, shape, options);
+  bool made = false;
+  {
+    pg::Session session = connect(stop);
+    // A change of the table waits for another load as long as a load may, not for a lock_timeout.
+    if (shape.exists && !shape.drift.none())
+      lock_target(session, shape.target, applying, TargetLock::session);
+    made = prepare_target(session, shape);
+  }
   try {
     make_plan(shape.target, options.spec, sealed.table, writer.server_version()).require();
     report.applied =
@@ -224,7 +284,17 @@ void Load::Parts::through_stage(LoadShape& shape, Evolution& evolution,
     throw;
   }
   report.rejected = static_cast<std::uint64_t>(report.applied->rejected);
-  stage.clear(writer);
+}
+
+/// On a session of its own: those that were idle for as long as the table was written may be gone.
+void Load::Parts::clear(Stage& stage, bool gives_up) noexcept {
+  try {
+    pg::Session session = connect({});
+    gives_up ? stage.drop(session) : stage.clear(session);
+  } catch (const std::exception& failure) {
+    log::warn("the stage of the load is still there; the next load clears it",
+              {{"stage", stage.sql()}, {"error", failure.what()}});
+  }
 }
 
 std::int64_t Load::Parts::extract(Stage& stage, pg::Session& writer, Evolution& evolution,

@@ -54,7 +54,8 @@ struct LoadProgress {
   std::uint64_t rows = 0;
   std::uint64_t rejected = 0;
   ReadProgress read{};
-  std::string note{};  ///< what it waits for, a retry
+  std::string note{};                  ///< what it waits for, a retry
+  std::vector<std::string> notices{};  ///< of the source, all until now: see RecordReader::notices()
 };
 
 struct LoadReport {
@@ -68,7 +69,8 @@ struct LoadReport {
   std::uint64_t records = 0;
   std::uint64_t resumed_from = 0;  ///< records that an earlier run had staged
   std::uint64_t rejected = 0;
-  bool direct = false;  ///< straight into the target, without the stage
+  std::vector<std::string> notices{};  ///< of the source: what was guessed of it
+  bool direct = false;                 ///< straight into the target, without the stage
   std::optional<Applied> applied{};
   CareReport care{};
   Duration took{};

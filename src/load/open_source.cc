@@ -81,6 +81,8 @@ std::vector<Input> inputs_of(const SourceChoice& choice) {
     std::vector<Input> one;
     exec::Command command;
     command.argv = choice.command;
+    command.cwd = choice.command_folder;
+    command.env = choice.command_env;
     one.push_back(command_input(std::move(command)));
     return one;
   }

@@ -2,7 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -27,7 +29,9 @@ std::vector<std::string_view> format_words();
 struct SourceChoice {
   /// Files, patterns, "-", "sqlite:FILE?table=NAME", a PostgreSQL URL.
   std::vector<std::string> words{};
-  std::vector<std::string> command{};  ///< instead of words: its standard output
+  std::vector<std::string> command{};                               ///< instead of words: its standard output
+  std::filesystem::path command_folder{};                           ///< where it runs; empty: here
+  std::map<std::string, std::optional<std::string>> command_env{};  ///< laid over our environment
   std::optional<Format> format{};
   CsvChoice csv{};
   std::string table{};      ///< of sqlite and postgres; or

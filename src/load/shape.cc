@@ -126,6 +126,33 @@ std::string home_of(pg::Session& session, const TableName& name) {
   return std::string(*home.name);
 }
 
+/// Before anything is made: the stage has two columns of its own.
+void require_room(const LoadShape& shape) {
+  const std::size_t most = std::max(shape.columns.size(), shape.target.columns.size());
+  if (most > kMostColumns) {
+    throw Error(
+        ExitCode::definition,
+        fmt::format(
+            "{} would have {} columns, and {} is the most that a table of PostgreSQL can be loaded with",
+            shape.target.label(), most, kMostColumns),
+        "Is the delimiter right (--delimiter)? Else leave columns out, or load the record as one jsonb "
+        "column.");
+  }
+}
+
+/// Of each key a version for each time from which on it held.
+void add_history(LoadShape& shape, const HistoryColumns& history) {
+  const ColumnType time = type_of(Base::timestamptz);
+  for (const NewColumn& column :
+       {NewColumn{history.valid_from, time, true}, NewColumn{history.valid_to, time, false},
+        NewColumn{history.is_current, type_of(Base::boolean), true}}) {
+    // What the source gives itself, the plan refuses.
+    if (std::ranges::find(shape.created, column.name, &NewColumn::name) == shape.created.end())
+      shape.created.push_back(column);
+  }
+  shape.created_key.push_back(history.valid_from);
+}
+
 LoadShape shape_of_new(const LoadOptions& options, TableName name, const std::vector<std::string>& names,
                        const std::vector<ColumnType>& types) {
   LoadShape shape{.name = std::move(name)};
@@ -136,7 +163,9 @@ LoadShape shape_of_new(const LoadOptions& options, TableName name, const std::ve
     shape.created.push_back({legal[i], types[i], in_key});
     shape.matching.columns.push_back({.name = legal[i]});
   }
-  shape.target = new_target(shape.name, shape.created, options.spec.key);
+  shape.created_key = options.spec.key;
+  if (options.spec.mode == Mode::scd2) add_history(shape, options.spec.history);
+  shape.target = new_target(shape.name, shape.created, shape.created_key);
   return shape;
 }
 
@@ -198,6 +227,34 @@ Target describe_again(pg::Session& session, const LoadShape& shape) {
   return std::move(*target);
 }
 
+/// Tables that others look after.
+void refuse_system(const std::string& schema) {
+  constexpr std::array<std::string_view, 5> kNobodys{"weir", "weir_stage", "pg_catalog", "pg_toast",
+                                                     "information_schema"};
+  if (std::ranges::find(kNobodys, schema) == kNobodys.end()) return;
+  throw Error(ExitCode::refused, fmt::format("no table of schema {} can be loaded into", printable(schema)),
+              "Its tables are kept by PostgreSQL, or by Weir itself. Say another: --into SCHEMA.TABLE.");
+}
+
+/// Not one record told a column.
+[[noreturn]] void refuse_empty(const SampledReader& reader, const LoadOptions& options) {
+  for (std::size_t i = 0; i < reader.sampled(); ++i) {
+    const Record& record = reader.sample(i);
+    if (record.malformed.empty()) continue;
+    throw Error(
+        ExitCode::refused,
+        fmt::format("{} has no record that tells its columns; the first is in {}line {}{}: {}",
+                    printable(options.source),
+                    record.file == options.source || record.file.empty() ? "" : printable(record.file) + ", ",
+                    record.line,
+                    record.malformed_column == 0 ? "" : fmt::format(", at {}", record.malformed_column),
+                    printable(record.malformed)),
+        "Look whether it is the right one; nothing was touched.");
+  }
+  throw Error(ExitCode::refused, fmt::format("{} holds nothing, not even columns", printable(options.source)),
+              "Look whether it is the right one; nothing was touched.");
+}
+
 }  // namespace
 
 bool LoadShape::makes(std::string_view column) const {
@@ -217,16 +274,14 @@ bool may_become(const LoadShape& shape, const std::string& column, const ColumnT
 
 LoadShape find_shape(pg::Session& session, const SampledReader& reader, const LoadOptions& options) {
   const std::vector<std::string>& names = reader.columns();
-  if (names.empty()) {
-    throw Error(ExitCode::refused,
-                fmt::format("{} holds nothing, not even columns", printable(options.source)),
-                "Look whether it is the right one; nothing was touched.");
-  }
+  if (names.empty()) refuse_empty(reader, options);
   const Inference inference = infer(reader);
   const std::vector<ColumnType> types = types_of(session, reader, inference, options);
   TableName name = parse_table_name(options.target);
   LoadShape shape;
-  if (auto target = describe_target(session, options.target)) {
+  auto target = describe_target(session, options.target);
+  refuse_system(target ? target->schema : name.schema);
+  if (target) {
     shape = shape_of_present(options, std::move(*target), reader, inference, types);
   } else {
     name.schema = home_of(session, name);
@@ -235,6 +290,7 @@ LoadShape find_shape(pg::Session& session, const SampledReader& reader, const Lo
   for (const Placed& column : shape.matching.columns) {
     if (column.fate == Placed::Fate::loaded) shape.columns.push_back(column.name);
   }
+  require_room(shape);
   require_key(options, shape.columns);
   shape.types = stage_types(shape.target, shape.columns);
   for (const SaidColumn& said : options.columns) {
@@ -244,10 +300,10 @@ LoadShape find_shape(pg::Session& session, const SampledReader& reader, const Lo
   return shape;
 }
 
-bool prepare_target(pg::Session& session, LoadShape& shape, const LoadOptions& options) {
+bool prepare_target(pg::Session& session, LoadShape& shape) {
   if (shape.exists && shape.drift.none()) return false;  // whether it is still the same, apply() looks
   if (!shape.exists) {
-    const bool made = create_table(session, shape.name, shape.created, options.spec.key);
+    const bool made = create_table(session, shape.name, shape.created, shape.created_key);
     shape.target = describe_again(session, shape);
     require_fit(shape.target, shape);
     return made;

@@ -8,6 +8,9 @@
 
 namespace weir::load {
 
+/// PostgreSQL's limit is 1600, and the stage has two of its own.
+inline constexpr std::size_t kMostColumns = 1598;
+
 /// What a load will be, found from its sample and the catalogue, and what became of that while it was read
 /// (Evolution). The target itself is as it was until prepare_target().
 struct LoadShape {
@@ -16,6 +19,7 @@ struct LoadShape {
   Target found{};                    ///< as it is, where it exists
   TableName name;                    ///< with the schema that it is in, or will be
   std::vector<NewColumn> created{};  ///< of a target that does not exist
+  std::vector<std::string> created_key{};
   Matching matching;
   Drift drift{};                       ///< of a target that exists
   std::vector<std::string> columns{};  ///< of the stage
@@ -35,6 +39,6 @@ bool may_become(const LoadShape& shape, const std::string& column, const ColumnT
 
 /// Creates or changes the target as the shape says, each in its own short transaction, and describes it anew.
 /// True if it was created. Throws where it has become another one meanwhile.
-bool prepare_target(pg::Session& session, LoadShape& shape, const LoadOptions& options);
+bool prepare_target(pg::Session& session, LoadShape& shape);
 
 }  // namespace weir::load

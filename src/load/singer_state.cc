@@ -18,6 +18,11 @@ constexpr const char* kVersions = "versions";
 
 }  // namespace
 
+bool is_of_tap(std::string_view kept) {
+  const Json document = Json::parse(kept, nullptr, false);
+  return document.is_object() && document.contains(kTap) && document.contains(kVersions);
+}
+
 std::string tap_state_of(std::string_view kept) {
   const Json document = Json::parse(kept, nullptr, false);
   if (!document.is_object() || !document.contains(kTap)) return std::string(kept);

@@ -42,6 +42,8 @@ class SingerState {
   bool kept_ = true;
 };
 
+/// Whether a tap left what is kept of a pipeline.
+bool is_of_tap(std::string_view kept);
 /// The tap's state in what is kept of a pipeline; what no tap left comes as it is. "null" where there is
 /// none.
 std::string tap_state_of(std::string_view kept);

@@ -135,6 +135,14 @@ Result Session::execute_with(const std::string& sql, Params& params) {
   return finish();
 }
 
+Result Session::execute_without_rows(const std::string& sql) {
+  begin(kAdHoc);
+  Params none;
+  wire_.send(checked_sql(sql), none.view());
+  wire_.rows_one_by_one();
+  return finish();
+}
+
 Result Session::execute_script(const std::string& sql) {
   begin(kAdHoc);
   wire_.send_script(checked_sql(sql));

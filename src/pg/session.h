@@ -52,6 +52,9 @@ class Session {
     return execute_with(sql, params);
   }
   Result execute_with(const std::string& sql, Params& params);
+  /// The same without parameters; its rows are dropped as they come, so that any number of them fits. Answers
+  /// the last result: the command and how many there were.
+  Result execute_without_rows(const std::string& sql);
 
   /// Several statements at once, as one implicit transaction unless the text says otherwise. Answers the last
   /// result.
@@ -61,6 +64,9 @@ class Session {
   /// are parameters.
   void set(std::string_view name, std::string_view value);
 
+  /// For RAISE NOTICE and its like: while statements run, in this thread.
+  void set_notice_handler(Wire::NoticeHandler handler) { wire_.set_notice_handler(std::move(handler)); }
+  [[nodiscard]] const Options& options() const noexcept { return options_; }
   void set_timeout(Duration timeout) noexcept { options_.timeout = timeout; }
   void set_stop(std::stop_token stop) noexcept { options_.stop = std::move(stop); }
   /// For one call from now on.

@@ -71,14 +71,6 @@ PGconn* connect_start(const Conninfo& conninfo, const std::string& switches) {
   return PQconnectStartParams(keys.data(), values.data(), 0);
 }
 
-/// Notices are in the server's log; libpq's default would write them to our standard error. One kind matters:
-/// what the server says of its own accord when it ends an idle session arrives as a notice, before the socket
-/// is closed.
-void note_farewell(void* farewell, const PGresult* notice) {
-  const std::string severity = field(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
-  if (severity == "FATAL" || severity == "PANIC") *static_cast<bool*>(farewell) = true;
-}
-
 /// What the connecting thread and the one that waits for it share; whoever comes last owns the connection.
 struct PendingStart {
   Mutex mutex;
@@ -161,8 +153,23 @@ Wire::Connection Wire::start_connecting(const Conninfo& conninfo, const std::str
   return connection;
 }
 
+/// Notices are in the server's log, too; libpq's default would write them to our standard error. One kind
+/// matters always: what the server says of its own accord when it ends an idle session arrives as a notice,
+/// before the socket is closed.
+void Wire::take_notice(void* said, const pg_result* notice) {
+  Said& mine = *static_cast<Said*>(said);
+  const std::string severity = field(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+  if (severity == "FATAL" || severity == "PANIC") mine.farewell = true;
+  if (!mine.handler) return;
+  try {
+    mine.handler(severity, field(notice, PG_DIAG_MESSAGE_PRIMARY));
+  } catch (const std::exception& error) {  // libpq is in between
+    log::warn("a notice of the server could not be told", {{"error", error.what()}});
+  }
+}
+
 Wire::Wire(Connection connection) : connection_(std::move(connection)) {
-  PQsetNoticeReceiver(connection_.get(), &note_farewell, farewell_.get());
+  PQsetNoticeReceiver(connection_.get(), &take_notice, said_.get());
   PQsetErrorVerbosity(connection_.get(), PQERRORS_VERBOSE);  // only so does a refusal carry its SQLSTATE
 }
 
@@ -227,6 +234,8 @@ void Wire::send_prepared(const char* name, Params::View params) {
 }
 
 void Wire::send_describe_prepared(const char* name) { check_sent(PQsendDescribePrepared(handle(), name)); }
+
+void Wire::rows_one_by_one() { check_sent(PQsetSingleRowMode(handle())); }
 
 void Wire::enter_pipeline() { check_sent(PQenterPipelineMode(handle())); }
 void Wire::exit_pipeline() { check_sent(PQexitPipelineMode(handle())); }
@@ -370,7 +379,7 @@ bool Wire::still_alive() noexcept {
   if ((socket.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) return false;
   if (PQconsumeInput(connection_.get()) == 0) return false;
   PQisBusy(connection_.get());  // looks at what has come: notifications, or the server's last words
-  return !*farewell_ && PQstatus(connection_.get()) == CONNECTION_OK;
+  return !said_->farewell && PQstatus(connection_.get()) == CONNECTION_OK;
 }
 
 Canceller Wire::canceller() const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,6 +18,7 @@
 
 struct pg_conn;    // libpq's PGconn
 struct pg_cancel;  // libpq's PGcancel
+struct pg_result;  // libpq's PGresult
 
 namespace weir::pg {
 
@@ -61,12 +63,19 @@ class Wire {
   /// The name that errors carry from now on; it must outlive its use.
   void set_query(std::string_view name) noexcept { query_ = name; }
 
+  /// Told what the server says beside its answers (NOTICE, WARNING, INFO), while these are read; nothing ends
+  /// it. What the handler throws is dropped.
+  using NoticeHandler = std::function<void(std::string_view severity, std::string_view message)>;
+  void set_notice_handler(NoticeHandler handler) { said_->handler = std::move(handler); }
+
   // Each sends, as far as the socket takes it; next_result() and flush() do the rest.
   void send(const char* sql, Params::View params);
   void send_script(const char* sql);  ///< several statements, one implicit transaction; text results
   void send_prepare(const char* name, const char* sql, std::span<const Oid> types);
   void send_prepared(const char* name, Params::View params);
   void send_describe_prepared(const char* name);
+  /// Of what was just sent: each row is a result of its own, so that any number of them fits.
+  void rows_one_by_one();
 
   /// The next result of what was sent; nothing at the end of each statement.
   std::optional<Result> next_result(const Limit& limit);
@@ -113,6 +122,11 @@ class Wire {
     void operator()(pg_conn* connection) const noexcept;
   };
   using Connection = std::unique_ptr<pg_conn, Finish>;
+  struct Said {
+    bool farewell = false;  ///< before it ended the session
+    NoticeHandler handler;
+  };
+  static void take_notice(void* said, const pg_result* notice);
 
   explicit Wire(Connection connection);
   static Connection start_connecting(const Conninfo& conninfo, const std::string& switches,
@@ -126,7 +140,7 @@ class Wire {
   void read_input();
   [[noreturn]] void lose(ErrorKind kind, std::string_view message);
 
-  std::unique_ptr<bool> farewell_ = std::make_unique<bool>(false);  // libpq holds its address
+  std::unique_ptr<Said> said_ = std::make_unique<Said>();  // libpq holds its address
   Connection connection_;
   Wakeup wakeup_;
   std::string_view query_;

@@ -26,17 +26,6 @@ constexpr Duration kKeepInterval = std::chrono::seconds(5);
 
 Duration from_ms(std::int64_t ms) { return std::chrono::milliseconds(ms); }
 
-/// A reason may be anything that an exception says; the server takes UTF-8 without NUL.
-std::string as_text(std::string_view reason) {
-  std::string text;
-  while (!reason.empty()) {
-    const std::size_t length = utf8_length(reason);
-    text += length == 0 || reason.front() == '\0' ? std::string_view("?") : reason.substr(0, length);
-    reason.remove_prefix(std::max<std::size_t>(length, 1));
-  }
-  return text;
-}
-
 std::shared_ptr<const QueueSettings> to_settings(const sql::QueueSettings::Row& row) {
   auto settings = std::make_shared<QueueSettings>();
   settings->id = row.id;
@@ -338,7 +327,7 @@ std::size_t JobSource::settle_parts(pg::Session& session, std::int64_t worker, J
           outcome.text().empty()
               ? std::nullopt
               : std::optional<std::string_view>(
-                    outcome.is_done() ? outcome.text() : reasons.emplace_back(as_text(outcome.text()))));
+                    outcome.is_done() ? outcome.text() : reasons.emplace_back(storable_text(outcome.text()))));
       --counts.running;
       counts.done += decision.action == Action::done ? 1 : 0;
       counts.failed += decision.action == Action::later || decision.action == Action::dead ? 1 : 0;

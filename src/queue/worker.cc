@@ -5,33 +5,9 @@
 #include <poll.h>
 
 #include "base/log.h"
-#include "pg/pooler.h"
+#include "work/work_connector.h"
 
 namespace weir::queue {
-
-WorkConnector connector_for_work(std::shared_ptr<const pg::Connector> connector) {
-  if (pg::detect_pooling(*connector) == pg::Pooling::none) return {std::move(connector), true};
-  log::info(
-      "a transaction pooler is in between: looking for work at intervals, because nobody can wake us through "
-      "it");
-  pg::Connector::Options options = connector->options();
-  options.session.prepare = false;
-  return {std::make_shared<pg::Connector>(connector->conninfo(), options), false};
-}
-
-namespace {
-
-/// The connector asks for it; a pooler may not pass it on.
-void require_read_committed(pg::Session& session) {
-  const auto level = session.execute("SHOW default_transaction_isolation")[0].get<std::string>(0);
-  if (level == "read committed") return;
-  throw Error(ExitCode::database,
-              "transactions of this user are " + level + " by default, and limits of queues would not hold",
-              "The pooler in between keeps Weir from choosing: ALTER ROLE .. SET "
-              "default_transaction_isolation = 'read committed';");
-}
-
-}  // namespace
 
 Worker::Worker(std::shared_ptr<const pg::Connector> connector, work::HandlerFactory factory,
                WorkerOptions options)
@@ -42,10 +18,10 @@ Worker::~Worker() { stop(); }
 void Worker::start() {
   const MutexLock lock(mutex_);
   if (runtime() != nullptr) return;
-  const WorkConnector at = connector_for_work(connector_);
+  const work::WorkConnector at = work::connector_for_work(connector_);
   work_connector_ = at.connector;
   pg::Session session = at.connector->connect(pg::Role::api, "start");
-  require_read_committed(session);
+  work::require_read_committed(session);
   auto source = std::make_unique<JobSource>(options_.queues, session);
   session.close();
   if (options_.delivery == Delivery::transactional && !source->limited().empty()) {

@@ -76,12 +76,4 @@ class Worker final : public Service {
   std::unique_ptr<TransactionRuntime> transactional_;
 };
 
-/// A connector for work: behind a transaction pooler nothing is prepared and nobody can be woken, which is
-/// said once.
-struct WorkConnector {
-  std::shared_ptr<const pg::Connector> connector;
-  bool can_be_woken = true;
-};
-WorkConnector connector_for_work(std::shared_ptr<const pg::Connector> connector);
-
 }  // namespace weir::queue

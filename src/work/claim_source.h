@@ -90,14 +90,20 @@ class ClaimSource {
 
   /// Of the runtime: called by a source that wants keep() now, from any thread.
   void on_keep_soon(std::function<void()> poke) { keep_soon_ = std::move(poke); }
+  /// Of the runtime: called by a source that claim() would find something now, from any thread.
+  void on_claim_soon(std::function<void()> poke) { claim_soon_ = std::move(poke); }
 
  protected:
   void keep_soon() const {
     if (keep_soon_) keep_soon_();
   }
+  void claim_soon() const {
+    if (claim_soon_) claim_soon_();
+  }
 
  private:
   std::function<void()> keep_soon_;
+  std::function<void()> claim_soon_;
 };
 
 }  // namespace weir::work

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "base/wait.h"
 #include "exec/conversation.h"
+#include "work/command_environment.h"
 #include "work/command_protocol.h"
 #include "work/line_buffer.h"
 #include "work/stderr_relay.h"
@@ -23,17 +24,13 @@ using exec::Conversation;
 /// A program that may still want to say goodbye: it saw the end of its input, or it closed its output.
 constexpr Duration kFarewell = std::chrono::seconds(1);
 
-/// Through these the state database's address and password would reach every program that a worker runs.
-constexpr std::array kDatabaseVariables{"DATABASE_URL", "PGPASSWORD", "PGPASSFILE", "PGSERVICE",
-                                        "PGSERVICEFILE"};
-
 SteadyTime now() { return std::chrono::steady_clock::now(); }
 
 exec::Command prepared(const CommandOptions& options) {
   exec::Command command = options.command;
   command.dies_with_thread = true;
   // emplace: what the caller sets stands
-  for (const char* const name : kDatabaseVariables) command.env.emplace(name, std::nullopt);
+  hide_database(command);
   command.env.emplace("WEIR_QUEUE", options.queue);
   command.env.emplace("WEIR_SLOT", std::to_string(options.slot));
   command.env.emplace("WEIR_PROTOCOL", "1");

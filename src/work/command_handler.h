@@ -16,7 +16,7 @@ class BatchText;
 
 struct CommandOptions {
   /// What to run. Its environment gets WEIR_QUEUE, WEIR_SLOT and WEIR_PROTOCOL, and loses what says how to
-  /// reach a database (kDatabaseVariables), unless `env` sets it again.
+  /// reach a database (hide_database), unless `env` sets it again.
   exec::Command command;
   std::string queue;  ///< or table, or stream
   int slot = 0;

@@ -36,6 +36,10 @@ Runtime::Runtime(std::shared_ptr<const pg::Connector> connector, Process& proces
       idle_({.longest = options.longest_sleep, .can_be_woken = options.can_be_woken}),
       bed_(*connector_, source.topics()) {
   source_.on_keep_soon([this] { keeper_.poke(); });
+  source_.on_claim_soon([this] {
+    claim_soon_ = true;
+    room_.notify();
+  });
 }
 
 Runtime::~Runtime() { stop(); }
@@ -74,8 +78,10 @@ void Runtime::fetch(const std::stop_token& stop) {
 
 bool Runtime::look(const std::shared_ptr<Life>& life, const std::stop_token& stop) {
   if (options_.can_be_woken) bed_.make(*life, stop);
+  claim_soon_ = false;  // what is told from here on, this look may miss
   const std::size_t held = inbox_.in_flight();
-  const std::size_t wanted = appetite_.wanted(inbox_.pace(), held);
+  const std::size_t wanted = options_.prefetch ? appetite_.wanted(inbox_.pace(), held)
+                                               : options_.slots - std::min(options_.slots, held);
   if (wanted == 0) {
     pass_on(*life, stop);
     wait_until(more_ ? pass_on_due_ : SteadyTime::max(), held, stop);
@@ -182,7 +188,7 @@ void Runtime::wait_until(SteadyTime time, std::optional<std::size_t> held, const
     const Bed::Heard heard = bed_.heard();
     if (heard.cancel) keeper_.poke();
     woken_ = woken_ || heard.wake;
-    if (heard.wake || (held && inbox_.in_flight() < *held)) return;
+    if (heard.wake || claim_soon_.exchange(false) || (held && inbox_.in_flight() < *held)) return;
   }
 }
 

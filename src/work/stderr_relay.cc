@@ -48,13 +48,16 @@ void StderrRelay::tell_left_out() {
 
 std::string StderrRelay::tail() const {
   const std::string text = tail_.text();
+  return printable_lines(trim(text));
+}
+
+std::string printable_lines(std::string_view text) {
   std::string out;
-  std::string_view rest = trim(text);
-  while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find('\n'), rest.size());
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
     if (!out.empty()) out.push_back('\n');
-    out += printable(rest.substr(0, end));
-    rest.remove_prefix(std::min(end + 1, rest.size()));
+    out += printable(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
   }
   return out;
 }

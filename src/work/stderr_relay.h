@@ -11,6 +11,9 @@
 
 namespace weir::work {
 
+/// Fit for a terminal, a line for each line.
+std::string printable_lines(std::string_view text);
+
 /// Passes a command's standard error on line by line, so many a second at most, and keeps its end for error
 /// texts.
 class StderrRelay {

@@ -198,5 +198,34 @@ TEST_F(CliLoadTap, WarningsAndRefusalsAreOnStandardError) {
   }
 }
 
+TEST_F(CliLoadTap, AMistakeInTheWordsIsNoState) {
+  for (const Words& words : std::vector<Words>{{"--singer", "--json", "--into", "items", "--key", "id"},
+                                               {"--singer", "--json", "--nonsense"},
+                                               {"--format", "singer", "--json", "-"}}) {
+    const WeirResult refused = run(words);
+    EXPECT_EQ(refused.status, 2);
+    EXPECT_EQ(refused.out, "");
+    EXPECT_EQ(documents(refused.err).at(0).at("error").at("code"), 2);
+  }
+}
+
+// A replay knows the records, not the SCHEMA: base16 "ff" read as text for bytea would be two other bytes.
+TEST_F(CliLoadTap, BytesThatATapEncodedAreNotReplayedAsText) {
+  write(
+      "messages.jsonl",
+      R"({"type":"SCHEMA","stream":"items","schema":{"properties":{"id":{"type":"integer"},"b":{"type":"string",)"
+      R"("contentEncoding":"base16"}}},"key_properties":["id"]})"
+      "\n"
+      R"({"type":"RECORD","stream":"items","record":{"id":1,"b":"ff00"}})"
+      "\n"
+      R"({"type":"RECORD","stream":"items","record":{"id":"x","b":"ff00"}})");
+  const WeirResult loaded = run({"messages.jsonl", "--singer", "--into", "items", "--max-rejects", "1"});
+  EXPECT_EQ(loaded.status, 0) << loaded.err;
+  EXPECT_EQ(value("SELECT encode(b, 'hex') FROM items"), "ff00");
+  const WeirResult replay = run({"replay", "1"});
+  EXPECT_EQ(replay.status, 5) << replay.out;
+  EXPECT_THAT(replay.err, HasSubstr("how that writes the bytes of column b is not kept"));
+}
+
 }  // namespace
 }  // namespace weir::test

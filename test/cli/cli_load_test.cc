@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
+#include <sqlite3.h>
 
 #include "schema/migrator.h"
 #include "support/database.h"
@@ -155,7 +156,7 @@ TEST_F(CliLoad, RejectsAreKeptShownAndReplayed) {
   EXPECT_EQ(std::count(lines.out.begin(), lines.out.end(), '\n'), 2) << lines.out;
   EXPECT_THAT(run({"rejects", number}).out, AllOf(HasSubstr("x,1,bad"), HasSubstr("parent")));
   EXPECT_THAT(run({"rejects", number, "--csv"}).out,
-              AllOf(StartsWith("line,file,column,sqlstate,reason,raw\n"), HasSubstr("\"x,1,bad")));
+              AllOf(StartsWith("line,file,column,sqlstate,reason,raw,raw_base64\n"), HasSubstr("\"x,1,bad")));
   EXPECT_THAT(run({"show", number}).out, AllOf(HasSubstr("applied"), HasSubstr("for instance")));
   EXPECT_EQ(document({"show", number}).at("reasons").size(), 2U);
 
@@ -222,6 +223,22 @@ TEST_F(CliLoad, JsonRecordsHaveALimitToo) {
   EXPECT_EQ(document({"t.ndjson", "--into", "t", "--mode", "append", "--max-record", "2"}).at("inserted"), 2);
 }
 
+TEST_F(CliLoad, AnInterruptedAppendSaysThatItBeginsAnew) {
+  execute("CREATE TABLE t (id int4 PRIMARY KEY)");
+  write("t.csv", "id\n1\n2\n");
+  pg::Session other = session();
+  other.execute("BEGIN");
+  other.execute("INSERT INTO t VALUES (2)");  // whoever has the same key waits for its end
+  WeirProgram load({"load", "t.csv", "--into", "t", "--mode", "append", "--json"}, setup());
+  wait_until([&] { return value("SELECT count(*)::text FROM pg_locks WHERE NOT granted") == "1"; },
+             "COPY waits");
+  load.signal(SIGINT);
+  EXPECT_EQ(load.wait_end(), 130);
+  EXPECT_THAT(load.out(), AllOf(HasSubstr("t is as it was"), HasSubstr("it begins anew")));
+  other.execute("ROLLBACK");
+  EXPECT_EQ(value("SELECT count(*)::text FROM t"), "0");
+}
+
 TEST_F(CliLoad, AnInterruptedPipeIsReadFromItsBeginningNextTime) {
   const Words words{"load", "--into", "t",  "--json",
                     "--",   "sh",     "-c", "echo id; echo 1; : > began; exec sleep 600"};
@@ -246,6 +263,262 @@ TEST_F(CliLoad, ProgressIsALineOnATerminalAndRecordsInALog) {
   EXPECT_THAT(log.err, AllOf(HasSubstr("\"phase\":\"stage\""), HasSubstr("\"rows\":200")));
   logged.emplace_back("-q");
   EXPECT_THAT(run_weir(logged, setup()).err, AllOf(Not(HasSubstr("phase")), Not(HasSubstr("weir:"))));
+}
+
+TEST_F(CliLoad, AGuessOfTheEncodingIsTold) {
+  write("west.csv", "id,name\n1,caf\xE9\n");
+  const std::string guess =
+      "west.csv: read as windows-1252, which is a guess: the byte 0xe9 in line 2 is not UTF-8";
+  EXPECT_THAT(document({"west.csv", "--into", "t", "--dry-run"}).at("notices").at(0), HasSubstr(guess));
+  EXPECT_THAT(document({"west.csv", "--into", "t"}).at("notices").at(0), HasSubstr(guess));
+  EXPECT_EQ(value("SELECT name FROM t"), "café");
+  const WeirResult text = run({"west.csv", "--into", "t"});
+  EXPECT_THAT(text.err, HasSubstr("weir: " + guess + " (--encoding says what it is)\n")) << "while it runs";
+  EXPECT_THAT(text.out, HasSubstr("  notice: " + guess));
+  EXPECT_THAT(run({"west.csv", "--into", "t", "--log", "json"}).err, HasSubstr("\"notice\":\"" + guess));
+  EXPECT_TRUE(document({"west.csv", "--into", "t", "--encoding", "latin1"}).at("notices").empty());
+  write("broken.csv", "id,name\n1,caf\xC3\xA9\n2,caf\xE9\n");
+  const WeirResult broken = run({"broken.csv", "--into", "t"});
+  EXPECT_EQ(broken.status, 5);
+  EXPECT_THAT(broken.err,
+              AllOf(HasSubstr("broken.csv: read as UTF-8, but the byte 0xe9 in line 3"),
+                    HasSubstr("broken.csv, line 3, column name: the byte 0xe9 at 3 is not UTF-8")));
+}
+
+TEST_F(CliLoad, MessagesNameThePlaceAndWhatHelps) {
+  write("array.json", "[1, 2]");
+  const WeirResult array = run({"array.json", "--into", "t"});
+  EXPECT_EQ(array.status, 5);
+  EXPECT_THAT(array.err,
+              AllOf(HasSubstr("array.json has no record that tells its columns"),
+                    HasSubstr("line 1, at 2: a record is a JSON object, and this is a single value")));
+  execute("CREATE TABLE t (id int4 PRIMARY KEY, v int4 CHECK (v > 0))");
+  write("t.csv", "id,v\n1,1\nx,1\n2,0\ny,1\n");
+  const Words words{"t.csv", "--into", "t", "--key", "id", "--schema", "quarantine"};
+  const WeirResult none = run(words);
+  EXPECT_THAT(none.err, AllOf(HasSubstr("1 of 2 records cannot be loaded, and none may be rejected"),
+                              HasSubstr("\n  t.csv, line 3, column id: "),
+                              HasSubstr("Nothing behind the last of these")));
+  Words some = words;
+  some.insert(some.end(), {"--max-rejects", "10%"});
+  EXPECT_THAT(run(some).err, AllOf(HasSubstr("2 of 4 records cannot be loaded, and 10% may be rejected"),
+                                   HasSubstr("--max-rejects 2\n")));
+  some.back() = "2";
+  EXPECT_THAT(
+      run(some).err,
+      AllOf(HasSubstr("3 of 4 records cannot be loaded, and 2 may be rejected; the first: t.csv, line 3"),
+            HasSubstr("--max-rejects 3\n")));
+  EXPECT_THAT(run(some).err, Not(HasSubstr(" 0 rows")));
+  some.back() = "3";
+  const std::string number = document(some).at("run");
+  EXPECT_THAT(run({"replay", number}).err, HasSubstr("t.csv, line 3, column id: 'x'"));
+}
+
+TEST_F(CliLoad, BrokenJsonIsNamedByItsFileAndNotReplayedAsSomethingElse) {
+  write("t.ndjson", "{\"id\": 1}\n{\"id\": 2\n");
+  const std::string number =
+      document({"t.ndjson", "--into", "t", "--key", "id", "--max-rejects", "1"}).at("run");
+  const WeirResult replay = run({"replay", number});
+  EXPECT_EQ(replay.status, 1);
+  EXPECT_THAT(replay.err,
+              HasSubstr("nothing of load " + number + " can be replayed: line 2: it is no JSON object"));
+  write("t.json", "[{\"id\": 1},\n{\"id\":");
+  const WeirResult open = run({"t.json", "--into", "t", "--key", "id"});
+  EXPECT_EQ(open.status, 1);
+  EXPECT_THAT(
+      open.err,
+      HasSubstr(
+          "t.json: the JSON array has no end: the input breaks off in the element that begins at line 2"));
+}
+
+TEST_F(CliLoad, AReplayOfALoadWithoutRejectsSaysThat) {
+  write("t.csv", "id\n1\n");
+  const std::string first = document({"t.csv", "--into", "t", "--key", "id"}).at("run");
+  document({"t.csv", "--into", "t", "--key", "id"});
+  const WeirResult replay = run({"replay", first});
+  EXPECT_EQ(replay.status, 0) << replay.err;
+  EXPECT_THAT(replay.err, HasSubstr("load " + first + " rejected nothing"));
+}
+
+TEST_F(CliLoad, AResumedLoadThatHasReadAllHasNoRate) {
+  execute("CREATE TABLE t (id int4 PRIMARY KEY)");
+  write("t.csv", "id\n1\n2\n");
+  pg::Session other = session();
+  other.execute("BEGIN");
+  other.execute("LOCK TABLE t IN SHARE MODE");
+  WeirProgram load({"load", "t.csv", "--into", "t", "--key", "id"}, setup());
+  wait_until([&] { return value("SELECT count(*)::text FROM pg_locks WHERE NOT granted") == "1"; },
+             "apply waits");
+  load.signal(SIGINT);
+  EXPECT_EQ(load.wait_end(), 130);
+  other.execute("ROLLBACK");
+  const WeirResult resumed = run({"t.csv", "--into", "t", "--key", "id"});
+  EXPECT_THAT(resumed.out, AllOf(HasSubstr("2 records were staged already"), Not(HasSubstr("records/s"))));
+}
+
+// A key that a record has not is null in it; a column that no record has stays as it is.
+TEST_F(CliLoad, KeysThatARecordHasNot) {
+  execute("CREATE TABLE t (id int4 PRIMARY KEY, a text DEFAULT 'd', b text DEFAULT 'e')");
+  execute("INSERT INTO t VALUES (1, 'x', 'y'), (2, 'x', 'y')");
+  write("t.ndjson", "{\"id\": 1}\n{\"id\": 2, \"a\": \"new\"}\n{\"id\": 3}\n");
+  EXPECT_EQ(document({"t.ndjson", "--into", "t", "--key", "id", "--mode", "upsert"}).at("updated"), 2);
+  EXPECT_EQ(value("SELECT string_agg(format('%s %s %s', id, coalesce(a, 'null'), coalesce(b, 'null')), ', ' "
+                  "ORDER BY id) FROM t"),
+            "1 null y, 2 new y, 3 null e");
+}
+
+TEST_F(CliLoad, AHistoryThatIsNotThereIsMade) {
+  write("1.csv", "id,v\n1,a\n2,b\n");
+  write("2.csv", "id,v\n1,a\n2,B\n");
+  const json made = document({"1.csv", "--into", "h", "--mode", "scd2", "--key", "id", "--at", "2026-01-01"});
+  EXPECT_EQ(made.at("created"), true);
+  EXPECT_EQ(made.at("inserted"), 2);
+  EXPECT_EQ(
+      document({"2.csv", "--into", "h", "--mode", "scd2", "--key", "id", "--at", "2026-02-01"}).at("closed"),
+      1);
+  EXPECT_EQ(value("SELECT string_agg(format('%s %s %s %s %s', id, v, valid_from::date, "
+                  "coalesce(valid_to::date::text, "
+                  "'-'), is_current), ', ' ORDER BY id, valid_from) FROM h"),
+            "1 a 2026-01-01 - t, 2 b 2026-01-01 2026-02-01 f, 2 B 2026-02-01 - t");
+  EXPECT_EQ(value("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'h'::regclass AND "
+                  "contype = 'p'"),
+            "PRIMARY KEY (id, valid_from)");
+  const WeirResult plan = run({"1.csv", "--into", "other", "--mode", "scd2", "--key", "id", "--dry-run"});
+  EXPECT_THAT(plan.out, HasSubstr("PRIMARY KEY (\"id\", \"valid_from\")"));
+  write("own.csv", "id,valid_from\n1,2026-01-01\n");
+  EXPECT_EQ(run({"own.csv", "--into", "own", "--mode", "scd2", "--key", "id"}).status, 5);
+  const WeirResult many =
+      run({"2.csv", "--into", "h", "--mode", "scd2", "--key", "id", "--at", "2026-01-15", "--restart"});
+  EXPECT_EQ(many.status, 0) << "nothing is different";
+  write("3.csv", "id,v\n1,a\n");
+  EXPECT_THAT(run({"3.csv", "--into", "h", "--mode", "scd2", "--key", "id"}).err,
+              HasSubstr("would close 1 of 2 rows of h"));
+}
+
+// What only the server finds out is a refusal with a remedy, too, wherever it finds it.
+TEST_F(CliLoad, WhatTheServerRefusesIsToldWithARemedy) {
+  execute("CREATE TABLE t (id int4 PRIMARY KEY, v int4 CHECK (v > 0)); ");
+  execute("CREATE TABLE kid (t int4 REFERENCES t)");
+  execute("INSERT INTO t VALUES (1, 1), (2, 2)");
+  execute("INSERT INTO kid VALUES (2)");
+  execute("CREATE TABLE p (id int4) PARTITION BY RANGE (id)");
+  execute("CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)");
+  execute("CREATE TABLE c (id int4 CHECK (id < 10))");
+  write("one.csv", "id,v\n1,1\n");
+  write("twenty.csv", "id\n20\n");
+  struct Refused {
+    Words words;
+    std::string message;
+    std::string remedy;
+  };
+  for (const Refused& refused : std::vector<Refused>{
+           {{"one.csv", "--into", "t", "--mode", "append"},
+            "t does not take a record: duplicate key value violates unique constraint \"t_pkey\": Key "
+            "(id)=(1) already",
+            "--staged"},
+           {{"one.csv", "--into", "t", "--mode", "append", "--staged"},
+            "the first: one.csv, line 2: duplicate key value violates unique constraint \"t_pkey\": Key "
+            "(id)=(1)",
+            "--max-rejects 1"},
+           {{"one.csv", "--into", "t", "--key", "id", "--max-deletes", "100%"},
+            "rows of t that the source has not are referred to by others: update or delete on table \"t\"",
+            "--mode upsert"},
+           {{"twenty.csv", "--into", "p", "--mode", "partition-swap", "--partition", "p1"},
+            "a record does not belong into partition p1 (FOR VALUES FROM (0) TO (10)): Failing row contains "
+            "(20)",
+            "--mode window"},
+           {{"twenty.csv", "--into", "c", "--mode", "swap"},
+            "c cannot be built from the source: new row for relation",
+            "--mode refresh"},
+           {{"one.csv", "--into", "weir.load_run"},
+            "no table of schema weir can be loaded into",
+            "--into SCHEMA.TABLE"},
+           {{"one.csv", "--into", "weir.new_one"},
+            "no table of schema weir can be loaded into",
+            "--into SCHEMA.TABLE"},
+       }) {
+    SCOPED_TRACE(::testing::PrintToString(refused.words));
+    const WeirResult result = run(refused.words);
+    EXPECT_EQ(result.status, 5);
+    EXPECT_THAT(result.err,
+                AllOf(HasSubstr(refused.message), HasSubstr(refused.remedy), Not(HasSubstr("(query "))));
+  }
+  EXPECT_EQ(value("SELECT string_agg(id::text, ',' ORDER BY id) FROM t"), "1,2");
+  EXPECT_EQ(run({"one.csv", "--into", "t", "--mode", "swap", "--max-rejects", "1"}).status, 2)
+      << "it can reject none";
+}
+
+TEST_F(CliLoad, SourcesThatAreDatabasesSayWhatTheyCannotAnswer) {
+  const WeirResult table = run({url(), "--table", "nowhere", "--into", "t"});
+  EXPECT_EQ(table.status, 1);
+  EXPECT_THAT(table.err,
+              AllOf(HasSubstr("the source cannot run the query: relation \"nowhere\" does not exist"),
+                    Not(HasSubstr("(query "))));
+  sqlite3* made = nullptr;
+  ASSERT_EQ(sqlite3_open((folder_.path() / "a.db").c_str(), &made), SQLITE_OK);
+  ASSERT_EQ(
+      sqlite3_exec(made, "CREATE TABLE users (id); CREATE VIEW names AS SELECT 1", nullptr, nullptr, nullptr),
+      SQLITE_OK);
+  sqlite3_close(made);
+  const WeirResult sqlite = run({"a.db", "--table", "user", "--into", "t"});
+  EXPECT_EQ(sqlite.status, 1);
+  EXPECT_THAT(sqlite.err,
+              AllOf(HasSubstr("no such table: user"), HasSubstr("Its tables are: names, users.")));
+}
+
+TEST_F(CliLoad, AnotherLoadOfTheTableIsWaitedForAsLongAsItIsSaid) {
+  execute("CREATE TABLE t (id int4 PRIMARY KEY)");
+  write("t.csv", "id\n1\n");
+  pg::Session other = session();
+  other.execute("SELECT pg_advisory_lock(hashtextextended('weir load:' || 't'::regclass::oid::int8, 0))");
+  for (const char* mode : {"refresh", "swap"}) {
+    const WeirResult given_up = run({"t.csv", "--into", "t", "--mode", mode, "--wait", "0s"});
+    EXPECT_EQ(given_up.status, 1) << mode;
+    EXPECT_THAT(given_up.err, AllOf(HasSubstr("waiting for another load of t"),
+                                    HasSubstr("another load of t did not end"), HasSubstr("--wait")));
+  }
+  WeirProgram load({"load", "t.csv", "--into", "t"}, setup());
+  load.wait_for_error("waiting for another load of t, at most 10 m");
+  other.execute("SELECT pg_advisory_unlock_all()");
+  EXPECT_EQ(load.wait_end(), 0) << load.err();
+}
+
+TEST_F(CliLoad, ASequenceThatIsBehindIsNamed) {
+  execute("CREATE TABLE t (id int8 GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, v text)");
+  write("t.csv", "id,v\n7,a\n");
+  const json loaded = document({"t.csv", "--into", "t", "--key", "id"});
+  ASSERT_EQ(loaded.at("care").at("advice").size(), 1U);
+  execute(loaded.at("care").at("advice").at(0).get<std::string>());
+  execute("INSERT INTO t (v) VALUES ('b')");
+  EXPECT_EQ(value("SELECT max(id)::text FROM t"), "8");
+  EXPECT_TRUE(
+      document({"t.csv", "--into", "t", "--mode", "upsert", "--key", "id"}).at("care").at("advice").empty());
+}
+
+TEST_F(CliLoad, ATableWithRowSecurityIsAppendedToByInsert) {
+  execute("CREATE TABLE t (id int4)");
+  execute("CREATE POLICY small ON t USING (id < 10)");
+  execute("ALTER TABLE t ENABLE ROW LEVEL SECURITY");
+  const std::string role = "weir_rls_" + value("SELECT current_database()");
+  execute("CREATE ROLE " + role + " LOGIN IN ROLE weir_worker");
+  execute("GRANT SELECT, INSERT ON t TO " + role);
+  write("t.csv", "id\n1\n11\n");
+  const WeirSetup as_role{.env = {{"DATABASE_URL", url()}, {"PGOPTIONS", "-c role=" + role}},
+                          .folder = folder_.path()};
+  const WeirResult refused = run_weir({"load", "t.csv", "--into", "t", "--mode", "append"}, as_role);
+  EXPECT_EQ(refused.status, 5) << refused.out << refused.err;
+  EXPECT_THAT(refused.err, HasSubstr("t.csv, line 3: new row violates row-level security policy"));
+  execute("DROP OWNED BY " + role);
+  execute("DROP ROLE " + role);
+}
+
+TEST_F(CliLoad, TypesThatAreSaidOfATableThatIsThereAreNotHeeded) {
+  write("t.csv", "id,v\n1,2\n");
+  EXPECT_TRUE(
+      document({"t.csv", "--into", "t", "--key", "id", "--columns", "v:numeric"}).at("warnings").empty());
+  const json again = document({"t.csv", "--into", "t", "--key", "id", "--columns", "v:int4,id:int8"});
+  ASSERT_EQ(again.at("warnings").size(), 2U);
+  EXPECT_EQ(again.at("warnings").at(0), "t.v is there: its type holds, not what --columns says");
 }
 
 TEST_F(CliLoad, MistakesAreTold) {

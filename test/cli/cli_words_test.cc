@@ -56,6 +56,7 @@ Commands
   weir queue resume  go on with queues that were paused
   weir queue set     change the settings of a queue
   weir consume       work through the rows of an existing table, with many workers and no row twice
+  weir next          show when a schedule runs next, in local time and UTC
   weir top           watch queues and workers in the terminal
   weir demo workers  many workers on one table of events: without locks, with SKIP LOCKED, with Weir
   weir demo readers  dashboards read a table while it is replaced: by TRUNCATE, by DELETE, by Weir
@@ -139,8 +140,8 @@ TEST(CliWords, MistakesAreToldWithWhatWasProbablyMeant) {
   const std::vector<Mistake> mistakes{
       {{},
        "no command was given",
-       "One of: init, check, up, db, load, worker, job, queue, consume, top, demo, doctor, version, help. "
-       "See: weir help"},
+       "One of: init, check, up, db, load, worker, job, queue, consume, next, top, demo, doctor, version, "
+       "help. See: weir help"},
       {{"statsu"}, "unknown command 'statsu'", "All commands: weir help"},
       {{"docter"}, "unknown command 'docter'", "Did you mean 'doctor'? All commands: weir help"},
       {{"db"}, "db needs a command", "One of: start, stop, status, url, psql, migrate. See: weir help db"},

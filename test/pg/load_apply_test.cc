@@ -1,4 +1,3 @@
-#include <atomic>
 #include <map>
 
 #include <gtest/gtest.h>
@@ -7,10 +6,8 @@
 #include "load/write/care.h"
 #include "load/write/schema_change.h"
 #include "pg/transaction.h"
-#include "support/actions.h"
 #include "support/errors.h"
 #include "support/load_test.h"
-#include "support/waiting.h"
 
 namespace weir::load {
 namespace {
@@ -115,45 +112,6 @@ TEST_F(LoadApplyTest, StateMovesWithTheRowsAndFencesTheSlow) {
   EXPECT_EQ(now.seq, 2);
   EXPECT_EQ(now.json, R"({"at": 11})");
   EXPECT_EQ(number("SELECT count(*) FROM acct"), 12);
-}
-
-class LoadDoubtTest : public LoadApplyTest {
- protected:
-  /// COMMIT waits, where the caller holds advisory lock 1; then its session is ended.
-  Applied lose_commit() {
-    run("CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM "
-        "pg_advisory_xact_lock_shared(1); RETURN NULL; END $$;"
-        "CREATE CONSTRAINT TRIGGER gate AFTER INSERT ON acct DEFERRABLE INITIALLY DEFERRED FOR EACH ROW "
-        "EXECUTE FUNCTION gate()");
-    const Target acct = target("acct");
-    const LoadSpec append = spec(Mode::append);
-    const auto sealed = stage(acct, append, "VALUES (11, 1)");
-    pg::Session gate = session();
-    gate.execute("SELECT pg_advisory_lock(1)");
-    const int gate_pid = gate.backend_pid();
-    std::atomic<int> pid{0};
-    const auto connecting = [&, sessions = 0]() mutable {
-      pg::Session made = connect()();
-      if (sessions++ == 0) pid = made.backend_pid();
-      return made;
-    };
-    const std::jthread killer = test::in_background([&] {
-      test::wait_until([&] { return pid.load() != 0; }, "the first session");
-      test::wait_until_blocked(connector(), pid);
-      test::terminate_backend(connector(), pid);
-      test::wait_until_gone(connector(), pid);
-      test::terminate_backend(connector(), gate_pid);
-    });
-    ApplyOptions options;
-    return apply(connecting, acct, append, sealed, std::nullopt, options);
-  }
-};
-
-TEST_F(LoadDoubtTest, ACommitThatWasNotCarriedOutIsRepeated) {
-  const Applied applied = lose_commit();
-  EXPECT_EQ(applied.attempts, 2);
-  EXPECT_FALSE(applied.was_in_doubt);
-  EXPECT_EQ(number("SELECT count(*) FROM acct WHERE id = 11"), 1);
 }
 
 TEST_F(LoadApplyTest, ASwapKeepsViewsRightsAndNames) {

@@ -173,7 +173,7 @@ TEST_F(LoadModesTest, APartitionedTableIsRefreshed) {
 
 TEST_F(LoadModesTest, WhatIsRefusedIsSaidWithItsRemedy) {
   const auto refusal = [&](const LoadSpec& spec, const std::string& table) {
-    const Plan plan = make_plan(target(table), spec, "stage", 150000);
+    const Plan plan = make_plan(target(table), spec, {.sql = "stage"}, 150000);
     return plan.refusals.empty() ? std::string() : plan.refusals.front().reason;
   };
   run("CREATE TABLE nokey (id int, v text); CREATE TABLE gen (id int PRIMARY KEY, d int GENERATED ALWAYS AS "
@@ -185,7 +185,7 @@ TEST_F(LoadModesTest, WhatIsRefusedIsSaidWithItsRemedy) {
   EXPECT_TRUE(has(refusal({.columns = {"id"}, .key = {"id"}}, "must"), "must not be null"));
   EXPECT_TRUE(has(refusal({.columns = {"id", "v"}}, "v"), "is no table"));
   EXPECT_EQ(refusal({.columns = {"id", "v"}}, "nokey"), "");
-  EXPECT_EQ(make_plan(target("rate"), spec(Mode::refresh), "stage", 150000).strongest("rate"),
+  EXPECT_EQ(make_plan(target("rate"), spec(Mode::refresh), {.sql = "stage"}, 150000).strongest("rate"),
             LockMode::row_exclusive);
 }
 

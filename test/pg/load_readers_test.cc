@@ -43,21 +43,21 @@ class LoadReadersTest : public test::LoadTest {
   }
 
   void poll(int kind, const std::stop_token& stop) {
-    static constexpr const char* kCount = "SELECT count(*), count(DISTINCT version) FROM rate";
+    const std::string count = "SELECT count(*), count(DISTINCT version) FROM " + seen_;
     pg::Session session = this->session();
     pids_[static_cast<std::size_t>(kind)] = session.backend_pid();
     switch (kind) {
       case 0:
       case 1:
-        while (!stop.stop_requested()) judge(session.execute(kCount), "READ COMMITTED");
+        while (!stop.stop_requested()) judge(session.execute(count), "READ COMMITTED");
         break;
       case 2:
       case 3:
         while (!stop.stop_requested()) {
           pg::Transaction transaction(session, {.isolation = pg::Isolation::repeatable_read});
-          const pg::Result first = session.execute("SELECT max(version)::int8 FROM rate");
-          judge(session.execute(kCount), "REPEATABLE READ");
-          const pg::Result again = session.execute("SELECT max(version)::int8 FROM rate");
+          const pg::Result first = session.execute("SELECT max(version)::int8 FROM " + seen_);
+          judge(session.execute(count), "REPEATABLE READ");
+          const pg::Result again = session.execute("SELECT max(version)::int8 FROM " + seen_);
           if (first[0].get<std::optional<std::int64_t>>(0) != again[0].get<std::optional<std::int64_t>>(0))
             wrong_.fetch_add(1);
           transaction.rollback();
@@ -65,13 +65,13 @@ class LoadReadersTest : public test::LoadTest {
         break;
       case 4:
       case 5:
-        session.execute(std::string("PREPARE look AS ") + kCount);
+        session.execute("PREPARE look AS " + count);
         while (!stop.stop_requested()) judge(session.execute("EXECUTE look"), "EXECUTE");
         break;
       case 6:
         while (!stop.stop_requested()) {
           pg::Transaction transaction(session);
-          session.execute("DECLARE c CURSOR FOR SELECT version FROM rate");
+          session.execute("DECLARE c CURSOR FOR SELECT version FROM " + seen_);
           std::set<std::string> versions;
           int rows = 0;
           for (;;) {
@@ -135,6 +135,8 @@ class LoadReadersTest : public test::LoadTest {
     return result;
   }
 
+  /// Of which each reader has to see kRows of one version; `shown` is a view of the same.
+  std::string seen_ = "rate";
   std::array<std::atomic<int>, 8> pids_{};
   std::atomic<int> polls_{0};
   std::atomic<int> wrong_{0};
@@ -157,6 +159,80 @@ TEST_F(LoadReadersTest, RefreshUpsertAndWindowDisturbNoReader) {
   });
   EXPECT_EQ(wrong_.load(), 0) << last_wrong_.load();
   EXPECT_EQ(waits_.load(), 0);
+}
+
+TEST_F(LoadReadersTest, AHistoryDisturbsNoReader) {
+  run("DROP VIEW shown; CREATE TABLE hist (id int, version int, gone int, valid_from timestamptz, valid_to "
+      "timestamptz);"
+      "CREATE UNIQUE INDEX ON hist (id) WHERE valid_to IS NULL;"
+      "INSERT INTO hist SELECT n, 0, n, 'epoch' FROM generate_series(1, 400) n;"
+      "CREATE VIEW shown AS SELECT * FROM hist WHERE valid_to IS NULL");
+  seen_ = "(SELECT * FROM hist WHERE valid_to IS NULL) h";
+  under_pollers([&] {
+    for (int v = 1; v <= kVersions; ++v) EXPECT_EQ(load("hist", spec(Mode::scd2), version(v)).closed, kRows);
+  });
+  EXPECT_EQ(wrong_.load(), 0) << last_wrong_.load();
+  EXPECT_EQ(waits_.load(), 0);
+}
+
+TEST_F(LoadReadersTest, AnAppendDisturbsNoReader) {
+  run("DROP VIEW shown; CREATE TABLE log (id int, version int, gone int);"
+      "INSERT INTO log SELECT n, 0, n FROM generate_series(1, 400) n;"
+      "CREATE VIEW shown AS SELECT * FROM log WHERE version = (SELECT max(version) FROM log)");
+  // Of a version that was there in part it would see fewer.
+  seen_ = "(SELECT * FROM log WHERE version = (SELECT max(version) FROM log)) l";
+  LoadSpec append = spec(Mode::append);
+  append.key.clear();
+  under_pollers([&] {
+    for (int v = 1; v <= kVersions; ++v) EXPECT_EQ(load("log", append, version(v)).inserted, kRows);
+  });
+  EXPECT_EQ(wrong_.load(), 0) << last_wrong_.load();
+  EXPECT_EQ(waits_.load(), 0);
+}
+
+TEST_F(LoadReadersTest, WhoLocksRowsWaitsForThoseAloneThatChange) {
+  std::vector<std::string> seen;
+  ApplyOptions options;
+  options.on_event = [&](const ApplyEvent& event) {
+    if (event.kind != ApplyEvent::Kind::writing || event.text != "insert") return;
+    // The updates are done, and not committed.
+    seen.push_back(rows("SELECT count(*) FROM (SELECT 1 FROM rate WHERE id > 10 FOR SHARE NOWAIT) r"));
+    seen.push_back(rows("SELECT count(*) FROM (SELECT 1 FROM rate FOR SHARE SKIP LOCKED) r"));
+    seen.push_back(rows("SELECT count(*) FROM rate WHERE version = 0"));
+  };
+  load("rate", spec(Mode::refresh),
+       "SELECT n, CASE WHEN n <= 10 THEN 1 ELSE 0 END, n FROM generate_series(1, 401) n", options);
+  EXPECT_EQ(seen, (std::vector<std::string>{"390", "390", "400"}));
+}
+
+TEST_F(LoadReadersTest, AReaderBehindASwapWaitsForItsLockTimeoutAtMost) {
+  pg::Session old = session();
+  pg::Transaction transaction(old);
+  old.execute("SELECT count(*) FROM rate");
+  pg::Session looker = session();
+  std::atomic<bool> done{false};
+  std::atomic<int> looks{0};
+  std::atomic<std::int64_t> longest{0};
+  {
+    const std::jthread reader = test::in_background([&] {
+      pg::Session session = this->session();
+      while (!done.load()) {
+        const SteadyTime before = std::chrono::steady_clock::now();
+        session.execute("SELECT count(*) FROM rate");
+        const auto took = (std::chrono::steady_clock::now() - before) / std::chrono::milliseconds(1);
+        longest = std::max<std::int64_t>(longest.load(), took);
+        ++looks;
+      }
+    });
+    test::wait_until([&] { return looks.load() > 10; }, "the reader to look");
+    ApplyOptions options;
+    options.swap_attempts = 5;
+    EXPECT_THROW(load("rate", spec(Mode::swap), version(1), options), Error);
+    done = true;
+  }
+  // 50 ms, and what a machine that is busy adds to it; behind the old reader it would be for ever.
+  EXPECT_LT(longest.load(), 2'000);
+  EXPECT_EQ(looker.execute("SELECT count(*) FROM rate WHERE version = 0")[0].get<std::int64_t>(0), kRows);
 }
 
 // The checker bites: what the market does is found out.

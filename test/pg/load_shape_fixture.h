@@ -61,6 +61,7 @@ class LoadShapeTest : public test::LoadTest {
     options.sample_rows = 2;
     return options;
   }
+  using test::LoadTest::load;
   LoadReport load(std::unique_ptr<RecordReader> reader, LoadOptions options,
                   const std::stop_token& stop = {}) {
     Load load(std::make_shared<const pg::Connector>(users_connector()), std::move(reader),

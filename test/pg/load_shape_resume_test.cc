@@ -72,6 +72,38 @@ TEST_F(LoadShapeResumeTest, AStageThatIsWiderThanItsChunksIsGoneOnWith) {
   EXPECT_EQ(columns(), "id integer, v bigint, other inet, late bigint");
 }
 
+// The stage has two columns of its own.
+TEST_F(LoadShapeResumeTest, ColumnsMayBeCalledAsThoseOfTheStage) {
+  for (const Mode mode : {Mode::refresh, Mode::upsert, Mode::append}) {
+    run("DROP TABLE IF EXISTS t");
+    LoadOptions any = options(mode);
+    any.spec.rejects.rows = 1;
+    load(csv("id,weir_line,weir_part,weir_line_,ctid\n1,a,1,c,d\n2,e,f,g,h\n"), any);
+    EXPECT_EQ(columns(), "id bigint, weir_line text, weir_part text, weir_line_ text, ctid_2 text");
+    run("ALTER TABLE t ADD CHECK (weir_part <> 'bad')");
+    load(csv("id,weir_line,weir_part\n1,a,1\n3,x,bad\n2,y,f\n"), any);
+    EXPECT_EQ(rows("SELECT id, weir_line, weir_part FROM t WHERE weir_line IN ('x', 'y')"), "2|y|f");
+    EXPECT_EQ(rows("SELECT line FROM weir.load_reject WHERE reason LIKE '%check%'"), "3");
+    EXPECT_EQ(rows("SELECT convert_from(raw, 'UTF8')::jsonb->>'weir_part' FROM weir.load_reject"), "bad");
+    run("DELETE FROM weir.load_reject");
+  }
+}
+
+TEST_F(LoadShapeResumeTest, AlsoThoseThatComeLaterAndWhenItGoesOn) {
+  const std::string text =
+      "{\"id\": 1}\n{\"id\": 2}\n{\"id\": 3, \"weir_part\": \"p\"}\n"
+      "{\"id\": 4, \"weir_line\": \"l\", \"weir_part_\": \"q\"}\n{\"id\": 5}\n";
+  LoadOptions one = resumable();
+  one.sample_rows = 1;
+  const auto fail = [] { throw Error(ExitCode::failed, "the source broke off"); };
+  EXPECT_EQ(
+      error_of([&] { load(std::make_unique<InterruptedReader>(json(text), 4, fail), one); }).exit_code(),
+      ExitCode::failed);
+  const LoadReport report = load(json(text), one);
+  EXPECT_EQ(report.resumed_from, 3U);
+  EXPECT_EQ(rows("SELECT * FROM t ORDER BY id"), "1|||,2|||,3|p||,4||l|q,5|||");
+}
+
 TEST_F(LoadShapeResumeTest, OneLookAheadMakesOneChange) {
   std::string text = "id,a,b\n";
   for (int n = 1; n <= 40; ++n)

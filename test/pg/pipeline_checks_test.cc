@@ -6,7 +6,7 @@
 
 #include "support/database.h"
 #include "support/load_test.h"
-#include "support/pipeline_test.h"
+#include "support/project_text.h"
 
 namespace weir::test {
 namespace {

@@ -54,7 +54,7 @@ Stage::Sealed LoadTest::stage(const load::Target& target, const load::LoadSpec& 
 load::Applied LoadTest::load(const std::string& table, const load::LoadSpec& spec, const std::string& rows,
                              const load::ApplyOptions& options) {
   const load::Target described = target(table);
-  load::make_plan(described, spec, "stage", 150000).require();
+  load::make_plan(described, spec, {.sql = "stage"}, 150000).require();
   pg::Session holder = this->session();
   const std::int64_t run =
       load::begin_run(holder, {.source = "test", .fingerprint = "test"}, described, spec.mode);

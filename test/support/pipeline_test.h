@@ -1,43 +1,51 @@
 #pragma once
 
-#include <map>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
-#include <fmt/format.h>
-
-#include "pipeline/define/diagnostics.h"
-#include "pipeline/define/project_reader.h"
+#include "pipeline/define/definition.h"
+#include "pipeline/run/task_endings.h"
+#include "support/database.h"
 
 namespace weir::test {
 
-/// A project that was never on a disk.
-struct ReadProject {
-  pipeline::Diagnostics diagnostics{};
-  pipeline::ProjectDefinition project{};
+/// A test of pipelines: a database with Weir's schema, definitions made in code, and what workers do as SQL
+/// does it.
+class PipelineTest : public PgTest {
+ protected:
+  void SetUp() override;
+
+  struct Task {
+    std::vector<int> after{};
+    pipeline::TriggerRule rule = pipeline::TriggerRule::all_success;
+    std::string pool = "default";
+    int slots = 1;
+    int priority = 0;
+    bool allow_failure = false;
+  };
+  /// Tasks t0, t1, .. of it; `after` names lower ones.
+  static pipeline::PipelineDefinition define(const std::string& name, const std::vector<Task>& tasks);
+  std::int32_t store(const pipeline::PipelineDefinition& definition);
+  /// A run by hand, started if there is room.
+  std::int64_t start_run(std::int32_t pipeline);
+  std::int64_t process();
+
+  std::vector<pipeline::TaskAttempt> claim(pg::Session& session, std::int64_t worker, std::int64_t number,
+                                           int wanted);
+  /// `number` counts the worker's claims.
+  std::vector<pipeline::TaskNews> finish(pg::Session& session, const pipeline::TaskAttempt& attempt,
+                                         std::string_view state, const std::string& error = {});
+  /// The same, and all that follows from it.
+  void end(pg::Session& session, const pipeline::TaskAttempt& attempt, std::string_view state);
+  /// "t0 success, t1 waiting", by task, of a run that lives or has ended.
+  std::string states(std::int64_t run);
+  std::string text(const std::string& sql);
+
+  std::optional<pg::Session> sql_;
+
+ private:
+  int runs_ = 0;
 };
-
-inline ReadProject read_files(std::map<std::string, std::string> files) {
-  ReadProject result;
-  files.emplace("weir.yml", "");
-  result.project =
-      pipeline::read_project(pipeline::MemoryFiles(std::move(files)), "test", result.diagnostics);
-  return result;
-}
-
-inline ReadProject read_pipeline_text(const std::string& text) {
-  return read_files({{"pipelines/p/pipeline.yml", text}});
-}
-
-/// "line:column message" of each, with the file in front where it is not the pipeline's.
-inline std::vector<std::string> told(const pipeline::Diagnostics& diagnostics) {
-  std::vector<std::string> all;
-  for (const auto& one : diagnostics.sorted()) {
-    std::string place = one.position.file == "pipelines/p/pipeline.yml" ? "" : one.position.file + ":";
-    if (one.severity == pipeline::Diagnostic::Severity::warning) place = "warning " + place;
-    all.push_back(fmt::format("{}{}:{} {}", place, one.position.line, one.position.column, one.message));
-  }
-  return all;
-}
 
 }  // namespace weir::test

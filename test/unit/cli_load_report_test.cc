@@ -7,6 +7,7 @@
 #include "cli/load/replay.h"
 #include "cli/load/report.h"
 #include "cli/load/runs.h"
+#include "load/read/json_inputs.h"
 
 namespace weir::cli {
 namespace {
@@ -119,6 +120,16 @@ TEST(CliLoadSummary, SaysWhatWasDoneAndWhatItCost) {
   EXPECT_EQ(document.at("strongest_lock"), "ROW EXCLUSIVE");
   EXPECT_EQ(document.at("records_per_second"), 50.0);
   EXPECT_EQ(document.at("care").at("vacuumed"), true);
+  report.resumed_from = report.records;
+  EXPECT_THAT(summary_text(report, {chosen}, Paint(false)), HasSubstr("  time       2.0 s; the apply"));
+  EXPECT_TRUE(summary_json(report, {chosen}).at("records_per_second").is_null()) << "none was read";
+  report.notices = {"a.csv: read as windows-1252"};
+  EXPECT_THAT(summary_text(report, {chosen}, Paint(false)),
+              HasSubstr("  notice: a.csv: read as windows-1252\n"));
+  EXPECT_THAT(plan_text(report, {chosen}, Paint(false)),
+              HasSubstr("  notice: a.csv: read as windows-1252\n"));
+  EXPECT_EQ(summary_json(report, {chosen}).at("notices").at(0), "a.csv: read as windows-1252");
+  EXPECT_EQ(plan_json(report, {chosen}).at("notices").size(), 1U);
   report.applied->wal_bytes.reset();
   EXPECT_TRUE(summary_json(report, {chosen}).at("wal_bytes").is_null());
 }
@@ -133,19 +144,21 @@ TEST(CliLoadProgress, TellsRateAndWhatIsLeft) {
   const SteadyTime start{};
   const auto first = meter.add(progress(Phase::stage, 0, 0), start);
   EXPECT_FALSE(first.left);
-  EXPECT_EQ(progress_text(first), "stage [--------------------] 0%  0 rows");
+  EXPECT_EQ(progress_text(first), "stage [----------] 0%") << "nobody has counted rows yet";
   const auto later = meter.add(progress(Phase::stage, 50'000, 250), start + 2s);
   EXPECT_DOUBLE_EQ(later.rows_per_second, 25'000);
   EXPECT_DOUBLE_EQ(later.left.value_or(0), 6);
-  EXPECT_EQ(progress_text(later),
-            "stage [#####---------------] 25%  50,000 rows  250 B  125 B/s  6.0 s left");
+  EXPECT_EQ(progress_text(later), "stage [##--------] 25%  50,000 rows  250 B  125 B/s  6.0 s left");
+  EXPECT_EQ(progress_text(meter.add(progress(Phase::stage, 190'000, 950), start + 8s)),
+            "stage [#########-] 95%  190,000 rows  950 B  118 B/s")
+      << "nothing to speak of is left";
   // A file that grows is at its end at most.
-  EXPECT_THAT(progress_text(meter.add(progress(Phase::stage, 60'000, 1200), start + 3s)),
-              HasSubstr("[####################] 100%"));
+  EXPECT_THAT(progress_text(meter.add(progress(Phase::stage, 200'000, 1200), start + 9s)),
+              HasSubstr("[##########] 100%"));
   auto apply = progress(Phase::apply, 60'000, 1200);
   apply.note = "writing";
   apply.rejected = 2;
-  EXPECT_EQ(progress_text(meter.add(apply, start + 4s)), "apply  60,000 rows  2 rejected  writing");
+  EXPECT_EQ(progress_text(meter.add(apply, start + 10s)), "apply  60,000 rows  2 rejected  writing");
 }
 
 TEST(CliLoadProgress, OfAPipeNobodyKnowsTheEnd) {
@@ -164,10 +177,15 @@ TEST(CliLoadRuns, RejectsAreShownWhateverTheyHold) {
   EXPECT_EQ(base64("abc"), "YWJj");
   EXPECT_EQ(base64("\xff\xfe\x01z"), "//4Beg==");
   const load::RejectRow text{.line = 3, .column = "n", .reason = "no", .raw = "a,\"b\""};
-  EXPECT_EQ(reject_csv(text), "3,,n,,no,\"a,\"\"b\"\"\"\n");
+  EXPECT_EQ(reject_csv(text), "3,,n,,no,\"a,\"\"b\"\"\",\n");
   EXPECT_EQ(reject_json(text).at("raw"), "a,\"b\"");
   EXPECT_FALSE(reject_json(text).contains("raw_base64"));
   EXPECT_EQ(reject_json({.raw = "\xff"}).at("raw_base64"), "/w==");
+  EXPECT_TRUE(reject_json({.raw = "\xff"}).at("raw").is_null());
+  EXPECT_EQ(reject_csv({.line = 1, .reason = "no", .raw = "\xff"}), "1,,,,no,,/w==\n");
+  // JSON can write a zero byte, CSV cannot.
+  EXPECT_EQ(reject_csv({.line = 1, .reason = "no", .raw = std::string("a\0", 2)}), "1,,,,no,,YQA=\n");
+  EXPECT_EQ(reject_json({.raw = std::string("a\0", 2)}).at("raw"), std::string("a\0", 2));
 }
 
 load::RejectRow rejected(std::string raw) { return {.line = 7, .raw = std::move(raw)}; }
@@ -184,6 +202,24 @@ TEST(CliLoadReplay, MakesRecordsOfWhateverTheSourceWas) {
             "{\"id\":\"3\",\"name\":null}\n");
 }
 
+TEST(CliLoadReplay, RecordsKeepTheirFileAndLine) {
+  const RawForm form{.fields = {"id", "name"}, .csv = {}};
+  const load::RejectRow second{.line = 12, .file = "b.csv", .raw = "2,b"};
+  Replay replay = make_replay({rejected("1,a"), rejected("1,2,3"), second}, form);
+  std::vector<load::Input> one;
+  one.push_back(load::memory_input("replay", replay.records));
+  const auto reader =
+      with_origins(std::make_unique<load::JsonInputs>(std::move(one), load::JsonOptions{}, std::stop_token()),
+                   replay.origins);
+  const auto place = [&] {
+    const auto record = reader->next();
+    return record ? std::string(record->file) + ":" + std::to_string(record->line) : "end";
+  };
+  EXPECT_EQ(place(), ":7");
+  EXPECT_EQ(place(), "b.csv:12");
+  EXPECT_EQ(place(), "end");
+}
+
 TEST(CliLoadReplay, CountsWhatCannotBeReplayed) {
   const RawForm form{.fields = {"id", "name"}, .csv = {}};
   const load::RejectRow duplicate{.line = 1, .sqlstate = "23505", .raw = "1,a"};
@@ -194,6 +230,14 @@ TEST(CliLoadReplay, CountsWhatCannotBeReplayed) {
   EXPECT_EQ(replay.left_out, 6);
   EXPECT_EQ(replay.records, "");
   EXPECT_EQ(replay.why_left_out, "line 1: a later record has its key");
+}
+
+TEST(CliLoadReplay, BrokenJsonIsNoLineOfSeparatedValues) {
+  const Replay replay =
+      make_replay({rejected("{\"id\": 1"), rejected("[1]"), rejected("{\"id\": 2}")}, {.json = true});
+  EXPECT_EQ(replay.records, "{\"id\": 2}\n");
+  EXPECT_EQ(replay.left_out, 2);
+  EXPECT_EQ(replay.why_left_out, "line 7: it is no JSON object");
 }
 
 TEST(CliLoadReplay, AsksForNamesWhereNobodyKnowsThem) {

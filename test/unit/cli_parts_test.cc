@@ -91,6 +91,15 @@ TEST(CliParse, ThatJsonIsWantedIsKnownBeforeTheWordsAreUnderstood) {
   EXPECT_FALSE(wants_json(no));
 }
 
+TEST(CliParse, KnowsWhoseStandardOutputIsATapsStates) {
+  using Words = std::vector<std::string_view>;
+  for (const Words& yes : {Words{"load", "--singer"}, Words{"load", "--format=singer", "--nonsense"},
+                           Words{"load", "x", "--format", "singer"}})
+    EXPECT_TRUE(tells_states(yes));
+  for (const Words& no : {Words{"load", "--", "--singer"}, Words{"load", "singer"}, Words{"singer"}, Words{}})
+    EXPECT_FALSE(tells_states(no));
+}
+
 TEST(CliWidth, CountsColumns) {
   EXPECT_EQ(display_width("abc"), 3U);
   EXPECT_EQ(display_width("zürich"), 6U);

@@ -1,5 +1,6 @@
 #include <array>
 #include <csignal>
+#include <memory>
 #include <string>
 #include <thread>
 
@@ -10,6 +11,7 @@
 
 #include "exec/conversation.h"
 #include "exec/process.h"
+#include "exec/strays.h"
 
 namespace weir::exec {
 namespace {
@@ -75,6 +77,37 @@ TEST(ExecConversation, AFullPipeIsNotWaitedForUnasked) {
   EXPECT_TRUE(program.input_open());
   const Deadline at_once(SteadyTime::min());
   EXPECT_EQ(program.wait(true, at_once, {}), WaitEnd::deadline);
+}
+
+TEST(ExecConversation, TellsWhatTheProgramAndItsChildrenTook) {
+  Conversation program(shell("sh -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done'; exit 3"));
+  EXPECT_FALSE(program.usage());
+  wait_end(program);
+  EXPECT_EQ(describe_status(program.end()), "exit status 3");
+  ASSERT_TRUE(program.usage());
+  EXPECT_GT(program.usage()->user + program.usage()->system, std::chrono::milliseconds(1));
+  EXPECT_GT(program.usage()->max_rss_bytes, 100 * 1024);
+}
+
+TEST(ExecStrays, AreFoundByTheirEnvironmentAndNobodyElseIs) {
+  const std::string mark = "WEIR_TEST_MARK=" + std::to_string(::getpid());
+  const auto start = [&](const std::string& value) {
+    Command command = shell("setsid sleep 1000 & echo $!; wait");
+    command.env["WEIR_TEST_MARK"] = value;
+    return std::make_unique<Conversation>(command);
+  };
+  const auto marked = start(std::to_string(::getpid()));
+  const auto other = start(std::to_string(::getpid()) + "1");
+  const auto stray = Process::find(std::stoi(read_until(*marked, Conversation::Stream::out, "\n")));
+  const auto alive = Process::find(std::stoi(read_until(*other, Conversation::Stream::out, "\n")));
+  ASSERT_TRUE(stray && alive);
+  EXPECT_EQ(kill_strays(mark), 2);
+  EXPECT_EQ(stray->wait_end(soon(), {}), WaitEnd::ready);
+  wait_end(*marked);
+  EXPECT_FALSE(other->ended());
+  EXPECT_FALSE(alive->ended());
+  EXPECT_EQ(kill_strays(mark), 0);
+  alive->signal(SIGKILL);
 }
 
 TEST(ExecConversation, AProgramThatClosesItsInputIsNoSignalForUs) {

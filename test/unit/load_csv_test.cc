@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "load/read/csv_reader.h"
+#include "load/read/encoding_guess.h"
 
 namespace weir::load {
 namespace {
@@ -16,7 +17,8 @@ std::string show(CsvReader& reader) {
   std::string out;
   for (const std::string& column : reader.columns()) out += "<" + column + ">";
   while (const auto record = reader.next()) {
-    out += "\n" + std::to_string(record->line) + " " + std::string(record->file);
+    out += "\n" + std::to_string(record->line) + " " +
+           (record->file == "a.csv" || record->file == "flood" ? "" : std::string(record->file));
     if (!record->malformed.empty()) {
       out += "! " + std::string(record->malformed);
       continue;
@@ -223,18 +225,73 @@ TEST(CsvSniff, WhatIsSaidIsNotAskedAgain) {
   EXPECT_THROW(sniff_csv("", true, {.max_record = 0}), Error);
 }
 
+struct Encoded {
+  std::string bytes;
+  const char* name;
+  const char* doubt = "";  // a part of what is told
+  bool whole = true;
+};
+
 TEST(CsvSniff, Encodings) {
-  EXPECT_EQ(sniff_encoding(""), "utf-8");
-  EXPECT_EQ(sniff_encoding("plain"), "utf-8");
-  EXPECT_EQ(sniff_encoding("žluť"), "utf-8");
-  EXPECT_EQ(sniff_encoding("žluť and one bad byte \xFF in it"), "utf-8");
-  EXPECT_EQ(sniff_encoding("cut off in mid-character \xC5"), "utf-8");
-  EXPECT_EQ(sniff_encoding("caf\xE9 au lait"), "windows-1252");
-  EXPECT_EQ(sniff_encoding("\xFF\xFE" + "a\0"s), "utf-16le");
-  EXPECT_EQ(sniff_encoding("\xFE\xFF" + "\0a"s), "utf-16be");
-  EXPECT_EQ(sniff_encoding("a\0,\0b\0"s), "utf-16le");
-  EXPECT_EQ(sniff_encoding("\0a\0,\0b"s), "utf-16be");
-  EXPECT_EQ(sniff_encoding("some zeros\0\0 in it\0"s), "utf-8");
+  const std::string western = "caf\xE9 \xFC\xDF \xE4\xF6 ";
+  std::string mostly;
+  for (int i = 0; i < 5; ++i) mostly += western;
+  const Encoded table[] = {
+      {"", "utf-8"},
+      {"plain", "utf-8"},
+      {"žluť", "utf-8"},
+      {"some zeros\0\0 in it\0"s, "utf-8"},
+      // Broken UTF-8 is told, and rejected record by record.
+      {"žluť\nand one bad byte \xFF in it", "utf-8", "the byte 0xff in line 2 is not UTF-8: records"},
+      {"ž and as many of another: \xE9\xE9\xE9\xE9", "utf-8", "0xe9 in line 1"},
+      {"\xEF\xBB\xBF"
+       "a mark and \xE9",
+       "utf-8", "0xe9 in line 1"},
+      // No character of UTF-8, or so few that they are chance.
+      {"caf\xE9 au lait", "windows-1252", "read as windows-1252, which is a guess: the byte 0xe9 in line 1"},
+      {"a\ncaf\xE9", "windows-1252", "0xe9 in line 2"},
+      {"caf\xE9\n", "windows-1252", "0xe9"},
+      {mostly + "\xDC\x96", "windows-1252", "0xe9"},
+      {mostly + "\xDC\x96 \xDC\x96", "utf-8", "0xe9"},
+      // What windows-1252 has no character for is not it.
+      {"caf\xE9 \x81", "utf-8", "0xe9"},
+      // The end of what is known may be in the midst of a character; the end of the file is not.
+      {"cut off in mid-character \xC5", "utf-8", "", false},
+      {"cut off in mid-character \xF0\x9F\x98", "utf-8", "", false},
+      {"cut off in mid-character \xC5", "windows-1252", "0xc5"},
+      {"not cut off \xC5 ", "windows-1252", "0xc5", false},
+      {"no beginning \xBF", "windows-1252", "0xbf", false},
+      {"\xFF\xFE" + "a\0"s, "utf-16le"},
+      {"\xFE\xFF" + "\0a"s, "utf-16be"},
+      {"a\0,\0b\0"s, "utf-16le", "read as utf-16le, which is a guess"},
+      {"\0a\0,\0b"s, "utf-16be", "read as utf-16be, which is a guess"},
+  };
+  for (const Encoded& each : table) {
+    const EncodingGuess guess = guess_encoding(each.bytes, each.whole);
+    EXPECT_EQ(guess.name, each.name) << each.bytes;
+    EXPECT_NE(guess.doubt.find(each.doubt), std::string::npos) << each.bytes << ": " << guess.doubt;
+    EXPECT_EQ(guess.doubt.empty(), std::string_view(each.doubt).empty()) << guess.doubt;
+  }
+}
+
+TEST(CsvReader, TellsEachFileWhoseEncodingIsAGuess) {
+  std::vector<Input> inputs;
+  for (int i = 1; i <= 7; ++i)
+    inputs.push_back(memory_input("f" + std::to_string(i), i == 2 ? "a\nž\n" : "a\ncaf\xE9\n"));
+  CsvReader reader(std::move(inputs), {}, {});
+  EXPECT_EQ(
+      reader.notices(),
+      std::vector<std::string>{"f1: read as windows-1252, which is a guess: the byte 0xe9 in line 2 is not "
+                               "UTF-8 (--encoding says what it is)"});
+  std::string texts;
+  while (const auto record = reader.next()) texts += std::string(record->cells[0].text) + " ";
+  EXPECT_EQ(texts, "café ž café café café café café ");
+  ASSERT_EQ(reader.notices().size(), 6U);
+  EXPECT_EQ(reader.notices()[1].substr(0, 3), "f3:");
+  EXPECT_EQ(reader.notices()[5], "the encoding of 1 more files is a guess");
+  std::vector<Input> said;
+  said.push_back(memory_input("f", "a\ncaf\xE9\n"));
+  EXPECT_TRUE(CsvReader(std::move(said), {.encoding = "latin1"}, {}).notices().empty());
 }
 
 }  // namespace

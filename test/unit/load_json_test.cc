@@ -344,5 +344,27 @@ TEST(LoadJson, SeveralInputsShareTheirColumns) {
   EXPECT_EQ(reader.columns(), (Lines{"a", "b"}));
 }
 
+TEST(JsonBreak, RulesSayWhatIsTakenBesidesTheGrammar) {
+  const auto nested = [](std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  struct Taken {
+    std::string text;
+    bool record;
+    bool json;
+    bool jsonb;
+  };
+  for (const Taken& each :
+       {Taken{R"({"a":[1,"\u00e9",null]})", true, true, true}, Taken{R"("\u0000")", true, true, false},
+        Taken{R"("\ud800")", false, true, false}, Taken{"1e131072", true, true, false},
+        Taken{"\"\xFF\"", false, true, true},  // whether it is UTF-8, others have asked
+        Taken{nested(1000), true, true, true}, Taken{nested(1001), false, true, true},
+        Taken{nested(5001), false, false, false}, Taken{"01", false, false, false},
+        Taken{"", false, false, false}}) {
+    SCOPED_TRACE(each.text.substr(0, 30));
+    EXPECT_EQ(!find_json_break(each.text), each.record);
+    EXPECT_EQ(!find_json_break(each.text, kJsonRules), each.json);
+    EXPECT_EQ(!find_json_break(each.text, kJsonbRules), each.jsonb);
+  }
+}
+
 }  // namespace
 }  // namespace weir::load

@@ -49,7 +49,7 @@ TEST(LoadEncoder, SaysWhatDoesNotFit) {
   EXPECT_EQ(reason_of(Base::timestamptz, "yesterday"),
             "'yesterday' is no timestamptz in a form like 2024-01-31 23:59:59.5+01:00");
   EXPECT_EQ(reason_of(Base::date, "2023-02-29"), "'2023-02-29' is out of the range of date");
-  EXPECT_EQ(reason_of(Base::jsonb, "[1,"), "'[1,' is no jsonb: a value is missing at 3");
+  EXPECT_EQ(reason_of(Base::jsonb, "[1,"), "'[1,' is no jsonb: it ends in the middle of an array (at 3)");
   EXPECT_EQ(reason_of(Base::int8, "\x1b[2J"), "'\\x1b[2J' is no int8");
 }
 
@@ -113,7 +113,7 @@ TEST(LoadEncoder, TextOfAJsonSourceIsAString) {
             row_of(type_of(Base::jsonb), "\"a \\\"b\\\"\""));
   EXPECT_THAT(reason_of(type_of(Base::jsonb), "a\0b"sv, strings), HasSubstr("a zero byte at 1"));
   EXPECT_THAT(reason_of(type_of(Base::jsonb), std::string(5001, '[') + std::string(5001, ']')),
-              HasSubstr("too deeply"));
+              HasSubstr("deeper than 5000 levels"));
 }
 
 // --- widening -------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@
 #include "pipeline/define/names.h"
 #include "pipeline/define/placeholder.h"
 #include "support/errors.h"
-#include "support/pipeline_test.h"
+#include "support/project_text.h"
 
 namespace weir::test {
 namespace {

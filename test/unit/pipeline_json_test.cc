@@ -13,7 +13,7 @@
 #include "pipeline/define/keys.h"
 #include "pipeline/define/schema_json.h"
 #include "support/errors.h"
-#include "support/pipeline_test.h"
+#include "support/project_text.h"
 
 namespace weir::test {
 namespace {

@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 
 #include "support/errors.h"
-#include "support/pipeline_test.h"
+#include "support/project_text.h"
 
 namespace weir::test {
 namespace {

@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 
 #include "pipeline/define/model_sql.h"
-#include "support/pipeline_test.h"
+#include "support/project_text.h"
 
 namespace weir::test {
 namespace {

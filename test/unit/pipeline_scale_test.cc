@@ -9,7 +9,7 @@
 
 #include "pipeline/define/definition_json.h"
 #include "pipeline/define/graph.h"
-#include "support/pipeline_test.h"
+#include "support/project_text.h"
 
 namespace weir::test {
 namespace {

@@ -4,7 +4,7 @@
 declare -A package_groups=(
   [build]='g++ cmake ninja-build ccache mold pkg-config git ca-certificates
            libpq-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libexpected-dev
-           libsimdjson-dev zlib1g-dev libzstd-dev libsqlite3-dev libyaml-cpp-dev libcctz-dev tzdata
+           libsimdjson-dev zlib1g-dev libzstd-dev libsqlite3-dev libyaml-cpp-dev libcctz-dev tzdata libcurl4-openssl-dev
            postgresql-15'
   # procps: tests look for processes that were left behind. bsdutils: script(1) gives them a terminal.
   [test]='libgtest-dev libgmock-dev librapidcheck-dev pgbouncer procps bsdutils util-linux'

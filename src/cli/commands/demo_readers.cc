@@ -121,8 +121,9 @@ class Watching {
     told_replacements_ = now.replacements;
     context_.progress.step(now.replacements == 0
                                ? now.name
-                               : fmt::format("{}: replaced {} times, longest read {}", now.name,
-                                             now.replacements, human_duration(now.reads.longest)));
+                               : fmt::format("{}: replaced {} time{}, longest read {}", now.name,
+                                             now.replacements, now.replacements == 1 ? "" : "s",
+                                             human_duration(now.reads.longest)));
   }
 
   void close() {

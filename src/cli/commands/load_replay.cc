@@ -11,6 +11,7 @@
 #include "cli/load/runs.h"
 #include "load/read/csv_reader.h"
 #include "load/read/json_inputs.h"
+#include "load/singer_state.h"
 #include "load/write/state.h"
 #include "load/write/target.h"
 #include "pg/identifier.h"
@@ -32,7 +33,7 @@ class Replaying {
         run_(require_run(session_, number_)) {}
 
   ExitCode run() {
-    require_replayable();
+    require_applied();
     std::vector<load::RejectRow> rejects;
     load::each_reject(session_, number_, [&](const load::RejectRow& reject) { rejects.push_back(reject); });
     if (rejects.empty()) {
@@ -40,7 +41,8 @@ class Replaying {
       if (context_.global.json) context_.out.json({{"run", nullptr}, {"replayed", 0}, {"left_out", 0}});
       return ExitCode::ok;
     }
-    const Replay replay = make_replay(rejects, form(rejects.front().file));
+    require_replayable();
+    Replay replay = make_replay(rejects, form(rejects.front().file));
     tell(replay);
     if (replay.count == 0) {
       throw Error(ExitCode::failed,
@@ -50,23 +52,31 @@ class Replaying {
     load::OpenedSource source;
     std::vector<load::Input> one;
     one.push_back(load::memory_input(fmt::format("rejects of load {}", number_), replay.records));
-    source.reader = std::make_unique<load::JsonInputs>(
-        std::move(one), load::JsonOptions{.shape = load::JsonShape::lines, .text_is_json = replay.separated},
-        context_.stop);
+    source.reader =
+        with_origins(std::make_unique<load::JsonInputs>(
+                         std::move(one),
+                         load::JsonOptions{.shape = load::JsonShape::lines, .text_is_json = replay.separated},
+                         context_.stop),
+                     std::move(replay.origins));
     source.format = load::Format::ndjson;
     source.label = fmt::format("rejects of load {}", number_);
-    load::LoadOptions options = this->options();
+    const load::Target target = find_target();
+    require_meaning(target);
+    load::LoadOptions options = this->options(target);
     session_.close();
     return run_load(context_, std::move(source), std::move(options));
   }
 
  private:
+  void require_applied() const {
+    if (run_.state == "applied") return;
+    throw Error(ExitCode::refused,
+                fmt::format("load {} {}: nothing of it is in {}, and no rejects of it are kept", number_,
+                            run_.state == "failed" ? "failed" : "was not applied", run_.target),
+                "Run the load itself again.");
+  }
+
   void require_replayable() {
-    if (run_.state != "applied") {
-      throw Error(ExitCode::refused,
-                  fmt::format("load {} is {}, so nothing of it is in {}", number_, run_.state, run_.target),
-                  "Run the load itself again.");
-    }
     if (run_.mode == "scd2") {
       throw Error(ExitCode::refused,
                   "rejects of a history cannot be replayed: alone they would end all other versions",
@@ -94,6 +104,9 @@ class Replaying {
     RawForm form;
     load::CsvChoice choice = read_csv_options(given_);
     const std::string& file = file_of_first.empty() ? run_.source : file_of_first;
+    const auto format = load::said_format({.words = {file}});
+    form.json = format == load::Format::ndjson || format == load::Format::json;
+    if (form.json) return form;
     std::vector<load::Input> inputs;
     try {
       inputs = load::file_inputs(file);
@@ -127,13 +140,25 @@ class Replaying {
                 "Its rejects are still there: weir load rejects.");
   }
 
-  load::LoadOptions options() {
+  /// How a tap encodes bytes, its SCHEMA alone says, which nobody keeps: read as PostgreSQL's text for bytea
+  /// the same characters would be other bytes.
+  void require_meaning(const load::Target& target) {
+    if (!load::is_of_tap(load::read_state(session_, run_.pipeline, "").json)) return;
+    for (const load::TargetColumn& column : target.columns) {
+      if (column.type.base != load::Base::bytea) continue;
+      throw Error(ExitCode::refused,
+                  fmt::format("load {} was of a tap, and how that writes the bytes of column {} is not kept",
+                              number_, printable(column.name)),
+                  "Let the tap send the records again.");
+    }
+  }
+
+  load::LoadOptions options(const load::Target& target) {
     load::LoadOptions options;
     options.contract = load::Contract::quarantine;
     options.pipeline = kPipeline;
     options.stream = std::to_string(number_);
     options.dry_run = given_.has("dry-run");
-    const load::Target target = find_target();
     options.target = target.sql();
     load::LoadSpec& spec = options.spec;
     spec.rejects = read_reject_limit(given_);

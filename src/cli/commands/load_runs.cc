@@ -107,7 +107,7 @@ ExitCode rejects(Context& context) {
   pg::Session session = open_loads(context, "load-rejects");
   const load::RunRow run = require_run(session, number);
   Table table({{"line", Table::Align::right}, {"file"}, {"column"}, {"reason"}, {"record"}});
-  if (csv) context.out.line("line,file,column,sqlstate,reason,raw");
+  if (csv) context.out.line("line,file,column,sqlstate,reason,raw,raw_base64");
   std::int64_t seen = 0;
   load::each_reject(session, number, [&](const RejectRow& reject) {
     ++seen;
@@ -125,7 +125,7 @@ ExitCode rejects(Context& context) {
     context.progress.note(
         run.state == "applied"
             ? fmt::format("load {} rejected nothing", number)
-            : fmt::format("load {} is {}: rejects are kept when a load commits", number, run.state));
+            : fmt::format("load {} was not applied: rejects are kept with the rows of a load", number));
   }
   return ExitCode::ok;
 }
@@ -187,8 +187,8 @@ Command load_rejects_command() {
       .summary = "show the records that a load rejected, with line, column and reason",
       .description =
           "The record is shown as it was written, its first 64 KiB. With --json it is the same as --ndjson;\n"
-          "what is no UTF-8 is in raw_base64.",
-      .options = {{"csv", 0, "", "as CSV: line, file, column, sqlstate, reason, raw"},
+          "what is no UTF-8 is in raw_base64, in CSV also what has zero bytes.",
+      .options = {{"csv", 0, "", "as CSV: line, file, column, sqlstate, reason, raw, raw_base64"},
                   {"ndjson", 0, "", "as lines of JSON"}},
       .words = "RUN",
       .examples = {{"weir load rejects 12", ""},

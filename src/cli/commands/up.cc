@@ -9,6 +9,9 @@
 #include "cli/commands.h"
 #include "cli/database_status.h"
 #include "cli/migrating.h"
+#include "cli/project/deploying.h"
+#include "cli/project/pipeline_worker.h"
+#include "cli/project/project.h"
 #include "cli/starting.h"
 #include "pg/pinned_session.h"
 #include "schema/schema_check.h"
@@ -31,7 +34,9 @@ bool was_told_to_stop(const embedded::ServerStatus& status) {
 class Keeper {
  public:
   Keeper(Context& context, DatabaseChoice choice)
-      : context_(context), choice_(std::move(choice)), server_(make_server()) {}
+      : context_(context), choice_(std::move(choice)), server_(make_server()) {
+    if (is_project(context.global)) project_ = load_project(context);  // before anything is started
+  }
 
   void start() {
     if (server_) announce_start(context_, server_->status());
@@ -39,6 +44,7 @@ class Keeper {
     if (use_) show_notices(context_, use_->status());
     const schema::MigrationReport report = migrate_database(context_, connector_for(conninfo_));
     context_.progress.clear();
+    if (project_) start_pipelines();
     tell_ready(report.notices);
   }
 
@@ -55,6 +61,11 @@ class Keeper {
   }
 
   void end() {
+    if (worker_) {
+      context_.progress.step("waiting for tasks that run");
+      worker_->stop();
+      context_.progress.clear();
+    }
     session_.reset();
     if (!use_) {
       tell({{"event", "stopped"}});
@@ -90,6 +101,14 @@ class Keeper {
     }
     session_.emplace(
         pg::PinnedSession::open(connector_for(conninfo_), pg::Role::api, "up", {.stop = context_.stop}));
+  }
+
+  void start_pipelines() {
+    const pipeline::DeployReport deployed = deploy_project(context_, conninfo_, *project_);
+    worker_ = make_pipeline_worker(context_, conninfo_, *project_);
+    worker_->start();
+    tell({{"event", "deployed"}, {"project", project_->name}, {"pipelines", deployed.pipelines.size()}});
+    if (!speaks_json()) show_deployment(context_, deployed, true);
   }
 
   /// Tries until it succeeds. False when stop was requested meanwhile.
@@ -139,6 +158,8 @@ class Keeper {
   std::unique_ptr<embedded::ServerUse> use_;
   pg::Conninfo conninfo_;
   std::optional<pg::PinnedSession> session_;
+  std::optional<pipeline::ProjectDefinition> project_;
+  std::unique_ptr<pipeline::Worker> worker_;
 };
 
 ExitCode run(Context& context) {
@@ -163,7 +184,16 @@ Command up_command() {
           "Ctrl-C or SIGTERM, which is its normal end (exit code 0; 130 when it was not ready yet). The "
           "last\n"
           "weir up of a project stops the private server, unless weir db start started it. A database that\n"
-          "crashes is brought back, or connected to again.",
+          "crashes is brought back, or connected to again.\n"
+          "\n"
+          "In a project's folder (weir.yml) it deploys the pipelines, makes their runs when they are due and "
+          "works on "
+          "them.\n"
+          "Several weir up on one database share the work, and each takes over from one that dies.",
+      .options = {{"slots", 0, "N", "tasks that run at a time here (default: 8)"},
+                  {"drain", 0, "TIME", "how long to wait for tasks that run, at the end (default: 30s)"},
+                  {"lease", 0, "TIME",
+                   "how long others wait before they take over from a dead one (default: 15s)"}},
       .examples = {{"weir up", "this project, with a private PostgreSQL"},
                    {"weir up --json", "events as JSON lines: ready, lost, recovered, stopped"},
                    {"DATABASE_URL=postgresql://.. weir up", "with a server of your own"}},

@@ -14,6 +14,8 @@
 #include "cli/commands.h"
 #include "cli/database.h"
 #include "cli/job_words.h"
+#include "cli/project/pipeline_worker.h"
+#include "cli/project/project.h"
 #include "cli/queue_table.h"
 #include "cli/sql_argument.h"
 #include "exec/command.h"
@@ -221,13 +223,21 @@ class Working {
   std::int64_t last_failed_ = 0;
 };
 
-ExitCode run(Context& context) { return Working(context).run(); }
+/// Without any word about jobs, in a project's folder, it is the pipelines that want a worker.
+bool means_pipelines(const Context& context) {
+  const Arguments& given = context.arguments;
+  return !given.has("queue") && !given.has("sql") && given.rest.empty() && is_project(context.global);
+}
+
+ExitCode run(Context& context) {
+  return means_pipelines(context) ? work_on_pipelines(context) : Working(context).run();
+}
 
 }  // namespace
 
 Command worker_command() {
   return {.path = "worker",
-          .summary = "work on jobs with a command or with SQL, until Ctrl-C",
+          .summary = "work on jobs, or on the project's pipelines, until Ctrl-C",
           .description =
               "A command is started once for each slot and gets jobs as lines of JSON "
               "(docs/command-protocol.md):\n"
@@ -236,6 +246,10 @@ Command worker_command() {
               "their effects happen exactly once. They find a batch of jobs in the relation weir_job (id, "
               "queue, kind,\n"
               "payload, attempt, max_attempts, error, created_at, deadline).\n"
+              "\n"
+              "Without --queue, --sql and COMMAND, in a project's folder, it works on the tasks of "
+              "pipelines, as weir up does:\n"
+              "any number of workers on any number of hosts share them.\n"
               "\n"
               "Ctrl-C or SIGTERM drains: no job is begun any more, those that run end or are handed back. "
               "Once more\n"

@@ -175,6 +175,9 @@ void check_mode(const Arguments& given, const load::LoadSpec& spec) {
   only_with("views", spec.mode == Mode::swap, "swap");
   only_with("allow-mass-delete", deletes(spec.mode), "window, refresh, scd2, swap and partition-swap");
   only_with("max-deletes", deletes(spec.mode), "window, refresh, scd2, swap and partition-swap");
+  // The old row of a rejected record would go with the old table.
+  only_with("max-rejects", spec.mode != Mode::swap && spec.mode != Mode::partition_swap,
+            "append, upsert, window, refresh and scd2");
   const bool compares = spec.mode == Mode::upsert || spec.mode == Mode::refresh || spec.mode == Mode::scd2;
   only_with("not-compared", compares, "upsert, refresh and scd2");
   if (spec.mode == Mode::window && !spec.window) {

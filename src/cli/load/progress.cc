@@ -14,7 +14,8 @@ namespace {
 using namespace std::chrono_literals;
 using Phase = load::LoadProgress::Phase;
 
-constexpr std::size_t kBarWidth = 20;
+/// With all that follows it fits into 80 columns.
+constexpr std::size_t kBarWidth = 10;
 /// Where each step costs a line.
 constexpr Duration kLineEvery = 10s;
 constexpr Duration kLogEvery = 1s;
@@ -66,14 +67,17 @@ std::string progress_text(const LoadMeter::View& view) {
   const load::LoadProgress& at = view.at;
   std::string text(to_string(at.phase));
   if (view.share) text += fmt::format(" {} {:.0f}%", bar(*view.share), std::floor(*view.share * 100));
-  text += fmt::format("  {} rows", human_count(static_cast<std::int64_t>(at.rows)));
+  if (at.rows > 0)
+    text +=
+        fmt::format("  {} row{}", human_count(static_cast<std::int64_t>(at.rows)), at.rows == 1 ? "" : "s");
   const bool reads = at.phase == Phase::sample || at.phase == Phase::stage;
   if (reads && at.read.bytes > 0) text += fmt::format("  {}", human_bytes(at.read.bytes));
   if (reads && view.bytes_per_second >= 1)
     text += fmt::format("  {}/s", human_bytes(static_cast<std::uint64_t>(view.bytes_per_second)));
   if (at.rejected > 0)
     text += fmt::format("  {} rejected", human_count(static_cast<std::int64_t>(at.rejected)));
-  if (view.left) text += fmt::format("  {} left", human_duration(1s * std::llround(*view.left)));
+  if (const auto left = std::llround(view.left.value_or(0)); left > 0)
+    text += fmt::format("  {} left", human_duration(1s * left));
   if (!at.note.empty()) text += fmt::format("  {}", at.note);
   return text;
 }
@@ -84,6 +88,7 @@ LoadProgressView::LoadProgressView(Context& context)
       every_(as_log_ ? kLogEvery : (context.progress.overprints() ? kRedrawEvery : kLineEvery)) {}
 
 void LoadProgressView::show(const load::LoadProgress& progress) {
+  for (; told_notices_ < progress.notices.size(); ++told_notices_) tell(progress.notices[told_notices_]);
   const SteadyTime now = std::chrono::steady_clock::now();
   const LoadMeter::View view = meter_.add(progress, now);
   if (!is_due(progress, now)) return;
@@ -91,6 +96,16 @@ void LoadProgressView::show(const load::LoadProgress& progress) {
     log(view);
   } else {
     context_.progress.step(progress_text(view));
+  }
+}
+
+/// At once: whoever reads it may want to stop the load.
+void LoadProgressView::tell(const std::string& notice) {
+  if (as_log_) {
+    log::warn("load", {{"notice", notice}});
+  } else {
+    context_.progress.clear();
+    context_.progress.note(notice);
   }
 }
 

@@ -29,7 +29,7 @@ class LoadMeter {
 
 std::string_view to_string(load::LoadProgress::Phase phase) noexcept;
 
-/// "stage [#####-------] 42%  1,234,567 rows  103.0 MiB  45.1 MiB/s  2 s left"
+/// "stage [####------] 42%  1,234,567 rows  103.0 MiB  45.1 MiB/s  2 s left"
 std::string progress_text(const LoadMeter::View& view);
 
 /// Shows a load while it runs: one line that overwrites itself on a terminal, lines elsewhere, log records
@@ -42,6 +42,7 @@ class LoadProgressView {
  private:
   [[nodiscard]] bool is_due(const load::LoadProgress& progress, SteadyTime now);
   void log(const LoadMeter::View& view) const;
+  void tell(const std::string& notice);
 
   Context& context_;
   bool as_log_;
@@ -49,6 +50,7 @@ class LoadProgressView {
   LoadMeter meter_;
   std::optional<load::LoadProgress::Phase> shown_phase_;
   std::string shown_note_;
+  std::size_t told_notices_ = 0;
   SteadyTime next_{};
 };
 

@@ -24,10 +24,10 @@ class Replaying {
     if (reject.raw.size() >= kKept) return leave_out(reject, "it is longer than what is kept of a record");
     if (reject.sqlstate == "23505") return leave_out(reject, "a later record has its key");
     if (reject.raw.front() == '{' && nlohmann::json::accept(reject.raw)) {
-      replay_.records += one_line(reject.raw);
-      ++replay_.count;
+      keep(reject, one_line(reject.raw));
       return;
     }
+    if (form_.json) return leave_out(reject, "it is no JSON object");
     if (form_.fields.empty()) {
       throw Error(
           ExitCode::usage,
@@ -43,6 +43,12 @@ class Replaying {
  private:
   void leave_out(const load::RejectRow& reject, std::string_view why) {
     if (replay_.left_out++ == 0) replay_.why_left_out = fmt::format("line {}: {}", reject.line, why);
+  }
+
+  void keep(const load::RejectRow& reject, const std::string& line) {
+    replay_.records += line;
+    replay_.origins.push_back({reject.line, reject.file});
+    ++replay_.count;
   }
 
   static std::string one_line(const std::string& json) {
@@ -75,8 +81,7 @@ class Replaying {
         const load::Cell& cell = record->cells[i];
         object[form_.fields[i]] = cell.is_null() ? ordered_json() : ordered_json(std::string(cell.text));
       }
-      replay_.records += object.dump() + '\n';
-      ++replay_.count;
+      keep(reject, object.dump() + '\n');
       replay_.separated = true;
     } catch (const Error& error) {
       leave_out(reject, error.what());  // a quote that is never closed
@@ -89,7 +94,35 @@ class Replaying {
   Replay replay_;
 };
 
+class ReaderWithOrigins final : public load::RecordReader {
+ public:
+  ReaderWithOrigins(std::unique_ptr<load::RecordReader> reader, std::vector<Replay::Origin> origins)
+      : reader_(std::move(reader)), origins_(std::move(origins)) {}
+
+  [[nodiscard]] const std::vector<std::string>& columns() const override { return reader_->columns(); }
+  [[nodiscard]] bool text_is_json() const override { return reader_->text_is_json(); }
+  void keep_json(std::size_t column) override { reader_->keep_json(column); }
+  [[nodiscard]] load::ReadProgress progress() const override { return reader_->progress(); }
+  std::optional<load::Record> next() override {
+    std::optional<load::Record> record = reader_->next();
+    if (!record) return record;
+    const Replay::Origin& origin = origins_.at(record->line - 1);
+    record->line = static_cast<std::uint64_t>(origin.line);
+    record->file = origin.file;
+    return record;
+  }
+
+ private:
+  std::unique_ptr<load::RecordReader> reader_;
+  std::vector<Replay::Origin> origins_;
+};
+
 }  // namespace
+
+std::unique_ptr<load::RecordReader> with_origins(std::unique_ptr<load::RecordReader> reader,
+                                                 std::vector<Replay::Origin> origins) {
+  return std::make_unique<ReaderWithOrigins>(std::move(reader), std::move(origins));
+}
 
 Replay make_replay(const std::vector<load::RejectRow>& rejects, const RawForm& form) {
   Replaying replaying(form);

@@ -1,6 +1,7 @@
 #include "cli/load/report.h"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include <fmt/format.h>
@@ -111,9 +112,19 @@ ordered_json refusals_json(const load::Plan& plan) {
 
 double seconds(Duration span) { return std::chrono::duration<double>(span).count(); }
 
-double rows_per_second(const LoadReport& report) {
-  return static_cast<double>(report.records - std::min(report.records, report.resumed_from)) /
-         std::max(seconds(report.took), 1e-3);
+/// Nothing where nothing was read, as where an earlier run had read all of it.
+std::optional<double> rows_per_second(const LoadReport& report) {
+  if (report.resumed_from >= report.records) return std::nullopt;
+  return static_cast<double>(report.records - report.resumed_from) / std::max(seconds(report.took), 1e-3);
+}
+
+std::string time_text(const LoadReport& report) {
+  std::string text = human_duration(report.took);
+  if (const auto rate = rows_per_second(report))
+    text += fmt::format(", {} records/s", human_count(static_cast<std::int64_t>(*rate)));
+  if (report.applied && !report.direct)
+    text += fmt::format("; the apply transaction {}", human_duration(report.applied->took));
+  return text;
 }
 
 std::string drift_text(const load::Drift& drift) {
@@ -123,6 +134,13 @@ std::string drift_text(const load::Drift& drift) {
   for (const auto& column : drift.widened)
     changes.push_back(fmt::format("{} becomes {}", column.name, column.type.sql));
   return fmt::format("{}", fmt::join(changes, ", "));
+}
+
+std::string notices_text(const LoadReport& report, const Paint& paint) {
+  std::string text;
+  for (const std::string& notice : report.notices)
+    text += paint(Color::yellow, "  notice: ") + printable(notice) + "\n";
+  return text;
 }
 
 std::string care_text(const load::CareReport& care) {
@@ -141,8 +159,10 @@ void add_applied(Lines& lines, const LoadReport& report) {
   if (applied.withheld_deletes > 0)
     bad += fmt::format(", {} rows kept that a rejected record may be", human_count(applied.withheld_deletes));
   lines.add("records", fmt::format("{} read, {}", count(report.records), bad));
-  lines.add("locks", fmt::format("{} at most, longest wait {}", lock_text(applied.strongest_lock),
-                                 human_duration(applied.longest_wait)));
+  lines.add("locks",
+            fmt::format("{} at most, longest wait {}{}", lock_text(applied.strongest_lock),
+                        human_duration(applied.longest_wait),
+                        report.drift.none() ? "" : "; before that ACCESS EXCLUSIVE, for its columns"));
   lines.add("WAL", applied.wal_bytes ? human_bytes(static_cast<std::uint64_t>(*applied.wal_bytes))
                                      : "not known (the role may not look)");
   lines.add("dead rows", human_count(applied.dead_rows));
@@ -184,14 +204,17 @@ std::string plan_text(const LoadReport& report, const LoadSubject& subject, cons
   if (!report.plan.steps.empty()) text += table.render(paint) + "\n";
   Lines lines;
   const LockMode strongest = strongest_on_target(report);
-  lines.add("readers meet", fmt::format("{}{}", lock_text(strongest),
-                                        strongest < LockMode::access_exclusive ? ": no SELECT ever waits"
-                                                                               : ": SELECTs wait"));
+  lines.add(
+      "readers meet",
+      fmt::format("{}{}{}", subject.alter_sql.empty() ? "" : "ACCESS EXCLUSIVE for the columns; then ",
+                  lock_text(strongest),
+                  strongest < LockMode::access_exclusive ? ": no SELECT ever waits" : ": SELECTs wait"));
   lines.add("limits", limits_text(spec));
   lines.add("left out", fmt::format("{}", fmt::join(report.discarded, ", ")));
   lines.add("sample",
             fmt::format("{} records read, {} rejected", count(report.records), count(report.rejected)));
   text += lines.render(paint);
+  text += notices_text(report, paint);
   for (const std::string& warning : report.plan.warnings)
     text += paint(Color::yellow, "  warning: ") + printable(warning) + "\n";
   for (const load::Refusal& refusal : report.plan.refusals) {
@@ -223,6 +246,7 @@ ordered_json plan_json(const LoadReport& report, const LoadSubject& subject) {
           {"allow_empty", spec.guard.allow_empty},
           {"refusals", refusals_json(report.plan)},
           {"warnings", report.plan.warnings},
+          {"notices", report.notices},
           {"sampled", report.records},
           {"sample_rejected", report.rejected}};
 }
@@ -241,13 +265,9 @@ std::string summary_text(const LoadReport& report, const LoadSubject& subject, c
   if (report.applied) add_applied(lines, report);
   if (report.direct) lines.add("path", "straight into the table");
   lines.add("care", care_text(report.care));
-  lines.add("time",
-            fmt::format("{}, {} records/s{}", human_duration(report.took),
-                        human_count(static_cast<std::int64_t>(rows_per_second(report))),
-                        report.applied && !report.direct
-                            ? fmt::format("; the apply transaction {}", human_duration(report.applied->took))
-                            : ""));
+  lines.add("time", time_text(report));
   text += lines.render(paint);
+  text += notices_text(report, paint);
   for (const std::string& warning : report.plan.warnings)
     text += paint(Color::yellow, "  warning: ") + printable(warning) + "\n";
   for (const std::string& advice : report.care.advice) text += "  advice: " + printable(advice) + "\n";
@@ -271,7 +291,8 @@ ordered_json summary_json(const LoadReport& report, const LoadSubject& subject) 
                         {"rejected", report.rejected},
                         {"direct", report.direct},
                         {"seconds", seconds(report.took)},
-                        {"records_per_second", rows_per_second(report)}};
+                        {"records_per_second", nullptr}};
+  if (const auto rate = rows_per_second(report)) document["records_per_second"] = *rate;
   if (report.applied) {
     const load::Applied& applied = *report.applied;
     const ordered_json done{
@@ -298,6 +319,7 @@ ordered_json summary_json(const LoadReport& report, const LoadSubject& subject) 
                       {"skipped", text_or_null(report.care.skipped)},
                       {"advice", report.care.advice}};
   document["warnings"] = report.plan.warnings;
+  document["notices"] = report.notices;
   return document;
 }
 

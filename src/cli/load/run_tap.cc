@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
-#include "cli/failure.h"
 #include "cli/load/open.h"
 #include "cli/load/progress.h"
 #include "cli/load/report.h"
@@ -59,7 +58,9 @@ std::string how_to_go_on(const std::string& pipeline) {
       pipeline);
 }
 
-ExitCode run(Context& context, LoadRequest request) {
+}  // namespace
+
+ExitCode run_tap(Context& context, LoadRequest request) {
   load::SingerLoadOptions& tap = request.tap;
   tap.each = std::move(request.options);
   tap.each.source = load::source_label(request.source);
@@ -78,20 +79,6 @@ ExitCode run(Context& context, LoadRequest request) {
     context.progress.clear();
     if (error.exit_code() != ExitCode::interrupted) throw;
     throw Error(ExitCode::interrupted, "interrupted", how_to_go_on(pipeline));
-  }
-}
-
-}  // namespace
-
-ExitCode run_tap(Context& context, LoadRequest request) {
-  if (!context.global.json) return run(context, std::move(request));
-  try {
-    return run(context, std::move(request));
-  } catch (...) {
-    // Who reads states from standard output takes the last line for one.
-    const Failure failure = failure_of(std::current_exception());
-    Output(STDERR_FILENO, false).write(to_json(failure));
-    return failure.code;
   }
 }
 

@@ -44,7 +44,8 @@ Color color_of(std::string_view state) {
 /// A load that was killed could not say that it failed, and one whose source can be read again goes on.
 std::string state_text(const load::RunRow& run) {
   if (run.state != "staging" || run.running) return run.state;
-  return run.resumable ? "broken off, resumable" : "broken off";
+  if (run.resumable) return "broken off, resumable";
+  return run.error.empty() ? "broken off" : "failed";
 }
 
 ordered_json summary_of(const load::RunRow& run) {
@@ -79,6 +80,8 @@ std::string field(std::string_view text) {
   }
   return out + '"';
 }
+
+bool is_text(std::string_view raw) { return !find_invalid_utf8(raw); }
 
 }  // namespace
 
@@ -184,20 +187,22 @@ std::string base64(std::string_view bytes) {
 }
 
 ordered_json reject_json(const load::RejectRow& reject) {
-  const bool is_text = !find_invalid_utf8(reject.raw);
+  const bool fits = is_text(reject.raw);
   ordered_json line{{"line", reject.line},
                     {"file", reject.file.empty() ? ordered_json() : ordered_json(reject.file)},
                     {"column", reject.column.empty() ? ordered_json() : ordered_json(reject.column)},
                     {"sqlstate", reject.sqlstate.empty() ? ordered_json() : ordered_json(reject.sqlstate)},
                     {"reason", reject.reason},
-                    {"raw", is_text ? ordered_json(reject.raw) : ordered_json()}};
-  if (!is_text) line["raw_base64"] = base64(reject.raw);
+                    {"raw", fits ? ordered_json(reject.raw) : ordered_json()}};
+  if (!fits) line["raw_base64"] = base64(reject.raw);
   return line;
 }
 
 std::string reject_csv(const load::RejectRow& reject) {
-  return fmt::format("{},{},{},{},{},{}\n", reject.line, field(reject.file), field(reject.column),
-                     field(reject.sqlstate), field(reject.reason), field(reject.raw));
+  const bool fits = is_text(reject.raw) && reject.raw.find('\0') == std::string::npos;
+  return fmt::format("{},{},{},{},{},{},{}\n", reject.line, field(reject.file), field(reject.column),
+                     field(reject.sqlstate), field(reject.reason), fits ? field(reject.raw) : "",
+                     fits ? "" : base64(reject.raw));
 }
 
 }  // namespace weir::cli

@@ -43,8 +43,6 @@ inline constexpr std::size_t kCsvSniffBytes = std::size_t{64} << 10U;
 
 /// From the first bytes of a file, as they are stored. `whole`: there are no more.
 CsvDialect sniff_csv(std::string_view head, bool whole, const CsvChoice& choice = {});
-/// utf-8, utf-16le, utf-16be or windows-1252.
-std::string sniff_encoding(std::string_view head);
 
 /// Throws when its characters cannot be told from each other.
 void check_dialect(const CsvDialect& dialect);

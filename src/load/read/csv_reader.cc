@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "load/read/encoding_guess.h"
 
 namespace weir::load {
 namespace {
@@ -17,6 +18,7 @@ namespace {
 constexpr std::size_t kChunk = std::size_t{256} << 10U;
 constexpr std::size_t kLeastRead = std::size_t{64} << 10U;
 constexpr std::size_t kMostRaw = std::size_t{64} << 10U;
+constexpr std::size_t kMostNotices = 5;
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 std::unique_ptr<ByteSource> without_mark(std::unique_ptr<ByteSource> source) {
@@ -76,19 +78,40 @@ bool CsvReader::open_next() {
   const Input& input = inputs_[next_input_++];
   source_ = input.open(stop_);
   std::string head = read_head(*source_, kCsvSniffBytes);
+  const bool whole = head.size() < kCsvSniffBytes;
   if (!known_) {
-    dialect_ = sniff_csv(head, head.size() < kCsvSniffBytes, choice_);
+    dialect_ = sniff_csv(head, whole, choice_);
     null_sizes_ = 0;
     for (const std::string& null : dialect_.nulls)
       null_sizes_ |= std::uint64_t{1} << std::min<std::size_t>(null.size(), 63);
   }
-  const std::string encoding = choice_.encoding ? *choice_.encoding : sniff_encoding(head);
+  const std::string encoding = encoding_of(head, whole);
   source_ = without_mark(transcoded(with_head(std::move(head), std::move(source_)), encoding, input.name));
   splitter_.emplace(dialect_);
   if (known_) splitter_->keep_fields(columns_.size());
   size_ = 0;
   first_ = true;
   return true;
+}
+
+/// Each file has its own.
+std::string CsvReader::encoding_of(std::string_view head, bool whole) {
+  if (choice_.encoding) return *choice_.encoding;
+  EncodingGuess guess = guess_encoding(head, whole);
+  if (guess.doubt.empty()) return std::move(guess.name);
+  if (notices_.size() < kMostNotices) {
+    notices_.push_back(fmt::format("{}: {} (--encoding says what it is)", printable(name()), guess.doubt));
+  } else {
+    ++more_notices_;
+  }
+  return std::move(guess.name);
+}
+
+std::vector<std::string> CsvReader::notices() const {
+  std::vector<std::string> all = notices_;
+  if (more_notices_ > 0)
+    all.push_back(fmt::format("the encoding of {} more files is a guess", more_notices_));
+  return all;
 }
 
 void CsvReader::refill() {
@@ -123,12 +146,12 @@ bool CsvReader::meet_first() {
   if ((splitter_->too_long() || splitter_->stray_at() != 0) && (dialect_.header || !known_)) {
     fail(fmt::format("{}, line {}: the first record does not tell the columns: {}", name(), splitter_->line(),
                      complaint()),
-         "Say how the file is written, or repair the line.");
+         "Say how the file is written (--delimiter, --quote), or repair the line.");
   }
   if (splitter_->field_count() > kMaxCsvColumns) {
     fail(fmt::format("{} has {} columns, and {} can be read", name(), splitter_->field_count(),
                      kMaxCsvColumns),
-         "Say which delimiter the file has.");
+         "Say which delimiter the file has: --delimiter");
   }
   if (!dialect_.header) {
     if (known_) return true;
@@ -156,7 +179,7 @@ std::vector<std::string> CsvReader::header_fields() {
     if (find_invalid_utf8(fields.back()) || fields.back().find('\0') != std::string::npos) {
       fail(fmt::format("{}, line {}: the name of column {} is no text in UTF-8: {}", name(),
                        splitter_->line(), i + 1, printable(fields.back())),
-           "Say in which encoding the file is.");
+           "Say in which encoding the file is: --encoding");
     }
   }
   return fields;
@@ -176,7 +199,7 @@ void CsvReader::check_header(const std::vector<std::string>& header) const {
 Record CsvReader::record() {
   Record record;
   record.line = splitter_->line();
-  if (inputs_.size() > 1) record.file = name();
+  record.file = name();
   record.raw = splitter_->bytes().substr(0, kMostRaw);
   if (!splitter_->too_long() && splitter_->stray_at() == 0 && splitter_->field_count() == columns_.size()) {
     fill_cells();
@@ -229,7 +252,7 @@ void CsvReader::fail_unclosed() const {
                    name(), splitter_->quote_line(), splitter_->quote_column(), splitter_->current_line()),
        "The file was cut off, or that quote is a plain character: then close it, or read the file as one "
        "without "
-       "quotes.");
+       "quotes: --quote none");
 }
 
 void CsvReader::fail(const std::string& message, const std::string& remedy) const {

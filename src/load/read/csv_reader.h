@@ -31,6 +31,8 @@ class CsvReader final : public RecordReader {
   [[nodiscard]] const std::vector<std::string>& columns() const override { return columns_; }
   std::optional<Record> next() override;
   [[nodiscard]] ReadProgress progress() const override;
+  /// Of files whose encoding is a guess; of many, the first.
+  [[nodiscard]] std::vector<std::string> notices() const override;
 
   /// What was found out, or said.
   [[nodiscard]] const CsvDialect& dialect() const noexcept { return dialect_; }
@@ -42,6 +44,7 @@ class CsvReader final : public RecordReader {
 
   bool step();
   bool open_next();
+  std::string encoding_of(std::string_view head, bool whole);
   void refill();
   void resize(std::size_t capacity);
   bool meet_first();
@@ -81,6 +84,8 @@ class CsvReader final : public RecordReader {
   std::vector<Cell> cells_;
   std::string unescaped_;
   std::string malformed_;
+  std::vector<std::string> notices_;
+  std::size_t more_notices_ = 0;
 };
 
 /// What columns are called whose header has names that are empty or equal.

@@ -10,6 +10,7 @@
 #include "load/read/byte_source.h"
 #include "load/read/csv_dialect.h"
 #include "load/read/csv_splitter.h"
+#include "load/read/encoding_guess.h"
 
 namespace weir::load {
 namespace {
@@ -116,32 +117,9 @@ std::string to_utf8(std::string_view head, const std::string& encoding) {
 
 }  // namespace
 
-std::string sniff_encoding(std::string_view head) {
-  if (head.starts_with("\xEF\xBB\xBF")) return "utf-8";
-  if (head.starts_with("\xFF\xFE")) return "utf-16le";
-  if (head.starts_with("\xFE\xFF")) return "utf-16be";
-  // Of text that is mostly ASCII every second byte is zero.
-  std::array<std::size_t, 2> zeros{};
-  for (std::size_t i = 0; i < head.size(); ++i) zeros[i % 2] += head[i] == '\0' ? 1U : 0U;
-  const auto many = [&](std::size_t these, std::size_t others) {
-    return these >= 2 && these >= head.size() / 8 && others <= these / 16;
-  };
-  if (many(zeros[1], zeros[0])) return "utf-16le";
-  if (many(zeros[0], zeros[1])) return "utf-16be";
-  // Bytes above 127 and not one character of UTF-8 made of them; the last may be cut off.
-  bool others = false;
-  for (std::size_t at = 0; at < head.size();) {
-    const std::size_t length = utf8_length(head.substr(at));
-    if (length > 1) return "utf-8";
-    others |= length == 0 && at + 4 <= head.size();
-    at += std::max<std::size_t>(length, 1);
-  }
-  return others ? "windows-1252" : "utf-8";
-}
-
 CsvDialect sniff_csv(std::string_view head, bool whole, const CsvChoice& choice) {
   CsvDialect dialect;
-  dialect.encoding = choice.encoding.value_or(sniff_encoding(head));
+  dialect.encoding = choice.encoding ? *choice.encoding : guess_encoding(head, whole).name;
   if (choice.nulls) dialect.nulls = *choice.nulls;
   dialect.comment = choice.comment;
   dialect.trim = choice.trim;

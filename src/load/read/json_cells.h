@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "load/read/json_break.h"
 #include "load/value/cell.h"
+#include "load/value/json_break.h"
 
 namespace weir::load {
 

@@ -19,11 +19,13 @@ bool is_space(char c) noexcept { return c == ' ' || c == '\n' || c == '\r' || c 
 
 }  // namespace
 
-JsonFrames::JsonFrames(std::unique_ptr<ByteSource> source, JsonShape shape, std::size_t max_bytes)
+JsonFrames::JsonFrames(std::unique_ptr<ByteSource> source, JsonShape shape, std::size_t max_bytes,
+                       const std::string& name)
     : source_(std::move(source)),
       shape_(shape),
       max_bytes_(max_bytes),
-      long_message_(fmt::format("it is longer than {}, the limit for one record", human_bytes(max_bytes))) {}
+      long_message_(fmt::format("it is longer than {}, the limit for one record", human_bytes(max_bytes))),
+      place_(name.empty() ? "" : printable(name) + ": ") {}
 
 std::optional<JsonFrame> JsonFrames::next() {
   if (!begun_) begin();
@@ -43,7 +45,7 @@ void JsonFrames::begin() {
   if (shape_ == JsonShape::lines) return;
   if (!array) {
     throw Error(ExitCode::failed,
-                fmt::format("line {}: a JSON array was expected, and there is no '['", line_),
+                fmt::format("{}line {}: a JSON array was expected, and there is no '['", place_, line_),
                 "Read it as lines if each line is a record.");
   }
   pass(begin_ + 1);
@@ -85,7 +87,7 @@ std::optional<JsonFrame> JsonFrames::next_element() {
   if (!long_ && !skip_space()) {
     if (closed_) return std::nullopt;
     throw Error(ExitCode::failed,
-                fmt::format("the JSON array has no end: the input breaks off at line {}", line_),
+                fmt::format("{}the JSON array has no end: the input breaks off at line {}", place_, line_),
                 "Is the file complete?");
   }
   if (closed_) return cut_tail();
@@ -110,8 +112,9 @@ std::optional<JsonFrame> JsonFrames::next_element() {
     if (!fill()) {
       throw Error(
           ExitCode::failed,
-          fmt::format("the JSON array has no end: the input breaks off in the element that begins at line {}",
-                      long_ ? head_line_ : line_),
+          fmt::format(
+              "{}the JSON array has no end: the input breaks off in the element that begins at line {}",
+              place_, long_ ? head_line_ : line_),
           "Is the file complete?");
     }
   }

@@ -32,7 +32,9 @@ struct JsonFrame {
 /// than the limit is passed over, so that memory stays bounded.
 class JsonFrames {
  public:
-  JsonFrames(std::unique_ptr<ByteSource> source, JsonShape shape, std::size_t max_bytes);
+  /// `name` is for messages.
+  JsonFrames(std::unique_ptr<ByteSource> source, JsonShape shape, std::size_t max_bytes,
+             const std::string& name = {});
 
   /// Empty lines do not count as texts. Throws where an array has no end: the input broke off.
   std::optional<JsonFrame> next();
@@ -60,6 +62,7 @@ class JsonFrames {
   JsonShape shape_;
   std::size_t max_bytes_;
   std::string long_message_;
+  std::string place_;  // before messages
   std::unique_ptr<char[]> buffer_;
   std::size_t capacity_ = 0;
   std::size_t begin_ = 0;  // of the text that comes next

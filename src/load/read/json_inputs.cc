@@ -5,8 +5,8 @@
 namespace weir::load {
 namespace {
 
-JsonOptions named(JsonOptions options, const std::vector<Input>& inputs) {
-  if (inputs.size() > 1) options.file = inputs.front().name;
+JsonOptions named(JsonOptions options, const std::string& file) {
+  options.file = file;
   return options;
 }
 
@@ -15,7 +15,7 @@ JsonOptions named(JsonOptions options, const std::vector<Input>& inputs) {
 JsonInputs::JsonInputs(std::vector<Input> inputs, JsonOptions options, std::stop_token stop)
     : inputs_(std::move(inputs)),
       stop_(std::move(stop)),
-      reader_(inputs_.front().open(stop_), named(std::move(options), inputs_)) {}
+      reader_(inputs_.front().open(stop_), named(std::move(options), inputs_.front().name)) {}
 
 std::optional<Record> JsonInputs::next() {
   for (;;) {

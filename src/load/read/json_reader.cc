@@ -14,11 +14,13 @@ constexpr std::size_t kRawBytes = 64 * 1024;
 JsonReader::JsonReader(std::unique_ptr<ByteSource> source, JsonOptions options)
     : options_(std::move(options)),
       cells_({.flatten = options_.flatten, .max_columns = options_.max_columns}),
-      frames_(std::make_unique<JsonFrames>(std::move(source), options_.shape, options_.max_record_bytes)) {}
+      frames_(std::make_unique<JsonFrames>(std::move(source), options_.shape, options_.max_record_bytes,
+                                           options_.file)) {}
 
 void JsonReader::open(std::unique_ptr<ByteSource> source, std::string file) {
-  frames_ = std::make_unique<JsonFrames>(std::move(source), options_.shape, options_.max_record_bytes);
   options_.file = std::move(file);
+  frames_ = std::make_unique<JsonFrames>(std::move(source), options_.shape, options_.max_record_bytes,
+                                         options_.file);
 }
 
 std::optional<Record> JsonReader::next() {

@@ -18,7 +18,7 @@ struct JsonOptions {
   /// A record beyond it is malformed. Memory is up to seven times that of the longest record.
   std::size_t max_record_bytes = std::size_t{4} * 1024 * 1024;
   std::size_t max_columns = 20000;
-  std::string file{};  ///< for rejects, where there are several
+  std::string file{};  ///< for rejects
   /// Of records that were made from another form: see RecordReader::text_is_json().
   bool text_is_json = false;
 };

@@ -38,8 +38,22 @@ PostgresReader::PostgresReader(pg::Session session, std::string query) : session
   copy_.emplace(session_, fmt::format("COPY ({}\n) TO STDOUT", query));
 }
 
+/// The question is the user's: what the source says of it is told as that.
+pg::Result PostgresReader::ask(const std::string& query) {
+  try {
+    return session_.execute(fmt::format("SELECT * FROM ({}\n) AS described LIMIT 0", query));
+  } catch (const pg::Error& error) {
+    if (error.kind() != pg::ErrorKind::server) throw;
+    const std::string& hint = error.info().hint;
+    throw Error(
+        ExitCode::failed,
+        fmt::format("the source cannot run the query: {} [{}]", error.info().message, error.sqlstate()),
+        hint.empty() ? "A table is named as in SQL; a query is one SELECT." : hint);
+  }
+}
+
 void PostgresReader::describe(const std::string& query) {
-  const pg::Result none = session_.execute(fmt::format("SELECT * FROM ({}\n) AS described LIMIT 0", query));
+  const pg::Result none = ask(query);
   std::unordered_set<std::string> names;
   for (int i = 0; i < none.columns(); ++i) {
     std::string name(none.column_name(i));

@@ -31,6 +31,7 @@ class PostgresReader : public RecordReader {
   [[nodiscard]] ReadProgress progress() const override { return {.bytes = bytes_, .total = 0}; }
 
  private:
+  pg::Result ask(const std::string& query);
   void describe(const std::string& query);
   Cell cell(std::size_t column, std::string_view text);
 

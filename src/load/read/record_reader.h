@@ -39,6 +39,8 @@ class RecordReader {
   /// Nothing at the end, which was then reached cleanly.
   virtual std::optional<Record> next() = 0;
   [[nodiscard]] virtual ReadProgress progress() const = 0;
+  /// What people should know of how it is read, such as a guess. It may become more while it is read.
+  [[nodiscard]] virtual std::vector<std::string> notices() const { return {}; }
 };
 
 }  // namespace weir::load

@@ -40,6 +40,7 @@ class SampledReader final : public RecordReader {
   void keep_json(std::size_t column) override { reader_->keep_json(column); }
   std::optional<Record> next() override;
   [[nodiscard]] ReadProgress progress() const override { return reader_->progress(); }
+  [[nodiscard]] std::vector<std::string> notices() const override { return reader_->notices(); }
 
  private:
   struct Kept {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "load/read/json_break.h"
+#include "load/value/json_break.h"
 
 namespace weir::load {
 namespace {

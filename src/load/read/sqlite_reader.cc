@@ -99,7 +99,8 @@ SqliteReader::~SqliteReader() = default;
 void SqliteReader::open(const SqliteOptions& options) {
   std::error_code missing;
   if (!std::filesystem::exists(file_, missing)) {
-    throw Error(ExitCode::failed, fmt::format("there is no SQLite database {}", file_.string()));
+    throw Error(ExitCode::failed, fmt::format("there is no SQLite database {}", file_.string()),
+                "A relative name is looked up in the current folder.");
   }
   sqlite3* database = nullptr;
   const int code =
@@ -216,6 +217,20 @@ std::string SqliteReader::take(std::size_t column) {
   return {};
 }
 
+std::string SqliteReader::tables() const {
+  sqlite3_stmt* asked = nullptr;
+  std::string names;
+  if (sqlite3_prepare_v2(
+          database_.get(),
+          "SELECT group_concat(name, ', ') FROM (SELECT name FROM sqlite_master WHERE type IN ('table', "
+          "'view') ORDER BY name LIMIT 20)",
+          -1, &asked, nullptr) == SQLITE_OK &&
+      sqlite3_step(asked) == SQLITE_ROW && sqlite3_column_text(asked, 0) != nullptr)
+    names = reinterpret_cast<const char*>(sqlite3_column_text(asked, 0));
+  sqlite3_finalize(asked);
+  return names.empty() ? "It has no tables." : "Its tables are: " + printable(names) + ".";
+}
+
 void SqliteReader::fail(int code, std::string_view doing) const {
   const std::string why = database_ ? sqlite3_errmsg(database_.get()) : sqlite3_errstr(code);
   std::string remedy;
@@ -224,6 +239,7 @@ void SqliteReader::fail(int code, std::string_view doing) const {
     case SQLITE_LOCKED:
       remedy = "Another program writes to it. Load again when it has finished, or load a copy.";
       break;
+    case SQLITE_ERROR: remedy = tables(); break;
     case SQLITE_NOTADB: remedy = "Is it an SQLite database, and not encrypted?"; break;
     case SQLITE_CORRUPT: remedy = "Look at it with: sqlite3 FILE 'PRAGMA integrity_check'"; break;
     case SQLITE_TOOBIG:

@@ -52,6 +52,7 @@ class SqliteReader : public RecordReader {
   void describe();
   /// Takes the value of the current row; answers what is wrong with it.
   std::string take(std::size_t column);
+  [[nodiscard]] std::string tables() const;
   [[noreturn]] void fail(int code, std::string_view doing) const;
 
   std::filesystem::path file_;

@@ -3,7 +3,7 @@
 #include "base/json_text.h"
 #include "load/value/encode.h"
 #include "load/value/field.h"
-#include "load/value/json_scan.h"
+#include "load/value/json_break.h"
 #include "load/value/text_check.h"
 
 namespace weir::load {
@@ -13,9 +13,9 @@ namespace {
 constexpr std::size_t kLargestJsonb = 0x0FFFFFFF;
 
 bool check_json(std::string_view text, Base base, std::string& reason) {
-  const auto fault = find_json_fault(text, base == Base::jsonb);
+  const auto fault = find_json_break(text, base == Base::jsonb ? kJsonbRules : kJsonRules);
   if (!fault) return true;
-  reason = fmt::format("{} is no {}: {} at {}", quoted(text), base_name(base), fault->what, fault->position);
+  reason = fmt::format("{} is no {}: {} (at {})", quoted(text), base_name(base), fault->reason, fault->at);
   return false;
 }
 

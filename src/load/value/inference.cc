@@ -10,7 +10,7 @@
 #include "load/value/date_time.h"
 #include "load/value/decimal.h"
 #include "load/value/encode.h"
-#include "load/value/json_scan.h"
+#include "load/value/json_break.h"
 #include "load/value/text_check.h"
 #include "load/value/widen.h"
 
@@ -118,7 +118,7 @@ std::uint32_t kinds_of(const Cell& cell) {
     case Cell::Kind::absent: return 0;
     case Cell::Kind::boolean: return cell.text == "true" || cell.text == "false" ? kBoolean : kText;
     case Cell::Kind::bytes: return kBytes;
-    case Cell::Kind::json: return find_json_fault(cell.text, true) ? kText : kJson;
+    case Cell::Kind::json: return find_json_break(cell.text, kJsonbRules) ? kText : kJson;
     case Cell::Kind::number: {
       const auto number = parse_decimal(cell.text);
       return number ? kinds_of_number(cell.text, *number) : kText;

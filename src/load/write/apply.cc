@@ -7,6 +7,7 @@
 #include "base/wait.h"
 #include "load/write/apply_attempt.h"
 #include "load/write/apply_meter.h"
+#include "load/write/doubt.h"
 #include "load/write/swap.h"
 #include "pg/transaction.h"
 #include "schema/queries.h"
@@ -15,6 +16,9 @@ namespace weir::load {
 namespace {
 
 constexpr BackoffPolicy kBackoff{std::chrono::milliseconds(50), std::chrono::seconds(5), 2.0, 1.0};
+
+/// The attempt was lost at its COMMIT, and is known to be undone.
+struct NotCarriedOut {};
 
 class Apply {
  public:
@@ -29,7 +33,10 @@ class Apply {
         if (std::optional<Applied> applied = try_once(attempt)) return std::move(*applied);
         why = "the deletes have to wait for what is refused";
       } catch (const Interference& met) {
-        why = fmt::format("others wrote the same rows ({})", met.what);
+        why = fmt::format("others wrote the same rows ({})", met.what) + skipping_triggers();
+        if (attempt >= options_.attempts) give_up(attempt, why);
+      } catch (const NotCarriedOut&) {
+        why = "the answer to COMMIT was lost, and it was not carried out";
         if (attempt >= options_.attempts) give_up(attempt, why);
       } catch (const pg::Retryable& error) {
         why = error.what();
@@ -39,7 +46,10 @@ class Apply {
         if (attempt >= options_.attempts) give_up(attempt, why);
       } catch (const pg::ConnectionLost& error) {
         why = error.what();
-        if (attempt >= options_.attempts || error.kind() != pg::ErrorKind::lost) throw;
+        // A server that restarts takes no sessions for a while.
+        const bool again =
+            error.kind() == pg::ErrorKind::lost || (attempt > 1 && error.kind() == pg::ErrorKind::connect);
+        if (attempt >= options_.attempts || !again) throw;
       }
       pause(attempt, why);
     }
@@ -64,32 +74,22 @@ class Apply {
         return std::nullopt;
       }
       applied = body.result();
+      if (options_.before_commit) options_.before_commit(session);
       transaction.commit();
     } catch (const pg::InDoubt& doubt) {
-      if (!was_applied(doubt))
-        throw Interference{"the answer to COMMIT was lost, and it was not carried out"};
+      if (!was_applied(connect_, target_, stage_.run, options_, doubt)) throw NotCarriedOut{};
       applied.was_in_doubt = true;
     }
     meter.read(session, applied);
     return applied;
   }
 
-  /// The old session may still be at its COMMIT: who has the target's lock knows that it has ended.
-  bool was_applied(const pg::InDoubt& doubt) {
-    tell({.kind = ApplyEvent::Kind::in_doubt, .text = doubt.what()});
-    for (int attempt = 1;; ++attempt) {
-      try {
-        pg::Session session = connect_();
-        session.set_timeout(options_.target_wait);
-        pg::Transaction transaction(session);
-        session.run<sql::LoadLockTarget>(std::int64_t{target_.oid});
-        const auto outcome = session.run<sql::LoadRunOutcome>(stage_.run);
-        return outcome.one().state == "applied";
-      } catch (const pg::ConnectionLost&) {
-        if (attempt >= options_.attempts) throw doubt;
-      }
-      if (!waited(backoff_delay(kBackoff, attempt, random_unit()))) throw doubt;
-    }
+  /// Rows that a trigger takes out look the same as rows that are gone.
+  [[nodiscard]] std::string skipping_triggers() const {
+    std::string names;
+    for (const Dependent* trigger : target_.dependents_of(Dependent::Kind::trigger))
+      names += (names.empty() ? "" : ", ") + printable(trigger->name);
+    return names.empty() ? names : fmt::format(", or a trigger has skipped them: {}", names);
   }
 
   bool waited(Duration delay) {

@@ -38,9 +38,9 @@ struct Applied {
 };
 
 struct ApplyEvent {
-  enum class Kind : std::uint8_t { locked, checked, diffed, writing, retrying, in_doubt };
+  enum class Kind : std::uint8_t { waiting, locked, checked, diffed, writing, retrying, in_doubt };
   Kind kind = Kind::locked;
-  std::string text{};  ///< of `retrying`: why; of `writing`: which step
+  std::string text{};  ///< of `waiting`: what for; of `retrying`: why; of `writing`: which step
   Duration delay{};    ///< of `retrying`
 };
 
@@ -54,6 +54,9 @@ struct ApplyOptions {
   std::string work_mem{};  ///< "64MB"; empty: as it is
   std::stop_token stop{};
   std::function<void(const ApplyEvent&)> on_event{};
+  /// Called in the transaction that changes the target, when all is written: what it does there commits with the rows,
+  /// and what it throws undoes them. Once for each attempt.
+  std::function<void(pg::Session&)> before_commit{};
 };
 
 /// From the sealed stage into the target, in one short transaction, repeated where the server says that it

@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "load/value/widen.h"
+#include "load/write/target_lock.h"
 #include "schema/queries.h"
 
 namespace weir::load {
@@ -14,18 +16,28 @@ std::string millis(Duration span) {
   return std::to_string(std::chrono::ceil<std::chrono::milliseconds>(span).count()) + "ms";
 }
 
-/// What a row's own values can bring about: data exceptions, constraints, what triggers raise, CHECK OPTION.
+bool replaces_all(Mode mode) noexcept {
+  return mode == Mode::refresh || mode == Mode::window || mode == Mode::scd2;
+}
+
+}  // namespace
+
 bool is_of_a_row(const pg::Error& error) {
   const std::string& state = error.sqlstate();
   return error.kind() == pg::ErrorKind::server && (state.starts_with("22") || state.starts_with("23") ||
                                                    state.starts_with("P0") || state.starts_with("44"));
 }
 
-bool replaces_all(Mode mode) noexcept {
-  return mode == Mode::refresh || mode == Mode::window || mode == Mode::scd2;
+std::string_view detail_of(const pg::Error& error) {
+  std::string_view detail = error.info().detail;
+  if (detail.ends_with('.')) detail.remove_suffix(1);
+  return detail;
 }
 
-}  // namespace
+std::string reason_of(const pg::Error& error) {
+  const std::string_view detail = detail_of(error);
+  return fmt::format("{}{}{}", error.info().message, detail.empty() ? "" : ": ", detail);
+}
 
 ApplyAttempt::ApplyAttempt(pg::Session& session, const Target& target, const LoadSpec& spec,
                            const Stage::Sealed& stage, const std::optional<StateChange>& state,
@@ -36,7 +48,7 @@ ApplyAttempt::ApplyAttempt(pg::Session& session, const Target& target, const Loa
       stage_(stage),
       state_(state),
       options_(options),
-      sql_(target, spec, stage.table),
+      sql_(target_, spec, stage.table),
       withhold_deletes_(withhold_deletes) {}
 
 void ApplyAttempt::tell(ApplyEvent::Kind kind, std::string text) const {
@@ -49,7 +61,7 @@ std::int64_t ApplyAttempt::number(const std::string& sql) {
 
 void ApplyAttempt::run(pg::Transaction& transaction, const ApplyMeter& meter) {
   lock(transaction);
-  require_same_target();
+  require_same_table();
   require_whole_stage();
   if (state_) advance_state(session_, *state_, stage_.run, stage_.rows);
   tell(ApplyEvent::Kind::locked);
@@ -63,8 +75,13 @@ void ApplyAttempt::run(pg::Transaction& transaction, const ApplyMeter& meter) {
   record(meter);
 }
 
-std::int64_t ApplyAttempt::check() {
+void ApplyAttempt::require_same_table() {
   require_same_target();
+  require_same_columns();
+}
+
+std::int64_t ApplyAttempt::check() {
+  require_same_table();
   require_whole_stage();
   screen();
   tell(ApplyEvent::Kind::checked);
@@ -72,25 +89,59 @@ std::int64_t ApplyAttempt::check() {
 }
 
 void ApplyAttempt::lock(pg::Transaction& transaction) {
-  transaction.set_local("lock_timeout", millis(options_.target_wait));
   transaction.set_local("statement_timeout", millis(options_.statement_timeout));
   transaction.set_local("idle_in_transaction_session_timeout", "60s");
   if (!options_.work_mem.empty()) transaction.set_local("work_mem", options_.work_mem);
-  const SteadyTime before = std::chrono::steady_clock::now();
-  session_.run<sql::LoadLockTarget>(std::int64_t{target_.oid});
-  applied_.longest_wait = std::chrono::steady_clock::now() - before;
+  applied_.longest_wait = lock_target(session_, target_, options_, TargetLock::transaction);
   transaction.set_local("lock_timeout", millis(options_.lock_timeout));
+  // Not now(): that is older than what the load has written that this one waited for.
+  session_.execute(LoadSql::set_history_time());
 }
 
 void ApplyAttempt::require_same_target() {
   const pg::Result now = session_.execute("SELECT coalesce(to_regclass($1)::oid::int8, 0)", target_.sql());
-  if (now[0].get<std::int64_t>(0) == std::int64_t{target_.oid}) return;
+  if (now[0].get<std::int64_t>(0) != std::int64_t{target_.oid}) refuse_another();
+}
+
+/// Somebody may have made a column wider, and then its values are cast; never narrower, where they would be
+/// rounded.
+void ApplyAttempt::require_same_columns() {
+  std::vector<ColumnType> types;
+  const auto now = session_.run<sql::LoadColumns>(std::int64_t{target_.oid});
+  bool same = true;
+  for (const std::string& name : spec_.columns) {
+    const auto old = std::find_if(target_.columns.begin(), target_.columns.end(),
+                                  [&](const TargetColumn& column) { return column.name == name; });
+    std::optional<ColumnType> type;
+    for (const auto row : now) {
+      if (row.name == name && !row.generated)
+        type = type_of(static_cast<pg::Oid>(row.type_id), row.modifier, std::string(row.type));
+    }
+    if (type && *type == old->type) continue;
+    if (!type || !can_hold(*type, old->type)) refuse_another();
+    same = false;
+    old->type = *type;
+  }
+  if (!same) sql_ = LoadSql(target_, spec_, stage_.table, LoadSql::Casts::all);
+}
+
+void ApplyAttempt::require_unchanged() {
+  const std::vector<TargetColumn> before = target_.columns;
+  require_same_table();
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    if (!(before[i].type == target_.columns[i].type)) throw Interference{"the type of a column was changed"};
+  }
+}
+
+void ApplyAttempt::refuse_another() const {
   throw Error(ExitCode::refused,
               fmt::format("{} is another table now than when the load began", target_.label()),
-              "It was replaced meanwhile, by a swap for instance; nothing was written. Run the load again.");
+              "It was replaced or changed meanwhile; nothing was written. Run the load again.");
 }
 
 void ApplyAttempt::require_whole_stage() {
+  // From here on nobody empties it, also where the session was lost whose lock says that it is taken.
+  session_.execute("LOCK TABLE " + stage_.table.sql + " IN ROW EXCLUSIVE MODE");
   const auto answer = session_.run<sql::LoadStageTotals>(stage_.run);
   const auto totals = answer.one();
   if (totals.chunks == stage_.chunks && totals.rows == stage_.rows) return;
@@ -165,10 +216,11 @@ void ApplyAttempt::judge_rejects() {
       "reason FROM weir.load_reject WHERE run = $1 ORDER BY file, line LIMIT 1",
       stage_.run);
   const std::string example = first.rows() == 0 ? "" : printable(first[0].get<std::string>(0));
-  throw Error(ExitCode::refused,
-              fmt::format("{} of {} records are refused, more than allowed; the first: {}",
-                          human_count(applied_.rejected), human_count(read), example),
-              "Nothing was written. Correct the source, or allow some with --max-rejects.");
+  throw Error(
+      ExitCode::refused,
+      fmt::format("{} of {} records cannot be loaded, and {}; the first: {}", human_count(applied_.rejected),
+                  human_count(read), spec_.rejects.text(), example),
+      fmt::format("Nothing was written. Mend them, or allow so many: --max-rejects {}", applied_.rejected));
 }
 
 void ApplyAttempt::append() {
@@ -179,11 +231,11 @@ void ApplyAttempt::append() {
     applied_.inserted = session_.execute(sql_.append()).affected();
     session_.execute("RELEASE SAVEPOINT weir_append");
   } catch (const pg::Error& error) {
-    if (!is_of_a_row(error)) throw;
+    if (!is_of_a_row(error) && !is_of_policy(error)) throw;
     session_.execute("ROLLBACK TO SAVEPOINT weir_append");
     session_.execute(sql_.diff_of_append());
     last_ = inserts_;
-    applied_.inserted = write({sql_.insert()});
+    applied_.inserted = write({sql_.insert()}).front();
     judge_rejects();
   }
 }
@@ -228,12 +280,12 @@ void ApplyAttempt::guard() const {
   if (static_cast<double>(lost) <= share) return;
   throw Error(
       ExitCode::refused,
-      fmt::format(
-          "the load would delete {} of {} rows of {} ({:.0f} %, and {:.0f} % are allowed), update {} and "
-          "insert {}",
-          human_count(lost), human_count(applied_.rows_before), target_.label(),
-          100.0 * static_cast<double>(lost) / static_cast<double>(applied_.rows_before),
-          100.0 * spec_.guard.max_delete_share, human_count(updates_), human_count(inserts_)),
+      fmt::format("the load would {} {} of {} rows of {} ({:.0f} %, and {:.0f} % are allowed), update {} and "
+                  "insert {}",
+                  spec_.mode == Mode::scd2 ? "close" : "delete", human_count(lost),
+                  human_count(applied_.rows_before), target_.label(),
+                  100.0 * static_cast<double>(lost) / static_cast<double>(applied_.rows_before),
+                  100.0 * spec_.guard.max_delete_share, human_count(updates_), human_count(inserts_)),
       "Nothing was written. If the source is complete: --allow-mass-delete.");
 }
 
@@ -249,39 +301,62 @@ void ApplyAttempt::write_difference() {
     throw Error(
         ExitCode::refused,
         fmt::format("versions of {} begin at or after the time at which they would end", target_.label()),
-        "Give a later time for this load.");
+        "Nothing was written. Say a later time for this load: --at");
   }
   if (deletes_ > 0) {
     tell(ApplyEvent::Kind::writing, history ? "close" : "delete");
-    const std::int64_t gone = session_.execute(history ? sql_.close_removed() : sql_.remove()).affected();
+    const std::int64_t gone = history ? session_.execute(sql_.close_removed()).affected() : remove();
     expect(gone, deletes_, "delete");
     (history ? applied_.closed : applied_.deleted) = gone;
   }
   const std::int64_t refused_before = refused_rows_;
   if (history) {
     tell(ApplyEvent::Kind::writing, "versions");
-    const std::int64_t affected = write({sql_.close_changed(), sql_.open_versions()});
+    const std::vector<std::int64_t> affected = write({sql_.close_changed(), sql_.open_versions()});
     // Each refused row is one version that was not opened and perhaps one that was not closed.
-    if (refused_rows_ == refused_before) expect(affected, 2 * updates_ + inserts_, "close and open");
-    applied_.inserted = (refused_rows_ == refused_before) ? updates_ + inserts_ : affected;
-    if (refused_rows_ == refused_before) applied_.closed += updates_;
+    if (refused_rows_ == refused_before) {
+      expect(affected[0], updates_, "close");
+      expect(affected[1], updates_ + inserts_, "open");
+    }
+    applied_.closed += affected[0];
+    applied_.inserted = affected[1];
   } else {
     if (updates_ > 0) {
       tell(ApplyEvent::Kind::writing, "update");
-      applied_.updated = write({sql_.update(changed_)});
+      applied_.updated = write({sql_.update(changed_)}).front();
       expect(applied_.updated + refused_rows_ - refused_before, updates_, "update");
     }
     if (inserts_ > 0) {
       tell(ApplyEvent::Kind::writing, "insert");
-      applied_.inserted = write({sql_.insert()});
+      applied_.inserted = write({sql_.insert()}).front();
     }
   }
   if (refused_rows_ > refused_before && !sql_.has_key() && deletes_ > 0) must_withhold_ = true;
   judge_rejects();
 }
 
-std::int64_t ApplyAttempt::write(const std::vector<std::string>& statements) {
-  std::int64_t affected = 0;
+/// Rights were looked at before; what is missing now is that a policy lets the row in.
+bool ApplyAttempt::is_of_policy(const pg::Error& error) const {
+  return target_.row_security && error.sqlstate() == "42501";
+}
+
+std::int64_t ApplyAttempt::remove() {
+  try {
+    return session_.execute(sql_.remove()).affected();
+  } catch (const pg::Error& error) {
+    if (error.sqlstate() != "23503") throw;
+    throw Error(
+        ExitCode::refused,
+        fmt::format("rows of {} that the source has not are referred to by others: {}", target_.label(),
+                    reason_of(error)),
+        "Nothing was written. Load the table that refers to them first, or use --mode upsert, which deletes "
+        "nothing.");
+  }
+}
+
+/// Answers how many rows each statement wrote.
+std::vector<std::int64_t> ApplyAttempt::write(const std::vector<std::string>& statements) {
+  std::vector<std::int64_t> affected(statements.size(), 0);
   if (last_ > 0) write_range(statements, 1, last_, affected);
   return affected;
 }
@@ -289,16 +364,16 @@ std::int64_t ApplyAttempt::write(const std::vector<std::string>& statements) {
 /// Where the server refuses a row, halves find it: the good ones are written, and the bad one is known by its
 /// line.
 void ApplyAttempt::write_range(const std::vector<std::string>& statements, std::int64_t low,
-                               std::int64_t high, std::int64_t& affected) {
+                               std::int64_t high, std::vector<std::int64_t>& affected) {
   session_.execute("SAVEPOINT weir_range");
   try {
-    std::int64_t count = 0;
-    for (const std::string& sql : statements) count += session_.execute(sql, low, high).affected();
+    std::vector<std::int64_t> counts;
+    for (const std::string& sql : statements) counts.push_back(session_.execute(sql, low, high).affected());
     session_.execute("RELEASE SAVEPOINT weir_range");
-    affected += count;
+    for (std::size_t i = 0; i < counts.size(); ++i) affected[i] += counts[i];
     return;
   } catch (const pg::Error& error) {
-    if (!is_of_a_row(error)) throw;
+    if (!is_of_a_row(error) && !is_of_policy(error)) throw;
     session_.execute("ROLLBACK TO SAVEPOINT weir_range");
     session_.execute("RELEASE SAVEPOINT weir_range");
     if (low == high) {
@@ -313,13 +388,17 @@ void ApplyAttempt::write_range(const std::vector<std::string>& statements, std::
 
 void ApplyAttempt::refuse_row(std::int64_t row, const pg::Error& error) {
   const std::string& state = error.sqlstate();
-  session_.execute(sql_.reject_row(), stage_.run, row, error.info().constraint, state, error.info().message);
+  // A constraint is no column; it is in the reason.
+  session_.execute(sql_.reject_row(), stage_.run, row, "", state, reason_of(error));
   ++applied_.rejected;
   ++refused_rows_;
   judge_rejects();
 }
 
 void ApplyAttempt::record(const ApplyMeter& meter) {
+  // Before it was locked by what was written, it may have become another one after all: the next attempt sees
+  // which.
+  require_unchanged();
   const auto modes = session_.run<sql::LoadTargetLocks>(std::int64_t{target_.oid});
   for (const auto row : modes)
     applied_.strongest_lock = std::max(applied_.strongest_lock, parse_lock_mode(row.mode));

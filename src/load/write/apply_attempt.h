@@ -16,6 +16,12 @@ struct Interference {
   std::string what;
 };
 
+/// What a row's own values can bring about: data exceptions, constraints, what triggers raise, CHECK OPTION.
+bool is_of_a_row(const pg::Error& error);
+/// Why, as parts of a sentence: all of it, or the detail alone.
+std::string reason_of(const pg::Error& error);
+std::string_view detail_of(const pg::Error& error);
+
 /// One try of the apply transaction, up to but without its COMMIT. Used by one thread, once.
 class ApplyAttempt {
  public:
@@ -26,6 +32,8 @@ class ApplyAttempt {
   void run(pg::Transaction& transaction, const ApplyMeter& meter);
   /// Of run() the part that reads and cleans the stage; answers how many rows are good. For a swap.
   std::int64_t check();
+  /// Throws where the table is not the one that was looked at. Once it is locked this holds until the end.
+  void require_same_table();
   [[nodiscard]] Applied& result() noexcept { return applied_; }
   /// Deletes were done before it was known that rows of no key are refused.
   [[nodiscard]] bool must_withhold() const noexcept { return must_withhold_; }
@@ -33,6 +41,9 @@ class ApplyAttempt {
  private:
   void lock(pg::Transaction& transaction);
   void require_same_target();
+  void require_same_columns();
+  void require_unchanged();
+  [[noreturn]] void refuse_another() const;
   void require_whole_stage();
   void screen();
   void screen_casts();
@@ -43,9 +54,11 @@ class ApplyAttempt {
   void take_difference();
   void withhold();
   void guard() const;
-  std::int64_t write(const std::vector<std::string>& statements);
+  [[nodiscard]] bool is_of_policy(const pg::Error& error) const;
+  std::int64_t remove();
+  std::vector<std::int64_t> write(const std::vector<std::string>& statements);
   void write_range(const std::vector<std::string>& statements, std::int64_t low, std::int64_t high,
-                   std::int64_t& affected);
+                   std::vector<std::int64_t>& affected);
   void refuse_row(std::int64_t row, const pg::Error& error);
   void expect(std::int64_t affected, std::int64_t expected, const char* what) const;
   void record(const ApplyMeter& meter);
@@ -53,7 +66,7 @@ class ApplyAttempt {
   std::int64_t number(const std::string& sql);
 
   pg::Session& session_;
-  const Target& target_;
+  Target target_;  // as it is now
   const LoadSpec& spec_;
   const Stage::Sealed& stage_;
   const std::optional<StateChange>& state_;

@@ -12,6 +12,8 @@
 namespace weir::load {
 namespace {
 
+/// The server's own limits end a statement.
+constexpr Duration kLongestCare = std::chrono::hours(24);
 constexpr double kDeadShare = 0.1;
 /// A snapshot so old will be there for a while.
 constexpr double kOldSeconds = 1;
@@ -33,11 +35,30 @@ void look_at_indexes(pg::Session& session, const Target& target, CareReport& rep
   }
 }
 
+/// Given values do not move the sequence that makes others: the next row that has none would get one that is
+/// there.
+void look_at_sequences(pg::Session& session, const Target& target, CareReport& report) {
+  const auto sequences = session.run<sql::LoadSequences>(std::int64_t{target.oid});
+  for (const auto row : sequences) {
+    const std::string greatest =
+        fmt::format("SELECT max({}) FROM {}", pg::quote_identifier(row.column_name), target.sql());
+    const pg::Result behind = session.execute(
+        fmt::format("SELECT coalesce((({}) > (SELECT last_value FROM {})), false)", greatest, row.sequence));
+    if (!behind[0].get<bool>(0)) continue;
+    report.advice.push_back(
+        fmt::format("SELECT setval({}, ({}));  -- {} has values that its sequence would give once more",
+                    pg::quote_literal(row.sequence), greatest, printable(row.column_name)));
+  }
+}
+
 }  // namespace
 
 CareReport take_care(pg::Session& session, const Target& target, std::int64_t dead_rows) {
   CareReport report;
+  session.set_timeout(kLongestCare);
   try {
+    // Another VACUUM of the table does the same.
+    session.set("lock_timeout", "1s");
     const double all = std::max(target.estimated_rows, 1.0);
     if (static_cast<double>(dead_rows) > kDeadShare * all) {
       const auto old = session.run<sql::LoadOldSnapshot>();
@@ -53,8 +74,8 @@ CareReport take_care(pg::Session& session, const Target& target, std::int64_t de
       report.analyzed = true;
     }
     look_at_indexes(session, target, report);
+    look_at_sequences(session, target, report);
   } catch (const pg::Error& error) {
-    if (!session.is_open()) throw;
     report.skipped = error.what();
   }
   return report;

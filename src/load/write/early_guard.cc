@@ -27,9 +27,12 @@ void guard_early(pg::Session& session, const Target& target, bool exists, const 
                  const Stage::Sealed& stage) {
   if (adds_only(spec.mode)) return;
   if (stage.rows == 0 && !spec.guard.allow_empty) {
-    throw Error(ExitCode::refused,
-                fmt::format("the source has no rows, and {} would be emptied by it", target.label()),
-                "Look at the source. If it is right: --allow-empty.");
+    throw Error(
+        ExitCode::refused,
+        fmt::format("the source has no rows{}, and {} would be {}",
+                    stage.rejects == 0 ? "" : fmt::format(" but {} rejects", human_count(stage.rejects)),
+                    target.label(), exists ? "emptied by it" : "made without any"),
+        "Look at the source. If it is right: --allow-empty.");
   }
   if (!exists || stage.rows == 0 || spec.guard.allow_mass_delete || spec.mode == Mode::partition_swap ||
       withholds_all(session, spec, stage))
@@ -47,13 +50,14 @@ void guard_early(pg::Session& session, const Target& target, bool exists, const 
                                 ? counts[0].get<std::int64_t>(1)
                                 : std::max<std::int64_t>(0, before - stage.rows);
   if (static_cast<double>(lost) <= spec.guard.max_delete_share * static_cast<double>(before)) return;
-  throw Error(ExitCode::refused,
-              fmt::format("the load would delete {} of {} rows of {} ({:.0f} %, and {:.0f} % are allowed)",
-                          human_count(lost), human_count(before), target.label(),
-                          100.0 * static_cast<double>(lost) / static_cast<double>(before),
-                          100.0 * spec.guard.max_delete_share),
-              "Nothing was written, and the table has not changed its columns. If the source is complete: "
-              "--allow-mass-delete.");
+  throw Error(
+      ExitCode::refused,
+      fmt::format("the load would {} {} of {} rows of {} ({:.0f} %, and {:.0f} % are allowed)",
+                  spec.mode == Mode::scd2 ? "close" : "delete", human_count(lost), human_count(before),
+                  target.label(), 100.0 * static_cast<double>(lost) / static_cast<double>(before),
+                  100.0 * spec.guard.max_delete_share),
+      "Nothing was written, and the table has not changed its columns. If the source is complete: "
+      "--allow-mass-delete.");
 }
 
 }  // namespace weir::load

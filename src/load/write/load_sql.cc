@@ -32,8 +32,13 @@ bool is_long(Base base) noexcept {
 
 }  // namespace
 
-LoadSql::LoadSql(const Target& target, const LoadSpec& spec, std::string_view stage)
-    : target_(&target), spec_(&spec), stage_(stage) {
+LoadSql::LoadSql(const Target& target, const LoadSpec& spec, const StageTable& stage, Casts casts)
+    : target_(&target),
+      spec_(&spec),
+      stage_(stage),
+      casts_(casts),
+      line_("s." + quote_identifier(stage.line)),
+      part_("s." + quote_identifier(stage.part)) {
   for (const std::string& name : spec.columns) {
     const TargetColumn* const found = target.column(name);
     if (found == nullptr)
@@ -64,7 +69,9 @@ std::string LoadSql::column_list() const {
 
 std::string LoadSql::given(std::size_t i) const {
   const std::string name = "s." + quote_identifier(spec_->columns[i]);
-  return column(i).type.base == Base::other ? fmt::format("{}::{}", name, column(i).type.sql) : name;
+  return column(i).type.base == Base::other || casts_ == Casts::all
+             ? fmt::format("{}::{}", name, column(i).type.sql)
+             : name;
 }
 
 std::string LoadSql::given_list() const {
@@ -90,17 +97,18 @@ std::string LoadSql::key_list() const {
 // Looks like: the rows get their mark, and the list of rejects its rows, in one statement. $1 is the run.
 std::string LoadSql::rejecting(const std::string& where, const std::string& name, std::string_view sqlstate,
                                const std::string& reason, bool keep_key) const {
-  const std::string change = keep_key ? fmt::format("UPDATE {} s SET weir_part = -1 - s.weir_part", stage_)
-                                      : fmt::format("DELETE FROM {} s", stage_);
-  const std::string part = keep_key ? "-1 - s.weir_part" : "s.weir_part";
+  const std::string change =
+      keep_key ? fmt::format("UPDATE {} s SET {} = -1 - {}", stage_.sql, quote_identifier(stage_.part), part_)
+               : fmt::format("DELETE FROM {} s", stage_.sql);
+  const std::string part = keep_key ? "-1 - " + part_ : part_;
   return fmt::format(
-      "WITH weir_bad AS ({} WHERE s.weir_part >= 0 AND ({}) RETURNING s.weir_line AS line, {} AS part, {} AS "
-      "name, {} AS reason, convert_to((to_jsonb(s) - '{{weir_line,weir_part}}'::text[])::text, 'UTF8') AS "
-      "raw) "
+      "WITH weir_bad AS ({} WHERE {} >= 0 AND ({}) RETURNING {} AS line, {} AS part, {} AS "
+      "name, {} AS reason, convert_to((to_jsonb(s) - ARRAY[{}, {}])::text, 'UTF8') AS raw) "
       "INSERT INTO weir.load_reject (run, line, file, column_name, sqlstate, reason, raw) "
       "SELECT $1::int8, b.line, coalesce((SELECT c.position->>'file' FROM weir.load_chunk c WHERE c.run = "
       "$1::int8 AND c.chunk = b.part), ''), b.name, '{}', b.reason, b.raw FROM weir_bad b",
-      change, where, part, name, reason, sqlstate);
+      change, part_, where, line_, part, name, reason, quote_literal(stage_.line), quote_literal(stage_.part),
+      sqlstate);
 }
 
 std::optional<std::string> LoadSql::reject_nulls() const {
@@ -145,36 +153,34 @@ std::string LoadSql::reject_orphans(const ForeignKey& key) const {
 
 std::string LoadSql::drop_duplicates() const {
   return fmt::format(
-      "DELETE FROM {0} s USING (SELECT s.ctid AS id, row_number() OVER (PARTITION BY {1} ORDER BY "
-      "s.weir_part "
-      "DESC, s.weir_line DESC) AS n FROM {0} s WHERE s.weir_part >= 0) d WHERE s.ctid = d.id AND d.n > 1",
-      stage_, key_list());
+      "DELETE FROM {} s USING (SELECT s.ctid AS id, row_number() OVER (PARTITION BY {} ORDER BY {} DESC, {} "
+      "DESC) AS n{}) d WHERE s.ctid = d.id AND d.n > 1",
+      stage_.sql, key_list(), part_, line_, from_stage());
 }
 
 std::string LoadSql::reject_duplicates() const {
   return rejecting(
       fmt::format(
           "s.ctid IN (SELECT d.id FROM (SELECT s.ctid AS id, row_number() OVER (PARTITION BY {} ORDER "
-          "BY s.weir_part DESC, s.weir_line DESC) AS n FROM {} s WHERE s.weir_part >= 0) d WHERE d.n > 1)",
-          key_list(), stage_),
+          "BY {} DESC, {} DESC) AS n{}) d WHERE d.n > 1)",
+          key_list(), part_, line_, from_stage()),
       quote_literal(spec_->key.front()), "23505", "'its key comes again in a later record'", false);
 }
 
 std::string LoadSql::try_casts() const {
   const std::vector<std::size_t> casts = cast_columns();
   return fmt::format(
-      "SELECT {} FROM {} s WHERE s.weir_part >= 0",
-      joined(casts.size(), ", ", [&](std::size_t k) { return "count(" + given(casts[k]) + ")"; }), stage_);
+      "SELECT {}{}",
+      joined(casts.size(), ", ", [&](std::size_t k) { return "count(" + given(casts[k]) + ")"; }),
+      from_stage());
 }
 
 std::string LoadSql::misfit_function(std::size_t i) const {
   return fmt::format(
-      "CREATE FUNCTION pg_temp.weir_misfit_{}(given text) RETURNS text LANGUAGE plpgsql AS $weir$ BEGIN "
-      "PERFORM "
-      "given::{}; RETURN NULL; EXCEPTION WHEN data_exception OR integrity_constraint_violation OR "
-      "syntax_error "
-      "THEN RETURN SQLERRM; END $weir$",
-      i, column(i).type.sql);
+      "CREATE FUNCTION pg_temp.weir_misfit_{}(given text) RETURNS text LANGUAGE plpgsql AS {}", i,
+      quote_literal(fmt::format("BEGIN PERFORM given::{}; RETURN NULL; EXCEPTION WHEN data_exception OR "
+                                "integrity_constraint_violation OR syntax_error THEN RETURN SQLERRM; END",
+                                column(i).type.sql)));
 }
 
 std::string LoadSql::reject_misfits(std::size_t i) const {
@@ -191,12 +197,12 @@ std::optional<std::string> LoadSql::count_unknown_keys() const {
           fmt::format("{}s.{} IS NULL", where.empty() ? "" : " OR ", quote_identifier(spec_->columns[i]));
   }
   if (where.empty()) return std::nullopt;
-  return fmt::format("SELECT count(*) FROM {} s WHERE s.weir_part < 0 AND ({})", stage_, where);
+  return fmt::format("SELECT count(*) FROM {} s WHERE {} < 0 AND ({})", stage_.sql, part_, where);
 }
 
-std::string LoadSql::count_rows() const {
-  return fmt::format("SELECT count(*) FROM {} s WHERE s.weir_part >= 0", stage_);
-}
+std::string LoadSql::from_stage() const { return fmt::format(" FROM {} s WHERE {} >= 0", stage_.sql, part_); }
+
+std::string LoadSql::count_rows() const { return "SELECT count(*)" + from_stage(); }
 
 std::string LoadSql::count_lost() const {
   const std::string rows = fmt::format("SELECT count(*) FROM {} t{}", target_->sql(), scope());
@@ -210,7 +216,7 @@ std::string LoadSql::count_lost() const {
     same += fmt::format("{}{} = {}", same.empty() ? "" : " AND ", name, given(i));
   }
   return fmt::format("SELECT ({}), ({}{} {}NOT EXISTS (SELECT 1 FROM {} s WHERE {}))", rows, rows,
-                     scope().empty() ? " WHERE" : " AND", present, stage_, same);
+                     scope().empty() ? " WHERE" : " AND", present, stage_.sql, same);
 }
 
 std::string LoadSql::scope() const {
@@ -236,16 +242,15 @@ std::string LoadSql::record(std::string_view alias) const {
 }
 
 std::string LoadSql::side(bool source) const {
-  std::string sql =
-      source ? "SELECT s.weir_line, s.weir_part" : "SELECT t.ctid AS weir_ctid, t.tableoid AS weir_tableoid";
+  std::string sql = source ? fmt::format("SELECT {} AS weir_line, {} AS weir_part", line_, part_)
+                           : "SELECT t.ctid AS weir_ctid, t.tableoid AS weir_tableoid";
   for (std::size_t i = 0; i < columns_.size(); ++i) {
     sql += fmt::format(", {} AS c{}", source ? given(i) : "t." + quote_identifier(spec_->columns[i]), i);
   }
   const std::string whole = record(source ? "s" : "t");
   if (!has_key()) sql += fmt::format(", row_number() OVER (PARTITION BY {}) AS weir_k_n", whole);
   if (!has_key() || !plain_key_) sql += fmt::format(", {} AS weir_k", whole);
-  return sql + (source ? fmt::format(" FROM {} s WHERE s.weir_part >= 0", stage_)
-                       : fmt::format(" FROM {} t{}", target_->sql(), scope()));
+  return sql + (source ? from_stage() : fmt::format(" FROM {} t{}", target_->sql(), scope()));
 }
 
 std::string LoadSql::join() const {
@@ -294,10 +299,11 @@ std::string LoadSql::diff_of_append() const {
   std::string values;
   for (std::size_t i = 0; i < columns_.size(); ++i) values += fmt::format(", {} AS c{}", given(i), i);
   return fmt::format(
-      "CREATE TEMPORARY TABLE weir_diff ON COMMIT DROP AS SELECT row_number() OVER (ORDER BY s.weir_part, "
-      "s.weir_line) AS weir_n, 'i'::text AS weir_op, NULL::tid AS weir_ctid, NULL::oid AS weir_tableoid, "
-      "s.weir_line, s.weir_part, '{{}}'::bool[] AS weir_changed{} FROM {} s WHERE s.weir_part >= 0",
-      values, stage_);
+      "CREATE TEMPORARY TABLE weir_diff ON COMMIT DROP AS SELECT row_number() OVER (ORDER BY {1}, {0}) AS "
+      "weir_n, 'i'::text AS weir_op, NULL::tid AS weir_ctid, NULL::oid AS weir_tableoid, {0} AS weir_line, "
+      "{1} "
+      "AS weir_part, '{{}}'::bool[] AS weir_changed{2}{3}",
+      line_, part_, values, from_stage());
 }
 
 std::string LoadSql::count_diff() const {
@@ -316,10 +322,9 @@ std::string LoadSql::withhold_rejected_keys() const {
     return fmt::format("d.c{} {} {}", key_[k], plain_key_ ? "=" : "IS NOT DISTINCT FROM", given(key_[k]));
   });
   return fmt::format(
-      "DELETE FROM pg_temp.weir_diff d WHERE d.weir_op = 'd' AND EXISTS (SELECT 1 FROM {} s WHERE "
-      "s.weir_part < "
-      "0 AND {})",
-      stage_, match);
+      "DELETE FROM pg_temp.weir_diff d WHERE d.weir_op = 'd' AND EXISTS (SELECT 1 FROM {} s WHERE {} < 0 "
+      "AND {})",
+      stage_.sql, part_, match);
 }
 
 std::string LoadSql::withhold_all() { return "DELETE FROM pg_temp.weir_diff d WHERE d.weir_op = 'd'"; }
@@ -344,8 +349,8 @@ std::string LoadSql::matches_diff() const {
 std::string LoadSql::append() const {
   const bool overrides = std::any_of(columns_.begin(), columns_.end(),
                                      [](const TargetColumn* column) { return column->identity == 'a'; });
-  return fmt::format("INSERT INTO {} ({}){} SELECT {} FROM {} s WHERE s.weir_part >= 0", target_->sql(),
-                     column_list(), overrides ? " OVERRIDING SYSTEM VALUE" : "", given_list(), stage_);
+  return fmt::format("INSERT INTO {} ({}){} SELECT {}{}", target_->sql(), column_list(),
+                     overrides ? " OVERRIDING SYSTEM VALUE" : "", given_list(), from_stage());
 }
 
 bool LoadSql::marks_deleted() const { return spec_->mode == Mode::refresh && !spec_->deleted_at.empty(); }
@@ -410,7 +415,15 @@ std::string LoadSql::insert() const {
 std::string LoadSql::history_time() const {
   const TargetColumn* const from = target_->column(spec_->history.valid_from);
   const std::string type = from == nullptr ? "timestamptz" : from->type.sql;
-  return fmt::format("{}::{}", spec_->history_at.empty() ? "now()" : quote_literal(spec_->history_at), type);
+  return fmt::format("{}::{}",
+                     spec_->history_at.empty() ? "current_setting('weir.history_time')::timestamptz"
+                                               : quote_literal(spec_->history_at),
+                     type);
+}
+
+std::string LoadSql::set_history_time() {
+  return "SELECT set_config('weir.history_time', to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD "
+         "HH24:MI:SS.US+00'), true)";
 }
 
 std::string LoadSql::close_removed() const {

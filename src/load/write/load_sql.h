@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "load/write/spec.h"
+#include "load/write/stage_sql.h"
 #include "load/write/target.h"
 
 namespace weir::load {
@@ -16,7 +17,10 @@ namespace weir::load {
 /// (weir_op: d, u, i) and the loaded columns as c0, c1, .. so that no name of the user's can collide.
 class LoadSql {
  public:
-  LoadSql(const Target& target, const LoadSpec& spec, std::string_view stage);
+  /// Which of the stage's values are cast to the target's types: text of types that the server alone reads,
+  /// or all of them, where the stage has others.
+  enum class Casts : std::uint8_t { others, all };
+  LoadSql(const Target& target, const LoadSpec& spec, const StageTable& stage, Casts casts = Casts::others);
 
   [[nodiscard]] bool has_key() const noexcept { return !key_.empty(); }
   /// Indices of spec.columns.
@@ -60,6 +64,8 @@ class LoadSql {
   [[nodiscard]] std::string open_versions() const;
   /// How many versions that would be closed begin at or after the time they would end.
   [[nodiscard]] std::string count_backward() const;
+  /// The time of a transaction's versions, where none is said: when it begins to write.
+  [[nodiscard]] static std::string set_history_time();
   /// Row weir_n = $2 of the difference, into the rejects of run $1: column $3, sqlstate $4, reason $5.
   [[nodiscard]] std::string reject_row() const;
 
@@ -67,6 +73,8 @@ class LoadSql {
   [[nodiscard]] std::string column_list() const;
   /// The stage's values in the target's types, of alias s.
   [[nodiscard]] std::string given_list() const;
+  /// " FROM .. s WHERE ..": what of the stage is to be written.
+  [[nodiscard]] std::string from_stage() const;
 
  private:
   [[nodiscard]] const TargetColumn& column(std::size_t i) const { return *columns_[i]; }
@@ -90,7 +98,10 @@ class LoadSql {
 
   const Target* target_;
   const LoadSpec* spec_;
-  std::string stage_;
+  StageTable stage_;
+  Casts casts_;
+  std::string line_;  // of the stage, with its alias s
+  std::string part_;
   std::vector<const TargetColumn*> columns_;
   std::vector<std::size_t> key_;
   bool plain_key_ = true;  // no column of it can be null

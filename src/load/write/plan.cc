@@ -31,7 +31,7 @@ constexpr std::array<LockName, 9> kLocks{
 
 class Planner {
  public:
-  Planner(const Target& target, const LoadSpec& spec, std::string_view stage)
+  Planner(const Target& target, const LoadSpec& spec, const StageTable& stage)
       : target_(target), spec_(spec), stage_(stage) {}
 
   Plan make() {
@@ -324,7 +324,7 @@ class Planner {
 
   const Target& target_;
   const LoadSpec& spec_;
-  std::string_view stage_;
+  const StageTable& stage_;
   Plan plan_;
 };
 
@@ -368,7 +368,7 @@ void Plan::require() const {
   throw Error(ExitCode::refused, refusals.front().reason, refusals.front().remedy);
 }
 
-Plan make_plan(const Target& target, const LoadSpec& spec, std::string_view stage, int /*server_version*/) {
+Plan make_plan(const Target& target, const LoadSpec& spec, const StageTable& stage, int /*server_version*/) {
   return Planner(target, spec, stage).make();
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "load/write/spec.h"
+#include "load/write/stage_sql.h"
 #include "load/write/target.h"
 
 namespace weir::load {
@@ -56,7 +57,7 @@ struct Plan {
   void require() const;
 };
 
-/// `stage` is the stage table's qualified name, or what stands for it in a dry run.
-Plan make_plan(const Target& target, const LoadSpec& spec, std::string_view stage, int server_version);
+/// `stage` is what stands for it in a dry run.
+Plan make_plan(const Target& target, const LoadSpec& spec, const StageTable& stage, int server_version);
 
 }  // namespace weir::load

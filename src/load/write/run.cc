@@ -1,11 +1,16 @@
 #include "load/write/run.h"
 
+#include <fmt/format.h>
+
+#include "base/error.h"
 #include "base/text.h"
-#include "pg/session.h"
+#include "pg/transaction.h"
 #include "schema/queries.h"
 
 namespace weir::load {
 namespace {
+
+constexpr int kRejectsAtOnce = 100;
 
 std::vector<RunRow> read_runs(pg::Session& session, std::optional<std::string_view> target,
                               std::optional<std::int64_t> run, std::int64_t most) {
@@ -54,7 +59,9 @@ void break_run(pg::Session& session, std::int64_t run, std::string_view error) {
 }
 
 void resume_run(pg::Session& session, std::int64_t run, const Target& target) {
-  session.run<sql::LoadResumeRun>(run, std::int64_t{target.oid});
+  if (!session.run<sql::LoadResumeRun>(run, std::int64_t{target.oid}).empty()) return;
+  throw Error(ExitCode::refused, fmt::format("load {} has ended meanwhile", run),
+              "weir load show tells what became of it.");
 }
 
 std::vector<RunRow> list_runs(pg::Session& session, std::string_view target, std::int64_t limit) {
@@ -69,16 +76,25 @@ std::optional<RunRow> find_run(pg::Session& session, std::int64_t run) {
 }
 
 void each_reject(pg::Session& session, std::int64_t run, const std::function<void(const RejectRow&)>& use) {
-  const auto rows = session.run<sql::LoadRejects>(run);
-  for (const auto row : rows) {
-    const auto raw = row.raw.data;
-    use({.line = row.line,
-         .file = std::string(row.file),
-         .column = std::string(row.column_name),
-         .sqlstate = std::string(row.sqlstate),
-         .reason = std::string(row.reason),
-         .raw = std::string(reinterpret_cast<const char*>(raw.data()), raw.size())});
+  // Records of up to 64 KiB each, and as many of them as were allowed.
+  pg::Transaction transaction(session, {.read_only = true});
+  session.execute(std::string("DECLARE weir_rejects NO SCROLL CURSOR FOR ") + sql::LoadRejects::kQuery.text,
+                  run);
+  for (;;) {
+    const pg::Rows<sql::LoadRejects> rows(
+        session.execute(fmt::format("FETCH {} FROM weir_rejects", kRejectsAtOnce)));
+    for (const auto row : rows) {
+      const auto raw = row.raw.data;
+      use({.line = row.line,
+           .file = std::string(row.file),
+           .column = std::string(row.column_name),
+           .sqlstate = std::string(row.sqlstate),
+           .reason = std::string(row.reason),
+           .raw = std::string(reinterpret_cast<const char*>(raw.data()), raw.size())});
+    }
+    if (rows.size() < kRejectsAtOnce) break;
   }
+  transaction.rollback();
 }
 
 }  // namespace weir::load

@@ -30,7 +30,8 @@ std::int64_t begin_run(pg::Session& session, const RunStart& start, const Target
 /// The last run of the same fingerprint that neither was applied nor can be running.
 std::optional<std::int64_t> find_resumable(pg::Session& session, std::string_view fingerprint);
 
-/// Goes on with it. `target` may have come to be since it began.
+/// Goes on with it, once its stage is held. `target` may have come to be since it began. Throws refused when
+/// it has ended meanwhile.
 void resume_run(pg::Session& session, std::int64_t run, const Target& target);
 void fail_run(pg::Session& session, std::int64_t run, std::string_view error);
 /// Ended early: failed, unless it may be resumed; then it stays `staging`, with the error.
@@ -64,6 +65,8 @@ struct RejectRow {
   std::string reason;
   std::string raw;
 };
+/// In the order of their lines; holds a few of them at a time. Outside of a transaction, and `use` does
+/// nothing with the session.
 void each_reject(pg::Session& session, std::int64_t run, const std::function<void(const RejectRow&)>& use);
 
 }  // namespace weir::load

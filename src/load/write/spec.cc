@@ -4,6 +4,10 @@
 #include <array>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include "base/text.h"
+
 namespace weir::load {
 namespace {
 
@@ -34,6 +38,12 @@ std::optional<Mode> parse_mode(std::string_view word) noexcept {
 bool RejectLimit::allows(std::int64_t rejected, std::int64_t read) const noexcept {
   if (!share) return rejected <= rows;
   return static_cast<double>(rejected) <= *share * static_cast<double>(read);
+}
+
+std::string RejectLimit::text() const {
+  if (!allows_any()) return "none may be rejected";
+  return share ? fmt::format("{:g}% may be rejected", *share * 100)
+               : fmt::format("{} may be rejected", human_count(rows));
 }
 
 }  // namespace weir::load

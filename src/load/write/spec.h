@@ -39,6 +39,8 @@ struct RejectLimit {
   std::optional<double> share{};  ///< of the records read; takes the place of `rows`
   [[nodiscard]] bool allows_any() const noexcept { return share ? *share > 0 : rows > 0; }
   [[nodiscard]] bool allows(std::int64_t rejected, std::int64_t read) const noexcept;
+  /// "none may be rejected", "10 may be rejected", "0.5% may be rejected".
+  [[nodiscard]] std::string text() const;
 };
 
 struct LoadSpec {

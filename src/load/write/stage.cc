@@ -17,9 +17,6 @@
 namespace weir::load {
 namespace {
 
-/// The server's own limits end a statement; to write a large stage anew takes its time.
-constexpr Duration kLongestChange = std::chrono::hours(24);
-
 void require_stage_schema(pg::Session& session) {
   const auto answer = session.run<sql::LoadStageSchema>();
   const auto row = answer.one();
@@ -48,9 +45,10 @@ void forget(pg::Session& session, std::int64_t run, std::int64_t beyond) {
 
 struct Found {
   std::string name;
+  StageTable table;
   std::vector<std::string> columns;
   std::vector<ColumnType> types;
-  std::optional<Stage::Resume> resume;
+  std::optional<Stage::Resume> resume{};
 };
 
 /// The columns of a stage that was left, those of the plan first, if it can hold what is planned.
@@ -65,6 +63,10 @@ bool read_columns(pg::Session& session, const std::vector<std::string>& planned,
     present.emplace(row.name,
                     type_of(static_cast<pg::Oid>(row.type_id), row.modifier, std::string(row.type)));
   }
+  // It was made with the columns of the plan, its own two behind them, and what came later behind those.
+  if (in_order.size() < planned.size() + 2) return false;
+  found.table.line = in_order[planned.size()];
+  found.table.part = in_order[planned.size() + 1];
   found.columns = planned;
   for (std::size_t i = 0; i < planned.size(); ++i) {
     const auto at = present.find(planned[i]);
@@ -73,24 +75,42 @@ bool read_columns(pg::Session& session, const std::vector<std::string>& planned,
   }
   const std::set<std::string> known(planned.begin(), planned.end());
   for (const std::string& name : in_order) {
-    if (known.contains(name) || name == "weir_line" || name == "weir_part") continue;
+    if (known.contains(name) || name == found.table.line || name == found.table.part) continue;
     found.columns.push_back(name);
     found.types.push_back(present.at(name));
   }
   return true;
 }
 
+/// What the catalogue has of the stage, asked once its lock is held: until then another load may make it
+/// anew.
+struct Present {
+  bool mine = false;
+  std::string signature;
+};
+std::optional<Present> look_at(pg::Session& session, const Target& target, const std::string& name) {
+  const auto stages = session.run<sql::LoadStages>(std::int64_t{target.oid});
+  for (const auto stage : stages) {
+    if (stage.name == name) return Present{stage.mine, std::string(stage.signature)};
+  }
+  return std::nullopt;
+}
+
 /// What the run left: the stage with an unbroken row of chunks; the rest of it is taken out.
 std::optional<Found> find_left(pg::Session& session, const std::vector<std::string>& columns,
                                const std::vector<ColumnType>& types, std::int64_t run) {
-  Found found;
-  const auto chunks = session.run<sql::LoadChunks>(run);
-  if (chunks.empty()) return std::nullopt;
-  found.name = std::string(chunks[0].stage);
+  std::string name;
+  {
+    const auto known = session.run<sql::LoadChunks>(run);
+    if (known.empty()) return std::nullopt;
+    name = std::string(known[0].stage);
+  }
+  Found found{.name = name, .table = {.sql = stage_table(name)}, .columns = {}, .types = {}};
   if (!lock_stage(session, found.name)) {
     throw Error(ExitCode::refused, fmt::format("load {} is running in another process", run),
                 "Wait for it, or end it; weir load show tells how far it is.");
   }
+  const auto chunks = session.run<sql::LoadChunks>(run);  // as they are now that nobody else writes them
   if (!read_columns(session, columns, types, found)) {
     unlock_stage(session, found.name);
     return std::nullopt;
@@ -104,7 +124,8 @@ std::optional<Found> find_left(pg::Session& session, const std::vector<std::stri
     resume.rejects += chunk.rejects;
   }
   pg::Transaction transaction(session);
-  session.execute("DELETE FROM " + stage_table(found.name) + " WHERE weir_part > $1 OR weir_part < -1 - $1",
+  session.execute(fmt::format("DELETE FROM {0} WHERE {1} > $1 OR {1} < -1 - $1", found.table.sql,
+                              pg::quote_identifier(found.table.part)),
                   resume.chunk);
   forget(session, run, resume.chunk);
   transaction.commit();
@@ -117,8 +138,10 @@ void drop_lost(pg::Session& session, std::int64_t run) {
   for (const auto stage : lost) {
     const std::string name(stage.name);
     if (!lock_stage(session, name)) continue;
+    pg::Transaction transaction(session);
     session.execute("DROP TABLE IF EXISTS " + stage_table(name));
-    session.run<sql::LoadForgetStageChunks>(name, run);
+    session.run<sql::LoadForgetStage>(name, run);
+    transaction.commit();
     unlock_stage(session, name);
   }
 }
@@ -137,42 +160,39 @@ std::string take_free(pg::Session& session, const std::string& signature, const 
     transaction.commit();
     return name;
   }
-  const auto stages = session.run<sql::LoadStages>(std::int64_t{target.oid});
-  std::int64_t number = 0;
-  for (const auto stage : stages) {
-    const std::string name(stage.name);
-    number = std::max(number, stage_number(name));
-    if (!stage.mine || !lock_stage(session, name)) continue;
+  for (std::int64_t number = 1;; ++number) {
+    const std::string name = stage_name(target.oid, number);
+    if (!lock_stage(session, name)) continue;
+    const auto present = look_at(session, target, name);
+    if (present && !present->mine) {
+      unlock_stage(session, name);
+      continue;
+    }
     pg::Transaction transaction(session);
-    if (stage.signature == signature) {
+    if (present && present->signature == signature) {
       session.execute("TRUNCATE " + stage_table(name));
     } else {
-      session.execute("DROP TABLE " + stage_table(name));
+      if (present) session.execute("DROP TABLE " + stage_table(name));
       session.execute(create_stage_sql(name, signature));
     }
-    session.run<sql::LoadForgetStageChunks>(name, run);
+    session.run<sql::LoadForgetStage>(name, run);
     forget(session, run, -1);
     transaction.commit();
-    return name;
-  }
-  for (;;) {
-    const std::string name = stage_name(target.oid, ++number);
-    if (!lock_stage(session, name)) continue;
-    session.execute(create_stage_sql(name, signature));
     return name;
   }
 }
 
 }  // namespace
 
-Stage::Stage(pg::Session& holder, std::string name, std::int64_t run)
-    : holder_(&holder), name_(std::move(name)), sql_(stage_table(name_)), run_(run) {}
+Stage::Stage(pg::Session& holder, std::string name, StageTable table, std::int64_t run, bool once)
+    : holder_(&holder), name_(std::move(name)), table_(std::move(table)), run_(run), once_(once) {}
 
 Stage::Stage(Stage&& other) noexcept
     : holder_(std::exchange(other.holder_, nullptr)),
       name_(std::move(other.name_)),
-      sql_(std::move(other.sql_)),
+      table_(std::move(other.table_)),
       run_(other.run_),
+      once_(other.once_),
       types_(std::move(other.types_)),
       columns_(std::move(other.columns_)),
       resume_(std::move(other.resume_)) {}
@@ -189,17 +209,20 @@ Stage::~Stage() {
 Stage Stage::open(pg::Session& holder, const Target& target, const LoadSpec& spec, std::int64_t run) {
   require_stage_schema(holder);
   const std::vector<ColumnType> types = stage_types(target, spec.columns);
-  const std::string signature = stage_signature(spec.columns, types);
+  StageTable table;
+  table.avoid(spec.columns);
+  const std::string signature = stage_signature(table, spec.columns, types);
   drop_lost(holder, run);
   std::optional<Found> found = find_left(holder, spec.columns, types, run);
   if (!found) {
     forget(holder, run, -1);
-    found = Found{.name = take_free(holder, signature, target, run),
-                  .columns = spec.columns,
-                  .types = types,
-                  .resume = {}};
+    const std::string name = take_free(holder, signature, target, run);
+    table.sql = stage_table(name);
+    found = Found{.name = name, .table = std::move(table), .columns = spec.columns, .types = types};
   }
-  Stage stage(holder, std::move(found->name), run);
+  // Also of a run that was killed behind the making of its table.
+  const bool once = found->name == stage_name(0, run) || spec.mode == Mode::swap;
+  Stage stage(holder, std::move(found->name), std::move(found->table), run, once);
   stage.types_ = std::move(found->types);
   stage.columns_ = std::move(found->columns);
   stage.resume_ = std::move(found->resume);
@@ -208,16 +231,16 @@ Stage Stage::open(pg::Session& holder, const Target& target, const LoadSpec& spe
 
 void Stage::change(pg::Session& session, const Drift& drift) {
   if (drift.none()) return;
-  session.set_timeout(kLongestChange);
   pg::Transaction transaction(session);
   // What becomes text is written in one form, whatever the session was told.
   transaction.set_local("DateStyle", "ISO, YMD");
   transaction.set_local("TimeZone", "UTC");
   transaction.set_local("bytea_output", "hex");
   transaction.set_local("extra_float_digits", "1");
-  session.execute(change_stage_sql(sql_, columns_, types_, drift));
+  const StageTable now = make_way(session, drift);
+  session.execute(change_stage_sql(now.sql, columns_, types_, drift));
   transaction.commit();
-  session.set_timeout(pg::Session::Options().timeout);
+  table_ = now;
   for (const NewColumn& column : drift.widened) {
     const auto at = std::find(columns_.begin(), columns_.end(), column.name) - columns_.begin();
     types_.at(static_cast<std::size_t>(at)) = column.type;
@@ -226,6 +249,21 @@ void Stage::change(pg::Session& session, const Drift& drift) {
     columns_.push_back(column.name);
     types_.push_back(column.type);
   }
+}
+
+/// A column that comes later may be called as one of the stage's own two.
+StageTable Stage::make_way(pg::Session& session, const Drift& drift) const {
+  std::vector<std::string> taken = columns_;
+  for (const NewColumn& column : drift.added) taken.push_back(column.name);
+  StageTable free = table_;
+  free.avoid(taken);
+  for (const auto& [old_name, new_name] :
+       {std::pair(table_.line, free.line), std::pair(table_.part, free.part)}) {
+    if (old_name == new_name) continue;
+    session.execute(fmt::format("ALTER TABLE {} RENAME COLUMN {} TO {}", table_.sql,
+                                pg::quote_identifier(old_name), pg::quote_identifier(new_name)));
+  }
+  return free;
 }
 
 Stage::Sealed Stage::seal(pg::Session& session, std::int64_t chunks) {
@@ -238,9 +276,9 @@ Stage::Sealed Stage::seal(pg::Session& session, std::int64_t chunks) {
                             totals.chunks, chunks),
                 "Run the load again: the target is as it was.");
   }
-  session.execute("ANALYZE " + sql_);
-  const pg::Result size = session.execute("SELECT pg_total_relation_size($1::text::regclass)", sql_);
-  return {.table = sql_,
+  session.execute("ANALYZE " + sql());
+  const pg::Result size = session.execute("SELECT pg_total_relation_size($1::text::regclass)", sql());
+  return {.table = table_,
           .run = run_,
           .chunks = chunks,
           .rows = totals.rows,
@@ -249,15 +287,26 @@ Stage::Sealed Stage::seal(pg::Session& session, std::int64_t chunks) {
 }
 
 void Stage::clear(pg::Session& session) {
+  if (once_) return drop(session);
   pg::Transaction transaction(session);
-  session.execute((name_ == stage_name(0, run_) ? "DROP TABLE " : "TRUNCATE ") + sql_);
+  session.execute("TRUNCATE " + sql());
+  forget(session, run_, -1);
+  transaction.commit();
+}
+
+void Stage::drop(pg::Session& session) {
+  pg::Transaction transaction(session);
+  // Who still reads it is a session that was lost at its COMMIT; the next load drops what is not dropped
+  // here.
+  transaction.set_local("lock_timeout", "2s");
+  session.execute("DROP TABLE IF EXISTS " + sql());
   forget(session, run_, -1);
   transaction.commit();
 }
 
 StageChunk::StageChunk(pg::Session& session, const Stage& stage, std::int64_t chunk)
     : stage_(&stage), session_(&session), chunk_(chunk), transaction_(session) {
-  copy_.emplace(session, copy_stage_sql(stage.sql_, stage.columns_));
+  copy_.emplace(session, copy_stage_sql(stage.table_, stage.columns_));
 }
 
 void StageChunk::write(std::string_view bytes) {

@@ -8,6 +8,7 @@
 
 #include "load/write/schema_change.h"
 #include "load/write/spec.h"
+#include "load/write/stage_sql.h"
 #include "load/write/target.h"
 #include "pg/copy.h"
 #include "pg/transaction.h"
@@ -28,7 +29,8 @@ struct Reject {
 };
 
 /// A stage of a run: an UNLOGGED table in weir_stage, with the columns loaded and behind them weir_line int8
-/// and weir_part int8: the numbers that RowEncoder::add() appends. Kept and used again by the next load.
+/// and weir_part int8 (StageTable): the numbers that RowEncoder::add() appends. Kept and used again by the
+/// next load.
 ///
 /// Whoever has it holds a session lock: `holder` lives as long as the Stage and does nothing else meanwhile
 /// that would end it. Chunks are written through any session. It has to live until apply() has returned: a
@@ -49,7 +51,7 @@ class Stage {
   ~Stage();
 
   /// Qualified and quoted.
-  [[nodiscard]] const std::string& sql() const noexcept { return sql_; }
+  [[nodiscard]] const std::string& sql() const noexcept { return table_.sql; }
   [[nodiscard]] std::int64_t run() const noexcept { return run_; }
   /// spec.columns, and behind them those that came later.
   [[nodiscard]] const std::vector<std::string>& columns() const noexcept { return columns_; }
@@ -71,7 +73,7 @@ class Stage {
 
   /// What a finished stage holds; apply() looks whether it still does.
   struct Sealed {
-    std::string table;
+    StageTable table;
     std::int64_t run = 0;
     std::int64_t chunks = 0;
     std::int64_t rows = 0;     ///< without those that carry the key of a reject
@@ -81,16 +83,20 @@ class Stage {
   /// After the last chunk. Throws when chunks are missing, as when the server crashed and emptied it.
   /// ANALYZE.
   Sealed seal(pg::Session& session, std::int64_t chunks);
-  /// Empties it: after the load, or when the run is given up. The next load of the target uses it again; one
-  /// of a table that was not there is dropped.
+  /// Empties it: after the load. The next load of the target uses it again; one of a table that was not
+  /// there, or that is replaced, is dropped.
   void clear(pg::Session& session);
+  /// Gives its room back to the disk, when the run is given up.
+  void drop(pg::Session& session);
 
  private:
-  Stage(pg::Session& holder, std::string name, std::int64_t run);
+  Stage(pg::Session& holder, std::string name, StageTable table, std::int64_t run, bool once);
+  [[nodiscard]] StageTable make_way(pg::Session& session, const Drift& drift) const;
   pg::Session* holder_;
   std::string name_;
-  std::string sql_;
+  StageTable table_;
   std::int64_t run_;
+  bool once_;  // of no use to another load: its target is not there yet, or will be another table
   std::vector<ColumnType> types_;
   std::vector<std::string> columns_;
   std::optional<Resume> resume_;

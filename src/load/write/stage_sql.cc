@@ -11,6 +11,12 @@
 
 namespace weir::load {
 
+void StageTable::avoid(const std::vector<std::string>& taken) {
+  for (std::string* const name : {&line, &part}) {
+    while (std::find(taken.begin(), taken.end(), *name) != taken.end()) *name += '_';
+  }
+}
+
 std::string stage_name(pg::Oid target, std::int64_t number) {
   return fmt::format("load_{}_{}", target, number);
 }
@@ -37,11 +43,13 @@ std::vector<ColumnType> stage_types(const Target& target, const std::vector<std:
   return types;
 }
 
-std::string stage_signature(const std::vector<std::string>& columns, const std::vector<ColumnType>& types) {
+std::string stage_signature(const StageTable& stage, const std::vector<std::string>& columns,
+                            const std::vector<ColumnType>& types) {
   std::string signature;
   for (std::size_t i = 0; i < columns.size(); ++i)
     signature += fmt::format("{} {}, ", pg::quote_identifier(columns[i]), types[i].sql);
-  return signature + "\"weir_line\" bigint, \"weir_part\" bigint";
+  return signature + fmt::format("{} bigint, {} bigint", pg::quote_identifier(stage.line),
+                                 pg::quote_identifier(stage.part));
 }
 
 std::string change_stage_sql(std::string_view table, const std::vector<std::string>& columns,
@@ -64,10 +72,11 @@ std::string create_stage_sql(std::string_view name, const std::string& signature
                      signature);
 }
 
-std::string copy_stage_sql(std::string_view table, const std::vector<std::string>& columns) {
+std::string copy_stage_sql(const StageTable& stage, const std::vector<std::string>& columns) {
   std::string list;
   for (const std::string& column : columns) list += pg::quote_identifier(column) + ", ";
-  return fmt::format("COPY {} ({}weir_line, weir_part) FROM STDIN (FORMAT binary)", table, list);
+  return fmt::format("COPY {} ({}{}, {}) FROM STDIN (FORMAT binary)", stage.sql, list,
+                     pg::quote_identifier(stage.line), pg::quote_identifier(stage.part));
 }
 
 }  // namespace weir::load

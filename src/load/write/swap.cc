@@ -8,7 +8,9 @@
 #include "base/wait.h"
 #include "load/write/apply_attempt.h"
 #include "load/write/apply_meter.h"
+#include "load/write/doubt.h"
 #include "load/write/load_sql.h"
+#include "load/write/target_lock.h"
 #include "pg/identifier.h"
 #include "schema/queries.h"
 
@@ -48,21 +50,21 @@ class Swap {
     spec_.rejects = {};
   }
 
-  Applied run() {
+  /// Nothing when the answer to COMMIT was lost and it was not carried out.
+  std::optional<Applied> run() {
     pg::Session session = connect_();
     const ApplyMeter meter(session);
     session.set_timeout(std::chrono::hours(24));
     session.set_stop(options_.stop);
-    session.set("lock_timeout", millis(options_.target_wait));
-    session.run<sql::LoadHoldTarget>(std::int64_t{target_.oid});
+    applied_.longest_wait = lock_target(session, target_, options_, TargetLock::session);
     session.set("lock_timeout", millis(options_.lock_timeout));
     find_place(session);
     build(session);
     try {
       put_in_place(session, meter);
-    } catch (const pg::InDoubt&) {
+    } catch (const pg::InDoubt& doubt) {
+      if (!was_applied(connect_, target_, stage_.run, options_, doubt)) return std::nullopt;
       applied_.was_in_doubt = true;
-      if (!was_applied()) throw;
     } catch (...) {
       drop_new(session);
       throw;
@@ -70,6 +72,8 @@ class Swap {
     meter.read(session, applied_);
     return applied_;
   }
+
+  [[nodiscard]] std::int64_t duplicates() const noexcept { return applied_.duplicates; }
 
  private:
   [[nodiscard]] bool of_partition() const { return spec_.mode == Mode::partition_swap; }
@@ -109,14 +113,33 @@ class Swap {
           fmt::format("ALTER TABLE {} ADD CONSTRAINT weir_bound CHECK ({})", built(), place_.condition));
     }
     const LoadSql sql(target_, spec_, stage_.table);
-    session.execute(
-        fmt::format("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} s WHERE s.weir_part >= 0",
-                    built(), sql.column_list(), sql.given_list(), stage_.table));
+    fill(session, sql);
     run_all(session, session.run<sql::LoadLikeness>(place_.id, new_id_));
     session.execute("ANALYZE " + built());
     applied_.inserted = rows;
     applied_.deleted = applied_.rows_before;
     transaction.commit();
+  }
+
+  void fill(pg::Session& session, const LoadSql& sql) {
+    try {
+      session.execute(fmt::format("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {}{}", built(),
+                                  sql.column_list(), sql.given_list(), sql.from_stage()));
+    } catch (const pg::Error& error) {
+      if (!is_of_a_row(error)) throw;
+      if (error.info().constraint == "weir_bound") {
+        throw Error(
+            ExitCode::refused,
+            fmt::format("a record does not belong into partition {} ({}): {}", place_.name, place_.bound,
+                        detail_of(error)),
+            "Nothing was changed. Leave such records out, or use --mode window or refresh, which write into "
+            "every partition.");
+      }
+      throw Error(
+          ExitCode::refused,
+          fmt::format("{} cannot be built from the source: {}", place_.name, reason_of(error)),
+          "Nothing was changed. Mend the record; --mode refresh with --max-rejects would reject it alone.");
+    }
   }
 
   void guard(pg::Session& session, std::int64_t rows) {
@@ -135,6 +158,16 @@ class Swap {
                             human_count(applied_.rows_before), human_count(rows),
                             100.0 * spec_.guard.max_delete_share),
                 "Nothing was changed. If the source is complete: --allow-mass-delete.");
+  }
+
+  /// What the new table was made like is what it replaces: a column that was added meanwhile would be lost.
+  void require_same_columns(pg::Session& session) const {
+    const auto others = session.run<sql::LoadOtherColumns>(place_.id, new_id_);
+    if (others.empty()) return;
+    throw Error(ExitCode::refused,
+                fmt::format("{} has got other columns while its replacement was built, such as {}",
+                            place_.name, printable(others[0].name)),
+                "Nothing was changed. Run the load again.");
   }
 
   template <class Rows>
@@ -179,6 +212,7 @@ class Swap {
     session.execute(fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", target_.sql()));
     applied_.longest_wait =
         std::max<Duration>(applied_.longest_wait, std::chrono::steady_clock::now() - before);
+    require_same_columns(session);
     // Also what was written between the description and now is replaced: that is what a swap is.
     if (state_) advance_state(session, *state_, stage_.run, stage_.rows);
     for (int i = views.size() - 1; i >= 0; --i) session.execute("DROP VIEW " + std::string(views[i].name));
@@ -212,17 +246,8 @@ class Swap {
       throw Error(ExitCode::refused, fmt::format("load {} was applied or given up already", stage_.run),
                   "weir load show tells what became of it.");
     }
+    if (options_.before_commit) options_.before_commit(session);
     transaction.commit();
-  }
-
-  /// The old session may still be at its COMMIT: who has the target's lock knows that it has ended.
-  bool was_applied() {
-    pg::Session session = connect_();
-    session.set_timeout(options_.target_wait);
-    pg::Transaction transaction(session);
-    session.run<sql::LoadLockTarget>(std::int64_t{target_.oid});
-    const auto outcome = session.run<sql::LoadRunOutcome>(stage_.run);
-    return outcome.one().state == "applied";
   }
 
   void drop_new(pg::Session& session) noexcept {
@@ -256,7 +281,19 @@ class Swap {
 Applied swap(const std::function<pg::Session()>& connect, const Target& target, const LoadSpec& spec,
              const Stage::Sealed& stage, const std::optional<StateChange>& state,
              const ApplyOptions& options) {
-  return Swap(connect, target, spec, stage, state, options).run();
+  std::int64_t duplicates = 0;
+  for (int attempt = 1; attempt <= options.attempts; ++attempt) {
+    Swap one(connect, target, spec, stage, state, options);
+    std::optional<Applied> applied = one.run();
+    duplicates += one.duplicates();  // those that the first attempt has taken out, no later one meets
+    if (!applied) continue;
+    applied->duplicates = duplicates;
+    return std::move(*applied);
+  }
+  throw Error(ExitCode::failed,
+              fmt::format("{} was not swapped: the connection was lost at each COMMIT (tried {} times)",
+                          target.label(), options.attempts),
+              "Nothing was changed. Run it again when the server can be reached.");
 }
 
 }  // namespace weir::load

@@ -13,6 +13,8 @@
 namespace weir::load {
 namespace {
 
+constexpr int kMostDescriptions = 5;
+
 std::string qualified(std::string_view schema, std::string_view name) {
   const std::string quoted = pg::quote_identifier(name);
   return schema.empty() ? quoted : pg::quote_identifier(schema) + "." + quoted;
@@ -132,6 +134,34 @@ void describe_surroundings(pg::Session& session, std::int64_t id, Target& target
   }
 }
 
+std::optional<Target> describe_once(pg::Session& session, const std::string& name) {
+  const auto answer = session.run<sql::LoadTarget>(name);
+  const auto row = answer.one();
+  if (!row.id) return std::nullopt;
+  Target target;
+  target.oid = static_cast<pg::Oid>(*row.id);
+  target.schema = row.schema_name.value_or("");
+  target.name = row.table_name.value_or("");
+  target.kind = row.kind.value_or("r").front();
+  target.owner = row.owner.value_or("");
+  target.row_security = row.row_security.value_or(false);
+  target.replica_identity = row.replica_identity.value_or("d").front();
+  target.unlogged = row.unlogged.value_or(false);
+  target.estimated_rows = row.estimated_rows.value_or(0);
+  target.bytes = row.bytes.value_or(0);
+  target.may_select = row.may_select.value_or(false);
+  target.may_insert = row.may_insert.value_or(false);
+  target.may_update = row.may_update.value_or(false);
+  target.may_delete = row.may_delete.value_or(false);
+  target.is_owner = row.is_owner.value_or(false);
+  target.role = row.role_name;
+  describe_columns(session, *row.id, target);
+  mark_pinned(session, *row.id, target);
+  describe_constraints(session, *row.id, target);
+  describe_surroundings(session, *row.id, target);
+  return target;
+}
+
 }  // namespace
 
 std::string Partition::sql() const { return qualified(schema, name); }
@@ -181,31 +211,14 @@ TableName parse_table_name(std::string_view text) {
 }
 
 std::optional<Target> describe_target(pg::Session& session, const std::string& table) {
-  const auto answer = session.run<sql::LoadTarget>(parse_table_name(table).sql());
-  const auto row = answer.one();
-  if (!row.id) return std::nullopt;
-  Target target;
-  target.oid = static_cast<pg::Oid>(*row.id);
-  target.schema = row.schema_name.value_or("");
-  target.name = row.table_name.value_or("");
-  target.kind = row.kind.value_or("r").front();
-  target.owner = row.owner.value_or("");
-  target.row_security = row.row_security.value_or(false);
-  target.replica_identity = row.replica_identity.value_or("d").front();
-  target.unlogged = row.unlogged.value_or(false);
-  target.estimated_rows = row.estimated_rows.value_or(0);
-  target.bytes = row.bytes.value_or(0);
-  target.may_select = row.may_select.value_or(false);
-  target.may_insert = row.may_insert.value_or(false);
-  target.may_update = row.may_update.value_or(false);
-  target.may_delete = row.may_delete.value_or(false);
-  target.is_owner = row.is_owner.value_or(false);
-  target.role = row.role_name;
-  describe_columns(session, *row.id, target);
-  mark_pinned(session, *row.id, target);
-  describe_constraints(session, *row.id, target);
-  describe_surroundings(session, *row.id, target);
-  return target;
+  const std::string name = parse_table_name(table).sql();
+  for (int attempt = 1;; ++attempt) {
+    auto target = describe_once(session, name);
+    if (!target || attempt == kMostDescriptions) return target;
+    // Replaced between two questions, it would look as if it had no keys.
+    const auto now = session.run<sql::LoadTarget>(name);
+    if (now.one().id == std::int64_t{target->oid}) return target;
+  }
 }
 
 }  // namespace weir::load

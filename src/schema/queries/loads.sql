@@ -216,15 +216,23 @@ SELECT pg_has_role(c.relowner, 'USAGE') AS mine, a.attname::text AS name, a.attt
  ORDER BY a.attnum;
 
 -- name: load_lost_stages(run int8) -> (name text)
--- Stages of tables that were to be made (load_0_RUN) which nobody will go on with: their run has ended, a later one of
--- the same table has begun, or a week has passed.
-SELECT c.relname::text AS name
-  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  LEFT JOIN weir.load_run r ON r.id = substring(c.relname FROM '^load_0_([0-9]{1,18})$')::int8
- WHERE n.nspname = 'weir_stage' AND c.relkind = 'r' AND c.relname ~ '^load_0_[0-9]{1,18}$'
-   AND c.relname <> 'load_0_' || :run::int8 AND pg_has_role(c.relowner, 'USAGE')
-   AND (r.id IS NULL OR r.state <> 'staging' OR r.started_at < clock_timestamp() - interval '7 days'
-        OR EXISTS (SELECT 1 FROM weir.load_run x WHERE x.target = r.target AND x.id > r.id));
+-- Stages which nobody will go on with: their table is gone, or their runs have ended. Of tables that were to be made
+-- (load_0_RUN) also where a later run of the same table has begun, or a week has passed.
+SELECT s.name
+  FROM (SELECT c.relname::text AS name, split_part(c.relname, '_', 2)::int8 AS target_id,
+               split_part(c.relname, '_', 3)::int8 AS number
+          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = 'weir_stage' AND c.relkind = 'r' AND c.relname ~ '^load_[0-9]{1,10}_[0-9]{1,18}$'
+           AND pg_has_role(c.relowner, 'USAGE')) s
+  LEFT JOIN weir.load_run r ON s.target_id = 0 AND r.id = s.number
+ WHERE CASE WHEN s.target_id = 0
+            THEN s.number <> :run::int8
+                 AND (r.id IS NULL OR r.state <> 'staging' OR r.started_at < clock_timestamp() - interval '7 days'
+                      OR EXISTS (SELECT 1 FROM weir.load_run x WHERE x.target = r.target AND x.id > r.id))
+            ELSE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_class t WHERE t.oid::int8 = s.target_id)
+                 OR (EXISTS (SELECT 1 FROM weir.load_chunk k WHERE k.stage = s.name)
+                     AND NOT EXISTS (SELECT 1 FROM weir.load_chunk k LEFT JOIN weir.load_run x ON x.id = k.run
+                                      WHERE k.stage = s.name AND (x.state = 'staging' OR k.run = :run::int8))) END;
 
 -- name: load_stage_schema() -> (present bool, may_create bool)
 SELECT to_regnamespace('weir_stage') IS NOT NULL AS present,
@@ -250,9 +258,10 @@ DELETE FROM weir.load_chunk c WHERE c.run = :run AND c.chunk > :beyond;
 -- name: load_forget_stage_rejects(run int8, beyond int8)
 DELETE FROM weir.load_stage_reject r WHERE r.run = :run AND r.chunk > :beyond;
 
--- name: load_forget_stage_chunks(stage text, run int8)
--- Of other runs that had this stage before.
-DELETE FROM weir.load_chunk c WHERE c.stage = :stage AND c.run <> :run;
+-- name: load_forget_stage(stage text, run int8)
+-- What runs other than `run` had in it.
+WITH others AS (DELETE FROM weir.load_chunk c WHERE c.stage = :stage AND c.run <> :run::int8 RETURNING c.run)
+DELETE FROM weir.load_stage_reject r WHERE r.run IN (SELECT o.run FROM others o);
 
 -- name: load_stage_totals(run int8) -> (chunks int8, last_chunk int8, rows int8, rejects int8)
 SELECT count(*) AS chunks, coalesce(max(c.chunk), -1) AS last_chunk, coalesce(sum(c.rows), 0)::int8 AS rows,
@@ -280,6 +289,10 @@ SELECT r.run, r.line, r.file, r.column_name, r.sqlstate, r.reason, r.raw
 -- name: load_lock_target(target_id int8) -> (locked bool)
 -- Loads of one table come one after the other; readers and other writers do not notice.
 SELECT true AS locked FROM pg_advisory_xact_lock(hashtextextended('weir load:' || :target_id::int8, 0));
+
+-- name: load_try_lock_target(target_id int8) -> (locked bool)
+-- As load_lock_target, without waiting.
+SELECT pg_try_advisory_xact_lock(hashtextextended('weir load:' || :target_id::int8, 0)) AS locked;
 
 -- name: load_wal_position() -> (bytes int8)
 SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::int8 AS bytes;
@@ -324,9 +337,11 @@ UPDATE weir.load_run r
                     THEN 'staging' ELSE 'failed' END
  WHERE r.id = :run AND r.state = 'staging';
 
--- name: load_resume_run(run int8, target_id int8)
+-- name: load_resume_run(run int8, target_id int8) -> (id int8)
+-- Nothing when it has ended meanwhile.
 UPDATE weir.load_run r SET error = NULL, ended_at = NULL, target_id = :target_id
- WHERE r.id = :run AND r.state = 'staging';
+ WHERE r.id = :run AND r.state = 'staging'
+RETURNING r.id;
 
 -- name: load_run_outcome(run int8) -> (state text, summary jsonb?)
 SELECT r.state, r.summary FROM weir.load_run r WHERE r.id = :run;
@@ -424,6 +439,10 @@ SELECT c.relname::text AS name, (pg_relation_size(c.oid) / current_setting('bloc
 -- As load_lock_target, for a swap: over several transactions, to the end of the session.
 SELECT true AS locked FROM pg_advisory_lock(hashtextextended('weir load:' || :target_id::int8, 0));
 
+-- name: load_try_hold_target(target_id int8) -> (locked bool)
+-- As load_hold_target, without waiting.
+SELECT pg_try_advisory_lock(hashtextextended('weir load:' || :target_id::int8, 0)) AS locked;
+
 -- name: load_likeness(old_id int8, new_id int8) -> (statement text)
 -- What CREATE TABLE .. (LIKE .. INCLUDING ALL) does not copy.
 SELECT format('ALTER TABLE %s SET (%s)', n.oid::regclass, array_to_string(o.reloptions, ', ')) AS statement
@@ -473,6 +492,16 @@ SELECT d.objid::regclass::text AS name, a.attname::text AS column_name
  WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
    AND d.refobjid = :old_id::int8::oid AND d.deptype = 'a';
 
+-- name: load_sequences(table_id int8) -> (column_name text, sequence text)
+-- Of columns that get their values from one, and have an index that knows their greatest.
+SELECT a.attname::text AS column_name, s.name AS sequence
+  FROM pg_catalog.pg_attribute a
+ CROSS JOIN LATERAL (SELECT pg_get_serial_sequence(a.attrelid::regclass::text, a.attname::text) AS name) s
+ WHERE a.attrelid = :table_id::int8::oid AND a.attnum > 0 AND NOT a.attisdropped
+   AND (a.attidentity <> '' OR a.atthasdef) AND s.name IS NOT NULL AND has_sequence_privilege(s.name, 'SELECT')
+   AND EXISTS (SELECT 1 FROM pg_catalog.pg_index i
+                WHERE i.indrelid = a.attrelid AND i.indisvalid AND i.indpred IS NULL AND i.indkey[0] = a.attnum);
+
 -- name: load_index_names(old_id int8, new_id int8) -> (old_name text, new_name text)
 -- Which index of the new table is which of the old one: those that say the same are alike.
 WITH known AS (
@@ -487,6 +516,15 @@ WITH known AS (
 SELECT o.relname::text AS old_name, w.relname::text AS new_name
   FROM counted o JOIN counted w ON w.says = o.says AND w.indisprimary = o.indisprimary AND w.n = o.n
  WHERE o.indrelid = :old_id::int8::oid AND w.indrelid = :new_id::int8::oid;
+
+-- name: load_other_columns(old_id int8, new_id int8) -> (name text)
+-- Those that only one of two tables has, or has as another type.
+SELECT a.attname::text AS name
+  FROM pg_catalog.pg_attribute a
+ WHERE a.attrelid IN (:old_id::int8::oid, :new_id::int8::oid) AND a.attnum > 0 AND NOT a.attisdropped
+ GROUP BY a.attname, a.atttypid, a.atttypmod
+HAVING count(*) <> 2
+ ORDER BY 1;
 
 -- name: load_partition(name text) -> (id int8, bound text, condition text?)
 SELECT c.oid::int8 AS id, pg_get_expr(c.relpartbound, c.oid) AS bound,

@@ -1,10 +1,11 @@
-#include "load/read/json_break.h"
+#include "load/value/json_break.h"
 
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "load/value/decimal.h"
 
 namespace weir::load {
 namespace {
@@ -49,7 +50,7 @@ int hex_value(char c) noexcept {
 /// Walks over one value without recursion: the depth is the input's to choose.
 class Walk {
  public:
-  explicit Walk(std::string_view text) : text_(text) {}
+  Walk(std::string_view text, const JsonRules& rules) : text_(text), rules_(rules) {}
 
   std::optional<JsonBreak> run() {
     skip_space();
@@ -107,8 +108,8 @@ class Walk {
     if (at_ == text_.size()) return no("it ends where a value was expected");
     const char c = text_[at_];
     if (c == '{' || c == '[') {
-      if (open_.size() == kMaxJsonDepth)
-        return no(fmt::format("it is nested deeper than {} levels", kMaxJsonDepth));
+      if (open_.size() == rules_.depth)
+        return no(fmt::format("it is nested deeper than {} levels", rules_.depth));
       open_.push_back(c);
       ++at_;
       after_value_ = false;
@@ -121,16 +122,18 @@ class Walk {
 
   bool scalar() {
     const std::string_view rest = text_.substr(at_);
-    for (const std::string_view word : {"true", "false", "null"}) {
-      if (rest.starts_with(word)) return take(word.size());
-    }
     const std::size_t length = number_length(rest);
     if (length == 0) {
+      for (const std::string_view word : {"true", "false", "null"}) {
+        if (rest.starts_with(word)) return take(word.size());
+      }
       for (const std::string_view word : {"NaN", "Infinity", "-Infinity"}) {
         if (rest.starts_with(word)) return no(fmt::format("JSON has no {}", word));
       }
       return no(fmt::format("a value was expected, not {}", found()));
     }
+    if (rules_.jsonb && !fits_numeric(*parse_decimal(rest.substr(0, length))))
+      return no("a number beyond numeric, which jsonb cannot hold");
     return take(length);
   }
 
@@ -157,7 +160,7 @@ class Walk {
       if (c < 0x20) return no("a control character stands in a string, where JSON wants \\u00..");
       if (c == '\\') {
         if (!escape()) return false;
-      } else if (c < 0x80) {
+      } else if (c < 0x80 || !rules_.utf8) {
         ++at_;
       } else {
         const std::size_t length = utf8_length(text_.substr(at_));
@@ -180,6 +183,11 @@ class Walk {
     }
     const int first = unit(at_);
     if (first < 0) return no("\\u wants four hexadecimal digits");
+    if (first == 0 && rules_.jsonb) return no("\\u0000, which jsonb cannot hold");
+    if (!rules_.pairs) {
+      at_ += 6;
+      return true;
+    }
     if (first >= 0xD800 && first < 0xDC00) {
       const int second = unit(at_ + 6);
       if (second < 0xDC00 || second >= 0xE000) return no("half of a surrogate pair, which is no character");
@@ -224,6 +232,7 @@ class Walk {
   }
 
   std::string_view text_;
+  const JsonRules& rules_;
   std::size_t at_ = 0;
   std::vector<char> open_;  // '{' and '[', outermost first
   bool after_value_ = false;
@@ -233,7 +242,9 @@ class Walk {
 
 }  // namespace
 
-std::optional<JsonBreak> find_json_break(std::string_view text) { return Walk(text).run(); }
+std::optional<JsonBreak> find_json_break(std::string_view text, const JsonRules& rules) {
+  return Walk(text, rules).run();
+}
 
 bool is_json_number(std::string_view text) noexcept {
   return !text.empty() && number_length(text) == text.size();

@@ -1,0 +1,225 @@
+// weir retry, cancel, clear, mark, pause, resume: what people do to runs.
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/open_database.h"
+#include "cli/project/project.h"
+#include "cli/project/run_target.h"
+#include "pg/transaction.h"
+#include "pipeline/run/task_endings.h"
+#include "schema/queries.h"
+
+namespace weir::cli {
+namespace {
+
+const std::string& word_of(const Context& context, std::size_t count, std::string_view usage) {
+  if (context.arguments.words.size() != count)
+    throw Error(ExitCode::usage, fmt::format("write: weir {}", usage), "See: weir help");
+  return context.arguments.words.front();
+}
+
+/// What a change leaves to do: tell successors, end the run.
+void carry_out(pg::Session& session, std::int64_t run) {
+  pipeline::Aftermath aftermath;
+  std::vector<pipeline::TaskNews> news;
+  for (const auto& row : session.run<sql::UntoldOfRun>(run))
+    news.push_back({{row.run_id, row.task_no, row.item}, pipeline::to_news(row.state)});
+  aftermath.add(news);
+  aftermath.carry_out(session);
+}
+
+void tell(Context& context, std::int64_t run, std::string_view change, std::int64_t tasks) {
+  if (context.global.json) {
+    context.out.json({{"run", run}, {"change", change}, {"tasks", tasks}});
+  } else {
+    context.out.line(fmt::format("run {}: {} task{} {}", run, tasks, tasks == 1 ? "" : "s", change));
+  }
+}
+
+/// Server errors that are about what the user asked for.
+template <class Action>
+void asking(Action&& action) {
+  try {
+    action();
+  } catch (const pg::Error& error) {
+    const std::string& state = error.info().sqlstate;
+    if (state == "55006") {
+      throw Error(ExitCode::refused, error.info().message, "Cancel the run first, or wait for its end.");
+    }
+    if (state == "P0002" || state == "22023") throw Error(ExitCode::usage, error.info().message);
+    throw;
+  }
+}
+
+std::int64_t reset(pg::Session& session, std::int64_t run, const std::vector<std::int32_t>& tasks) {
+  std::int64_t count = 0;
+  asking([&] {
+    pg::Transaction transaction(session);
+    const auto open = session.run<sql::ReopenRun>(run);
+    if (!open.one().open) require_run(session, run);
+    const auto answer = session.run<sql::ResetTasks>(run, tasks);
+    count = answer.one().tasks;
+    transaction.commit();
+  });
+  carry_out(session, run);
+  return count;
+}
+
+ExitCode run_retry(Context& context) {
+  const RunTarget target = parse_run_target(word_of(context, 1, "retry RUN[/TASK]"));
+  pg::Session session = open_database(context, "retry");
+  require_run(session, target.run);
+  std::vector<std::int32_t> tasks;
+  if (!target.task.empty()) {
+    tasks.push_back(find_task(session, target));
+  } else {
+    for (const auto& row : session.run<sql::ListTasks>(target.run)) {
+      if (row.item < 0 && (row.state == "failed" || row.state == "cancelled")) tasks.push_back(row.task_no);
+    }
+  }
+  if (tasks.empty()) {
+    throw Error(ExitCode::refused, fmt::format("nothing of run {} has failed", target.run),
+                fmt::format("Name the task to begin with: weir retry {}/TASK", target.run));
+  }
+  tell(context, target.run, "begin again", reset(session, target.run, tasks));
+  return ExitCode::ok;
+}
+
+ExitCode run_clear(Context& context) {
+  const RunTarget target = parse_run_target(word_of(context, 1, "clear RUN/TASK"));
+  pg::Session session = open_database(context, "clear");
+  require_run(session, target.run);
+  std::vector<std::int32_t> tasks;
+  if (target.task.empty()) {
+    for (const auto& row : session.run<sql::ListTasks>(target.run)) {
+      if (row.item < 0) tasks.push_back(row.task_no);
+    }
+  } else {
+    tasks.push_back(find_task(session, target));
+  }
+  tell(context, target.run, "begin again", reset(session, target.run, tasks));
+  return ExitCode::ok;
+}
+
+ExitCode run_cancel(Context& context) {
+  const RunTarget target = parse_run_target(word_of(context, 1, "cancel RUN"));
+  if (!target.task.empty()) {
+    throw Error(ExitCode::usage, "a whole run is cancelled, not one of its tasks",
+                fmt::format("Write: weir cancel {}, or weir mark {}/{} failed", target.run, target.run,
+                            printable(target.task)));
+  }
+  pg::Session session = open_database(context, "cancel");
+  const auto answer = session.run<sql::CancelRun>(target.run);
+  const std::string outcome(answer.one().outcome);
+  if (outcome == "missing") {
+    require_run(session, target.run);
+    throw Error(ExitCode::refused, fmt::format("run {} has ended already", target.run));
+  }
+  carry_out(session, target.run);
+  if (context.global.json) {
+    context.out.json({{"run", target.run}, {"outcome", outcome}});
+  } else {
+    context.out.line(fmt::format("run {}: {}", target.run,
+                                 outcome == "stopping" ? "what runs is told to stop" : "cancelled"));
+  }
+  return ExitCode::ok;
+}
+
+ExitCode run_mark(Context& context) {
+  const auto& words = context.arguments.words;
+  const RunTarget target = parse_run_target(word_of(context, 2, "mark RUN/TASK success|failed|skipped"));
+  pg::Session session = open_database(context, "mark");
+  require_run(session, target.run);
+  const std::int32_t task = find_task(session, target);
+  std::int64_t count = 0;
+  asking([&] {
+    pg::Transaction transaction(session);
+    session.run<sql::ReopenRun>(target.run);
+    const auto answer = session.run<sql::MarkTask>(target.run, task, words[1]);
+    count = answer.one().tasks;
+    transaction.commit();
+  });
+  carry_out(session, target.run);
+  tell(context, target.run, "after it are decided anew", count);
+  return ExitCode::ok;
+}
+
+ExitCode set_paused(Context& context, bool paused) {
+  const std::string& name = word_of(context, 1, paused ? "pause PIPELINE" : "resume PIPELINE");
+  pg::Session session = open_database(context, paused ? "pause" : "resume");
+  const DeployedPipeline found = find_pipeline(session, name);
+  session.run<sql::PausePipeline>(found.id, paused);
+  if (!paused) session.run<sql::StartRuns>(found.id);
+  if (context.global.json) {
+    context.out.json({{"pipeline", name}, {"paused", paused}, {"changed", found.paused != paused}});
+  } else {
+    context.out.line(
+        fmt::format("{} {}", name, paused ? "is paused: only runs by hand are started" : "goes on"));
+  }
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+Command retry_command() {
+  return {
+      .path = "retry",
+      .summary = "begin again what failed in a run, or a task and what comes after it",
+      .description =
+          "Tasks that succeeded and come before stay as they are. The run keeps its version and parameters.",
+      .words = "RUN[/TASK]",
+      .examples = {{"weir retry 42", "what failed"}, {"weir retry 42/load", "from load on"}},
+      .run = run_retry};
+}
+
+Command clear_command() {
+  return {.path = "clear",
+          .summary = "have a task, or a whole run, done once more",
+          .description = "As retry, whatever became of it.",
+          .words = "RUN[/TASK]",
+          .examples = {{"weir clear 42", ""}},
+          .run = run_clear};
+}
+
+Command cancel_command() {
+  return {.path = "cancel",
+          .summary = "end a run",
+          .description =
+              "What has not begun is cancelled; what runs is told to stop, and killed after its grace.",
+          .words = "RUN",
+          .examples = {{"weir cancel 42", ""}},
+          .run = run_cancel};
+}
+
+Command mark_command() {
+  return {.path = "mark",
+          .summary = "say what became of a task",
+          .description =
+              "A running one is stopped, and its result not accepted. What comes after it is decided anew.",
+          .words = "RUN/TASK success|failed|skipped",
+          .examples = {{"weir mark 42/load success", "it was mended by hand"}},
+          .run = run_mark};
+}
+
+Command pause_command() {
+  return {.path = "pause",
+          .summary = "start no more runs of a pipeline, except by hand",
+          .description =
+              "Runs that have begun go on. Times that pass are missed, as its schedule says under `missed`.",
+          .words = "PIPELINE",
+          .examples = {{"weir pause rates", ""}},
+          .run = [](Context& context) { return set_paused(context, true); }};
+}
+
+Command resume_command() {
+  return {.path = "resume",
+          .summary = "let a paused pipeline go on",
+          .words = "PIPELINE",
+          .examples = {{"weir resume rates", ""}},
+          .run = [](Context& context) { return set_paused(context, false); }};
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,91 @@
+#include "cli/project/project.h"
+
+#include <filesystem>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/text.h"
+#include "cli/load/options.h"
+#include "pipeline/define/definition_json.h"
+#include "pipeline/define/diagnostics.h"
+#include "pipeline/define/project_reader.h"
+#include "schema/queries.h"
+
+namespace weir::cli {
+namespace {
+
+/// As if the words of the task stood behind `weir load`.
+pipeline::LoadOrder read_load(const std::filesystem::path& project, const pipeline::LoadBody& body) {
+  Arguments words;
+  for (const auto& [option, value] : body.options) words.set(option, value == "true" ? std::string() : value);
+  const std::filesystem::path folder = project / body.folder;
+  if (body.command.empty()) {
+    const bool is_path = body.source.find(':') == std::string::npos && !body.source.empty();
+    words.words = {is_path ? (folder / body.source).string() : body.source};
+  } else {
+    words.rest = body.command;
+  }
+  words.set("into", body.into);
+  LoadRequest request = read_load_options(words);
+  request.source.command_folder = folder;
+  request.source.command_env = {body.env.begin(), body.env.end()};
+  return {std::move(request.source), std::move(request.options)};
+}
+
+}  // namespace
+
+bool is_project(const GlobalOptions& global) {
+  std::error_code failure;
+  return std::filesystem::exists(global.project / "weir.yml", failure);
+}
+
+pipeline::ProjectDefinition load_project(const Context& context) {
+  if (!is_project(context.global)) {
+    throw Error(ExitCode::usage,
+                fmt::format("there is no weir.yml in {}", printable(context.global.project.string())),
+                "Go to a project's folder, or name it: --project DIR. A new one: weir init DIR");
+  }
+  pipeline::Diagnostics found;
+  pipeline::ProjectDefinition project = pipeline::read_project(context.global.project, found);
+  if (!found.ok() || found.warnings() > 0) context.progress.note(to_text(found));
+  if (!found.ok()) {
+    throw Error(ExitCode::definition,
+                fmt::format("{} mistake{} in the project", found.errors(), found.errors() == 1 ? "" : "s"),
+                "They are listed above; weir check says them again.");
+  }
+  return project;
+}
+
+pipeline::Surroundings task_surroundings(const Context& context, const pg::Conninfo& conninfo,
+                                         const pipeline::ProjectDefinition& project) {
+  pg::Connector::Options options;
+  options.users_search_path = true;
+  const std::filesystem::path folder = std::filesystem::absolute(context.global.project);
+  return {.connector = std::make_shared<const pg::Connector>(conninfo, options),
+          .project = folder,
+          .connections = project.connections,
+          .database_url = conninfo.url(),
+          .read_load = [folder](const pipeline::LoadBody& body) { return read_load(folder, body); }};
+}
+
+DeployedPipeline find_pipeline(pg::Session& session, const std::string& name) {
+  const auto found = session.run<sql::FindPipeline>(name);
+  if (!found.empty() && !found[0].removed && found[0].version > 0) {
+    const auto stored = session.run<sql::PipelineHash>(found[0].id, found[0].version);
+    return {.id = found[0].id,
+            .version = found[0].version,
+            .paused = found[0].paused,
+            .definition = pipeline::pipeline_from_json(stored.one().definition.text)};
+  }
+  std::vector<std::string> names;
+  for (const auto& row : session.run<sql::PipelineNames>()) names.emplace_back(row.name);
+  const std::vector<std::string_view> words(names.begin(), names.end());
+  const auto near = closest(name, words);
+  throw Error(ExitCode::usage, fmt::format("there is no pipeline '{}'", printable(name)),
+              near            ? fmt::format("Did you mean '{}'?", *near)
+              : words.empty() ? "None is deployed yet: weir deploy"
+                              : fmt::format("There are: {}", fmt::join(words, ", ")));
+}
+
+}  // namespace weir::cli

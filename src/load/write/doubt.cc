@@ -1,0 +1,50 @@
+#include "load/write/doubt.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/backoff.h"
+#include "base/wait.h"
+#include "pg/transaction.h"
+#include "schema/queries.h"
+
+namespace weir::load {
+namespace {
+
+constexpr BackoffPolicy kBackoff{std::chrono::milliseconds(50), std::chrono::seconds(5), 2.0, 1.0};
+
+[[noreturn]] void still_in_doubt(const pg::InDoubt& doubt, std::int64_t run) {
+  pg::ErrorInfo info = doubt.info();
+  info.hint = fmt::format(
+      "weir load show {} tells what became of it: applied, or not. Run the load again only where it was not.",
+      run);
+  throw pg::InDoubt(std::move(info));
+}
+
+}  // namespace
+
+bool was_applied(const std::function<pg::Session()>& connect, const Target& target, std::int64_t run,
+                 const ApplyOptions& options, const pg::InDoubt& doubt) {
+  if (options.on_event) options.on_event({.kind = ApplyEvent::Kind::in_doubt, .text = doubt.what()});
+  for (int attempt = 1;; ++attempt) {
+    try {
+      pg::Session session = connect();
+      session.set_timeout(options.target_wait);
+      pg::Transaction transaction(session);
+      session.run<sql::LoadLockTarget>(std::int64_t{target.oid});
+      const auto outcome = session.run<sql::LoadRunOutcome>(run);
+      return outcome.one().state == "applied";
+    } catch (const pg::ConnectionLost&) {
+      if (attempt >= options.attempts) still_in_doubt(doubt, run);
+    } catch (const pg::Error&) {
+      still_in_doubt(doubt, run);
+    }
+    Wakeup wakeup;
+    if (wait_fd(-1, 0, Deadline::after(backoff_delay(kBackoff, attempt, random_unit())), options.stop,
+                wakeup) == WaitEnd::stopped)
+      still_in_doubt(doubt, run);
+  }
+}
+
+}  // namespace weir::load

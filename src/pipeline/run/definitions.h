@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "base/mutex.h"
+#include "pg/session.h"
+#include "pipeline/define/definition.h"
+
+namespace weir::pipeline {
+
+/// Definitions as they were deployed, read once each. A version never changes. Any thread, each with its own
+/// session.
+class Definitions {
+ public:
+  /// Throws where it cannot be read: also when a newer Weir has written it.
+  std::shared_ptr<const PipelineDefinition> get(pg::Session& session, std::int32_t pipeline,
+                                                std::int32_t version);
+  /// Null when it is not known yet.
+  [[nodiscard]] std::shared_ptr<const PipelineDefinition> find(std::int32_t pipeline,
+                                                               std::int32_t version) const;
+
+ private:
+  /// Old versions go when there are so many.
+  static constexpr std::size_t kMost = 2000;
+
+  mutable Mutex mutex_;
+  std::map<std::pair<std::int32_t, std::int32_t>, std::shared_ptr<const PipelineDefinition>> known_
+      WEIR_GUARDED_BY(mutex_);
+};
+
+}  // namespace weir::pipeline

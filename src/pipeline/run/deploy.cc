@@ -1,0 +1,151 @@
+#include "pipeline/run/deploy.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "pg/transaction.h"
+#include "pipeline/define/definition_json.h"
+#include "pipeline/run/store.h"
+#include "pipeline/run_plan.h"
+#include "pipeline/time/schedule.h"
+#include "schema/queries.h"
+
+namespace weir::pipeline {
+namespace {
+
+using Kind = PipelineChange::Kind;
+
+struct Stored {
+  std::int32_t id = 0;
+  std::int32_t version = 0;
+  bool removed = false;
+  std::optional<WallTime> next_at{};
+  std::string hash{};
+  std::optional<PipelineDefinition> definition{};  ///< nothing where it cannot be read any more
+};
+
+std::optional<PipelineDefinition> read_stored(std::string_view json) {
+  try {
+    return pipeline_from_json(json);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+[[noreturn]] void refuse_foreign(const std::string& name, std::string_view project) {
+  throw Error(ExitCode::refused, fmt::format("pipeline {} belongs to the project {}", name, project),
+              "Rename one of them: a name stands for one pipeline in a database.");
+}
+
+PipelineChange change_of(const PipelineDefinition& definition, const Stored* stored) {
+  PipelineChange change{.name = definition.name};
+  if (stored == nullptr || stored->version == 0 || stored->removed) {
+    change.kind = Kind::added;
+    return change;
+  }
+  change.version = stored->version;
+  if (stored->hash == definition_hash(definition)) return change;
+  change.kind = Kind::changed;
+  if (stored->definition) change.diff = diff(*stored->definition, definition);
+  return change;
+}
+
+/// When it is due next. A new schedule begins now, or, where it is to make up for all it missed, at its
+/// start.
+struct Timing {
+  std::optional<WallTime> next;
+  std::optional<WallTime> fired;
+};
+
+Timing first_firing(const ScheduleDefinition& schedule, WallTime now) {
+  const Schedule times(schedule);
+  if (!times.timed()) return {};
+  const bool catches_up = schedule.missed == Missed::all && schedule.start && *schedule.start < now;
+  const WallTime from = catches_up ? *schedule.start - std::chrono::microseconds(1) : now;
+  return {times.next_after(from), from};
+}
+
+void set_timing(pg::Session& session, const PipelineDefinition& definition, const Stored& stored,
+                WallTime now) {
+  const bool goes_on = stored.version > 0 && !stored.removed && stored.next_at && stored.definition &&
+                       stored.definition->schedule == definition.schedule;
+  if (goes_on) return;
+  const Timing timing = first_firing(definition.schedule, now);
+  session.run<sql::SetNextFiring>(stored.id, timing.next, timing.fired);
+}
+
+}  // namespace
+
+DeployReport plan_deployment(pg::Session& session, const ProjectDefinition& project) {
+  DeployReport report;
+  const auto rows = session.run<sql::StoredPipelines>();
+  std::vector<std::string_view> names;
+  for (const PipelineDefinition& definition : project.pipelines) {
+    names.emplace_back(definition.name);
+    Stored stored;
+    bool found = false;
+    for (const auto& row : rows) {
+      if (row.name != definition.name) continue;
+      if (row.project != project.name && !row.removed) refuse_foreign(definition.name, row.project);
+      stored = {.id = row.id,
+                .version = row.version,
+                .removed = row.removed,
+                .hash = std::string(row.hash.value_or(""))};
+      if (row.definition) stored.definition = read_stored(row.definition->text);
+      found = true;
+    }
+    report.pipelines.push_back(change_of(definition, found ? &stored : nullptr));
+  }
+  for (const auto& row : rows) {
+    if (row.project == project.name && !row.removed &&
+        std::find(names.begin(), names.end(), row.name) == names.end())
+      report.pipelines.push_back(
+          {.name = std::string(row.name), .kind = Kind::removed, .version = row.version});
+  }
+  return report;
+}
+
+DeployReport deploy(pg::Session& session, const ProjectDefinition& project) {
+  pg::Transaction transaction(session);
+  DeployReport report;
+  const auto clock = session.run<sql::ServerNow>();
+  const WallTime now = clock.one().at;
+  for (const PoolDefinition& pool : project.pools)
+    session.run<sql::SetPool>(pool.name,
+                              pool.slots ? std::optional<std::int32_t>(*pool.slots) : std::nullopt);
+  session.run<sql::SetRunHistory>(static_cast<std::int32_t>(
+      std::clamp<std::int64_t>(project.keep_history / std::chrono::hours(24), 1, 3650)));
+  // By name: two deployments at once take turns.
+  std::vector<const PipelineDefinition*> ordered;
+  for (const PipelineDefinition& definition : project.pipelines) ordered.push_back(&definition);
+  std::sort(ordered.begin(), ordered.end(), [](const auto* a, const auto* b) { return a->name < b->name; });
+  std::vector<std::string_view> names;
+  for (const PipelineDefinition* definition : ordered) {
+    names.emplace_back(definition->name);
+    const auto made = session.run<sql::MakePipeline>(definition->name, project.name);
+    const auto row = made.one();
+    if (row.project != project.name) refuse_foreign(definition->name, row.project);
+    Stored stored{.id = row.id, .version = row.version, .removed = row.removed, .next_at = row.next_at};
+    const auto known = session.run<sql::PipelineHash>(row.id, row.version);
+    if (!known.empty()) {
+      stored.hash = std::string(known[0].hash);
+      stored.definition = read_stored(known[0].definition.text);
+    }
+    PipelineChange change = change_of(*definition, &stored);
+    change.version = store_definition(session, row.id, row.version,
+                                      {.json = to_json(*definition),
+                                       .hash = definition_hash(*definition),
+                                       .plan = plan_run(*definition),
+                                       .max_active_runs = definition->max_active_runs,
+                                       .datasets = definition->schedule.datasets});
+    set_timing(session, *definition, stored, now);
+    report.pipelines.push_back(std::move(change));
+  }
+  for (const auto& row : session.run<sql::RemovePipelines>(project.name, names))
+    report.pipelines.push_back({.name = std::string(row.name), .kind = Kind::removed});
+  transaction.commit();
+  return report;
+}
+
+}  // namespace weir::pipeline

@@ -1,0 +1,131 @@
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "load/load.h"
+#include "pg/error.h"
+#include "pipeline/run/running_task.h"
+#include "pipeline/task/template.h"
+#include "pipeline/time/preview.h"
+#include "schema/queries.h"
+
+namespace weir::pipeline {
+namespace {
+
+void tell(RunningTask& running, const std::string& target, const load::LoadReport& report) {
+  if (!report.applied) return;
+  const load::Applied& applied = *report.applied;
+  running.log.say(fmt::format(
+      "{}: {} records read; {} inserted, {} updated, {} deleted, {} unchanged, {} rejected, in {}", target,
+      human_count(static_cast<std::int64_t>(report.records)), human_count(applied.inserted),
+      human_count(applied.updated), human_count(applied.deleted), human_count(applied.unchanged),
+      human_count(static_cast<std::int64_t>(report.rejected)), human_duration(report.took)));
+}
+
+/// Loads, and ends the task in the transaction that writes the target, after `check`.
+work::Outcome load_and_finish(RunningTask& running, LoadOrder order,
+                              const std::function<void(pg::Session&)>& check) {
+  std::vector<TaskNews> news;
+  order.options.apply.before_commit = [&](pg::Session& session) {
+    if (check) check(session);
+    news = finish_in_transaction(session, running.attempt);
+  };
+  order.options.pipeline = running.pipeline.name;
+  load::OpenedSource source = load::open_source(order.source, running.stop);
+  order.options.source = source.label;
+  order.options.reopen = source.reopen;
+  order.options.fingerprint = source.fingerprint;
+  const std::string target = order.options.target;
+  load::Load load(running.at.connector, std::move(source.reader), std::move(order.options));
+  const load::LoadReport report = load.run(running.stop);
+  tell(running, target, report);
+  return written(running, std::move(news));
+}
+
+/// The run's settings for a session that somebody else opens, as the server's command line has them.
+std::string settings_for(const TaskContext& context) {
+  std::string text;
+  const auto add = [&](std::string_view name, std::string_view value) {
+    text += fmt::format(" -c {}=", name);
+    for (const char c : value) {
+      if (c == ' ' || c == '\\') text += '\\';
+      text += c;
+    }
+  };
+  add("weir.params", context.params);
+  add("weir.run_id", std::to_string(context.run));
+  add("weir.item", context.item.value_or(""));
+  add("weir.logical_time", utc_text(context.logical_time));
+  add("weir.interval_start", utc_text(context.interval.from));
+  add("weir.interval_end", utc_text(context.interval.to));
+  return text;
+}
+
+/// A query on Weir's database that knows its run.
+load::SourceChoice query_source(const RunningTask& running, const std::string& query) {
+  pg::Conninfo conninfo = running.at.connector->conninfo();
+  const std::string before(conninfo.get("options").value_or(""));
+  conninfo.set("options", before + settings_for(running.context));
+  load::SourceChoice choice;
+  choice.words = {conninfo.url()};
+  choice.format = load::Format::postgres;
+  choice.query = query;
+  return choice;
+}
+
+void check_model(RunningTask& running, pg::Session& session, const ModelBody& body) {
+  for (const Check& check : body.checks) {
+    const pg::Result result = session.execute(check.sql);
+    const bool good = result.rows() > 0 && result[0].get<std::optional<bool>>(0).value_or(false);
+    if (good) continue;
+    const std::string what = fmt::format("{}: check {} does not hold", body.relation, check.name);
+    if (check.blocking) throw Error(ExitCode::failed, what, "Nothing was written: the table is as it was.");
+    running.log.say(what + " (not blocking)");
+  }
+}
+
+work::Outcome make_view(RunningTask& running, const ModelBody& body) {
+  SqlBody sql{.text = fmt::format("CREATE OR REPLACE VIEW {} AS\n{}", body.relation, body.select),
+              .file = body.file};
+  return run_sql_body(running, sql);
+}
+
+}  // namespace
+
+work::Outcome run_load_body(RunningTask& running, const LoadBody& body) {
+  LoadBody bound = body;
+  const auto bind = [&](std::string& text) {
+    text = bind_template(text, TemplateUse::argument, running.context, running.at.project);
+  };
+  bind(bound.source);
+  bind(bound.folder);
+  for (std::string& word : bound.command) bind(word);
+  for (auto& [option, value] : bound.options) bind(value);
+  for (auto& [name, value] : bound.env)
+    value = bind_template(value, TemplateUse::value, running.context, running.at.project);
+  if (!bound.source.empty() && running.at.connections.contains(bound.source)) {
+    bound.source = bind_template(running.at.connections.at(bound.source), TemplateUse::value, running.context,
+                                 running.at.project);
+  }
+  return load_and_finish(running, running.at.read_load(bound), {});
+}
+
+work::Outcome run_model_body(RunningTask& running, const ModelBody& body) {
+  if (body.kind == ModelBody::Kind::view) return make_view(running, body);
+  LoadOrder order;
+  order.source = query_source(running, body.select);
+  order.options.target = body.relation;
+  order.options.stream = running.task.name;
+  load::LoadSpec& spec = order.options.spec;
+  spec.mode = load::parse_mode(body.strategy).value_or(load::Mode::refresh);
+  spec.key = body.key;
+  if (spec.mode == load::Mode::window) {
+    spec.window = load::Window{body.window_column, utc_text(running.context.interval.from),
+                               utc_text(running.context.interval.to)};
+  }
+  // What is made anew from other tables may come out empty; its checks say what it must not be.
+  spec.guard = {.allow_mass_delete = true, .allow_empty = true};
+  return load_and_finish(running, std::move(order),
+                         [&](pg::Session& session) { check_model(running, session, body); });
+}
+
+}  // namespace weir::pipeline

@@ -1,0 +1,73 @@
+#include "pipeline/run/running_task.h"
+
+#include <fmt/format.h>
+
+#include "pg/error.h"
+#include "pg/transaction.h"
+#include "pipeline/run/task_endings.h"
+#include "pipeline/task/sql_task.h"
+#include "pipeline/task/template.h"
+#include "schema/queries.h"
+
+namespace weir::pipeline {
+
+pg::Result ask(RunningTask& running, pg::Session& session, const std::string& query) {
+  const pg::Transaction transaction(session);
+  const SqlScript none("", "");
+  run_sql(session,
+          {.script = &none, .context = &running.context});  // its settings last as long as the transaction
+  session.set_stop(running.stop);
+  return session.execute(query);
+}
+
+bool is_true(RunningTask& running, pg::Session& session, const std::string& query) {
+  const pg::Result result = ask(running, session, query);
+  if (result.rows() == 0) return false;
+  const auto value = result[0].get<std::optional<std::string>>(0);
+  return value && *value != "f" && *value != "false" && *value != "0";
+}
+
+std::vector<TaskNews> finish_in_transaction(pg::Session& session, const TaskAttempt& attempt) {
+  auto news = finish_tasks(session, attempt.worker, {{&attempt, {"success"}}});
+  for (const TaskNews& each : news) {
+    if (each.key == attempt.key) return news;
+  }
+  throw Error(ExitCode::failed, "the task was taken from this process meanwhile: what it wrote is undone");
+}
+
+work::Outcome written(RunningTask& running, std::vector<TaskNews> news) {
+  running.attempt.result.written = true;
+  running.attempt.result.news = std::move(news);
+  return work::Outcome::done();
+}
+
+bool was_committed(RunningTask& running) {
+  pg::Session session =
+      running.at.connector->connect(pg::Role::task, "p" + std::to_string(running.attempt.worker),
+                                    pg::Limit::within(std::chrono::seconds(30)));
+  const TaskKey& key = running.attempt.key;
+  // The row is locked while the old session is still at its COMMIT.
+  pg::Transaction transaction(session);
+  session.execute("SELECT FROM weir.task WHERE run_id = $1 AND task_no = $2 AND item = $3 FOR UPDATE",
+                  key.run, key.no, key.item);
+  const auto rows = session.run<sql::StillOwnsTask>(running.attempt.worker, running.attempt.claim, key.run,
+                                                    key.no, key.item);
+  return !rows.one().owns;
+}
+
+pg::Session connect_elsewhere(RunningTask& running, const std::string& connection) {
+  const auto found = running.at.connections.find(connection);
+  if (found == running.at.connections.end()) {
+    throw Error(ExitCode::failed,
+                fmt::format("the connection {} is not in the weir.yml of this worker", connection),
+                "weir up and weir worker read it when they start.");
+  }
+  const std::string url =
+      bind_template(found->second, TemplateUse::value, running.context, running.at.project);
+  pg::Connector::Options options = running.at.connector->options();
+  options.users_search_path = true;
+  return pg::Connector(pg::Conninfo::parse(url), options)
+      .connect(pg::Role::task, "p" + std::to_string(running.attempt.worker), {.stop = running.stop});
+}
+
+}  // namespace weir::pipeline

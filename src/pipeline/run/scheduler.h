@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "pg/session.h"
+#include "pipeline/run/definitions.h"
+
+namespace weir::pipeline {
+
+/// Makes runs when their time has come or their datasets were updated. Any number of processes do it: who
+/// fires a pipeline holds its row, and moves its next time in the transaction that makes the runs.
+class Scheduler {
+ public:
+  explicit Scheduler(Definitions& definitions) : definitions_(definitions) {}
+
+  /// Runs that are due by the server's clock, or by `now` in tests; answers how long until the next one is,
+  /// at most `longest`.
+  Duration fire(pg::Session& session, Duration longest, std::optional<WallTime> now = std::nullopt);
+  /// Pipelines whose datasets were all updated.
+  void fire_updated(pg::Session& session);
+
+ private:
+  std::size_t fire_some(pg::Session& session, std::optional<WallTime> now);
+
+  Definitions& definitions_;
+};
+
+}  // namespace weir::pipeline

@@ -1,0 +1,243 @@
+#include "pipeline/run/task_source.h"
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "pg/error.h"
+#include "pg/transaction.h"
+#include "schema/queries.h"
+#include "work/process.h"
+
+namespace weir::pipeline {
+namespace {
+
+/// Between two rounds of chores, where nothing is known to be due sooner.
+constexpr Duration kKeepInterval = std::chrono::seconds(5);
+/// A pool that somebody else claims from is free again in a moment.
+constexpr Duration kLookAgain = std::chrono::milliseconds(5);
+/// What has waited to be told for so long, nobody is about to tell.
+constexpr std::int64_t kForgottenMs = 3000;
+constexpr std::int32_t kMostAtOnce = 1000;
+
+class TaskClaim final : public work::Claim {
+ public:
+  void add(const std::shared_ptr<TaskAttempt>& attempt) {
+    attempts_.push_back(attempt);
+    items_.push_back({.id = attempt->id,
+                      .source = "task",
+                      .kind = {},
+                      .payload = attempt->element,
+                      .attempt = attempt->attempt,
+                      .max_attempts = attempt->attempt});
+  }
+  [[nodiscard]] std::span<const work::Item> items() const noexcept override { return items_; }
+  [[nodiscard]] TaskAttempt& attempt(std::size_t index) const { return *attempts_[index]; }
+
+ private:
+  std::vector<std::shared_ptr<TaskAttempt>> attempts_;
+  std::vector<work::Item> items_;
+};
+
+template <class Rows>
+std::vector<TaskNews> to_news_of(const Rows& rows) {
+  std::vector<TaskNews> news;
+  for (const auto& row : rows) news.push_back({{row.run_id, row.task_no, row.item}, to_news(row.state)});
+  return news;
+}
+
+}  // namespace
+
+TaskSource::TaskSource(Definitions& definitions, TasksInFlight& in_flight, pg::Session& session)
+    : definitions_(definitions), in_flight_(in_flight), scheduler_(definitions) {
+  keep_history(session);
+}
+
+std::shared_ptr<work::Claim> TaskSource::claim(pg::Session& session, const work::Life& life,
+                                               std::size_t wanted, bool /*thorough*/) {
+  ++claims_;
+  const auto rows = session.run<sql::ClaimTasks>(
+      life.id(), claims_, static_cast<std::int32_t>(std::min<std::size_t>(wanted, kMostAtOnce)), turn_pool_,
+      turn_pipeline_);
+  busy_ = false;
+  auto claim = std::make_shared<TaskClaim>();
+  for (const auto& row : rows) {
+    if (!row.run_id) {
+      busy_ = true;
+      continue;
+    }
+    TaskAttempt attempt{.key = {*row.run_id, *row.task_no, *row.item},
+                        .worker = life.id(),
+                        .claim = claims_,
+                        .attempt = *row.attempt,
+                        .failures = *row.failures,
+                        .pipeline = *row.pipeline_id,
+                        .version = *row.version,
+                        .logical_at = *row.logical_at,
+                        .interval_start = *row.interval_start,
+                        .interval_end = *row.interval_end,
+                        .params = std::string(row.params->text),
+                        .element = row.element ? std::string(row.element->text) : std::string()};
+    claim->add(in_flight_.add(std::move(attempt)));
+    turn_pool_ = *row.pool_id;
+    turn_pipeline_ = *row.pipeline_id;
+  }
+  return claim->items().empty() ? nullptr : claim;
+}
+
+void TaskSource::resolve(pg::Session& session, const work::Life& life) {
+  session.run<sql::ReturnTaskClaim>(life.id(), claims_);
+}
+
+std::optional<Duration> TaskSource::next_look() const {
+  return busy_ ? std::optional(kLookAgain) : std::nullopt;
+}
+
+bool TaskSource::has_more(pg::Session& session) {
+  const auto rows = session.run<sql::HasRuns>();
+  return rows.one().has;
+}
+
+std::size_t TaskSource::settle(pg::Session& session, const work::Life& life,
+                               std::vector<work::Settlement>& pending, bool /*all*/) {
+  // First what the last call could not do: its ends are written.
+  if (!after_settling_.empty()) carry_out(after_settling_, session);
+
+  std::vector<EndedAttempt> ended;
+  std::vector<std::int64_t> ids;
+  for (const work::Settlement& settlement : pending) {
+    const auto& claim = static_cast<const TaskClaim&>(*settlement.claim);
+    for (std::size_t i = 0; i < settlement.outcomes.size(); ++i) {
+      const TaskAttempt& attempt = claim.attempt(settlement.first + i);
+      ids.push_back(attempt.id);
+      if (attempt.result.written) {
+        after_settling_.add(attempt.result.news);
+        count({"success"});
+        continue;
+      }
+      const work::Outcome& outcome = settlement.outcomes[i];
+      ended.push_back({&attempt, decide_ending(outcome, attempt.result, attempt.failures, random_unit()),
+                       outcome.is_done() ? std::string() : outcome.text()});
+    }
+  }
+  std::size_t refused = 0;
+  if (!ended.empty()) {
+    const auto news = finish_tasks(session, life.id(), ended);
+    std::set<TaskKey> accepted;
+    for (const TaskNews& each : news) accepted.insert(each.key);
+    for (const EndedAttempt& each : ended) {
+      if (accepted.contains(each.attempt->key)) {
+        count(each.ending);
+      } else {
+        ++refused;
+      }
+    }
+    after_settling_.add(news);
+    const bool again = std::any_of(ended.begin(), ended.end(), [](const EndedAttempt& each) {
+      return each.ending.state == "retry_wait";
+    });
+    if (again) keep_soon();
+  }
+  // Written: whatever fails from here on is not written again.
+  pending.clear();
+  // The answer of the first try may have been lost, and with it that successors are ready.
+  if (refused > 0) claim_soon();
+  for (const std::int64_t id : ids) in_flight_.forget(id);
+  carry_out(after_settling_, session);
+  return refused;
+}
+
+void TaskSource::count(const Ending& ending) {
+  if (ending.state == "failed") ++counts_.failed;
+  if (ending.state == "success" || ending.state == "skipped") ++counts_.done;
+  if (ending.state == "retry_wait") ++counts_.retried;
+}
+
+void TaskSource::carry_out(Aftermath& aftermath, pg::Session& session) {
+  aftermath.carry_out(session);
+  if (std::exchange(aftermath.ready, false)) claim_soon();
+}
+
+void TaskSource::drop(const work::Settlement& settlement) noexcept {
+  const auto& claim = static_cast<const TaskClaim&>(*settlement.claim);
+  for (std::size_t i = 0; i < settlement.outcomes.size(); ++i)
+    in_flight_.forget(claim.attempt(settlement.first + i).id);
+}
+
+std::vector<std::int64_t> TaskSource::cancelled(pg::Session& session, const work::Life& life) {
+  // What was begun after this was read is not missed in it.
+  const auto begun = in_flight_.all();
+  std::set<std::pair<TaskKey, std::int64_t>> own;
+  for (const auto& row : session.run<sql::OwnTasks>(life.id())) {
+    if (!row.cancelled) own.insert({{row.run_id, row.task_no, row.item}, row.claim});
+  }
+  std::vector<std::int64_t> ids;
+  for (const auto& attempt : begun) {
+    if (attempt->worker == life.id() && !own.contains({attempt->key, attempt->claim}))
+      ids.push_back(attempt->id);
+  }
+  return ids;
+}
+
+void TaskSource::rescue(pg::Session& session) {
+  for (;;) {
+    const auto rows = session.run<sql::RescueTasks>(kMostAtOnce);
+    after_keeping_.add(to_news_of(rows));
+    carry_out(after_keeping_, session);
+    if (rows.size() < kMostAtOnce) return;
+  }
+}
+
+Duration TaskSource::keep(pg::Session& session, const work::Life& /*life*/) {
+  const SteadyTime now = std::chrono::steady_clock::now();
+  if (now >= history_due_) {
+    keep_history(session);
+    history_due_ = now + std::chrono::hours(1);
+  }
+  return do_chores(session);
+}
+
+Duration TaskSource::do_chores(pg::Session& session) {
+  Duration pause = kKeepInterval;
+  const auto no_later_than = [&](std::int64_t ms) {
+    pause = std::min<Duration>(pause, std::chrono::milliseconds(ms));
+  };
+  bool updated = false;
+  {
+    // One transaction: this is what an idle process costs.
+    pg::Transaction transaction(session);
+    for (const auto& row : session.run<sql::NextFiring>(std::nullopt)) no_later_than(row.next_ms);
+    const auto promoted = session.run<sql::PromoteTasks>(kMostAtOnce);
+    if (const auto row = promoted.one(); row.promoted > 0 || row.next_ms) {
+      after_keeping_.ready = after_keeping_.ready || row.promoted > 0;
+      no_later_than(row.promoted == kMostAtOnce ? 0 : row.next_ms.value_or(0) + 1);
+    }
+    after_keeping_.add(to_news_of(session.run<sql::UntoldTasks>(kForgottenMs, kMostAtOnce)));
+    for (const auto& row : session.run<sql::StartablePipelines>()) after_keeping_.add_pipeline(row.id);
+    for (const auto& row : session.run<sql::LateRuns>()) {
+      log::warn("a run is late", {{"pipeline", row.pipeline}, {"run", row.run_id}});
+    }
+    const auto datasets = session.run<sql::HasDatasetUpdates>();
+    updated = datasets.one().has;
+    transaction.commit();
+  }
+  if (pause == Duration::zero()) pause = scheduler_.fire(session, kKeepInterval);
+  if (updated) scheduler_.fire_updated(session);
+  carry_out(after_keeping_, session);
+  return pause;
+}
+
+void TaskSource::keep_history(pg::Session& session) {
+  try {
+    pg::Transaction transaction(session);
+    transaction.set_local("lock_timeout", "2s");
+    session.run<sql::KeepRunHistory>();
+    transaction.commit();
+  } catch (const pg::LockTimeout& error) {
+    log::warn("history could not be made ahead; it is tried again", {{"error", error.what()}});
+  }
+}
+
+}  // namespace weir::pipeline

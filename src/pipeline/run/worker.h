@@ -1,0 +1,65 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "base/deadline.h"
+#include "base/mutex.h"
+#include "base/service.h"
+#include "pipeline/run/surroundings.h"
+#include "pipeline/run/task_source.h"
+#include "work/process.h"
+#include "work/runtime.h"
+
+namespace weir::pipeline {
+
+struct WorkerOptions {
+  std::size_t slots = 4;
+  Duration lease = std::chrono::seconds(15);
+  Duration drain = std::chrono::seconds(30);
+  Duration longest_sleep = std::chrono::seconds(30);
+  bool once = false;
+};
+
+/// A process that works on pipelines: it schedules, claims and runs tasks. Any number of them may. start()
+/// connects and registers; stop() drains.
+class Worker final : public Service {
+ public:
+  Worker(Surroundings surroundings, WorkerOptions options);
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+  ~Worker() override;
+
+  [[nodiscard]] std::string_view name() const noexcept override { return "pipelines"; }
+  void start() override;
+  void stop() noexcept override;
+
+  /// Waits until nothing is left (options.once), stop is requested or the deadline passes. True in the first
+  /// case.
+  bool wait_until_finished(const std::stop_token& stop, Deadline deadline = Deadline::never());
+
+  struct Stats {
+    std::int64_t done = 0;
+    std::int64_t failed = 0;
+    std::int64_t retried = 0;
+    std::uint64_t refused = 0;
+    std::size_t in_flight = 0;
+  };
+  [[nodiscard]] Stats stats() const;
+
+  /// For tests; once it was started.
+  [[nodiscard]] work::Process& process() noexcept { return *process_; }
+  [[nodiscard]] TestSignal<int>& asleep() noexcept { return runtime_->asleep; }
+
+ private:
+  const Surroundings surroundings_;
+  WorkerOptions options_;
+  Definitions definitions_;
+  TasksInFlight in_flight_;
+  mutable Mutex mutex_;
+  std::unique_ptr<work::Process> process_;
+  std::unique_ptr<TaskSource> source_;
+  std::unique_ptr<work::Runtime> runtime_;
+};
+
+}  // namespace weir::pipeline

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <memory>
+
+#include "pg/connector.h"
+
+namespace weir::pg {
+class Session;
+}
+
+namespace weir::work {
+
+/// A connector for work: behind a transaction pooler nothing is prepared and nobody can be woken, which is
+/// said once.
+struct WorkConnector {
+  std::shared_ptr<const pg::Connector> connector;
+  bool can_be_woken = true;
+};
+WorkConnector connector_for_work(std::shared_ptr<const pg::Connector> connector);
+
+/// Limits are counted by a statement after the lock: under another isolation it would count the past. The
+/// connector asks for it; a pooler may not pass it on.
+void require_read_committed(pg::Session& session);
+
+}  // namespace weir::work
