@@ -2,11 +2,11 @@
 #include <gtest/gtest.h>
 #include <gmock/gmock.h>
 
+#include "base/width.h"
 #include "cli/failure.h"
 #include "cli/parse.h"
 #include "cli/term/table.h"
 #include "cli/term/terminal.h"
-#include "base/width.h"
 
 namespace weir::cli {
 namespace {

@@ -69,9 +69,12 @@ TEST(PipelineMistakes, OfAPipeline) {
 TEST(PipelineMistakes, OfASchedule) {
   const std::string tasks = "tasks: {a: {sql: x}}\n";
   const std::vector<Mistake> cases{
-      {"schedule: 0 6 * *\n", {"1:11 cron has five fields, and '0 6 * *' has 4"}},
-      {"schedule: 0 6 ! * *\n", {"1:11 '0 6 ! * *' has '!', which cron does not know"}},
-      {"schedule: '@dayly'\n", {"1:11 there is no schedule '@dayly'"}, "Did you mean '@daily'?"},
+      {"schedule: 0 6 * *\n", {"1:18 cron '0 6 * *', column 8, day of week: it has 4 of five fields"}},
+      {"schedule: 0 6 ! * *\n",
+       {"1:15 cron '0 6 ! * *', column 5, day of month: '!' is not understood here"}},
+      {"schedule: '@dayly'\n",
+       {"1:12 cron '@dayly', column 1: '@dayly' is not known"},
+       "Did you mean @daily?"},
       {"schedule: {cron: 0 6 * * *, every: 5m}\n", {"1:29 schedule has one of 'cron', 'every', not several"}},
       {"schedule: {every: 5 minutes}\n",
        {"1:19 'every' must be a time such as 30s, 5m or 2h, and is '5 minutes'"}},

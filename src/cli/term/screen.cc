@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "cli/term/terminal.h"
 #include "base/width.h"
+#include "cli/term/terminal.h"
 
 namespace weir::cli {
 namespace {

@@ -2,8 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <functional>
-#include <queue>
+#include <set>
 
 namespace weir::pipeline {
 namespace {
@@ -43,20 +42,20 @@ Order topological_order(const Edges& upstream) {
   Order result;
   Edges downstream(upstream.size());
   std::vector<std::size_t> missing(upstream.size());
-  std::priority_queue<int, std::vector<int>, std::greater<>> ready;
+  std::set<int> ready;
   for (int node = 0; at(node) < upstream.size(); ++node) {
     missing[at(node)] = upstream[at(node)].size();
-    if (missing[at(node)] == 0) ready.push(node);
+    if (missing[at(node)] == 0) ready.insert(node);
     for (const int up : upstream[at(node)]) downstream[at(up)].push_back(node);
   }
   std::vector<bool> done(upstream.size(), false);
   while (!ready.empty()) {
-    const int node = ready.top();
-    ready.pop();
+    const int node = *ready.begin();
+    ready.erase(ready.begin());
     done[at(node)] = true;
     result.order.push_back(node);
     for (const int down : downstream[at(node)]) {
-      if (--missing[at(down)] == 0) ready.push(down);
+      if (--missing[at(down)] == 0) ready.insert(down);
     }
   }
   if (result.order.size() < upstream.size()) result.cycles = find_cycles(upstream, done);

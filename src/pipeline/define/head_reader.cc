@@ -102,11 +102,13 @@ ScheduleDefinition read_schedule(Reading& reading, Fields& pipeline, std::vector
     const auto cron = pipeline.text("schedule");
     if (!cron) return schedule;
     schedule.cron = cron->text;
+    positions.cron = reading.within(*cron->node, cron->text);
     check_schedule(schedule, reading.diagnostics(), positions);
     return schedule;
   }
   Fields fields = *pipeline.object("schedule");
-  if (const auto cron = fields.text("cron")) schedule.cron = cron->text;
+  const auto cron = fields.text("cron");
+  if (cron) schedule.cron = cron->text;
   schedule.every = fields.duration("every");
   for (const Said& dataset : fields.texts("datasets")) {
     schedule.datasets.push_back(dataset.text);
@@ -121,8 +123,8 @@ ScheduleDefinition read_schedule(Reading& reading, Fields& pipeline, std::vector
   }
   schedule.start = read_instant(reading, fields, "start", schedule.timezone);
   schedule.end = read_instant(reading, fields, "end", schedule.timezone);
-  positions = {reading.at(fields.place("cron")), reading.at(fields.place("timezone")),
-               reading.at(fields.place("end"))};
+  positions = {cron ? reading.within(*cron->node, cron->text) : reading.at(fields.node()),
+               reading.at(fields.place("timezone")), reading.at(fields.place("end"))};
   check_schedule(schedule, reading.diagnostics(), positions);
   return schedule;
 }

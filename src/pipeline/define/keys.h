@@ -49,24 +49,39 @@ struct Key {
 
   // For tables: a key that differs in one thing.
   [[nodiscard]] constexpr Key or_as(Shape shorter) const {
-    return with(&Key::instead, std::optional(shorter));
+    Key changed = *this;
+    changed.instead = shorter;
+    return changed;
   }
-  [[nodiscard]] constexpr Key has(const Object& inner) const { return with(&Key::object, &inner); }
-  [[nodiscard]] constexpr Key of_each(const Key& member) const { return with(&Key::each, &member); }
+  [[nodiscard]] constexpr Key has(const Object& inner) const {
+    Key changed = *this;
+    changed.object = &inner;
+    return changed;
+  }
+  [[nodiscard]] constexpr Key of_each(const Key& member) const {
+    Key changed = *this;
+    changed.each = &member;
+    return changed;
+  }
   [[nodiscard]] constexpr Key one_of(std::span<const std::string_view> known) const {
-    return with(&Key::words, known);
+    Key changed = *this;
+    changed.words = known;
+    return changed;
   }
   [[nodiscard]] constexpr Key from_to(std::int64_t low, std::int64_t high) const {
-    return with(&Key::least, low).with(&Key::most, high);
-  }
-  [[nodiscard]] constexpr Key only_beside(std::string_view keys) const { return with(&Key::beside, keys); }
-  [[nodiscard]] constexpr Key must() const { return with(&Key::required, true); }
-
- private:
-  template <class Value>
-  [[nodiscard]] constexpr Key with(Value Key::*member, Value value) const {
     Key changed = *this;
-    changed.*member = value;
+    changed.least = low;
+    changed.most = high;
+    return changed;
+  }
+  [[nodiscard]] constexpr Key only_beside(std::string_view keys) const {
+    Key changed = *this;
+    changed.beside = keys;
+    return changed;
+  }
+  [[nodiscard]] constexpr Key must() const {
+    Key changed = *this;
+    changed.required = true;
     return changed;
   }
 };

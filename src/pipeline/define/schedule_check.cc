@@ -4,22 +4,20 @@
 #include <array>
 #include <fstream>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <cctz/time_zone.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
-#include "base/text.h"
 #include "pipeline/define/reading.h"
+#include "pipeline/time/cron.h"
 
 namespace weir::pipeline {
 namespace {
 
 using std::string_view_literals::operator""sv;
 
-constexpr std::array kMacros{"@hourly"sv,  "@daily"sv,  "@midnight"sv, "@weekly"sv,
-                             "@monthly"sv, "@yearly"sv, "@annually"sv};
 constexpr const char* kZoneList = "/usr/share/zoneinfo/tzdata.zi";
 
 /// A name that is looked for among the zones and nowhere else in the file system.
@@ -58,34 +56,14 @@ void check_zone(const std::string& name, Diagnostics& diagnostics, const Positio
   diagnostics.error(position, fmt::format("there is no time zone {}", in_quotes(name)), std::move(remedy));
 }
 
-/// The form alone: five fields of the characters that cron knows.
-void check_cron(std::string_view cron, Diagnostics& diagnostics, const Position& position) {
-  if (cron.starts_with('@')) {
-    if (std::find(kMacros.begin(), kMacros.end(), cron) != kMacros.end()) return;
-    std::string remedy = diagnostics.suggest(cron, kMacros);
-    if (remedy.empty()) remedy = fmt::format("There are {}.", fmt::join(kMacros, ", "));
-    diagnostics.error(position, fmt::format("there is no schedule {}", in_quotes(cron)), std::move(remedy));
-    return;
+/// At the character that is wrong; `position` is that of the first one.
+void check_cron(std::string_view cron, Diagnostics& diagnostics, Position position) {
+  try {
+    Cron::parse(cron);
+  } catch (const CronError& error) {
+    position.column += error.column() - 1;
+    diagnostics.error(std::move(position), error.what(), error.remedy());
   }
-  std::size_t fields = 0;
-  for (std::string_view rest = trim(cron); !rest.empty(); rest = trim(rest)) {
-    ++fields;
-    rest.remove_prefix(std::min(rest.find_first_of(" \t\n"), rest.size()));
-  }
-  if (fields != 5) {
-    diagnostics.error(position, fmt::format("cron has five fields, and {} has {}", in_quotes(cron), fields),
-                      "They are minute, hour, day of month, month and day of week: \"0 6 * * *\".");
-    return;
-  }
-  const auto strange = std::find_if(cron.begin(), cron.end(), [](char c) {
-    return !((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-             " \t*/,-#?"sv.find(c) != std::string_view::npos);
-  });
-  if (strange == cron.end()) return;
-  const std::string_view rest = cron.substr(static_cast<std::size_t>(strange - cron.begin()));
-  diagnostics.error(position,
-                    fmt::format("{} has {}, which cron does not know", in_quotes(cron),
-                                in_quotes(rest.substr(0, std::max<std::size_t>(1, utf8_length(rest))))));
 }
 
 }  // namespace

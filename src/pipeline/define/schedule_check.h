@@ -10,7 +10,7 @@ namespace weir::pipeline {
 
 /// Where the parts of a schedule were written.
 struct SchedulePositions {
-  Position cron{};
+  Position cron{};  ///< of its first character, behind the quote if there is one
   Position timezone{};
   Position end{};
 };
