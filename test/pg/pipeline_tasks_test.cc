@@ -9,10 +9,10 @@
 namespace weir::pipeline {
 namespace {
 
-using test::PipelineTest;
+class PipelineRuns : public test::PipelineTest {};
 using enum TriggerRule;
 
-TEST_F(PipelineTest, AVerdictIsTheSameInBothLanguages) {
+TEST_F(PipelineRuns, AVerdictIsTheSameInBothLanguages) {
   int cases = 0;
   for (const auto rule :
        {all_success, all_done, one_success, one_failed, none_failed, none_failed_min_one_success, always}) {
@@ -31,7 +31,7 @@ TEST_F(PipelineTest, AVerdictIsTheSameInBothLanguages) {
   EXPECT_EQ(cases, 7 * 81);
 }
 
-TEST_F(PipelineTest, AChainRunsToItsEndAndBecomesHistory) {
+TEST_F(PipelineRuns, AChainRunsToItsEndAndBecomesHistory) {
   const auto run = start_run(store(define("chain", {{}, {{0}}, {{1}}})));
   const auto worker = process();
   for (int i = 1; i <= 3; ++i) {
@@ -46,7 +46,7 @@ TEST_F(PipelineTest, AChainRunsToItsEndAndBecomesHistory) {
   EXPECT_EQ(text("SELECT count(*) FROM weir.task_attempt WHERE outcome = 'success'"), "3");
 }
 
-TEST_F(PipelineTest, AFailureGoesDownGenerationByGeneration) {
+TEST_F(PipelineRuns, AFailureGoesDownGenerationByGeneration) {
   const auto run = start_run(store(
       define("p", {{}, {{0}}, {{1}}, {.after = {2}, .rule = all_done}, {.after = {0}, .rule = one_failed}})));
   const auto worker = process();
@@ -56,7 +56,7 @@ TEST_F(PipelineTest, AFailureGoesDownGenerationByGeneration) {
   EXPECT_EQ(text("SELECT state FROM weir.run_done"), "failed");
 }
 
-TEST_F(PipelineTest, AFailureThatIsAllowedHoldsNothingUp) {
+TEST_F(PipelineRuns, AFailureThatIsAllowedHoldsNothingUp) {
   const auto run = start_run(store(define("p", {{.allow_failure = true}, {{0}}})));
   const auto worker = process();
   end(*sql_, claim(*sql_, worker, 1, 1).at(0), "failed");
@@ -65,7 +65,7 @@ TEST_F(PipelineTest, AFailureThatIsAllowedHoldsNothingUp) {
   EXPECT_EQ(text("SELECT state FROM weir.run_done"), "success");
 }
 
-TEST_F(PipelineTest, ALateResultChangesNothing) {
+TEST_F(PipelineRuns, ALateResultChangesNothing) {
   const auto run = start_run(store(define("p", {{}, {{0}}})));
   const auto late = process();
   const auto attempt = claim(*sql_, late, 1, 1).at(0);
@@ -83,7 +83,7 @@ TEST_F(PipelineTest, ALateResultChangesNothing) {
   EXPECT_EQ(text("SELECT string_agg(outcome, ',' ORDER BY attempt) FROM weir.task_attempt"), "lost,success");
 }
 
-TEST_F(PipelineTest, WhatKillsItsProcessesIsGivenUp) {
+TEST_F(PipelineRuns, WhatKillsItsProcessesIsGivenUp) {
   const auto run = start_run(store(define("p", {{}})));
   for (int i = 0; i < 4; ++i) {
     const auto worker = process();
@@ -101,14 +101,14 @@ TEST_F(PipelineTest, WhatKillsItsProcessesIsGivenUp) {
   EXPECT_EQ(text("SELECT error FROM weir.task_done"), "the process that ran it died, for the 4th time");
 }
 
-TEST_F(PipelineTest, AProcessThatLostItsLeaseClaimsNothing) {
+TEST_F(PipelineRuns, AProcessThatLostItsLeaseClaimsNothing) {
   start_run(store(define("p", {{}})));
   const auto worker = process();
   sql_->execute("UPDATE weir.process SET dead = true WHERE id = $1", worker);
   EXPECT_TRUE(claim(*sql_, worker, 1, 1).empty());
 }
 
-TEST_F(PipelineTest, AClaimInDoubtIsHandedBackAndNeverHappensLater) {
+TEST_F(PipelineRuns, AClaimInDoubtIsHandedBackAndNeverHappensLater) {
   const auto run = start_run(store(define("p", {{}})));
   const auto worker = process();
   ASSERT_EQ(claim(*sql_, worker, 7, 1).size(), 1U);
@@ -118,7 +118,7 @@ TEST_F(PipelineTest, AClaimInDoubtIsHandedBackAndNeverHappensLater) {
   EXPECT_EQ(claim(*sql_, worker, 8, 1).size(), 1U);
 }
 
-TEST_F(PipelineTest, APoolHoldsItsSlotsWithWeights) {
+TEST_F(PipelineRuns, APoolHoldsItsSlotsWithWeights) {
   const auto pipeline = store(define("p", {{.pool = "etl", .slots = 2},
                                            {.pool = "etl", .slots = 2},
                                            {.pool = "etl"},
@@ -136,7 +136,7 @@ TEST_F(PipelineTest, APoolHoldsItsSlotsWithWeights) {
   EXPECT_EQ(claim(*sql_, worker, 4, 10).size(), 1U) << "one that needs more than there are takes all of them";
 }
 
-TEST_F(PipelineTest, ALockedPoolIsPassedOverAndTheOthersGoOn) {
+TEST_F(PipelineRuns, ALockedPoolIsPassedOverAndTheOthersGoOn) {
   const auto pipeline = store(define("p", {{.pool = "a"}, {.pool = "b"}}));
   sql_->execute("UPDATE weir.pool SET slots = 1");
   start_run(pipeline);
@@ -152,7 +152,7 @@ TEST_F(PipelineTest, ALockedPoolIsPassedOverAndTheOthersGoOn) {
   EXPECT_EQ(claim(*sql_, worker, 2, 10).size(), 1U);
 }
 
-TEST_F(PipelineTest, PipelinesTakeTurnsAndPrioritiesComeFirst) {
+TEST_F(PipelineRuns, PipelinesTakeTurnsAndPrioritiesComeFirst) {
   const auto crowd = store(define("crowd", std::vector<Task>(20)));
   const auto small = store(define("small", std::vector<Task>(2)));
   const auto urgent = store(define("urgent", {{.priority = 5}}));
@@ -167,7 +167,7 @@ TEST_F(PipelineTest, PipelinesTakeTurnsAndPrioritiesComeFirst) {
   EXPECT_EQ(claimed[crowd], 4);
 }
 
-TEST_F(PipelineTest, AMappedTaskEndsWithItsPieces) {
+TEST_F(PipelineRuns, AMappedTaskEndsWithItsPieces) {
   const auto run = start_run(store(define("p", {{}, {{0}}})));
   const auto worker = process();
   const auto mapped = claim(*sql_, worker, 1, 1).at(0);
@@ -189,7 +189,7 @@ TEST_F(PipelineTest, AMappedTaskEndsWithItsPieces) {
   EXPECT_EQ(text("SELECT error FROM weir.task_done WHERE task_no = 0 AND item < 0"), "1 of 3 pieces failed");
 }
 
-TEST_F(PipelineTest, WhoChoosesSkipsTheOthersOnceAllBeforeThemHaveEnded) {
+TEST_F(PipelineRuns, WhoChoosesSkipsTheOthersOnceAllBeforeThemHaveEnded) {
   const auto run =
       start_run(store(define("p", {{}, {}, {{0}}, {{0, 1}}, {.after = {3}, .rule = none_failed}})));
   const auto worker = process();
@@ -202,7 +202,7 @@ TEST_F(PipelineTest, WhoChoosesSkipsTheOthersOnceAllBeforeThemHaveEnded) {
   EXPECT_EQ(states(run), "t0 success, t1 success, t2 ready, t3 skipped, t4 ready");
 }
 
-TEST_F(PipelineTest, ACancelledRunEndsWhenWhatRunsHasStopped) {
+TEST_F(PipelineRuns, ACancelledRunEndsWhenWhatRunsHasStopped) {
   const auto run = start_run(store(define("p", {{}, {}, {{0}}, {.after = {0, 1, 2}, .rule = all_done}})));
   const auto worker = process();
   const auto claimed = claim(*sql_, worker, 1, 2);
@@ -221,7 +221,7 @@ TEST_F(PipelineTest, ACancelledRunEndsWhenWhatRunsHasStopped) {
   EXPECT_EQ(text("SELECT state FROM weir.run_done"), "cancelled");
 }
 
-TEST_F(PipelineTest, RunsWaitForTheirTurn) {
+TEST_F(PipelineRuns, RunsWaitForTheirTurn) {
   const auto pipeline = store(define("p", {{}}));
   const auto first = start_run(pipeline);
   const auto second = start_run(pipeline);
@@ -234,7 +234,7 @@ TEST_F(PipelineTest, RunsWaitForTheirTurn) {
   EXPECT_EQ(claim(*sql_, worker, 2, 10).at(0).key.run, second);
 }
 
-TEST_F(PipelineTest, ALogicalTimeHasOneRunOfAKind) {
+TEST_F(PipelineRuns, ALogicalTimeHasOneRunOfAKind) {
   const auto pipeline = store(define("p", {{}}));
   const auto create = [&] {
     return sql_
@@ -251,7 +251,7 @@ TEST_F(PipelineTest, ALogicalTimeHasOneRunOfAKind) {
   EXPECT_FALSE(create()) << "also when it is history";
 }
 
-TEST_F(PipelineTest, ARunIsBegunAgainFromATask) {
+TEST_F(PipelineRuns, ARunIsBegunAgainFromATask) {
   const auto run = start_run(store(define("p", {{}, {{0}}, {{1}}, {{0}}})));
   const auto worker = process();
   end(*sql_, claim(*sql_, worker, 1, 1).at(0), "success");
@@ -259,7 +259,7 @@ TEST_F(PipelineTest, ARunIsBegunAgainFromATask) {
     end(*sql_, attempt, attempt.key.no == 1 ? "failed" : "success");
   EXPECT_EQ(text("SELECT state FROM weir.run_done"), "failed");
   const std::string id = std::to_string(run);
-  EXPECT_EQ(text("SELECT weir.reopen_run(" + id + ")"), "t");
+  EXPECT_EQ(text("SELECT weir.reopen_run(" + id + ")"), "true");
   EXPECT_EQ(text("SELECT weir.reset_tasks(" + id + ", '{1}')"), "2");
   EXPECT_EQ(states(run), "t0 success, t1 ready, t2 waiting, t3 success");
   end(*sql_, claim(*sql_, worker, 3, 10).at(0), "success");
@@ -267,7 +267,7 @@ TEST_F(PipelineTest, ARunIsBegunAgainFromATask) {
   EXPECT_EQ(text("SELECT state FROM weir.run_done"), "success");
 }
 
-TEST_F(PipelineTest, AMarkFencesWhatRuns) {
+TEST_F(PipelineRuns, AMarkFencesWhatRuns) {
   const auto run = start_run(store(define("p", {{}, {{0}}})));
   const auto worker = process();
   const auto attempt = claim(*sql_, worker, 1, 1).at(0);
@@ -277,7 +277,7 @@ TEST_F(PipelineTest, AMarkFencesWhatRuns) {
   EXPECT_EQ(states(run), "t0 success, t1 ready");
 }
 
-TEST_F(PipelineTest, WhatTheLoopAsksReadsLivingRowsByIndex) {
+TEST_F(PipelineRuns, WhatTheLoopAsksReadsLivingRowsByIndex) {
   const auto pipeline = store(define("p", std::vector<Task>(5)));
   for (int i = 0; i < 3; ++i) start_run(pipeline);
   sql_->execute("ANALYZE weir.task");

@@ -14,6 +14,11 @@ void PipelineTest::SetUp() {
   schema::migrate(*sql_);
 }
 
+void PipelineTest::TearDown() {
+  sql_.reset();
+  PgTest::TearDown();
+}
+
 PipelineDefinition PipelineTest::define(const std::string& name, const std::vector<Task>& tasks) {
   PipelineDefinition definition;
   definition.name = name;
@@ -98,7 +103,7 @@ std::string PipelineTest::states(std::int64_t run) {
 }
 
 std::string PipelineTest::text(const std::string& sql) {
-  const auto result = sql_->execute(sql);
+  const auto result = sql_->execute("SELECT q::text FROM (" + sql + ") r(q)");
   return result.rows() == 0 ? "none" : result[0].get<std::optional<std::string>>(0).value_or("null");
 }
 

@@ -15,6 +15,7 @@ namespace weir::test {
 class PipelineTest : public PgTest {
  protected:
   void SetUp() override;
+  void TearDown() override;
 
   struct Task {
     std::vector<int> after{};
