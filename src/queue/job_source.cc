@@ -323,11 +323,11 @@ std::size_t JobSource::settle_parts(pg::Session& session, std::int64_t worker, J
       seqs.push_back(claim.jobs()[part->first + i].seq);
       actions.push_back(to_string(decision.action));
       delays.push_back(decision.delay / std::chrono::milliseconds(1));
-      texts.push_back(
-          outcome.text().empty()
-              ? std::nullopt
-              : std::optional<std::string_view>(
-                    outcome.is_done() ? outcome.text() : reasons.emplace_back(storable_text(outcome.text()))));
+      texts.push_back(outcome.text().empty()
+                          ? std::nullopt
+                          : std::optional<std::string_view>(
+                                outcome.is_done() ? outcome.text()
+                                                  : reasons.emplace_back(storable_text(outcome.text()))));
       --counts.running;
       counts.done += decision.action == Action::done ? 1 : 0;
       counts.failed += decision.action == Action::later || decision.action == Action::dead ? 1 : 0;

@@ -25,7 +25,7 @@ struct RuntimeOptions {
   bool can_be_woken = true;                           ///< false behind a transaction pooler
   bool once = false;                                  ///< end when nothing is left
   std::size_t most_in_batch = 1000;                   ///< items that a handler gets at once
-  bool prefetch = true;  ///< false: claims for slots that are free, and no more
+  bool prefetch = true;                               ///< false: claims for slots that are free, and no more
 };
 
 /// Claims from one source, runs handlers, settles, keeps house. This thread is the one that claims; stop()

@@ -29,7 +29,21 @@ Usage: weir COMMAND [OPTION]...
 Commands
   weir init          make a small project that runs as it is
   weir check         look through the definitions of a project, and say all that is wrong
+  weir plan          show what a deployment would change
+  weir deploy        make the project's pipelines the ones that run
   weir up            start everything for this project and run until Ctrl-C
+  weir run           start a run of a pipeline
+  weir backfill      make the runs of a range of time
+  weir runs          list runs of pipelines, or the tasks of one
+  weir explain       say why a run or a task is where it is
+  weir logs          show what the tasks of a run said
+  weir retry         begin again what failed in a run, or a task and what comes after it
+  weir clear         have a task, or a whole run, done once more
+  weir cancel        end a run
+  weir mark          say what became of a task
+  weir pause         start no more runs of a pipeline, except by hand
+  weir resume        let a paused pipeline go on
+  weir next          show when a schedule runs next, in local time and UTC
   weir db start      start the project's private PostgreSQL and leave it running
   weir db stop       stop the project's private PostgreSQL
   weir db status     show the database: state, version, schema, how to connect
@@ -42,7 +56,7 @@ Commands
   weir load state    show the state of a pipeline that was committed with its rows
   weir load rejects  show the records that a load rejected, with line, column and reason
   weir load replay   load the records again that a load rejected, once what they lacked is there
-  weir worker        work on jobs with a command or with SQL, until Ctrl-C
+  weir worker        work on jobs, or on the project's pipelines, until Ctrl-C
   weir job enqueue   add a job to a queue, or one for each line of standard input
   weir job list      show jobs: those that run, wait, are due later, are dead or done
   weir job show      show all about a job: where it is, why it waits, payload, error, result
@@ -56,7 +70,6 @@ Commands
   weir queue resume  go on with queues that were paused
   weir queue set     change the settings of a queue
   weir consume       work through the rows of an existing table, with many workers and no row twice
-  weir next          show when a schedule runs next, in local time and UTC
   weir top           watch queues and workers in the terminal
   weir demo workers  many workers on one table of events: without locks, with SKIP LOCKED, with Weir
   weir demo readers  dashboards read a table while it is replaced: by TRUNCATE, by DELETE, by Weir
@@ -140,8 +153,10 @@ TEST(CliWords, MistakesAreToldWithWhatWasProbablyMeant) {
   const std::vector<Mistake> mistakes{
       {{},
        "no command was given",
-       "One of: init, check, up, db, load, worker, job, queue, consume, next, top, demo, doctor, version, "
-       "help. See: weir help"},
+       "One of: init, check, plan, deploy, up, run, backfill, runs, explain, logs, retry, clear, cancel, "
+       "mark, "
+       "pause, resume, next, db, load, worker, job, queue, consume, top, demo, doctor, version, help. See: "
+       "weir help"},
       {{"statsu"}, "unknown command 'statsu'", "All commands: weir help"},
       {{"docter"}, "unknown command 'docter'", "Did you mean 'doctor'? All commands: weir help"},
       {{"db"}, "db needs a command", "One of: start, stop, status, url, psql, migrate. See: weir help db"},

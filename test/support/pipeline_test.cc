@@ -10,7 +10,7 @@ using namespace pipeline;
 
 void PipelineTest::SetUp() {
   PgTest::SetUp();
-  sql_.emplace(connector().connect(pg::Role::api, "test"));
+  sql_.emplace(session());
   schema::migrate(*sql_);
 }
 

@@ -72,7 +72,7 @@ class PipelineProcess : public testing::Test {
 TEST_F(PipelineProcess, KnowsWhatItIsFor) {
   context.params = R"({"day-of":"x y","n":1.10,"none":null,"list":[1, 2]})";
   context.item = R"({"id":7})";
-  const ProcessResult result = run("env | grep ^WEIR_ | grep -v ^WEIR_MARK | sort");
+  const ProcessResult result = run("env | grep ^WEIR_ | grep -Ev '^WEIR_(MARK|BINARY|ROOT)=' | sort");
   EXPECT_EQ(result.end, End::success) << result.reason;
   EXPECT_THAT(log.all,
               ElementsAre("out:WEIR_ATTEMPT=2", "out:WEIR_INTERVAL_END=2026-03-29T00:00:00Z",

@@ -54,8 +54,8 @@ struct ApplyOptions {
   std::string work_mem{};  ///< "64MB"; empty: as it is
   std::stop_token stop{};
   std::function<void(const ApplyEvent&)> on_event{};
-  /// Called in the transaction that changes the target, when all is written: what it does there commits with the rows,
-  /// and what it throws undoes them. Once for each attempt.
+  /// Called in the transaction that changes the target, when all is written: what it does there commits with
+  /// the rows, and what it throws undoes them. Once for each attempt.
   std::function<void(pg::Session&)> before_commit{};
 };
 

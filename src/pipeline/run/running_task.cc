@@ -22,9 +22,7 @@ pg::Result ask(RunningTask& running, pg::Session& session, const std::string& qu
 
 bool is_true(RunningTask& running, pg::Session& session, const std::string& query) {
   const pg::Result result = ask(running, session, query);
-  if (result.rows() == 0) return false;
-  const auto value = result[0].get<std::optional<std::string>>(0);
-  return value && *value != "f" && *value != "false" && *value != "0";
+  return result.rows() > 0 && result[0].get<std::optional<bool>>(0).value_or(false);
 }
 
 std::vector<TaskNews> finish_in_transaction(pg::Session& session, const TaskAttempt& attempt) {

@@ -37,7 +37,7 @@ work::Outcome expand_task(RunningTask& running, const MapSource& map);
 
 /// Rows of a query of the user, with the settings of the run, in a transaction that is undone.
 pg::Result ask(RunningTask& running, pg::Session& session, const std::string& query);
-/// The first column of the first row.
+/// The first column of the first row, a boolean; false where there is none.
 bool is_true(RunningTask& running, pg::Session& session, const std::string& query);
 
 /// Writes the success of the attempt in the session's transaction. Throws when the attempt is not this

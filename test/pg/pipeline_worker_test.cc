@@ -1,0 +1,207 @@
+// Pipelines from their text to their history: deployed, scheduled, run by a worker.
+
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "pipeline/run/deploy.h"
+#include "pipeline/run/explain.h"
+#include "pipeline/run/worker.h"
+#include "schema/queries.h"
+#include "support/pipeline_test.h"
+#include "support/project_text.h"
+#include "support/waiting.h"
+
+namespace weir::pipeline {
+namespace {
+
+using namespace std::chrono_literals;
+
+class PipelineWorker : public test::PipelineTest {
+ protected:
+  void SetUp() override {
+    PipelineTest::SetUp();
+    std::string pattern = (std::filesystem::temp_directory_path() / "weir-project-XXXXXX").string();
+    folder_ = ::mkdtemp(pattern.data());
+    std::filesystem::create_directories(folder_ / "pipelines/p");
+  }
+  void TearDown() override {
+    worker_.reset();
+    std::filesystem::remove_all(folder_);
+    PipelineTest::TearDown();
+  }
+
+  void deploy_text(const std::string& text) {
+    auto read = test::read_pipeline_text(text);
+    ASSERT_TRUE(read.diagnostics.ok()) << to_text(read.diagnostics);
+    deploy(*sql_, read.project);
+  }
+  void start_worker(std::size_t slots = 4) {
+    Surroundings at{.connector = std::make_shared<const pg::Connector>(users_connector()),
+                    .project = folder_};
+    worker_ =
+        std::make_unique<Worker>(std::move(at), WorkerOptions{.slots = slots, .lease = 5s, .drain = 10s});
+    worker_->start();
+  }
+  std::int64_t run() {
+    const auto found = sql_->run<sql::FindPipeline>("p");
+    return start_run(found.one().id);
+  }
+  void until(const std::string& condition) {
+    test::wait_until([&] { return text("SELECT " + condition) == "true"; }, condition);
+  }
+  /// Its state when it has ended.
+  std::string ended(std::int64_t run) {
+    const std::string from = " FROM weir.run_done WHERE id = " + std::to_string(run);
+    until("EXISTS (SELECT" + from + ")");
+    return text("SELECT state" + from);
+  }
+  std::string said(std::int64_t run) {
+    return text(
+        "SELECT string_agg(line, '|' ORDER BY l.at, n) FROM weir.task_log l, unnest(l.numbers, l.lines) u(n, "
+        "line) WHERE l.run_id = " +
+        std::to_string(run));
+  }
+
+  std::filesystem::path folder_;
+  std::unique_ptr<Worker> worker_;
+};
+
+TEST_F(PipelineWorker, SqlCommitsWithTheSuccessOfItsTask) {
+  sql_->execute("CREATE TABLE effect (run int8, word text)");
+  deploy_text(
+      "tasks:\n"
+      "  a: {sql: \"insert into effect values (weir.run_id(), weir.param('word', 'two'))\"}\n"
+      "  b: {after: a, sql: \"insert into effect select run, word || '!' from effect\"}\n");
+  start_worker();
+  const auto id = run();
+  EXPECT_EQ(ended(id), "success");
+  EXPECT_EQ(text("SELECT count(*) FROM effect"), "2");
+  EXPECT_EQ(text("SELECT count(*) FROM effect WHERE run = " + std::to_string(id)), "2");
+}
+
+TEST_F(PipelineWorker, WhatFailsIsUndoneSaysWhereAndIsTriedAgain) {
+  sql_->execute("CREATE TABLE effect (n int)");
+  sql_->execute("CREATE SEQUENCE tries");
+  deploy_text(
+      "tasks:\n"
+      "  a:\n"
+      "    retry: {attempts: 3, delay: 10ms, jitter: false}\n"
+      "    sql: |\n"
+      "      insert into effect values (1);\n"
+      "      select 1 / (nextval('tries') - 1);\n");
+  start_worker();
+  const auto id = run();
+  EXPECT_EQ(ended(id), "success");
+  EXPECT_EQ(text("SELECT count(*) FROM effect"), "1") << "what the failing attempts wrote is gone";
+  EXPECT_EQ(text("SELECT string_agg(outcome, ',' ORDER BY attempt) FROM weir.task_attempt"), "failed,success")
+      << said(id);
+}
+
+TEST_F(PipelineWorker, ACommandSaysAndChooses) {
+  deploy_text(
+      "tasks:\n"
+      "  choose:\n"
+      "    shell: |\n"
+      "      echo hello from $WEIR_TASK\n"
+      "      echo '{\"weir\":\"branch\",\"tasks\":[\"left\"]}'\n"
+      "  left: {after: choose, run: ['true']}\n"
+      "  right: {after: choose, run: ['false']}\n"
+      "  last: {after: [left, right], trigger_rule: none_failed, run: [echo, done]}\n");
+  start_worker();
+  const auto id = run();
+  EXPECT_EQ(ended(id), "success");
+  EXPECT_NE(said(id).find("hello from choose"), std::string::npos) << said(id);
+  EXPECT_EQ(text("SELECT string_agg(state, ',' ORDER BY task_no) FROM weir.task_done"),
+            "success,success,skipped,success");
+}
+
+TEST_F(PipelineWorker, ACancelledRunStopsItsCommands) {
+  deploy_text("tasks:\n  a: {run: [sleep, '1000']}\n  b: {after: a, run: ['true']}\n");
+  start_worker();
+  const auto id = run();
+  until("EXISTS (SELECT FROM weir.task WHERE state = 'running')");
+  sql_->run<sql::CancelRun>(id);
+  EXPECT_EQ(ended(id), "cancelled");
+  EXPECT_EQ(text("SELECT string_agg(state, ',' ORDER BY task_no) FROM weir.task_done"),
+            "cancelled,cancelled");
+}
+
+TEST_F(PipelineWorker, AMappedTaskRunsOncePerElement) {
+  sql_->execute("CREATE TABLE effect (n int)");
+  deploy_text(
+      "tasks:\n"
+      "  a: {map: {sql: 'select n from generate_series(1, 20) n', max_parallel: 3}, sql: \"insert into "
+      "effect select (weir.item() ->> 'n')::int\"}\n"
+      "  b: {after: a, sql: \"insert into effect select -count(*) from effect\"}\n");
+  start_worker();
+  const auto id = run();
+  EXPECT_EQ(ended(id), "success") << said(id);
+  EXPECT_EQ(text("SELECT sum(n) FROM effect"), "190") << "210, and the count of 20 taken away";
+}
+
+TEST_F(PipelineWorker, AConditionSkips) {
+  deploy_text("tasks:\n  a: {when: select false, run: ['false']}\n  b: {after: a, run: ['false']}\n");
+  start_worker();
+  EXPECT_EQ(ended(run()), "success");
+  EXPECT_EQ(text("SELECT string_agg(state, ',' ORDER BY task_no) FROM weir.task_done"), "skipped,skipped");
+}
+
+TEST_F(PipelineWorker, ASensorHoldsNoSlotAndGoesOnWhenItHasCome) {
+  sql_->execute("CREATE TABLE arrived ()");
+  deploy_text(
+      "tasks:\n"
+      "  w: {wait: {sql: select exists (select from arrived), every: 10ms}}\n"
+      "  b: {after: w, run: ['true']}\n"
+      "  c: {run: ['true']}\n");
+  start_worker(1);
+  const auto id = run();
+  until("EXISTS (SELECT FROM weir.task WHERE state = 'success')");
+  sql_->execute("INSERT INTO arrived DEFAULT VALUES");
+  EXPECT_EQ(ended(id), "success");
+}
+
+TEST_F(PipelineWorker, AScheduleMakesRunsAndARedeploymentKeepsThoseThatHaveBegun) {
+  deploy_text("schedule: {every: 1s}\ntasks:\n  a: {run: ['true']}\n");
+  start_worker();
+  until("count(*) >= 2 FROM weir.run_done WHERE kind = 'scheduled' AND state = 'success'");
+  EXPECT_EQ(text("SELECT count(DISTINCT logical_at) = count(*) FROM weir.run_done"), "true");
+  deploy_text("schedule: {every: 1s}\ntasks:\n  a: {run: ['true']}\n  b: {after: a, run: ['true']}\n");
+  until("max(version) = 2 FROM weir.run_done");
+  EXPECT_EQ(text("SELECT max(tasks) FROM weir.run_done WHERE version = 1"), "1");
+}
+
+TEST_F(PipelineWorker, AModelWhoseCheckFailsIsNotSeen) {
+  sql_->execute("CREATE TABLE src (id int, v int)");
+  sql_->execute("INSERT INTO src VALUES (1, 1)");
+  auto read = test::read_files({{"pipelines/p/pipeline.yml", "tasks: {}\n"},
+                                {"pipelines/p/models/gold.sql",
+                                 "/* weir\nkey: id\nchecks:\n  - not_null: v\n*/\nselect id, v from src"}});
+  ASSERT_TRUE(read.diagnostics.ok()) << to_text(read.diagnostics);
+  deploy(*sql_, read.project);
+  start_worker();
+  EXPECT_EQ(ended(run()), "success");
+  EXPECT_EQ(text("SELECT string_agg(id || ':' || v, ',') FROM gold"), "1:1");
+  sql_->execute("INSERT INTO src VALUES (2, NULL)");
+  EXPECT_EQ(ended(run()), "failed");
+  EXPECT_EQ(text("SELECT string_agg(id || ':' || v, ',') FROM gold"), "1:1") << "nothing of it was committed";
+  EXPECT_NE(text("SELECT max(error) FROM weir.task_done").find("check not_null"), std::string::npos)
+      << text("SELECT max(error) FROM weir.task_done");
+}
+
+TEST_F(PipelineWorker, WhyATaskWaitsIsSaid) {
+  deploy_text("tasks:\n  a: {run: ['true']}\n  b: {after: a, run: ['true']}\n");
+  const auto id = run();
+  const auto first = explain_task(*sql_, id, 0, -1);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->state, "ready");
+  EXPECT_EQ(first->reasons.at(0), "nobody works on pipelines just now: weir up, or weir worker");
+  const auto second = explain_task(*sql_, id, 1, -1);
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->reasons.at(0), "it comes after a, which is ready");
+  EXPECT_FALSE(explain_task(*sql_, id, 9, -1));
+}
+
+}  // namespace
+}  // namespace weir::pipeline
