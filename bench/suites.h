@@ -12,6 +12,7 @@ namespace weir::bench {
 std::vector<Measurement> bench_pg(Scene& scene);
 std::vector<Measurement> bench_queue(Scene& scene);
 std::vector<Measurement> bench_load(Scene& scene);
+std::vector<Measurement> bench_pipeline(Scene& scene);
 /// Part ndjson of suite load.
 std::vector<Measurement> bench_load_ndjson();
 
@@ -26,6 +27,8 @@ inline constexpr std::array kSuites{
     Suite{"queue", "jobs: leased, transactional, under a held snapshot; enqueue; latency; idle load",
           &bench_queue},
     Suite{"load", "parsing CSV; append beside psql; refresh and its readers", &bench_load},
+    Suite{"pipeline", "chains of SQL and of processes; runs a second; idle load; a long history",
+          &bench_pipeline},
 };
 
 }  // namespace weir::bench

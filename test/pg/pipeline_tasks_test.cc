@@ -234,6 +234,29 @@ TEST_F(PipelineRuns, RunsWaitForTheirTurn) {
   EXPECT_EQ(claim(*sql_, worker, 2, 10).at(0).key.run, second);
 }
 
+TEST_F(PipelineRuns, ABackfillHasALimitOfItsOwnAndAPauseHoldsBothBack) {
+  const auto pipeline = store(define("p", {{}}));
+  const auto backfill = sql_->run<sql::MakeBackfill>(pipeline, 2, WallTime{}, WallTime{}, 5);
+  sql_->execute(
+      "SELECT weir.create_run($1, 'backfill', to_timestamp(n), to_timestamp(n), to_timestamp(n), '{}', -1, "
+      "NULL, $2) "
+      "FROM generate_series(1, 5) n",
+      pipeline, backfill.one().id);
+  sql_->execute("UPDATE weir.pipeline SET paused = true");
+  EXPECT_TRUE(sql_->run<sql::StartRuns>(pipeline).empty());
+  EXPECT_TRUE(sql_->run<sql::StartablePipelines>().empty());
+  start_run(pipeline);
+  EXPECT_EQ(text("SELECT string_agg(kind, ',') FROM weir.run WHERE state = 'running'"), "manual");
+  sql_->execute("UPDATE weir.pipeline SET paused = false");
+  EXPECT_EQ(sql_->run<sql::StartablePipelines>().size(), 1);
+  EXPECT_EQ(sql_->run<sql::StartRuns>(pipeline).size(), 2) << "beside the one by hand";
+  EXPECT_TRUE(sql_->run<sql::StartablePipelines>().empty());
+  const auto claimed = claim(*sql_, process(), 1, 10);
+  ASSERT_EQ(claimed.size(), 3U);
+  for (const auto& attempt : claimed) end(*sql_, attempt, "success");
+  EXPECT_EQ(text("SELECT count(*) FROM weir.run WHERE state = 'running'"), "2");
+}
+
 TEST_F(PipelineRuns, ALogicalTimeHasOneRunOfAKind) {
   const auto pipeline = store(define("p", {{}}));
   const auto create = [&] {

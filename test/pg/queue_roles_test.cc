@@ -81,7 +81,10 @@ TEST_F(QueueRolesTest, AProducerEnqueuesInEveryWayAndReadsNothing) {
   const std::vector<NewJob> jobs{{.queue = "a"}, {.queue = "b", .unique_key = "u"}};
   EXPECT_EQ(queue::enqueue_many(producer, jobs).size(), 2U);
 
-  EXPECT_EQ(functions("weir_producer"), "enqueue enqueue_many queue_id wake_queue");
+  EXPECT_EQ(functions("weir_producer"),
+            "enqueue enqueue_many interval_end interval_start item logical_time missing_setting param param "
+            "queue_id run_id "
+            "wake_queue");
   EXPECT_EQ(rights("weir_producer", "SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER"), "");
   EXPECT_EQ(refusal(producer, "SELECT nextval('weir.job_id')"), kDenied);
   EXPECT_EQ(refusal(producer, "CREATE TABLE weir.mine (i int)"), kDenied);
@@ -156,7 +159,8 @@ TEST_F(QueueRolesTest, AViewerSeesEverythingAndChangesNothing) {
   EXPECT_TRUE(process_figures(viewer).empty());
   EXPECT_EQ(read_queues(viewer).size(), 1U);
 
-  EXPECT_EQ(functions("weir_viewer"), "waiting_job");
+  EXPECT_EQ(functions("weir_viewer"),
+            "interval_end interval_start item logical_time missing_setting param param run_id waiting_job");
   EXPECT_EQ(rights("weir_viewer", "INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER"), "");
   EXPECT_EQ(refusal(viewer, "SELECT weir.cancel_job(1)"), kDenied);
   EXPECT_EQ(refusal(viewer, "SELECT weir.enqueue('q')"), kDenied);

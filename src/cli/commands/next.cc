@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/project/project.h"
 #include "cli/term/table.h"
 #include "pipeline/time/preview.h"
 
@@ -39,12 +40,35 @@ pipeline::DstRule dst_rule(const Arguments& arguments) {
   return rule;
 }
 
-pipeline::ScheduleDefinition definition_of(const Arguments& arguments) {
+/// Of a pipeline of the project, as it is written, not as it is deployed.
+pipeline::ScheduleDefinition schedule_of(const Context& context, const std::string& name) {
+  const auto project = load_project(context, context.global.project);
+  std::vector<std::string_view> names;
+  for (const auto& each : project.pipelines) {
+    if (each.name == name) {
+      if (!each.schedule.cron.empty() || each.schedule.every) return each.schedule;
+      throw Error(ExitCode::usage, fmt::format("{} has no times: it runs by hand, or after datasets", name));
+    }
+    names.emplace_back(each.name);
+  }
+  const auto near = closest(name, names);
+  throw Error(ExitCode::usage, fmt::format("the project has no pipeline '{}'", printable(name)),
+              near ? fmt::format("Did you mean '{}'?", *near) : "weir check lists them.");
+}
+
+pipeline::ScheduleDefinition definition_of(const Context& context) {
+  const Arguments& arguments = context.arguments;
+  if (!arguments.words.empty()) {
+    const bool both = arguments.has("cron") || arguments.has("every") || arguments.has("timezone");
+    if (arguments.words.size() == 1 && !both) return schedule_of(context, arguments.words.front());
+    throw Error(ExitCode::usage, both ? "a pipeline has a schedule of its own" : "one pipeline at a time",
+                "Write: weir next PIPELINE, or weir next --cron EXPR");
+  }
   const auto cron = arguments.value("cron");
   const auto every = arguments.duration("every", std::chrono::seconds(1), std::chrono::hours(24 * 366));
   if (cron.has_value() == every.has_value()) {
     throw Error(ExitCode::usage, cron ? "--cron and --every contradict each other" : "the next runs of what?",
-                "Write: weir next --cron '30 6 * * mon-fri' --timezone Europe/Berlin");
+                "Write: weir next PIPELINE, or weir next --cron '30 6 * * mon-fri' --timezone Europe/Berlin");
   }
   return {.cron = cron.value_or(""),
           .every = every,
@@ -78,7 +102,7 @@ std::string for_people(std::string text) {
 
 ExitCode run(Context& context) {
   const Arguments& arguments = context.arguments;
-  pipeline::ScheduleDefinition definition = definition_of(arguments);
+  pipeline::ScheduleDefinition definition = definition_of(context);
   const Zone zone = Zone::load(definition.timezone);
   if (const auto start = arguments.value("start")) definition.start = instant_of(*start, "start", zone);
   const auto after = arguments.value("after");
@@ -121,7 +145,9 @@ Command next_command() {
                   {"start", 0, "TIME", "the first one may be at it; --every counts from it"},
                   {"gap", 0, "RULE", "a fixed hour that is skipped: shift (default), skip"},
                   {"overlap", 0, "RULE", "a fixed hour that comes twice: first (default), last, both"}},
-      .examples = {{"weir next --cron '30 2 * * *' -z Europe/Berlin --after 2026-03-28", ""},
+      .words = "[PIPELINE]",
+      .examples = {{"weir next rates", "of the project in this folder"},
+                   {"weir next --cron '30 2 * * *' -z Europe/Berlin --after 2026-03-28", ""},
                    {"weir next --every 90m -n 3 --json", ""}},
       .run = run};
 }

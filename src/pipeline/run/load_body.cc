@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "load/load.h"
 #include "pg/error.h"
+#include "pg/identifier.h"
 #include "pipeline/run/running_task.h"
 #include "pipeline/task/template.h"
 #include "pipeline/time/preview.h"
@@ -83,6 +84,18 @@ void check_model(RunningTask& running, pg::Session& session, const ModelBody& bo
   }
 }
 
+/// That of a model is named by its folder: who adds a folder means the schema.
+void make_schema(RunningTask& running, const std::string& relation) {
+  const auto parts =
+      running.session.execute("SELECT pg_catalog.parse_ident($1)", relation)[0].get<std::vector<std::string>>(
+          0);
+  if (parts.size() != 2) return;
+  const auto known =
+      running.session.execute("SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1", parts[0]);
+  if (known.rows() == 0)
+    running.session.execute("CREATE SCHEMA IF NOT EXISTS " + pg::quote_identifier(parts[0]));
+}
+
 work::Outcome make_view(RunningTask& running, const ModelBody& body) {
   SqlBody sql{.text = fmt::format("CREATE OR REPLACE VIEW {} AS\n{}", body.relation, body.select),
               .file = body.file};
@@ -110,6 +123,7 @@ work::Outcome run_load_body(RunningTask& running, const LoadBody& body) {
 }
 
 work::Outcome run_model_body(RunningTask& running, const ModelBody& body) {
+  make_schema(running, body.relation);
   if (body.kind == ModelBody::Kind::view) return make_view(running, body);
   LoadOrder order;
   order.source = query_source(running, body.select);

@@ -92,8 +92,10 @@ CREATE TABLE weir.run (
   params         jsonb       NOT NULL DEFAULT '{}',
   UNIQUE (pipeline_id, logical_at, kind)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500, vacuum_truncate = off);
-CREATE INDEX run_queued ON weir.run (pipeline_id, priority DESC, logical_at, id) WHERE state = 'queued';
-CREATE INDEX run_running ON weir.run (pipeline_id) WHERE state = 'running';
+-- Backfills may be many, and have limits of their own: nobody else walks over them.
+CREATE INDEX run_queued ON weir.run (pipeline_id, priority DESC, logical_at, id) WHERE state = 'queued' AND backfill_id IS NULL;
+CREATE INDEX run_backfill ON weir.run (pipeline_id, backfill_id, logical_at, id) WHERE state = 'queued' AND backfill_id IS NOT NULL;
+CREATE INDEX run_running ON weir.run (pipeline_id, backfill_id) WHERE state = 'running';
 CREATE INDEX run_late ON weir.run (late_at) WHERE late_at IS NOT NULL;
 COMMENT ON TABLE weir.run IS 'Runs that wait for their turn or run; those that ended are in weir.run_done.';
 

@@ -39,70 +39,90 @@ BEGIN
   RETURN new_id;
 END $$;
 
+-- Backfills of a pipeline that have runs waiting; one look into the index for each.
+CREATE FUNCTION weir.waiting_backfills(pipeline int4) RETURNS SETOF int8
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+  WITH RECURSIVE step AS (
+    (SELECT q.backfill_id AS id FROM weir.run q
+      WHERE q.state = 'queued' AND q.pipeline_id = pipeline AND q.backfill_id IS NOT NULL ORDER BY q.backfill_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT q.backfill_id FROM weir.run q
+             WHERE q.state = 'queued' AND q.pipeline_id = pipeline AND q.backfill_id > s.id ORDER BY q.backfill_id LIMIT 1)
+      FROM step s WHERE s.id IS NOT NULL)
+  SELECT s.id FROM step s WHERE s.id IS NOT NULL
+$$;
+
+-- Runs of a pipeline that have room to start, in their order. Within a transaction that has the pipeline's row.
+CREATE FUNCTION weir.startable_runs(p weir.pipeline) RETURNS SETOF int8
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+  backfill int8;
+BEGIN
+  RETURN QUERY
+    SELECT q.id FROM weir.run q
+     WHERE q.state = 'queued' AND q.pipeline_id = p.id AND q.backfill_id IS NULL AND (NOT p.paused OR q.kind = 'manual')
+     ORDER BY q.priority DESC, q.logical_at, q.id
+     LIMIT greatest(0, p.max_active_runs - (SELECT count(*) FROM weir.run u WHERE u.state = 'running' AND u.pipeline_id = p.id
+                                               AND u.backfill_id IS NULL));
+  IF NOT p.paused THEN
+    FOR backfill IN SELECT b FROM weir.waiting_backfills(p.id) b LOOP
+      RETURN QUERY
+        SELECT q.id FROM weir.run q
+         WHERE q.state = 'queued' AND q.pipeline_id = p.id AND q.backfill_id = backfill
+         ORDER BY q.logical_at, q.id
+         LIMIT greatest(0, (SELECT b.parallel FROM weir.backfill b WHERE b.id = backfill)
+                           - (SELECT count(*) FROM weir.run u WHERE u.state = 'running' AND u.pipeline_id = p.id AND u.backfill_id = backfill));
+    END LOOP;
+  END IF;
+END $$;
+
 -- Starts runs that wait, as many as the pipeline has room for; answers those it started. Backfills have a limit of their
 -- own, and a paused pipeline starts only what was asked for by hand.
 CREATE FUNCTION weir.start_runs(pipeline int4) RETURNS SETOF int8
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
-  p      weir.pipeline;
-  r      weir.run;
-  active int8;
-  ready  int8 := 0;
-  more   int8;
+  p     weir.pipeline;
+  ids   int8[];
+  ready int8;
 BEGIN
   SELECT * INTO p FROM weir.pipeline k WHERE k.id = pipeline FOR NO KEY UPDATE;
   IF NOT FOUND OR p.removed THEN
     RETURN;
   END IF;
-  SELECT count(*) FILTER (WHERE u.kind <> 'backfill') INTO active
-    FROM weir.run u WHERE u.state = 'running' AND u.pipeline_id = p.id;
-  FOR r IN
-    SELECT * FROM weir.run q WHERE q.state = 'queued' AND q.pipeline_id = p.id
-     ORDER BY q.priority DESC, q.logical_at, q.id FOR UPDATE SKIP LOCKED
-  LOOP
-    IF p.paused AND r.kind <> 'manual' THEN
-      CONTINUE;
-    ELSIF r.kind = 'backfill' THEN
-      CONTINUE WHEN (SELECT count(*) FROM weir.run u WHERE u.state = 'running' AND u.pipeline_id = p.id
-                        AND u.backfill_id = r.backfill_id)
-                    >= (SELECT b.parallel FROM weir.backfill b WHERE b.id = r.backfill_id);
-    ELSIF active >= p.max_active_runs THEN
-      -- Nothing else can start but backfills, of which there may be many behind this one.
-      CONTINUE WHEN EXISTS (SELECT FROM weir.run q WHERE q.state = 'queued' AND q.pipeline_id = p.id AND q.kind = 'backfill');
-      EXIT;
-    ELSE
-      active := active + 1;
-    END IF;
-    UPDATE weir.run u SET state = 'running', started_at = clock_timestamp() WHERE u.id = r.id;
-    INSERT INTO weir.task (run_id, task_no, pipeline_id, version, pool_id, slots, upstream, remaining, priority, deferred,
-                           durable, allow_failure, ready_at, state, rule, successors, produces)
-    SELECT r.id, k.task_no, k.pipeline_id, k.version, k.pool_id, k.slots, k.upstream, k.upstream,
-           greatest(-32768, least(32767, k.priority + r.priority)), k.deferred, k.durable, k.allow_failure,
-           CASE WHEN k.upstream = 0 OR k.rule = 'always' THEN clock_timestamp() END,
-           CASE WHEN k.upstream = 0 OR k.rule = 'always' THEN 'ready' ELSE 'waiting' END, k.rule, k.successors, k.produces
-      FROM weir.pipeline_task k WHERE k.pipeline_id = r.pipeline_id AND k.version = r.version;
-    SELECT count(*) INTO more FROM weir.task t WHERE t.run_id = r.id AND t.state = 'ready';
-    ready := ready + more;
-    RETURN NEXT r.id;
-  END LOOP;
+  WITH started AS (
+    UPDATE weir.run u SET state = 'running', started_at = clock_timestamp()
+     WHERE u.id = ANY (ARRAY(SELECT s FROM weir.startable_runs(p) s)) AND u.state = 'queued' RETURNING u.id)
+  SELECT array_agg(s.id) INTO ids FROM started s;
+  IF ids IS NULL THEN
+    RETURN;
+  END IF;
+  INSERT INTO weir.task (run_id, task_no, pipeline_id, version, pool_id, slots, upstream, remaining, priority, deferred,
+                         durable, allow_failure, ready_at, state, rule, successors, produces)
+  SELECT r.id, k.task_no, k.pipeline_id, k.version, k.pool_id, k.slots, k.upstream, k.upstream,
+         greatest(-32768, least(32767, k.priority + r.priority)), k.deferred, k.durable, k.allow_failure,
+         CASE WHEN k.upstream = 0 OR k.rule = 'always' THEN clock_timestamp() END,
+         CASE WHEN k.upstream = 0 OR k.rule = 'always' THEN 'ready' ELSE 'waiting' END, k.rule, k.successors, k.produces
+    FROM weir.run r JOIN weir.pipeline_task k ON k.pipeline_id = r.pipeline_id AND k.version = r.version
+   WHERE r.id = ANY (ids);
+  SELECT count(*) INTO ready FROM weir.task t WHERE t.run_id = ANY (ids) AND t.state = 'ready';
   IF ready > 0 THEN
     PERFORM weir.wake('task', least(16, ready)::int4);
   END IF;
+  RETURN QUERY SELECT unnest(ids);
 END $$;
 
 -- Pipelines that may have a run to start: the backstop of whoever ended a run and died before he started the next one.
 CREATE FUNCTION weir.startable_pipelines() RETURNS SETOF int4
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
-  WITH RECURSIVE step AS (
-    (SELECT q.pipeline_id AS id FROM weir.run q WHERE q.state = 'queued' ORDER BY q.pipeline_id LIMIT 1)
+  WITH RECURSIVE waiting AS (
+    (SELECT least((SELECT min(q.pipeline_id) FROM weir.run q WHERE q.state = 'queued' AND q.backfill_id IS NULL),
+                  (SELECT min(q.pipeline_id) FROM weir.run q WHERE q.state = 'queued' AND q.backfill_id IS NOT NULL)) AS id)
     UNION ALL
-    SELECT (SELECT q.pipeline_id FROM weir.run q WHERE q.state = 'queued' AND q.pipeline_id > s.id ORDER BY q.pipeline_id LIMIT 1)
-      FROM step s WHERE s.id IS NOT NULL)
-  SELECT p.id FROM step s JOIN weir.pipeline p ON p.id = s.id
-   WHERE NOT p.removed
-     AND ((SELECT count(*) FROM weir.run u WHERE u.state = 'running' AND u.pipeline_id = p.id AND u.kind <> 'backfill') < p.max_active_runs
-          OR EXISTS (SELECT FROM weir.run q WHERE q.state = 'queued' AND q.pipeline_id = p.id AND q.kind = 'backfill'))
+    SELECT least((SELECT min(q.pipeline_id) FROM weir.run q WHERE q.state = 'queued' AND q.backfill_id IS NULL AND q.pipeline_id > w.id),
+                 (SELECT min(q.pipeline_id) FROM weir.run q WHERE q.state = 'queued' AND q.backfill_id IS NOT NULL AND q.pipeline_id > w.id))
+      FROM waiting w WHERE w.id IS NOT NULL)
+  SELECT p.id FROM waiting w JOIN weir.pipeline p ON p.id = w.id
+   WHERE NOT p.removed AND EXISTS (SELECT FROM weir.startable_runs(p))
 $$;
 
 -- Ends runs whose tasks have all ended: they become history. Answers whose pipelines may start another one.
@@ -303,6 +323,8 @@ INSERT INTO weir.role_grant (role, kind, object, privilege)
   SELECT 'weir_worker', 'routine', f, 'EXECUTE'
     FROM unnest(ARRAY[
       'weir.create_run(int4, text, timestamptz, timestamptz, timestamptz, jsonb, int4, timestamptz, int8)',
+      'weir.waiting_backfills(int4)',
+      'weir.startable_runs(weir.pipeline)',
       'weir.start_runs(int4)',
       'weir.startable_pipelines()',
       'weir.end_runs(int8[])',

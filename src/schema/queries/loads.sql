@@ -212,7 +212,7 @@ SELECT pg_has_role(c.relowner, 'USAGE') AS mine, a.attname::text AS name, a.attt
        a.atttypmod AS modifier, format_type(a.atttypid, a.atttypmod) AS type
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
- WHERE n.nspname = 'weir_stage' AND c.relkind = 'r' AND c.relname = :stage
+ WHERE n.nspname = 'weir_stage' AND c.relkind = 'r' AND c.relname = :stage::text
  ORDER BY a.attnum;
 
 -- name: load_lost_stages(run int8) -> (name text)

@@ -170,7 +170,7 @@ SELECT count(*) AS workers FROM weir.listener l JOIN weir.process p ON p.id = l.
  WHERE l.topic = 'task' AND NOT p.dead AND p.lease_until > clock_timestamp();
 
 -- name: active_runs(pipeline int4) -> (active int8)
-SELECT count(*) AS active FROM weir.run u WHERE u.state = 'running' AND u.pipeline_id = :pipeline AND u.kind <> 'backfill';
+SELECT count(*) AS active FROM weir.run u WHERE u.state = 'running' AND u.pipeline_id = :pipeline AND u.backfill_id IS NULL;
 
 -- name: read_task_log(run_id int8, task_no int4, item int4, attempt int4?, after int8) -> (
 --   attempt int4, number int8, stream text, at timestamptz, line text)

@@ -61,7 +61,7 @@ SELECT v.definition FROM weir.pipeline_version v WHERE v.pipeline_id = :pipeline
 SELECT p.id, p.version, p.name, p.next_at, p.fired_at, coalesce(:now::timestamptz, clock_timestamp()) AS now
   FROM weir.pipeline p
  WHERE p.next_at <= coalesce(:now::timestamptz, clock_timestamp()) AND NOT p.paused AND NOT p.removed
- ORDER BY p.next_at LIMIT :wanted FOR NO KEY UPDATE SKIP LOCKED;
+ ORDER BY p.next_at LIMIT :wanted::int4 FOR NO KEY UPDATE SKIP LOCKED;
 
 -- name: next_firing(now timestamptz?) -> (next_ms int8)
 SELECT greatest(0, ceil(extract(epoch FROM p.next_at - coalesce(:now::timestamptz, clock_timestamp())) * 1000))::int8 AS next_ms
@@ -88,7 +88,7 @@ WITH due AS MATERIALIZED (
                       WHERE d.pipeline_id = p.id
                         AND NOT EXISTS (SELECT FROM weir.dataset_update u
                                          WHERE u.pipeline_id = d.pipeline_id AND u.dataset = d.dataset))
-   ORDER BY p.id LIMIT :wanted FOR NO KEY UPDATE SKIP LOCKED
+   ORDER BY p.id LIMIT :wanted::int4 FOR NO KEY UPDATE SKIP LOCKED
 ), gone AS (
   DELETE FROM weir.dataset_update u USING due WHERE u.pipeline_id = due.id RETURNING u.pipeline_id, u.updated_at)
 SELECT d.id, d.version, d.name, max(g.updated_at) AS updated_at FROM due d JOIN gone g ON g.pipeline_id = d.id GROUP BY 1, 2, 3;

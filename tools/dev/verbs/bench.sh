@@ -21,4 +21,5 @@ if [[ ${1:-} == queue.peers ]]; then
   export WEIR_BENCH_PEERS=$WEIR_ROOT/bench/peers
 fi
 export WEIR_BINARY=$WEIR_ROOT/build/release/bin/weir
+export WEIR_BENCH_FIB=$WEIR_ROOT/build/release/bin/weir_bench_fib
 exec "$WEIR_ROOT/build/release/bin/weir_bench" "$@"

@@ -1,0 +1,220 @@
+// Schedulers and workers of pipelines under random deaths, stops and restarts of the server: every task of
+// every run is done, SQL exactly once, no logical time twice, no pool overfull at any instant that was looked
+// at, no deadlock.
+
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <random>
+#include <thread>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+#include <fmt/format.h>
+
+#include "pipeline/run/deploy.h"
+#include "schema/migrator.h"
+#include "support/processes.h"
+#include "support/project_text.h"
+#include "support/server.h"
+#include "support/waiting.h"
+
+namespace weir::pipeline {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t kProcesses = 6;
+constexpr int kRuns = 30;
+
+std::int64_t number_of(const char* name, std::int64_t otherwise) {
+  const char* value = std::getenv(name);
+  return value == nullptr || *value == '\0' ? otherwise : std::strtoll(value, nullptr, 10);
+}
+
+constexpr const char* kPipeline = R"yaml(
+schedule: {every: 1s, missed: all}
+max_active_runs: 8
+defaults: {retry: {attempts: 1000, delay: 1ms}}
+tasks:
+  a: {sql: "insert into effect values (weir.run_id(), 'a')", pool: narrow}
+  b: {after: a, sql: "insert into effect values (weir.run_id(), 'b')", pool: narrow, slots: 2}
+  c: {after: a, run: [sh, -c, "exec sleep 0.01"], pool: narrow}
+  m: {after: a, map: {sql: "select n from generate_series(1, 12) n", max_parallel: 4}, sql: "insert into effect values (weir.run_id(), 'm' || (weir.item() ->> 'n'))"}
+  d: {after: [b, c, m], sql: "insert into effect values (weir.run_id(), 'd')"}
+  e: {after: d, trigger_rule: one_failed, sql: "insert into effect values (weir.run_id(), 'never')"}
+  f: {after: [d, e], trigger_rule: none_failed, sql: "insert into effect values (weir.run_id(), 'f')", pool: narrow}
+)yaml";
+/// Of a run: a, b, d, f and the 12 pieces of m.
+constexpr int kEffects = 16;
+
+class PipelineChaosTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    pg::Session session = this->session();
+    schema::migrate(session);
+    session.execute("ALTER SYSTEM SET deadlock_timeout = '50ms'");
+    session.execute("SELECT pg_reload_conf()");
+    session.execute("CREATE TABLE public.effect (run int8, word text)");
+    auto read =
+        test::read_files({{"weir.yml", "pools: {narrow: 3}\n"}, {"pipelines/p/pipeline.yml", kPipeline}});
+    ASSERT_TRUE(read.diagnostics.ok()) << to_text(read.diagnostics);
+    deploy(session, read.project);
+  }
+  void TearDown() override {
+    for (const pid_t worker : workers_) {
+      if (worker == 0) continue;
+      ::kill(worker, SIGKILL);
+      ::kill(worker, SIGCONT);
+      test::status_of(worker);
+    }
+    if (!HasFailure()) return;
+    for (std::size_t i = 0; i < kProcesses; ++i) {
+      std::ifstream log(log_of(i));
+      for (std::string line; std::getline(log, line);) fmt::print("worker {}: {}\n", i, line);
+    }
+  }
+
+  [[nodiscard]] std::string log_of(std::size_t index) const {
+    return (folder_.path() / fmt::format("worker-{}", index)).string();
+  }
+  [[nodiscard]] pg::Session session() const {
+    return pg::Connector(server_.conninfo(), {.users_search_path = true}).connect(pg::Role::api, "test");
+  }
+  /// The server may be away for a moment.
+  std::int64_t number(const std::string& sql) const {
+    for (int failures = 0;; ++failures) {
+      try {
+        pg::Session session = this->session();
+        return session.execute("SELECT (" + sql + ")::int8")[0].get<std::int64_t>(0);
+      } catch (const pg::ConnectionLost&) {
+        if (failures == 5) throw;
+      }
+    }
+  }
+
+  void start(std::size_t index) {
+    const pid_t pid = ::fork();
+    if (pid != 0) {
+      workers_[index] = pid;
+      return;
+    }
+    ::setenv("WEIR_CHAOS_URL", server_.conninfo().url().c_str(), 1);
+    ::setenv("WEIR_CHAOS_PROJECT", folder_.path().c_str(), 1);
+    const int out = ::open(log_of(index).c_str(), O_WRONLY | O_APPEND | O_CREAT, 0644);
+    ::dup2(out, 1);
+    ::dup2(out, 2);
+    ::execl("/proc/self/exe", "weir_chaos_tests", "--gtest_filter=ChaosPipelineWorker.DISABLED_Run",
+            "--gtest_also_run_disabled_tests", nullptr);
+    ::_exit(127);
+  }
+
+  void let_work(std::int64_t effects) const {
+    const std::string count = "SELECT count(*) FROM effect";
+    const std::int64_t before = number(count);
+    const Deadline limit = Deadline::after(2s);
+    test::wait_until([&] { return number(count) >= before + effects || limit.expired(); }, "work");
+  }
+  void kill_one(std::size_t index) {
+    ::kill(workers_[index], SIGKILL);
+    EXPECT_EQ(test::status_of(workers_[index]), 128 + SIGKILL) << "it ended by itself";
+    start(index);
+  }
+  /// Frozen until the others have declared it dead, and a little longer.
+  void freeze_one(std::size_t index) {
+    const std::string alive =
+        fmt::format("SELECT count(*) FROM weir.process WHERE NOT dead AND name LIKE '%:{}'", workers_[index]);
+    if (number(alive) == 0) return;
+    ::kill(workers_[index], SIGSTOP);
+    test::wait_until([&] { return number(alive) == 0; }, "a verdict");
+    let_work(5);
+    ::kill(workers_[index], SIGCONT);
+  }
+
+  test::TestServer server_;
+  test::ScratchFolder folder_{"pipeline-chaos"};
+  std::array<pid_t, kProcesses> workers_{};
+};
+
+TEST_F(PipelineChaosTest, EveryTaskIsDoneAndSqlExactlyOnce) {
+  const Deadline end = Deadline::after(std::chrono::seconds(number_of("WEIR_CHAOS_SECONDS", 10)));
+  const auto seed = static_cast<std::uint64_t>(number_of("WEIR_CHAOS_SEED", std::random_device{}()));
+  fmt::print("[ seed     ] {}\n", seed);
+  std::mt19937_64 random(seed);
+  const auto below = [&](std::size_t limit) {
+    return std::uniform_int_distribution<std::size_t>(0, limit - 1)(random);
+  };
+
+  for (std::size_t i = 0; i < kProcesses; ++i) start(i);
+  for (int i = 0; i < kRuns; ++i)
+    number("weir.create_run(1, 'manual', clock_timestamp(), clock_timestamp(), clock_timestamp(), '{}')");
+  std::atomic<bool> sampling{true};
+  std::atomic<std::int64_t> most{0};
+  std::thread sampler([&] {
+    while (sampling) {
+      try {
+        most = std::max(
+            most.load(),
+            number("SELECT coalesce(sum(slots), 0) FROM weir.task t JOIN weir.pool p ON p.id = t.pool_id "
+                   "WHERE p.name = 'narrow' AND t.state = 'running'"));
+      } catch (const std::exception&) {
+        continue;  // the server is away
+      }
+    }
+  });
+  std::array<int, 3> faults{};
+  while (!end.expired()) {
+    let_work(20);
+    const std::size_t index = below(kProcesses);
+    const std::size_t what = below(20);
+    if (what < 14) {
+      ++faults[0];
+      kill_one(index);
+    } else if (what < 18) {
+      ++faults[1];
+      freeze_one(index);
+    } else {
+      ++faults[2];
+      server_.restart();
+    }
+  }
+  {
+    pg::Session session = this->session();
+    session.execute("UPDATE weir.pipeline SET next_at = NULL");
+  }
+  test::wait_until([&] { return number("SELECT count(*) FROM weir.run") == 0; }, "all runs to end", 120s);
+  sampling = false;
+  sampler.join();
+  for (const pid_t worker : workers_) ::kill(worker, SIGTERM);
+  for (pid_t& worker : workers_) EXPECT_EQ(test::status_of(std::exchange(worker, 0)), 0);
+
+  const std::int64_t runs = number("SELECT count(*) FROM weir.run_done");
+  EXPECT_GE(runs, kRuns);
+  EXPECT_EQ(number("SELECT count(*) FROM weir.run_done WHERE state <> 'success'"), 0);
+  EXPECT_EQ(number("SELECT count(*) FROM effect"), runs * kEffects);
+  EXPECT_EQ(number("SELECT count(*) FROM (SELECT FROM effect GROUP BY run, word HAVING count(*) > 1) d"), 0)
+      << "done twice";
+  EXPECT_EQ(number("SELECT count(*) FROM (SELECT FROM weir.run_done GROUP BY logical_at, kind HAVING "
+                   "count(*) > 1) d"),
+            0);
+  EXPECT_EQ(number("SELECT count(*) FROM (SELECT FROM weir.task_attempt WHERE outcome = 'success' GROUP BY "
+                   "run_id, task_no, item "
+                   "HAVING count(*) > 1) d"),
+            0)
+      << "two results were accepted";
+  EXPECT_EQ(number("SELECT count(*) FROM weir.task"), 0);
+  EXPECT_LE(most, 3) << "slots of the pool";
+  EXPECT_EQ(number("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), 0);
+  fmt::print(
+      "chaos: pipelines, seed {}, {} kills, {} freezes, {} restarts; {} runs, {} tasks, at most {} slots "
+      "of 3\n",
+      seed, faults[0], faults[1], faults[2], runs, number("SELECT count(*) FROM weir.task_done"),
+      most.load());
+}
+
+}  // namespace
+}  // namespace weir::pipeline
