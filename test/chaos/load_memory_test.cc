@@ -13,6 +13,7 @@
 
 #include <gtest/gtest.h>
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include "schema/migrator.h"
 #include "support/database.h"
@@ -50,6 +51,8 @@ class LoadMemoryTest : public test::PgTest {
     if (::pipe2(pipe.data(), O_CLOEXEC) != 0) throw std::runtime_error("pipe2");
     const std::string log = (folder_.path() / "log").string();
     const std::string url = this->url();
+    // What is counted for a child begins with what its parent held when it was forked.
+    ::malloc_trim(0);
     const pid_t pid = ::fork();
     if (pid == 0) {
       ::setenv("DATABASE_URL", url.c_str(), 1);

@@ -202,6 +202,9 @@ TEST_F(NetworkTest, CopyIntoASlowServerKeepsLittleInMemory) {
   session().execute("CREATE UNLOGGED TABLE line (word text)");
   Session session = gated_session();
   std::int64_t rows = 0;
+  // Other tests of this process have left their peak.
+  std::ofstream("/proc/self/clear_refs") << "5";
+  const auto before = memory_kib("VmRSS:");
   {
     CopyIn copy(session, "COPY line FROM STDIN");
     // The first bytes find a server that takes nothing at all: whoever queues without bound is full now.
@@ -222,7 +225,7 @@ TEST_F(NetworkTest, CopyIntoASlowServerKeepsLittleInMemory) {
     rows = copy.finish();
   }
   EXPECT_EQ(rows, kTotal / static_cast<std::int64_t>(row.size()));
-  EXPECT_LT(memory_kib("VmHWM:"), kAllowedKib + memory_kib("RssFile:"));
+  EXPECT_LT(memory_kib("VmHWM:") - before, kAllowedKib);
 }
 
 TEST_F(NetworkTest, APoolRecoversWhenTheNetworkComesBack) {

@@ -39,7 +39,7 @@ std::int64_t number_of(const char* name, std::int64_t otherwise) {
 constexpr const char* kPipeline = R"yaml(
 schedule: {every: 1s, missed: all}
 max_active_runs: 8
-defaults: {retry: {attempts: 1000, delay: 1ms}}
+defaults: {retry: {attempts: 1000, delay: 1ms, max_delay: 20ms}}
 tasks:
   a: {sql: "insert into effect values (weir.run_id(), 'a')", pool: narrow}
   b: {after: a, sql: "insert into effect values (weir.run_id(), 'b')", pool: narrow, slots: 2}
@@ -55,6 +55,7 @@ constexpr int kEffects = 16;
 class PipelineChaosTest : public ::testing::Test {
  protected:
   void SetUp() override {
+    std::filesystem::create_directories(folder_.path() / "pipelines/p");
     pg::Session session = this->session();
     schema::migrate(session);
     session.execute("ALTER SYSTEM SET deadlock_timeout = '50ms'");
@@ -152,14 +153,13 @@ TEST_F(PipelineChaosTest, EveryTaskIsDoneAndSqlExactlyOnce) {
   for (std::size_t i = 0; i < kProcesses; ++i) start(i);
   for (int i = 0; i < kRuns; ++i)
     number("weir.create_run(1, 'manual', clock_timestamp(), clock_timestamp(), clock_timestamp(), '{}')");
-  std::atomic<bool> sampling{true};
   std::atomic<std::int64_t> most{0};
-  std::thread sampler([&] {
-    while (sampling) {
+  std::jthread sampler([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
       try {
         most = std::max(
             most.load(),
-            number("SELECT coalesce(sum(slots), 0) FROM weir.task t JOIN weir.pool p ON p.id = t.pool_id "
+            number("SELECT coalesce(sum(t.slots), 0) FROM weir.task t JOIN weir.pool p ON p.id = t.pool_id "
                    "WHERE p.name = 'narrow' AND t.state = 'running'"));
       } catch (const std::exception&) {
         continue;  // the server is away
@@ -186,8 +186,18 @@ TEST_F(PipelineChaosTest, EveryTaskIsDoneAndSqlExactlyOnce) {
     pg::Session session = this->session();
     session.execute("UPDATE weir.pipeline SET next_at = NULL");
   }
-  test::wait_until([&] { return number("SELECT count(*) FROM weir.run") == 0; }, "all runs to end", 120s);
-  sampling = false;
+  try {
+    test::wait_until([&] { return number("SELECT count(*) FROM weir.run") == 0; }, "all runs to end", 60s);
+  } catch (const std::exception& error) {
+    pg::Session session = this->session();
+    const auto left = session.execute(
+        "SELECT string_agg(t, E'\n') FROM (SELECT format('%s/%s/%s %s told %s remaining %s worker %s ready "
+        "%s', run_id, task_no, "
+        "item, state, told, remaining, worker_id, ready_at) AS t FROM weir.task ORDER BY run_id, task_no, "
+        "item LIMIT 60) l");
+    ADD_FAILURE() << error.what() << "\n" << left[0].get<std::optional<std::string>>(0).value_or("no tasks");
+  }
+  sampler.request_stop();
   sampler.join();
   for (const pid_t worker : workers_) ::kill(worker, SIGTERM);
   for (pid_t& worker : workers_) EXPECT_EQ(test::status_of(std::exchange(worker, 0)), 0);
