@@ -89,7 +89,7 @@ std::optional<Explanation> explain_task(pg::Session& session, std::int64_t run, 
     } else if (row.state == "mapped") {
       add(reasons, fmt::format("{} of its {} pieces have ended", row.upstream - row.remaining, row.upstream));
     } else {
-      add(reasons, fmt::format("it ended at {} after {} attempts", text(row.ended_at), row.attempt));
+      add(reasons, fmt::format("it ended at {}, at attempt {}", text(row.ended_at), row.attempt));
       if (row.error) add(reasons, std::string(*row.error));
     }
     return explanation;

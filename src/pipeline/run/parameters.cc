@@ -97,7 +97,7 @@ std::string run_parameters(const PipelineDefinition& pipeline,
     const auto near = closest(name, names);
     throw Error(ExitCode::usage, fmt::format("{} has no parameter {}", pipeline.name, printable(name)),
                 near            ? fmt::format("did you mean {}?", *near)
-                : names.empty() ? "it has none at all; they are declared under `params:`"
+                : names.empty() ? "it has none at all; they are declared under `parameters:`"
                                 : fmt::format("it has: {}", fmt::join(names, ", ")));
   }
   return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace);

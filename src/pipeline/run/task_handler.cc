@@ -49,10 +49,6 @@ void TaskHandler::run(work::Batch& batch) {
   const auto attempt = in_flight_.find(batch.items().front().id);
   if (!attempt) return;  // it was dropped meanwhile: left open, it is handed back
   const work::Outcome outcome = run_task(*attempt, batch.stop());
-  const auto& news = attempt->result.news;
-  if (std::any_of(news.begin(), news.end(),
-                  [](const TaskNews& each) { return each.state == TaskNews::State::ready; }))
-    successors_ready_();
   if (!outcome.is_open()) batch.settle(0, outcome);
 }
 
@@ -85,6 +81,11 @@ work::Outcome TaskHandler::run_task(TaskAttempt& attempt, const std::stop_token&
       log.say(outcome.text());
     }
   }
+  // Before the log is stored: they need not wait for that.
+  const auto& news = attempt.result.news;
+  if (std::any_of(news.begin(), news.end(),
+                  [](const TaskNews& each) { return each.state == TaskNews::State::ready; }))
+    successors_ready_();
   if (session.is_open()) log.store(session);
   if (!outcome.is_done()) session_.reset();  // it may have been left with settings of the task
   return outcome;

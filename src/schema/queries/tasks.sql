@@ -104,8 +104,10 @@ SELECT weir.keep_run_history() AS changed;
 
 -- name: write_task_log(run_id int8, task_no int4, item int4, attempt int4, numbers int8[], streams text[],
 --   times timestamptz[], lines text[])
+-- Does not wait for the disk: a log is no result.
 INSERT INTO weir.task_log (run_id, task_no, item, attempt, numbers, streams, times, lines)
-VALUES (:run_id, :task_no, :item, :attempt, :numbers, :streams, :times, :lines);
+SELECT :run_id::int8, :task_no::int4, :item::int4, :attempt::int4, :numbers::int8[], :streams::text[], :times::timestamptz[], :lines::text[]
+ WHERE set_config('synchronous_commit', 'off', true) = 'off';
 
 -- name: pipeline_has_succeeded(pipeline text, logical_at timestamptz) -> (has bool)
 -- For that logical time or a later one.
