@@ -21,6 +21,8 @@ constexpr std::int16_t kLane = 0;
 /// A worker of more queues than this sleeps for all there are: a lock for each would be too much.
 constexpr std::size_t kMostTopics = 8;
 constexpr std::size_t kMostAskedOneByOne = 4;
+/// Hints where to look first; more are as good as none.
+constexpr std::size_t kMostHeard = 64;
 /// Between two looks for what is due, where nothing is known to be due sooner.
 constexpr Duration kKeepInterval = std::chrono::seconds(5);
 
@@ -121,20 +123,49 @@ JobSource::Busy JobSource::look_for_busy(pg::Session& session, const Settings& q
   return busy;
 }
 
-std::shared_ptr<JobClaim> JobSource::claim_any(pg::Session& session, const work::Life& life,
-                                               const Settings& queues, std::size_t wanted, bool thorough) {
+void JobSource::hear(std::string_view topic) {
+  const MutexLock lock(mutex_);
+  if (heard_.size() < kMostHeard) heard_.emplace(topic);
+}
+
+std::shared_ptr<const QueueSettings> JobSource::next_heard(const Settings& queues) {
+  if (queues.size() <= kMostAskedOneByOne) return nullptr;
+  const MutexLock lock(mutex_);
+  while (!heard_.empty()) {
+    const std::string topic = std::move(heard_.extract(heard_.begin()).value());
+    const auto found = std::find_if(queues.begin(), queues.end(),
+                                    [&](const auto& queue) { return queue->topic() == topic; });
+    if (found != queues.end()) return *found;
+  }
+  return nullptr;
+}
+
+template <class Ask>
+std::shared_ptr<JobClaim> JobSource::ask(pg::Session& session, const Settings& queues, std::size_t& turn,
+                                         Ask&& ask) {
+  while (const auto heard = next_heard(queues)) {
+    if (auto claim = ask(heard)) return claim;
+  }
   const Busy busy = look_for_busy(session, queues);
   for (std::size_t i = 0; i < queues.size(); ++i) {
     // In turns: a full queue does not starve the next one.
-    const auto& queue = queues[(turn_ + i) % queues.size()];
+    const auto& queue = queues[(turn + i) % queues.size()];
     if (busy && !busy->contains(queue->id)) continue;
-    if (auto claim = claim_from(session, life, queue, wanted, thorough)) {
-      turn_ = (turn_ + i + 1) % queues.size();
-      counts_.add(queue->id, {.running = static_cast<std::int64_t>(claim->items().size())});
+    if (auto claim = ask(queue)) {
+      turn = (turn + i + 1) % queues.size();
       return claim;
     }
   }
   return nullptr;
+}
+
+std::shared_ptr<JobClaim> JobSource::claim_any(pg::Session& session, const work::Life& life,
+                                               const Settings& queues, std::size_t wanted, bool thorough) {
+  return ask(session, queues, turn_, [&](const std::shared_ptr<const QueueSettings>& queue) {
+    auto claim = claim_from(session, life, queue, wanted, thorough);
+    if (claim) counts_.add(queue->id, {.running = static_cast<std::int64_t>(claim->items().size())});
+    return claim;
+  });
 }
 
 std::shared_ptr<JobClaim> JobSource::claim_from(pg::Session& session, const work::Life& life,
@@ -160,23 +191,15 @@ std::shared_ptr<JobClaim> JobSource::take(pg::Session& session, Taker& taker, st
 }
 
 std::shared_ptr<JobClaim> JobSource::take_any(pg::Session& session, Taker& taker, std::size_t wanted,
-                                              bool thorough) const {
-  const auto queues = settings();
+                                              bool thorough) {
   const auto count = static_cast<std::int64_t>(wanted);
-  const Busy busy = look_for_busy(session, *queues);
-  for (std::size_t i = 0; i < queues->size(); ++i) {
-    const auto& queue = (*queues)[(taker.turn + i) % queues->size()];
-    if (busy && !busy->contains(queue->id)) continue;
-    auto claim = claim_with_marks(
-        taker.marks[queue->id], wanted, thorough, ++taker.taken, queue, [&](const ClaimMarks::Range& range) {
-          return session.run<sql::TakeJobs>(kLane, queue->id, range.priority, range.above,
-                                            range.last_priority, count);
-        });
-    if (!claim) continue;
-    taker.turn = (taker.turn + i + 1) % queues->size();
-    return claim;
-  }
-  return nullptr;
+  return ask(session, *settings(), taker.turn, [&](const std::shared_ptr<const QueueSettings>& queue) {
+    return claim_with_marks(taker.marks[queue->id], wanted, thorough, ++taker.taken, queue,
+                            [&](const ClaimMarks::Range& range) {
+                              return session.run<sql::TakeJobs>(kLane, queue->id, range.priority, range.above,
+                                                                range.last_priority, count);
+                            });
+  });
 }
 
 void JobSource::finish_taken(pg::Session& session, JobClaim& claim,

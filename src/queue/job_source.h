@@ -26,6 +26,7 @@ class JobSource final : public work::ClaimSource {
 
   [[nodiscard]] std::string_view name() const noexcept override { return "jobs"; }
   [[nodiscard]] std::vector<std::string> topics() const override;
+  void hear(std::string_view topic) override;
   std::shared_ptr<work::Claim> claim(pg::Session& session, const work::Life& life, std::size_t wanted,
                                      bool thorough) override;
   void resolve(pg::Session& session, const work::Life& life) override;
@@ -67,8 +68,12 @@ class JobSource final : public work::ClaimSource {
   template <class Look>
   std::shared_ptr<JobClaim> looking(pg::Session& session, bool thorough, Look&& look);
   bool reload_is_due();
-  std::shared_ptr<JobClaim> take_any(pg::Session& session, Taker& taker, std::size_t wanted,
-                                     bool thorough) const;
+  std::shared_ptr<JobClaim> take_any(pg::Session& session, Taker& taker, std::size_t wanted, bool thorough);
+  /// Asks the queues that may have jobs, each in its turn, until one gives some.
+  template <class Ask>
+  std::shared_ptr<JobClaim> ask(pg::Session& session, const Settings& queues, std::size_t& turn, Ask&& ask);
+  /// A queue that somebody was woken for since, if it is one of these.
+  std::shared_ptr<const QueueSettings> next_heard(const Settings& queues);
 
   /// Queues that have jobs at all; nothing where there are so few that each is simply asked.
   using Busy = std::optional<std::set<std::int32_t>>;
@@ -115,6 +120,7 @@ class JobSource final : public work::ClaimSource {
   std::shared_ptr<const Settings> settings_ WEIR_GUARDED_BY(mutex_);
   SteadyTime reload_due_ WEIR_GUARDED_BY(mutex_){};
   std::set<std::int64_t> cancelled_ WEIR_GUARDED_BY(mutex_);
+  std::set<std::string, std::less<>> heard_ WEIR_GUARDED_BY(mutex_);  ///< topics of queues
 };
 
 }  // namespace weir::queue

@@ -83,11 +83,16 @@ bool TransactionRuntime::look(TransactionSlots& slots, const std::stop_token& st
   const SteadyTime until = std::chrono::steady_clock::now() + action.pause;
   // The end of all is what `once` waits for.
   const auto ended = [&] { return options_.once && !all_wait && slots.all_wait(); };
-  while (!stop.stop_requested() && std::chrono::steady_clock::now() < until &&
-         !(woken_ = bed_.heard().wake) && !ended()) {
+  while (!stop.stop_requested() && std::chrono::steady_clock::now() < until && !listen() && !ended()) {
     bed_.wait(Deadline(until), stop, room_);
   }
   return true;
+}
+
+bool TransactionRuntime::listen() {
+  const work::Bed::Heard heard = bed_.heard();
+  for (const std::string& topic : heard.about) source_.hear(topic);
+  return woken_ = heard.wake;
 }
 
 bool TransactionRuntime::nothing_left(const std::stop_token& stop) {

@@ -38,6 +38,8 @@ class TransactionRuntime final : public ThreadService {
  private:
   /// False when there is nothing left, with options.once.
   bool look(TransactionSlots& slots, const std::stop_token& stop);
+  /// Whether somebody woke us.
+  bool listen();
   bool nothing_left(const std::stop_token& stop);
   /// A limit may be set, or taken off, while we work.
   void tell_of_limits();

@@ -69,7 +69,12 @@ Bed::Heard Bed::heard() {
   // Takes in what has arrived, without waiting for more.
   session_->wait_readable({.deadline = Deadline(SteadyTime())}, unused);
   while (const auto notification = session_->next_notification()) {
-    (notification->payload == "cancel" ? heard.cancel : heard.wake) = true;
+    if (notification->payload == "cancel") {
+      heard.cancel = true;
+    } else {
+      heard.wake = true;
+      heard.about.emplace_back(notification->payload);
+    }
   }
   return heard;
 }

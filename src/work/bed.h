@@ -38,6 +38,7 @@ class Bed {
   struct Heard {
     bool wake = false;
     bool cancel = false;
+    std::vector<std::string> about;  ///< what it was woken for: topics
   };
   /// What was notified, without waiting.
   Heard heard();

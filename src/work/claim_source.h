@@ -57,6 +57,8 @@ class ClaimSource {
   /// What to be woken for, see weir.wake().
   [[nodiscard]] virtual std::vector<std::string> topics() const = 0;
 
+  /// Somebody was woken for this topic: a hint where claim() may look first.
+  virtual void hear(std::string_view /*topic*/) {}
   /// Up to `wanted` items, alone in their transaction; null when there is nothing now. A look that is not
   /// thorough may miss what is hard to find; one that is comes before a sleep.
   virtual std::shared_ptr<Claim> claim(pg::Session& session, const Life& life, std::size_t wanted,

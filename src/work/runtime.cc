@@ -188,6 +188,7 @@ void Runtime::wait_until(SteadyTime time, std::optional<std::size_t> held, const
     const Bed::Heard heard = bed_.heard();
     if (heard.cancel) keeper_.poke();
     woken_ = woken_ || heard.wake;
+    for (const std::string& topic : heard.about) source_.hear(topic);
     if (heard.wake || claim_soon_.exchange(false) || (held && inbox_.in_flight() < *held)) return;
   }
 }

@@ -10,8 +10,12 @@
 #include <fmt/format.h>
 
 #include "pg/transaction.h"
+#include "queue/job_source.h"
+#include "schema/queries.h"
 #include "support/queue_test.h"
 #include "support/waiting.h"
+#include "work/bed.h"
+#include "work/process.h"
 
 namespace weir::queue {
 namespace {
@@ -203,6 +207,36 @@ TEST_F(HandoverTest, AFrozenProcesssWorkWakesASleeper) {
   test::wait_until([&] { return calls == 1; }, "the job");
   other->stop();
   EXPECT_THROW(frozen.execute("COMMIT"), pg::ConnectionLost);
+}
+
+/// Of a process that sleeps for all queues there are.
+TEST_F(HandoverTest, WhoSleepsForAllQueuesIsToldWhichOneAndLooksThereFirst) {
+  for (int i = 0; i < 12; ++i) enqueue("'q" + std::to_string(i) + "'");
+  pg::Session session = this->session();
+  const auto registered = session.run<sql::RegisterProcess>("test", std::int64_t{3'600'000});
+  const work::Life life(registered.one().id);
+  JobSource source({}, session);
+  ASSERT_EQ(source.topics(), std::vector<std::string>{"job:*"});
+  work::Bed bed(connector(), source.topics());
+  bed.make(life, {});
+  bed.lie_down();
+  enqueue("'q7'");
+  Wakeup unused;
+  bed.wait(Deadline::after(20s), {}, unused);
+  const auto heard = bed.heard();
+  EXPECT_TRUE(heard.wake);
+  ASSERT_EQ(heard.about,
+            std::vector<std::string>{"job:" + text("SELECT id::text FROM weir.queue WHERE name = 'q7'")});
+
+  source.hear("job:4711");  // a queue that is gone
+  source.hear(heard.about.front());
+  const auto first = source.claim(session, life, 100, false);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->items().size(), 2U);
+  EXPECT_EQ(first->items().front().source, "q7");
+  // A hint is one: the others have their turns.
+  for (int i = 0; i < 11; ++i) EXPECT_TRUE(source.claim(session, life, 100, false)) << i;
+  EXPECT_FALSE(source.claim(session, life, 100, true));
 }
 
 }  // namespace
