@@ -26,22 +26,6 @@ constexpr std::size_t kMostHeard = 64;
 /// Between two looks for what is due, where nothing is known to be due sooner.
 constexpr Duration kKeepInterval = std::chrono::seconds(5);
 
-Duration from_ms(std::int64_t ms) { return std::chrono::milliseconds(ms); }
-
-std::shared_ptr<const QueueSettings> to_settings(const sql::QueueSettings::Row& row) {
-  auto settings = std::make_shared<QueueSettings>();
-  settings->id = row.id;
-  settings->name = row.name;
-  settings->paused = row.paused;
-  settings->relaxed = row.relaxed;
-  settings->limited = row.limited;
-  settings->keeps_history = row.keeps_history;
-  settings->backoff = {.base = from_ms(row.backoff_ms), .cap = from_ms(row.backoff_cap_ms)};
-  if (row.timeout_ms) settings->timeout = from_ms(*row.timeout_ms);
-  if (row.rate_ms) settings->rate = from_ms(*row.rate_ms);
-  return settings;
-}
-
 }  // namespace
 
 JobSource::JobSource(std::vector<std::string> queues, pg::Session& session) : names_(std::move(queues)) {
@@ -60,7 +44,7 @@ void JobSource::reload(pg::Session& session) {
   const std::vector<std::string_view> names(names_.begin(), names_.end());
   auto loaded = std::make_shared<Settings>();
   const auto rows = session.run<sql::QueueSettings>(names);
-  for (const auto& row : rows) loaded->push_back(to_settings(row));
+  for (const auto& row : rows) loaded->push_back(to_queue_settings(row));
   const MutexLock lock(mutex_);
   settings_ = std::move(loaded);
 }
@@ -464,7 +448,8 @@ void JobSource::promote(pg::Session& session, Duration& next) {
     const auto rows = session.run<sql::PromoteJobs>(kMost);
     const auto row = rows.one();
     if (row.promoted == kMost) continue;
-    if (row.next_ms) next = std::min<Duration>(next, from_ms(*row.next_ms) + std::chrono::milliseconds(1));
+    if (row.next_ms)
+      next = std::min<Duration>(next, std::chrono::milliseconds(*row.next_ms) + std::chrono::milliseconds(1));
     return;
   }
 }

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "base/backoff.h"
 #include "base/clock.h"
+#include "schema/queries.h"
 
 namespace weir::queue {
 
@@ -23,5 +25,7 @@ struct QueueSettings {
 
   [[nodiscard]] std::string topic() const { return "job:" + std::to_string(id); }
 };
+
+std::shared_ptr<const QueueSettings> to_queue_settings(const sql::QueueSettings::Row& row);
 
 }  // namespace weir::queue
