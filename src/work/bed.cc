@@ -58,8 +58,8 @@ void Bed::hand_over() noexcept {
   } catch (const std::exception& error) {
     log::warn("what this process was woken for may have to wait for others to look",
               {{"process", process_}, {"error", error.what()}});
+    leave();
   }
-  leave();
 }
 
 Bed::Heard Bed::heard() {

@@ -45,8 +45,7 @@ class Bed {
   /// Waits for a notification, the deadline, stop or `room`.
   void wait(Deadline deadline, const std::stop_token& stop, Wakeup& room);
   void leave() noexcept { session_.reset(); }
-  /// For good: what this process was woken for, or had begun, may be left to nobody else; wakes others for
-  /// it.
+  /// What this process was woken for, or had begun, may be left to nobody else; wakes others for it.
   void hand_over() noexcept;
 
  private:

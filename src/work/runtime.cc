@@ -204,6 +204,7 @@ void Runtime::drain() {
   bed_.hand_over();
   const SteadyTime end = now() + options_.drain;
   bool ended = false;
+  const bool had_some = inbox_.in_flight() > 0;
   while (inbox_.in_flight() > 0) {
     if (!ended && now() >= end) {
       log::warn("handlers are stopped before they are done", {{"items", inbox_.in_flight()}});
@@ -214,6 +215,9 @@ void Runtime::drain() {
     const SteadyTime next = ended ? now() + std::chrono::seconds(1) : end;
     wait_fd(-1, 0, Deadline(std::min(next, overdue.value_or(next))), {}, room_);
   }
+  // What has ended since then may have made more ready.
+  if (had_some) bed_.hand_over();
+  bed_.leave();
 }
 
 pg::Session& Runtime::session(const Life& life, const std::stop_token& stop) {

@@ -1,72 +1,17 @@
 // Pipelines from their text to their history: deployed, scheduled, run by a worker.
 
-#include <filesystem>
-#include <fstream>
+#include "support/pipeline_worker_test.h"
 
 #include <gtest/gtest.h>
 
-#include "pipeline/run/deploy.h"
 #include "pipeline/run/explain.h"
-#include "pipeline/run/worker.h"
 #include "schema/queries.h"
-#include "support/pipeline_test.h"
 #include "support/project_text.h"
-#include "support/waiting.h"
 
 namespace weir::pipeline {
 namespace {
 
-using namespace std::chrono_literals;
-
-class PipelineWorker : public test::PipelineTest {
- protected:
-  void SetUp() override {
-    PipelineTest::SetUp();
-    std::string pattern = (std::filesystem::temp_directory_path() / "weir-project-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-    std::filesystem::create_directories(folder_ / "pipelines/p");
-  }
-  void TearDown() override {
-    worker_.reset();
-    std::filesystem::remove_all(folder_);
-    PipelineTest::TearDown();
-  }
-
-  void deploy_text(const std::string& text) {
-    auto read = test::read_pipeline_text(text);
-    ASSERT_TRUE(read.diagnostics.ok()) << to_text(read.diagnostics);
-    deploy(*sql_, read.project);
-  }
-  void start_worker(std::size_t slots = 4) {
-    Surroundings at{.connector = std::make_shared<const pg::Connector>(users_connector()),
-                    .project = folder_};
-    worker_ =
-        std::make_unique<Worker>(std::move(at), WorkerOptions{.slots = slots, .lease = 5s, .drain = 10s});
-    worker_->start();
-  }
-  std::int64_t run() {
-    const auto found = sql_->run<sql::FindPipeline>("p");
-    return start_run(found.one().id);
-  }
-  void until(const std::string& condition) {
-    test::wait_until([&] { return text("SELECT " + condition) == "true"; }, condition);
-  }
-  /// Its state when it has ended.
-  std::string ended(std::int64_t run) {
-    const std::string from = " FROM weir.run_done WHERE id = " + std::to_string(run);
-    until("EXISTS (SELECT" + from + ")");
-    return text("SELECT state" + from);
-  }
-  std::string said(std::int64_t run) {
-    return text(
-        "SELECT string_agg(line, '|' ORDER BY l.at, n) FROM weir.task_log l, unnest(l.numbers, l.lines) u(n, "
-        "line) WHERE l.run_id = " +
-        std::to_string(run));
-  }
-
-  std::filesystem::path folder_;
-  std::unique_ptr<Worker> worker_;
-};
+class PipelineWorker : public test::PipelineWorkerTest {};
 
 TEST_F(PipelineWorker, SqlCommitsWithTheSuccessOfItsTask) {
   sql_->execute("CREATE TABLE effect (run int8, word text)");

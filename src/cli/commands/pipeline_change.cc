@@ -29,6 +29,7 @@ void carry_out(pg::Session& session, std::int64_t run) {
     news.push_back({{row.run_id, row.task_no, row.item}, pipeline::to_news(row.state)});
   aftermath.add(news);
   aftermath.carry_out(session);
+  if (aftermath.ready) session.run<sql::WakeTopic>("task", 2);
 }
 
 void tell(Context& context, std::int64_t run, std::string_view change, std::int64_t tasks) {
@@ -54,12 +55,17 @@ void asking(Action&& action) {
   }
 }
 
-std::int64_t reset(pg::Session& session, std::int64_t run, const std::vector<std::int32_t>& tasks) {
+std::int64_t reset(pg::Session& session, std::int64_t run, std::vector<std::int32_t> tasks) {
   std::int64_t count = 0;
   asking([&] {
     pg::Transaction transaction(session);
     const auto open = session.run<sql::ReopenRun>(run);
     if (!open.one().open) require_pipeline_run(session, run);
+    if (tasks.empty()) {  // all of them; one that was cancelled before its turn had none until now
+      for (const auto& row : session.run<sql::ListTasks>(run)) {
+        if (row.item < 0) tasks.push_back(row.task_no);
+      }
+    }
     const auto answer = session.run<sql::ResetTasks>(run, tasks);
     count = answer.one().tasks;
     transaction.commit();
@@ -93,13 +99,7 @@ ExitCode run_clear(Context& context) {
   pg::Session session = open_database(context, "clear");
   require_pipeline_run(session, target.run);
   std::vector<std::int32_t> tasks;
-  if (target.task.empty()) {
-    for (const auto& row : session.run<sql::ListTasks>(target.run)) {
-      if (row.item < 0) tasks.push_back(row.task_no);
-    }
-  } else {
-    tasks.push_back(find_task(session, target));
-  }
+  if (!target.task.empty()) tasks.push_back(find_task(session, target));
   tell(context, target.run, "begin again", reset(session, target.run, tasks));
   return ExitCode::ok;
 }

@@ -11,10 +11,10 @@ namespace weir::load {
 namespace {
 
 [[noreturn]] void another_was_faster(const State& before) {
-  throw Error(ExitCode::refused,
-              fmt::format("the state of {} / {} has moved on since this load began (it was commit {})",
-                          printable(before.pipeline), printable(before.stream), before.seq),
-              "Another load of the stream was faster; nothing was written. Run it again.");
+  throw StateMoved(ExitCode::refused,
+                   fmt::format("the state of {} / {} has moved on since this load began (it was commit {})",
+                               printable(before.pipeline), printable(before.stream), before.seq),
+                   "Another load of the stream was faster; nothing was written. Run it again.");
 }
 
 }  // namespace

@@ -5,11 +5,19 @@
 #include <string>
 #include <string_view>
 
+#include "base/error.h"
+
 namespace weir::pg {
 class Session;
 }
 
 namespace weir::load {
+
+/// Another load of the stream was committed since this one began; nothing of this one was written, and the
+/// same load may succeed now.
+class StateMoved final : public Error {
+  using Error::Error;
+};
 
 /// How far a stream of a pipeline is; committed together with its rows.
 struct State {

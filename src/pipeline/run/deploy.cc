@@ -108,6 +108,7 @@ DeployReport plan_deployment(pg::Session& session, const ProjectDefinition& proj
 
 DeployReport deploy(pg::Session& session, const ProjectDefinition& project) {
   pg::Transaction transaction(session);
+  session.run<sql::LockDeployments>();
   DeployReport report;
   const auto clock = session.run<sql::ServerNow>();
   const WallTime now = clock.one().at;
@@ -144,6 +145,8 @@ DeployReport deploy(pg::Session& session, const ProjectDefinition& project) {
   }
   for (const auto& row : session.run<sql::RemovePipelines>(project.name, names))
     report.pipelines.push_back({.name = std::string(row.name), .kind = Kind::removed});
+  // A pool that has grown has room for what waits.
+  if (!project.pools.empty()) session.run<sql::WakeTopic>("task", 2);
   transaction.commit();
   return report;
 }

@@ -18,13 +18,13 @@ work::Outcome expand_task(RunningTask& running, const MapSource& map) {
   if (map.sql.empty()) {
     for (const std::string& element : map.list) elements.push_back({element});
   } else {
-    const pg::Result rows = ask(running, running.session,
-                                fmt::format("SELECT pg_catalog.to_jsonb(e)::text FROM ({}\n) e", map.sql));
+    const pg::Result rows = ask(
+        running, running.session,
+        fmt::format("SELECT pg_catalog.to_jsonb(e)::text FROM ({}\n) e LIMIT {}", map.sql, kMostPieces + 1));
     if (rows.rows() > kMostPieces) {
-      throw Error(
-          ExitCode::failed,
-          fmt::format("it would be cut into {} pieces, and {} are the most", rows.rows(), kMostPieces),
-          "Let a piece have more to do: select ranges instead of rows.");
+      throw Error(ExitCode::failed,
+                  fmt::format("it would be cut into more than {} pieces, which is the most", kMostPieces),
+                  "Let a piece have more to do: select ranges instead of rows.");
     }
     for (int i = 0; i < rows.rows(); ++i)
       elements.push_back({texts.emplace_back(rows[i].get<std::string>(0))});

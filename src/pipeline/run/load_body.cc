@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "load/load.h"
+#include "load/write/state.h"
 #include "pg/error.h"
 #include "pg/identifier.h"
 #include "pipeline/run/running_task.h"
@@ -11,6 +12,8 @@
 
 namespace weir::pipeline {
 namespace {
+
+constexpr Duration kAfterAnother = std::chrono::milliseconds(100);
 
 void tell(RunningTask& running, const std::string& target, const load::LoadReport& report) {
   if (!report.applied) return;
@@ -31,14 +34,27 @@ work::Outcome load_and_finish(RunningTask& running, LoadOrder order,
     news = finish_in_transaction(session, running.attempt);
   };
   order.options.pipeline = running.pipeline.name;
+  // Each task, and each of its pieces, has a state of its own: beside each other they would refuse one
+  // another.
+  if (order.options.stream.empty()) {
+    const std::int32_t item = running.attempt.key.item;
+    order.options.stream = item < 0 ? running.task.name : fmt::format("{}/{}", running.task.name, item);
+  }
   load::OpenedSource source = load::open_source(order.source, running.stop);
   order.options.source = source.label;
   order.options.reopen = source.reopen;
   order.options.fingerprint = source.fingerprint;
   const std::string target = order.options.target;
   load::Load load(running.at.connector, std::move(source.reader), std::move(order.options));
-  const load::LoadReport report = load.run(running.stop);
-  tell(running, target, report);
+  try {
+    const load::LoadReport report = load.run(running.stop);
+    tell(running, target, report);
+  } catch (const load::StateMoved& error) {
+    // The same task of another run was faster. That is no failure, and cannot go on for ever: one of them
+    // wins.
+    running.log.say(error.what());
+    return work::Outcome::snoozed(kAfterAnother);
+  }
   return written(running, std::move(news));
 }
 
@@ -128,7 +144,6 @@ work::Outcome run_model_body(RunningTask& running, const ModelBody& body) {
   LoadOrder order;
   order.source = query_source(running, body.select);
   order.options.target = body.relation;
-  order.options.stream = running.task.name;
   load::LoadSpec& spec = order.options.spec;
   spec.mode = load::parse_mode(body.strategy).value_or(load::Mode::refresh);
   spec.key = body.key;

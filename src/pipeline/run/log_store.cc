@@ -1,6 +1,7 @@
 #include "pipeline/run/log_store.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/log.h"
 #include "schema/queries.h"
@@ -31,7 +32,7 @@ void LogStore::append(LogStream stream, WallTime at, std::string_view line) {
   try {
     store_head(*session_);
   } catch (const std::exception& error) {
-    log::warn("a part of a task's log is lost", {{"run", attempt_->key.run}, {"error", error.what()}});
+    log::warn("a task's log is stored at its end", {{"run", attempt_->key.run}, {"error", error.what()}});
     session_ = nullptr;
   }
 }
@@ -41,24 +42,33 @@ void LogStore::say(std::string_view line) {
          line);
 }
 
-void LogStore::store(pg::Session& session) noexcept {
+void LogStore::store(pg::Session& session) {
+  store_head(session);
+  std::vector<LogLine> tail = log_.tail_after(stored_);
+  const std::int64_t last = tail.empty() ? stored_ : tail.back().number;
   try {
-    store_head(session);
-    write(session, log_.tail_after());
-  } catch (const std::exception& error) {
-    log::warn("a part of a task's log is lost", {{"run", attempt_->key.run}, {"error", error.what()}});
+    write(session, tail);
+    stored_ = last;
+  } catch (...) {
+    if (!tail.empty()) stored_ = tail.front().number - 1;
+    throw;
   }
 }
 
-void LogStore::store_head(pg::Session& session) { write(session, log_.take_head()); }
+void LogStore::store_head(pg::Session& session) {
+  std::vector<LogLine> more = log_.take_head();
+  head_.insert(head_.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  write(session, head_);
+}
 
-void LogStore::write(pg::Session& session, const std::vector<LogLine>& lines) const {
-  for (std::size_t first = 0; first < lines.size(); first += kLinesInRow) {
+void LogStore::write(pg::Session& session, std::vector<LogLine>& lines) const {
+  while (!lines.empty()) {
+    const std::size_t count = std::min(lines.size(), kLinesInRow);
     std::vector<std::int64_t> numbers;
     std::vector<std::string_view> streams;
     std::vector<WallTime> times;
     std::vector<std::string_view> texts;
-    for (std::size_t i = first; i < std::min(lines.size(), first + kLinesInRow); ++i) {
+    for (std::size_t i = 0; i < count; ++i) {
       numbers.push_back(lines[i].number);
       streams.push_back(to_string(lines[i].stream));
       times.push_back(lines[i].at);
@@ -66,6 +76,7 @@ void LogStore::write(pg::Session& session, const std::vector<LogLine>& lines) co
     }
     session.run<sql::WriteTaskLog>(attempt_->key.run, attempt_->key.no, attempt_->key.item, attempt_->attempt,
                                    numbers, streams, times, texts);
+    lines.erase(lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(count));
   }
 }
 

@@ -18,16 +18,20 @@ class LogStore final : public LogSink {
   void append(LogStream stream, WallTime at, std::string_view line) override;
   /// Weir's own words, at this moment.
   void say(std::string_view line);
-  /// All that is left. A log that cannot be stored fails no task.
-  void store(pg::Session& session) noexcept;
+  /// All that is left. Throws pg::Error; what was stored by then is not stored again by the next call.
+  void store(pg::Session& session);
+  [[nodiscard]] bool empty() const { return log_.counts().lines == 0; }
 
  private:
   void store_head(pg::Session& session);
-  void write(pg::Session& session, const std::vector<LogLine>& lines) const;
+  /// Takes out of `lines` what it has written.
+  void write(pg::Session& session, std::vector<LogLine>& lines) const;
 
   const TaskAttempt* attempt_;
   pg::Session* session_;
   TaskLog log_;
+  std::vector<LogLine> head_;  ///< taken out of the log, and not written yet
+  std::int64_t stored_ = 0;    ///< of the tail: up to this number
   SteadyTime due_{};
 };
 

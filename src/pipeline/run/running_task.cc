@@ -16,8 +16,14 @@ pg::Result ask(RunningTask& running, pg::Session& session, const std::string& qu
   const SqlScript none("", "");
   run_sql(session,
           {.script = &none, .context = &running.context});  // its settings last as long as the transaction
+  // As long as the task may take, as its own statements.
   session.set_stop(running.stop);
-  return session.execute(query);
+  const Duration before = session.options().timeout;
+  session.set_timeout(running.deadline.is_never() ? Duration::max()
+                                                  : running.deadline.at() - std::chrono::steady_clock::now());
+  pg::Result result = session.execute(query);
+  session.set_timeout(before);
+  return result;
 }
 
 bool is_true(RunningTask& running, pg::Session& session, const std::string& query) {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/log.h"
+#include "pg/error.h"
 #include "pg/transaction.h"
 #include "pipeline/run/parameters.h"
 #include "pipeline/time/schedule.h"
@@ -20,7 +21,21 @@ constexpr std::size_t kMostMissed = 100;
 }  // namespace
 
 Duration Scheduler::fire(pg::Session& session, Duration longest, std::optional<WallTime> now) {
-  while (fire_some(session, now) == static_cast<std::size_t>(kFiredTogether)) {
+  std::int32_t wanted = kFiredTogether;
+  for (bool more = true; more;) {
+    std::int32_t current = 0;
+    try {
+      more = fire_some(session, now, wanted, current) == static_cast<std::size_t>(wanted);
+    } catch (const pg::Error& error) {
+      // One of them; the others must not wait for it.
+      if (error.kind() != pg::ErrorKind::server || current == 0) throw;
+      if (wanted == 1) {
+        log::error("a pipeline cannot be scheduled; it is tried again in a minute",
+                   {{"pipeline", current}, {"error", error.what()}});
+        session.run<sql::PostponeFiring>(current, now);
+      }
+      wanted = 1;
+    }
   }
   Duration pause = longest;
   for (const auto& row : session.run<sql::NextFiring>(now))
@@ -28,10 +43,12 @@ Duration Scheduler::fire(pg::Session& session, Duration longest, std::optional<W
   return pause;
 }
 
-std::size_t Scheduler::fire_some(pg::Session& session, std::optional<WallTime> now) {
+std::size_t Scheduler::fire_some(pg::Session& session, std::optional<WallTime> now, std::int32_t wanted,
+                                 std::int32_t& current) {
   pg::Transaction transaction(session);
-  const auto due = session.run<sql::DuePipelines>(now, kFiredTogether);
+  const auto due = session.run<sql::DuePipelines>(now, wanted);
   for (const auto& row : due) {
+    current = row.id;
     try {
       const auto definition = definitions_.get(session, row.id, row.version);
       const Schedule schedule(definition->schedule);
@@ -52,10 +69,11 @@ std::size_t Scheduler::fire_some(pg::Session& session, std::optional<WallTime> n
     } catch (const pg::Error&) {
       throw;
     } catch (const Error& error) {
-      // It would be tried for ever, and stand in the way of the others.
-      log::error("a pipeline cannot be scheduled: it is not, until it is deployed again",
+      // A newer Weir may have written it, or this host lacks a zone: others can schedule it. It keeps what
+      // was fired, so that nothing is missed, and stands in nobody's way meanwhile.
+      log::error("a pipeline cannot be scheduled here; it is tried again in a minute",
                  {{"pipeline", row.name}, {"error", error.what()}});
-      session.run<sql::SetNextFiring>(row.id, std::nullopt, std::nullopt);
+      session.run<sql::PostponeFiring>(row.id, now);
     }
   }
   transaction.commit();
@@ -65,11 +83,23 @@ std::size_t Scheduler::fire_some(pg::Session& session, std::optional<WallTime> n
 void Scheduler::fire_updated(pg::Session& session) {
   pg::Transaction transaction(session);
   const auto updated = session.run<sql::UpdatedPipelines>(kFiredTogether);
-  if (updated.empty()) return;
   for (const auto& row : updated) {
-    const auto definition = definitions_.get(session, row.id, row.version);
-    session.run<sql::CreateRun>(row.id, "dataset", row.updated_at, row.updated_at, row.updated_at,
-                                pg::JsonView{default_parameters(*definition)}, 0, std::nullopt, std::nullopt);
+    std::string params;
+    try {
+      params = default_parameters(*definitions_.get(session, row.id, row.version));
+    } catch (const pg::Error&) {
+      throw;
+    } catch (const Error& error) {
+      log::error("a pipeline cannot be started here for its datasets; the updates wait",
+                 {{"pipeline", row.name}, {"error", error.what()}});
+      continue;
+    }
+    std::optional<WallTime> at;
+    for (const auto& update : session.run<sql::TakeDatasetUpdates>(row.id))
+      at = std::max(at.value_or(update.updated_at), update.updated_at);
+    if (!at) continue;  // another process was faster
+    session.run<sql::CreateRun>(row.id, "dataset", *at, *at, *at, pg::JsonView{params}, 0, std::nullopt,
+                                std::nullopt);
     session.run<sql::StartRuns>(row.id);
   }
   transaction.commit();

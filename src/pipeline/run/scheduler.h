@@ -23,7 +23,9 @@ class Scheduler {
   void fire_updated(pg::Session& session);
 
  private:
-  std::size_t fire_some(pg::Session& session, std::optional<WallTime> now);
+  /// `current`: the one that it was at when it threw.
+  std::size_t fire_some(pg::Session& session, std::optional<WallTime> now, std::int32_t wanted,
+                        std::int32_t& current);
 
   Definitions& definitions_;
 };

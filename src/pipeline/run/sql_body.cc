@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "pg/error.h"
 #include "pg/transaction.h"
@@ -53,9 +54,15 @@ work::Outcome run_sql_body(RunningTask& running, const SqlBody& body) {
     transaction.commit();
     return written(running, std::move(news));
   } catch (const pg::InDoubt&) {
+    try {
+      if (was_committed(running)) return written(running, {{running.attempt.key, TaskNews::State::untold}});
+    } catch (const pg::ConnectionLost& error) {
+      // The server is still away. Who writes this outcome finds out: it is refused where the commit was kept.
+      log::warn("whether a task was committed is found out later",
+                {{"run", running.attempt.key.run}, {"error", error.what()}});
+    }
     // Not carried out: it is as if it had never begun.
-    if (!was_committed(running)) return work::Outcome::returned();
-    return written(running, {{running.attempt.key, TaskNews::State::untold}});
+    return work::Outcome::returned();
   }
 }
 

@@ -40,7 +40,8 @@ struct TaskResult {
   std::vector<TaskNews> news{};  ///< of that commit
   Retry retry{};                 ///< what its definition says
   bool skipped = false;
-  std::string output{};                      ///< JSON text, or empty
+  std::string lost{};    ///< why the server undid it, where it is snoozed for that: counted like a death
+  std::string output{};  ///< JSON text, or empty
   std::optional<std::vector<int>> follow{};  ///< the successors that it chose
   std::string usage{};                       ///< JSON text, or empty
 };

@@ -31,7 +31,7 @@ std::string details_of(const TaskResult& result, bool snooze) {
   };
   if (!result.output.empty()) add("output", result.output);
   if (!result.usage.empty()) add("usage", result.usage);
-  if (snooze) add("snooze", "true");
+  if (snooze) add(result.lost.empty() ? "snooze" : "lost", "true");
   if (result.follow) {
     std::string list;
     for (const int no : *result.follow) list += (list.empty() ? "" : ",") + std::to_string(no);

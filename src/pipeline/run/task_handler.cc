@@ -4,7 +4,10 @@
 
 #include <fmt/format.h>
 
+#include "base/backoff.h"
+#include "base/log.h"
 #include "base/text.h"
+#include "base/wait.h"
 #include "pg/error.h"
 
 namespace weir::pipeline {
@@ -23,16 +26,56 @@ TaskContext context_of(const TaskAttempt& attempt, const PipelineDefinition& pip
   return context;
 }
 
-/// A server that went away under a transaction has undone it: that is nobody's failure. But what takes the
-/// server down each time must not go on for ever.
-constexpr int kMostBegun = 10;
 constexpr Duration kBeginAgain = std::chrono::seconds(1);
+/// For a log that is left when its task was stopped.
+constexpr Duration kLogSpan = std::chrono::seconds(2);
+constexpr BackoffPolicy kLogRetry{.base = std::chrono::milliseconds(100), .cap = std::chrono::seconds(2)};
+
+/// The server takes no writes just now.
+constexpr std::string_view kReadOnly = "25006";
+/// A partition of history that a step of the clock has made missing; whoever writes the outcome makes it.
+constexpr std::string_view kNoPartition = "23514";
+
+/// Our own session, which nobody uses just now. Server processes do not end all at once.
+bool has_gone(pg::Session& session) {
+  if (!session.is_open() || !session.still_alive()) return true;
+  Wakeup unused;
+  try {
+    session.wait_readable(pg::Limit::within(kBeginAgain), unused);
+    return !session.still_alive();
+  } catch (const pg::Error&) {
+    return true;
+  }
+}
+
+/// Whether the server failed, and not the task: then the transaction was undone, and is begun again. A
+/// program is not asked about: what it fails with is no error of ours.
+bool is_the_servers(const RunningTask& running, const pg::Error& error) {
+  const auto* sql = std::get_if<SqlBody>(&running.task.body);
+  const bool elsewhere = sql != nullptr && !sql->connection.empty();
+  switch (error.kind()) {
+    case pg::ErrorKind::lost:
+    case pg::ErrorKind::connect: return has_gone(running.session);
+    case pg::ErrorKind::in_doubt: return !elsewhere;  // where it was kept, the outcome is refused
+    case pg::ErrorKind::server:
+      return !elsewhere && (error.sqlstate() == kReadOnly ||
+                            (error.sqlstate() == kNoPartition && error.info().table.starts_with("task_")));
+    default: return false;
+  }
+}
+
+/// On our session.
+bool runs_sql_of_users(const TaskDefinition& task) {
+  return std::holds_alternative<SqlBody>(task.body) || std::holds_alternative<ModelBody>(task.body) ||
+         std::holds_alternative<WaitBody>(task.body) || !task.when.empty() || task.map.has_value();
+}
 
 work::Outcome failure(const RunningTask& running, const std::exception& error) {
   if (const auto* known = dynamic_cast<const pg::Error*>(&error)) {
-    const bool undone = !std::holds_alternative<RunBody>(running.task.body) && !running.session.is_open() &&
-                        known->kind() == pg::ErrorKind::lost;
-    if (undone && running.attempt.attempt < kMostBegun) return work::Outcome::snoozed(kBeginAgain);
+    if (is_the_servers(running, *known)) {
+      running.attempt.result.lost = known->what();
+      return work::Outcome::snoozed(kBeginAgain);
+    }
     if (known->kind() == pg::ErrorKind::deadline && running.task.timeout)
       return work::Outcome::failed(
           fmt::format("it took longer than its timeout of {}", human_duration(*running.task.timeout)));
@@ -53,8 +96,17 @@ void TaskHandler::run(work::Batch& batch) {
 }
 
 work::Outcome TaskHandler::run_task(TaskAttempt& attempt, const std::stop_token& stop) {
-  pg::Session& session = this->session(attempt, stop);
-  const auto definition = definitions_.get(session, attempt.pipeline, attempt.version);
+  std::shared_ptr<const PipelineDefinition> definition;
+  try {
+    definition = definitions_.get(session(attempt, stop), attempt.pipeline, attempt.version);
+  } catch (const pg::Error& error) {
+    session_.reset();
+    if (stop.stop_requested()) return work::Outcome::returned();
+    log::warn("a task could not begin; it is tried again",
+              {{"run", attempt.key.run}, {"error", error.what()}});
+    return work::Outcome::snoozed(kBeginAgain);
+  }
+  pg::Session& session = *session_;
   const TaskDefinition& task = definition->tasks.at(static_cast<std::size_t>(attempt.key.no));
   attempt.result.retry = task.retry;
   const TaskContext context = context_of(attempt, *definition, task);
@@ -78,7 +130,7 @@ work::Outcome TaskHandler::run_task(TaskAttempt& attempt, const std::stop_token&
       outcome = work::Outcome::done();
     } else if (!stop.stop_requested()) {
       outcome = failure(running, error);
-      log.say(outcome.text());
+      log.say(attempt.result.lost.empty() ? outcome.text() : attempt.result.lost);
     }
   }
   // Before the log is stored: they need not wait for that.
@@ -86,9 +138,58 @@ work::Outcome TaskHandler::run_task(TaskAttempt& attempt, const std::stop_token&
   if (std::any_of(news.begin(), news.end(),
                   [](const TaskNews& each) { return each.state == TaskNews::State::ready; }))
     successors_ready_();
-  if (session.is_open()) log.store(session);
-  if (!outcome.is_done()) session_.reset();  // it may have been left with settings of the task
+  if (!log.empty()) store_log(log, attempt, stop);
+  if (!outcome.is_done()) {
+    session_.reset();  // in the middle of anything
+  } else if (runs_sql_of_users(task)) {
+    clean_session();
+  }
   return outcome;
+}
+
+void TaskHandler::store_log(LogStore& log, const TaskAttempt& attempt, const std::stop_token& stop) {
+  for (int failures = 0;;) {
+    // What was stopped has something to say, too; but not for long.
+    const bool stopped = stop.stop_requested();
+    try {
+      if (!session_ || !session_->is_open()) {
+        const std::stop_token stop_connecting = stopped ? std::stop_token() : stop;
+        session_.emplace(at_.connector->connect(pg::Role::task, "p" + std::to_string(attempt.worker),
+                                                pg::Limit::within(kLogSpan, stop_connecting)));
+      }
+      session_->set_stop(stopped ? std::stop_token() : stop);
+      const Duration before = session_->options().timeout;
+      if (stopped) session_->set_timeout(kLogSpan);
+      log.store(*session_);
+      session_->set_timeout(before);
+      return;
+    } catch (const std::exception& error) {
+      const auto* known = dynamic_cast<const pg::Error*>(&error);
+      const bool away = known != nullptr &&
+                        (known->failure() == Failure::connection || known->kind() == pg::ErrorKind::stopped);
+      // While the server is away nothing else could be done here; a stop comes with the loss of the lease.
+      if (!away || stopped) {
+        log::warn("a part of a task's log is lost", {{"run", attempt.key.run}, {"error", error.what()}});
+        return;
+      }
+      Wakeup unused;
+      wait_fd(-1, 0, Deadline::after(backoff_delay(kLogRetry, ++failures, random_unit())), stop, unused);
+    }
+  }
+}
+
+/// What a task has set, made or locked for its session would be there for the next one that runs here, and on
+/// no other slot: tasks would depend on where they run. RESET ALL returns to what connecting has set.
+void TaskHandler::clean_session() noexcept {
+  if (!session_ || !session_->is_open() || !session_->keeps_state()) return;
+  try {
+    session_->set_stop({});
+    session_->execute_script(
+        "RESET ALL; DISCARD TEMP; CLOSE ALL; UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock_all()");
+  } catch (const std::exception& error) {
+    log::debug("a session is made anew", {{"error", error.what()}});
+    session_.reset();
+  }
 }
 
 work::Outcome TaskHandler::run_body(RunningTask& running) {

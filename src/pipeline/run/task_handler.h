@@ -29,6 +29,8 @@ class TaskHandler final : public work::Handler {
   work::Outcome run_task(TaskAttempt& attempt, const std::stop_token& stop);
   static work::Outcome run_body(RunningTask& running);
   pg::Session& session(const TaskAttempt& attempt, const std::stop_token& stop);
+  void store_log(LogStore& log, const TaskAttempt& attempt, const std::stop_token& stop);
+  void clean_session() noexcept;
 
   const Surroundings& at_;
   Definitions& definitions_;

@@ -21,6 +21,7 @@ constexpr Duration kLookAgain = std::chrono::milliseconds(5);
 /// What has waited to be told for so long, nobody is about to tell.
 constexpr std::int64_t kForgottenMs = 3000;
 constexpr std::int32_t kMostAtOnce = 1000;
+constexpr std::string_view kNoPartition = "23514";
 
 class TaskClaim final : public work::Claim {
  public:
@@ -119,12 +120,15 @@ std::size_t TaskSource::settle(pg::Session& session, const work::Life& life,
       }
       const work::Outcome& outcome = settlement.outcomes[i];
       ended.push_back({&attempt, decide_ending(outcome, attempt.result, attempt.failures, random_unit()),
-                       outcome.is_done() ? std::string() : outcome.text()});
+                       outcome.is_done()             ? std::string()
+                       : attempt.result.lost.empty() ? outcome.text()
+                                                     : attempt.result.lost});
     }
   }
   std::size_t refused = 0;
   if (!ended.empty()) {
-    const auto news = finish_tasks(session, life.id(), ended);
+    std::vector<TaskNews> news;
+    with_history(session, [&] { news = finish_tasks(session, life.id(), ended); });
     std::set<TaskKey> accepted;
     for (const TaskNews& each : news) accepted.insert(each.key);
     for (const EndedAttempt& each : ended) {
@@ -156,8 +160,23 @@ void TaskSource::count(const Ending& ending) {
 }
 
 void TaskSource::carry_out(Aftermath& aftermath, pg::Session& session) {
-  aftermath.carry_out(session);
+  with_history(session, [&] { aftermath.carry_out(session); });
   if (std::exchange(aftermath.ready, false)) claim_soon();
+}
+
+/// History's partitions are there for a week ahead. A clock that has stepped further finds none, and without
+/// them no end of anything could be written: they are made, and it is done once more.
+template <class Action>
+void TaskSource::with_history(pg::Session& session, Action&& action) {
+  try {
+    action();
+    return;
+  } catch (const pg::Error& error) {
+    if (error.sqlstate() != kNoPartition) throw;
+    log::warn("history has no room for this time; it is made", {{"error", error.what()}});
+  }
+  keep_history(session);
+  action();
 }
 
 void TaskSource::drop(const work::Settlement& settlement) noexcept {
@@ -183,10 +202,14 @@ std::vector<std::int64_t> TaskSource::cancelled(pg::Session& session, const work
 
 void TaskSource::rescue(pg::Session& session) {
   for (;;) {
-    const auto rows = session.run<sql::RescueTasks>(kMostAtOnce);
-    after_keeping_.add(to_news_of(rows));
+    bool more = false;
+    with_history(session, [&] {
+      const auto rows = session.run<sql::RescueTasks>(kMostAtOnce);
+      after_keeping_.add(to_news_of(rows));
+      more = rows.size() == kMostAtOnce;
+    });
     carry_out(after_keeping_, session);
-    if (rows.size() < kMostAtOnce) return;
+    if (!more) return;
   }
 }
 
@@ -194,6 +217,7 @@ Duration TaskSource::keep(pg::Session& session, const work::Life& /*life*/) {
   const SteadyTime now = std::chrono::steady_clock::now();
   if (now >= history_due_) {
     keep_history(session);
+    session.run<sql::MendClocks>();
     history_due_ = now + std::chrono::hours(1);
   }
   return do_chores(session);
@@ -223,9 +247,10 @@ Duration TaskSource::do_chores(pg::Session& session) {
     updated = datasets.one().has;
     transaction.commit();
   }
+  // Before anything of a single pipeline, which may fail.
+  carry_out(after_keeping_, session);
   if (pause == Duration::zero()) pause = scheduler_.fire(session, kKeepInterval);
   if (updated) scheduler_.fire_updated(session);
-  carry_out(after_keeping_, session);
   return pause;
 }
 

@@ -48,6 +48,8 @@ class TaskSource final : public work::ClaimSource {
  private:
   void count(const Ending& ending);
   void carry_out(Aftermath& aftermath, pg::Session& session);
+  template <class Action>
+  void with_history(pg::Session& session, Action&& action);
   Duration do_chores(pg::Session& session);
   void keep_history(pg::Session& session);
 

@@ -1,8 +1,15 @@
 -- Definitions of pipelines, as they are deployed. See migrations/012_pipelines.sql.
 
+-- name: lock_deployments() -> (locked bool)
+-- One at a time, until its transaction ends: they lock rows in orders of their own.
+SELECT pg_advisory_xact_lock(hashtextextended('weir.deploy', 0)) IS NULL AS locked;
+
 -- name: set_pool(name text, slots int4?)
-INSERT INTO weir.pool AS p (name, slots) VALUES (:name, :slots)
-ON CONFLICT (name) DO UPDATE SET slots = excluded.slots WHERE p.slots IS DISTINCT FROM excluded.slots;
+-- A pool that stays as it is is not locked: nobody could claim from it until the deployment ends.
+WITH changed AS (
+  UPDATE weir.pool p SET slots = :slots WHERE p.name = :name AND p.slots IS DISTINCT FROM :slots)
+INSERT INTO weir.pool (name, slots) SELECT :name, :slots WHERE NOT EXISTS (SELECT FROM weir.pool p WHERE p.name = :name)
+ON CONFLICT DO NOTHING;
 
 -- name: make_pipeline(name text, project text) -> (id int4, project text, version int4, next_at timestamptz?, removed bool)
 -- Locked from here on. project: whose it is, which may be somebody else's.

@@ -70,6 +70,19 @@ SELECT greatest(0, ceil(extract(epoch FROM p.next_at - coalesce(:now::timestampt
 -- name: set_next_firing(pipeline int4, next_at timestamptz?, fired_at timestamptz?)
 UPDATE weir.pipeline SET next_at = :next_at, fired_at = coalesce(:fired_at, fired_at) WHERE id = :pipeline;
 
+-- name: postpone_firing(pipeline int4, now timestamptz?)
+-- What was fired stays as it is: nothing is passed over by it.
+UPDATE weir.pipeline SET next_at = coalesce(:now::timestamptz, clock_timestamp()) + interval '1 minute' WHERE id = :pipeline;
+
+-- name: mend_clocks()
+-- A clock that was ahead and was put right leaves schedules behind that wait for it, and leases of the dead. No logical time is
+-- fired twice by it: its run is known. No lease is longer than an hour.
+WITH schedules AS (
+  UPDATE weir.pipeline SET next_at = clock_timestamp(), fired_at = clock_timestamp()
+   WHERE fired_at > clock_timestamp() + interval '1 hour' AND next_at IS NOT NULL AND NOT removed)
+UPDATE weir.process SET lease_until = clock_timestamp() + interval '1 hour'
+ WHERE NOT dead AND lease_until > clock_timestamp() + interval '2 hours';
+
 -- name: create_run(pipeline int4, kind text, logical_at timestamptz, interval_start timestamptz, interval_end timestamptz,
 --   params jsonb, priority int4, late_at timestamptz?, backfill int8?) -> (id int8?)
 SELECT weir.create_run(:pipeline, :kind, :logical_at, :interval_start, :interval_end, :params, :priority, :late_at, :backfill) AS id;
@@ -77,21 +90,26 @@ SELECT weir.create_run(:pipeline, :kind, :logical_at, :interval_start, :interval
 -- name: has_dataset_updates() -> (has bool)
 SELECT EXISTS (SELECT FROM weir.dataset_update) AS has;
 
--- name: updated_pipelines(wanted int4) -> (id int4, version int4, name text, updated_at timestamptz)
--- Pipelines whose datasets were all updated since their last run; it forgets the updates, in the transaction that makes
--- the run.
-WITH due AS MATERIALIZED (
-  SELECT p.id, p.version, p.name FROM weir.pipeline p
-   WHERE NOT p.paused AND NOT p.removed
-     AND p.id IN (SELECT DISTINCT u.pipeline_id FROM weir.dataset_update u)
-     AND NOT EXISTS (SELECT FROM weir.pipeline_dataset d
-                      WHERE d.pipeline_id = p.id
-                        AND NOT EXISTS (SELECT FROM weir.dataset_update u
-                                         WHERE u.pipeline_id = d.pipeline_id AND u.dataset = d.dataset))
-   ORDER BY p.id LIMIT :wanted::int4 FOR NO KEY UPDATE SKIP LOCKED
-), gone AS (
-  DELETE FROM weir.dataset_update u USING due WHERE u.pipeline_id = due.id RETURNING u.pipeline_id, u.updated_at)
-SELECT d.id, d.version, d.name, max(g.updated_at) AS updated_at FROM due d JOIN gone g ON g.pipeline_id = d.id GROUP BY 1, 2, 3;
+-- name: updated_pipelines(wanted int4) -> (id int4, version int4, name text)
+-- Pipelines whose datasets were all updated since their last run, as far as is known before they are locked.
+SELECT p.id, p.version, p.name FROM weir.pipeline p
+ WHERE NOT p.paused AND NOT p.removed
+   AND p.id IN (SELECT DISTINCT u.pipeline_id FROM weir.dataset_update u)
+   AND NOT EXISTS (SELECT FROM weir.pipeline_dataset d
+                    WHERE d.pipeline_id = p.id
+                      AND NOT EXISTS (SELECT FROM weir.dataset_update u
+                                       WHERE u.pipeline_id = d.pipeline_id AND u.dataset = d.dataset))
+ ORDER BY p.id LIMIT :wanted::int4 FOR NO KEY UPDATE SKIP LOCKED;
+
+-- name: take_dataset_updates(pipeline int4) -> (updated_at timestamptz)
+-- Forgets them, in the transaction that makes the run; nothing where another process was faster, and one of them is missing.
+DELETE FROM weir.dataset_update u
+ WHERE u.pipeline_id = :pipeline
+   AND NOT EXISTS (SELECT FROM weir.pipeline_dataset d
+                    WHERE d.pipeline_id = :pipeline
+                      AND NOT EXISTS (SELECT FROM weir.dataset_update o
+                                       WHERE o.pipeline_id = d.pipeline_id AND o.dataset = d.dataset))
+RETURNING u.updated_at;
 
 -- name: late_runs() -> (run_id int8, pipeline text, logical_at timestamptz)
 -- Runs that are past their deadline, each once.
@@ -115,8 +133,9 @@ SELECT EXISTS (SELECT FROM weir.pipeline p JOIN weir.run_done d ON d.pipeline_id
                 WHERE p.name = :pipeline AND d.logical_at >= :logical_at AND d.state = 'success') AS has;
 
 -- name: task_waits(run_id int8, task_no int4, item int4) -> (waits_ms int8)
--- How long since it could first begin: since the last of those before it has ended, or since its run began.
-SELECT (extract(epoch FROM clock_timestamp() - coalesce(
-          (SELECT max(b.ended_at) FROM weir.task b WHERE b.run_id = :run_id AND b.item = -1 AND :task_no = ANY (b.successors)),
+-- How long since it could first begin: since the last of those before it has ended, since it was begun again by hand, or since
+-- its run began.
+SELECT (extract(epoch FROM clock_timestamp() - coalesce(greatest(t.reset_at,
+          (SELECT max(b.ended_at) FROM weir.task b WHERE b.run_id = :run_id AND b.item = -1 AND :task_no = ANY (b.successors))),
           r.started_at)) * 1000)::int8 AS waits_ms
-  FROM weir.run r WHERE r.id = :run_id AND :item::int4 IS NOT NULL;
+  FROM weir.run r JOIN weir.task t ON t.run_id = r.id AND t.task_no = :task_no AND t.item = :item WHERE r.id = :run_id;
