@@ -9,7 +9,7 @@
 namespace weir::pipeline {
 namespace {
 
-void read_pool(Reading& reading, Fields& fields, const Surroundings& project, std::string& pool) {
+void read_pool(Reading& reading, Fields& fields, const ProjectScope& project, std::string& pool) {
   const auto said = fields.text("pool");
   if (!said) return;
   if (!project.pools.contains(said->text)) {
@@ -24,7 +24,7 @@ void read_pool(Reading& reading, Fields& fields, const Surroundings& project, st
 
 }  // namespace
 
-Defaults read_defaults(Reading& reading, Fields fields, Defaults base, const Surroundings& project) {
+Defaults read_defaults(Reading& reading, Fields fields, Defaults base, const ProjectScope& project) {
   read_pool(reading, fields, project, base.pool);
   base.priority = static_cast<int>(fields.integer("priority").value_or(base.priority));
   base.retry = read_retry(reading, fields, base.retry);
