@@ -8,16 +8,17 @@
 
 namespace weir::pipeline {
 
-/// What one attempt says, on its way to weir.task_log: the head while the task runs, about once a second, and
-/// the tail at its end. Used by the slot that runs the task.
+/// What one attempt says, on its way to weir.task_log: the head while the task runs, and the tail at its end.
+/// Used by the slot that runs the task.
 class LogStore final : public LogSink {
  public:
-  /// `session` is not inside of a transaction when something is appended; null: all is kept until store().
-  LogStore(const TaskAttempt& attempt, pg::Session* session) : attempt_(&attempt), session_(session) {}
+  explicit LogStore(const TaskAttempt& attempt) : attempt_(&attempt) {}
 
   void append(LogStream stream, WallTime at, std::string_view line) override;
   /// Weir's own words, at this moment.
   void say(std::string_view line);
+  /// Stores what has waited for a while; answers when it wants to be called again. Outside of a transaction.
+  SteadyTime attend(pg::Session& session, SteadyTime now);
   /// All that is left. A log that cannot be stored fails no task.
   void store(pg::Session& session) noexcept;
 
@@ -26,9 +27,10 @@ class LogStore final : public LogSink {
   void write(pg::Session& session, const std::vector<LogLine>& lines) const;
 
   const TaskAttempt* attempt_;
-  pg::Session* session_;
   TaskLog log_;
-  SteadyTime due_{};
+  bool fresh_ = false;                  ///< something was said since the last attend()
+  SteadyTime due_ = SteadyTime::max();  ///< when what waits is stored
+  SteadyTime stored_{};
 };
 
 }  // namespace weir::pipeline

@@ -58,8 +58,7 @@ work::Outcome TaskHandler::run_task(TaskAttempt& attempt, const std::stop_token&
   const TaskDefinition& task = definition->tasks.at(static_cast<std::size_t>(attempt.key.no));
   attempt.result.retry = task.retry;
   const TaskContext context = context_of(attempt, *definition, task);
-  // Only while a program runs is the session free for what it says.
-  LogStore log(attempt, std::holds_alternative<RunBody>(task.body) ? &session : nullptr);
+  LogStore log(attempt);
   RunningTask running{.at = at_,
                       .pipeline = *definition,
                       .task = task,
@@ -86,6 +85,8 @@ work::Outcome TaskHandler::run_task(TaskAttempt& attempt, const std::stop_token&
   if (std::any_of(news.begin(), news.end(),
                   [](const TaskNews& each) { return each.state == TaskNews::State::ready; }))
     successors_ready_();
+  // What a cancelled command has said is wanted most of all.
+  if (stop.stop_requested()) session.set_stop({});
   if (session.is_open()) log.store(session);
   if (!outcome.is_done()) session_.reset();  // it may have been left with settings of the task
   return outcome;
