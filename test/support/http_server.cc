@@ -27,6 +27,12 @@ std::size_t length_of(const std::string& head) {
   return length;
 }
 
+void answer(const UniqueFd& client, int status) {
+  const std::string text =
+      fmt::format("HTTP/1.1 {} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status);
+  ::send(client.get(), text.data(), text.size(), MSG_NOSIGNAL);
+}
+
 }  // namespace
 
 HttpServer::HttpServer() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
@@ -51,9 +57,16 @@ void HttpServer::answer_next(std::initializer_list<int> statuses) {
   statuses_.assign(statuses);
 }
 
-void HttpServer::set_silent(bool silent) {
+void HttpServer::fall_silent() {
   const MutexLock lock(mutex_);
-  silent_ = silent;
+  silent_ = true;
+}
+
+void HttpServer::speak_again() {
+  const MutexLock lock(mutex_);
+  silent_ = false;
+  for (const UniqueFd& client : unanswered_) answer(client, 200);
+  unanswered_.clear();
 }
 
 std::vector<HttpServer::Request> HttpServer::wait_for(std::size_t count, Duration limit) {
@@ -97,25 +110,19 @@ void HttpServer::take(UniqueFd client, const std::stop_token& stop) {
                   .path = text.substr(blank + 1, text.find(' ', blank + 1) - blank - 1),
                   .head = text.substr(line + 2, head - line),
                   .body = text.substr(head + 4)};
-  int status = 200;
-  bool silent = false;
   {
     const MutexLock lock(mutex_);
     requests_.push_back(std::move(request));
-    silent = silent_;
-    if (!statuses_.empty()) {
-      status = statuses_.front();
+    if (silent_) {
+      unanswered_.push_back(std::move(client));
+    } else if (statuses_.empty()) {
+      answer(client, 200);
+    } else {
+      answer(client, statuses_.front());
       statuses_.pop_front();
     }
   }
   arrived_.notify_all();
-  if (silent) {
-    unanswered_.push_back(std::move(client));
-    return;
-  }
-  const std::string answer =
-      fmt::format("HTTP/1.1 {} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status);
-  ::send(client.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
 }
 
 }  // namespace weir::test

@@ -26,9 +26,9 @@ class HttpServer {
 
   /// The next requests get these, those after them 200.
   void answer_next(std::initializer_list<int> statuses);
-  /// Takes requests and answers none of them; those it never answers.
-  void fall_silent() { set_silent(true); }
-  void speak_again() { set_silent(false); }
+  /// Takes requests and answers none of them, until it speaks again.
+  void fall_silent();
+  void speak_again();
 
   struct Request {
     std::string method;
@@ -41,7 +41,6 @@ class HttpServer {
   [[nodiscard]] std::size_t count() const;
 
  private:
-  void set_silent(bool silent);
   void serve(const std::stop_token& stop);
   void take(UniqueFd client, const std::stop_token& stop);
 
@@ -52,7 +51,7 @@ class HttpServer {
   std::vector<Request> requests_ WEIR_GUARDED_BY(mutex_);
   std::deque<int> statuses_ WEIR_GUARDED_BY(mutex_);
   bool silent_ WEIR_GUARDED_BY(mutex_) = false;
-  std::vector<UniqueFd> unanswered_;
+  std::vector<UniqueFd> unanswered_ WEIR_GUARDED_BY(mutex_);
   std::jthread thread_;
 };
 
