@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <sstream>
 #include <thread>
 
@@ -184,14 +185,15 @@ TEST_F(PipelineAlerts, EndsOfSeveralPipelinesLockThemInOneOrder) {
   const std::int64_t b2 = start_run(id_of("b"));  // before a2: as they come, they would be locked b first
   const std::int64_t a2 = start_run(id_of("a"));
   for (const auto& attempt : claim(*sql_, process(), 1, 10)) finish(*sql_, attempt, "failed");
-  pg::Session other = session();
   sql_->execute("BEGIN");
   sql_->run<sql::EndRuns>(std::vector<std::int64_t>{a1});
-  const int pid = other.backend_pid();
-  std::jthread second([other = std::move(other), b2, a2]() mutable {
+  std::promise<int> pid;
+  std::jthread second([&] {
+    pg::Session other = session();
+    pid.set_value(other.backend_pid());
     EXPECT_NO_THROW(other.run<sql::EndRuns>(std::vector<std::int64_t>{b2, a2}));
   });
-  test::wait_until_blocked(connector(), pid);
+  test::wait_until_blocked(connector(), pid.get_future().get());
   sql_->run<sql::EndRuns>(std::vector<std::int64_t>{b1});
   sql_->execute("COMMIT");
   second.join();
