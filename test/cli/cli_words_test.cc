@@ -154,7 +154,8 @@ TEST(CliWords, MistakesAreToldWithWhatWasProbablyMeant) {
   const std::vector<Mistake> mistakes{
       {{},
        "no command was given",
-       "One of: init, check, plan, deploy, up, run, backfill, runs, explain, logs, alerts, retry, clear, cancel, "
+       "One of: init, check, plan, deploy, up, run, backfill, runs, explain, logs, alerts, retry, clear, "
+       "cancel, "
        "mark, "
        "pause, resume, next, db, load, worker, job, queue, consume, top, demo, doctor, version, help. See: "
        "weir help"},
