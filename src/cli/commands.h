@@ -18,6 +18,7 @@ Command backfill_command();
 Command runs_command();
 Command explain_command();
 Command logs_command();
+Command alerts_command();
 Command retry_command();
 Command clear_command();
 Command cancel_command();

@@ -40,10 +40,10 @@ int available_sessions(const ConnectionLimits& limits) noexcept {
   return std::max(available, 0);
 }
 
-std::optional<Error> check_budget(const Budget& budget, const ConnectionLimits& limits) {
+std::optional<weir::Error> check_budget(const Budget& budget, const ConnectionLimits& limits) {
   const int available = available_sessions(limits);
   if (budget.total() <= available) return std::nullopt;
-  return Error(
+  return weir::Error(
       ExitCode::refused,
       "the connection budget does not fit: " + budget.arithmetic() + ", but the server leaves " +
           std::to_string(available) + " (" + limits_in_words(limits) + ")",

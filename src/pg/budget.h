@@ -38,6 +38,6 @@ struct Budget {
 int available_sessions(const ConnectionLimits& limits) noexcept;
 
 /// The refusal, arithmetic included, when the budget does not fit; nothing when it does.
-std::optional<Error> check_budget(const Budget& budget, const ConnectionLimits& limits);
+std::optional<weir::Error> check_budget(const Budget& budget, const ConnectionLimits& limits);
 
 }  // namespace weir::pg

@@ -72,7 +72,7 @@ TEST_F(CliDoctor, TextEndsWithASummary) {
 TEST_F(CliDoctor, CountsTheConnectionsOfAllProcesses) {
   const Report report = examine(url(), {"--processes", "8"});
   EXPECT_EQ(report.verdict("connections"), "fail");
-  EXPECT_THAT(report.find("connections").at("message"), HasSubstr("29 sessions x 8 processes = 232"));
+  EXPECT_THAT(report.find("connections").at("message"), HasSubstr("31 sessions x 8 processes = 248"));
   EXPECT_THAT(report.find("connections").at("message"), HasSubstr("max_connections 100 - reserved 3 = 97"));
 }
 

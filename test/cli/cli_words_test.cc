@@ -37,6 +37,7 @@ Commands
   weir runs          list runs of pipelines, or the tasks of one
   weir explain       say why a run or a task is where it is
   weir logs          show what the tasks of a run said
+  weir alerts        list who was told of runs that failed, and whether it arrived
   weir retry         begin again what failed in a run, or a task and what comes after it
   weir clear         have a task, or a whole run, done once more
   weir cancel        end a run
@@ -153,7 +154,8 @@ TEST(CliWords, MistakesAreToldWithWhatWasProbablyMeant) {
   const std::vector<Mistake> mistakes{
       {{},
        "no command was given",
-       "One of: init, check, plan, deploy, up, run, backfill, runs, explain, logs, retry, clear, cancel, "
+       "One of: init, check, plan, deploy, up, run, backfill, runs, explain, logs, alerts, retry, clear, "
+       "cancel, "
        "mark, "
        "pause, resume, next, db, load, worker, job, queue, consume, top, demo, doctor, version, help. See: "
        "weir help"},

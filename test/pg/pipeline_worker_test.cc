@@ -73,6 +73,68 @@ TEST_F(PipelineWorker, ACancelledRunStopsItsCommands) {
             "cancelled,cancelled");
 }
 
+TEST_F(PipelineWorker, WhatACommandSaysIsSeenWhileItRuns) {
+  deploy_text(
+      "tasks:\n"
+      "  a:\n"
+      "    shell: |\n"
+      "      echo one\n"
+      "      echo two\n"
+      "      echo '{\"weir\":\"progress\",\"done\":1,\"of\":10}'\n"
+      "      echo '{\"weir\":\"progress\",\"done\":7,\"of\":10}'\n"
+      "      until test -e ../go; do sleep 0.01; done\n");
+  start_worker();
+  const auto id = run();
+  // It has fallen silent: the last word comes all the same.
+  until("EXISTS (SELECT FROM weir.task WHERE progress @> '{\"attempt\": 1, \"done\": 7, \"of\": 10}')");
+  until("EXISTS (SELECT FROM weir.task_log WHERE 'two' = ANY (lines))");
+  const auto tasks = sql_->run<sql::ListTasks>(id);
+  EXPECT_EQ(tasks.one().progress->text, R"({"of": 10, "done": 7, "attempt": 1})");
+  std::ofstream(folder_ / "pipelines/go").flush();
+  EXPECT_EQ(ended(id), "success");
+  EXPECT_EQ(said(id), "one|two");
+  const auto after = sql_->run<sql::ListTasks>(id);
+  EXPECT_FALSE(after.one().progress);
+}
+
+TEST_F(PipelineWorker, ManyWordsAreFewWritesAndSilenceIsNone) {
+  deploy_text(
+      "tasks:\n"
+      "  loud:\n"
+      "    shell: |\n"
+      "      for i in $(seq 300); do echo '{\"weir\":\"progress\",\"done\":'$i'}'; sleep 0.005; done\n"
+      "      until test -e ../go; do sleep 0.01; done\n"
+      "  quiet: {after: loud, run: ['true']}\n");
+  sql_->execute("CREATE TABLE written (no int, done int, at timestamptz DEFAULT clock_timestamp())");
+  sql_->execute(
+      "CREATE FUNCTION count_writes() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO "
+      "public.written "
+      "VALUES (new.task_no, (new.progress ->> 'done')::int); RETURN NULL; END $$");
+  sql_->execute(
+      "CREATE TRIGGER t AFTER UPDATE ON weir.task FOR EACH ROW WHEN (new.progress IS DISTINCT FROM "
+      "old.progress) EXECUTE FUNCTION count_writes()");
+  start_worker();
+  const auto id = run();
+  until("EXISTS (SELECT FROM written WHERE done = 300)");
+  std::ofstream(folder_ / "pipelines/go").flush();
+  EXPECT_EQ(ended(id), "success");
+  EXPECT_EQ(text("SELECT count(*) <= extract(epoch FROM max(at) - min(at)) + 2 FROM written"), "true")
+      << text("SELECT count(*) || ' within ' || (max(at) - min(at)) FROM written");
+  EXPECT_EQ(text("SELECT count(*) FROM written WHERE no = 1"), "0");
+}
+
+TEST_F(PipelineWorker, WhatACancelledCommandSaidIsKept) {
+  deploy_text("tasks:\n  a: {shell: 'echo begun; touch ../spoken; exec sleep 1000'}\n");
+  start_worker();
+  const auto id = run();
+  test::wait_until([&] { return std::filesystem::exists(folder_ / "pipelines/spoken"); },
+                   "the command to speak");
+  sql_->run<sql::CancelRun>(id);
+  EXPECT_EQ(ended(id), "cancelled");
+  until("EXISTS (SELECT FROM weir.task_log)");
+  EXPECT_TRUE(said(id).starts_with("begun|it was stopped")) << said(id);
+}
+
 TEST_F(PipelineWorker, AMappedTaskRunsOncePerElement) {
   sql_->execute("CREATE TABLE effect (n int)");
   deploy_text(

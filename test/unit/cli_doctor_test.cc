@@ -25,7 +25,7 @@ DoctorFacts healthy() {
                            {"idle_in_transaction_session_timeout", "1h"},
                            {"default_transaction_isolation", "read committed"},
                            {"default_transaction_read_only", "off"}};
-  facts.budget = default_budget(1);
+  facts.budget = default_budget(1, 8);
   facts.schema.plan.applied = facts.schema.plan.known = 2;
   facts.rights = {.user = "eve",
                   .database = "db",
@@ -114,12 +114,12 @@ TEST(DoctorJudge, Budget) {
   DoctorFacts facts = healthy();
   EXPECT_THAT(
       judge_budget(facts).message,
-      HasSubstr("= 29 sessions x 1 process = 29 of 197 that the server leaves for clients; 2 in use"));
-  facts.server.client_connections = 169;
+      HasSubstr("= 31 sessions x 1 process = 31 of 197 that the server leaves for clients; 2 in use"));
+  facts.server.client_connections = 167;
   EXPECT_EQ(judge_budget(facts).verdict, Verdict::warn);
-  facts.budget = default_budget(7);
+  facts.budget = default_budget(7, 8);
   EXPECT_EQ(judge_budget(facts).verdict, Verdict::fail);
-  EXPECT_THAT(judge_budget(facts).message, HasSubstr("x 7 processes = 203, but the server leaves 197"));
+  EXPECT_THAT(judge_budget(facts).message, HasSubstr("x 7 processes = 217, but the server leaves 197"));
 }
 
 TEST(DoctorJudge, Schema) {

@@ -49,7 +49,7 @@ parameters:
 defaults: {pool: heavy}
 max_active_runs: 2
 deadline: 45m
-alerts: [{when: [late, success], to: "https://example.org"}]
+alerts: [{when: [late, success], to: "https://example.org"}, {when: recovered, run: [./tell, "it's"]}]
 tasks:
   # The last one first: the order of the file is not that of the tasks.
   publish:
@@ -134,8 +134,9 @@ TEST(PipelineDefinition, HoldsTheHeadOfAPipeline) {
                           Parameter{"all", Parameter::Type::boolean, "false", {}}));
   EXPECT_EQ(pipeline.max_active_runs, 2);
   EXPECT_EQ(pipeline.deadline, 45min);
-  EXPECT_THAT(pipeline.alerts, ElementsAre(Alert{{"failed"}, "${env:HOOK}"},
-                                           Alert{{"late", "success"}, "https://example.org"}));
+  EXPECT_THAT(pipeline.alerts,
+              ElementsAre(Alert{{"failed"}, "${env:HOOK}"}, Alert{{"late", "success"}, "https://example.org"},
+                          Alert{{"recovered"}, "", {"./tell", "it's"}, "pipelines/shop"}));
 }
 
 TEST(PipelineDefinition, HoldsEachKindOfTask) {

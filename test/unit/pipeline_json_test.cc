@@ -102,7 +102,7 @@ struct Any {
                             .max_active_runs = number(),
                             .deadline = maybe(span),
                             .alerts = some([] {
-                              return Alert{some(text), text()};
+                              return Alert{some(text), text(), some(text), text()};
                             })};
     for (std::size_t i = 1; i < made.tasks.size(); ++i) {
       if (!flag()) continue;
@@ -243,7 +243,7 @@ TEST_F(EveryKey, OfTheTablesIsRead) {
   expect_read(inner(project_object(), "defaults"), "weir.yml", "defaults:\n", 2, {});
   expect_read(*project_object().find("pools")->each->object, "weir.yml", "pools:\n  x:\n", 4, {});
   expect_read(inner(project_object(), "alerts"), "weir.yml", "alerts:\n  -\n", 4,
-              {{"when", "late"}, {"to", "http://x"}});
+              {{"when", "late"}, {"to", "http://x"}, {"run", "[x]"}});
   expect_read(pipeline_object(), file, "", 0, {});
   expect_read(inner(pipeline_object(), "schedule"), file, "schedule:\n", 2, {{"cron", "0 6 * * *"}});
   expect_read(inner(inner(pipeline_object(), "schedule"), "dst"), file,

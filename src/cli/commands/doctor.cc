@@ -13,6 +13,8 @@ namespace weir::cli {
 namespace {
 
 constexpr int kMostProcesses = 10'000;
+constexpr int kMostSlots = 1000;
+constexpr int kSlots = 8;
 
 struct Examination {
   Findings findings;
@@ -20,13 +22,13 @@ struct Examination {
 };
 
 Examination examine(Context& context) {
-  const pg::Budget budget =
-      default_budget(context.arguments.number("processes", 1, kMostProcesses).value_or(1));
+  const auto processes = context.arguments.number("processes", 1, kMostProcesses);
+  const int slots = context.arguments.number("slots", 1, kMostSlots).value_or(kSlots);
   const DatabaseChoice choice = choose_database(context.global);
   Examination result;
   try {
     const pg::Conninfo conninfo = running_database(context.global, choice);
-    const DoctorFacts facts = gather_facts(connector_for(conninfo, false), budget, context.stop);
+    const DoctorFacts facts = gather_facts(connector_for(conninfo, false), processes, slots, context.stop);
     result.findings.push_back(
         {.check = "connection", .message = fmt::format("{} ({})", conninfo.display(), choice.source)});
     const Findings judged = judge(facts);
@@ -99,9 +101,14 @@ Command doctor_command() {
           "Changes nothing. Checks the connection, the server's version, whether it can be written to, a "
           "pooler\n"
           "in between, the budget of connections, settings, schema, privileges, roles, clocks, encoding and\n"
-          "old transactions. Exit code 0 when nothing failed (what is to look at does not count), 1 when a\n"
-          "check failed, 4 when the database cannot be reached.",
-      .options = {{"processes", 0, "N", "count connections for N processes of Weir (default: 1)"}},
+          "old transactions; and in a database that Weir works on its processes, schedules, pools, alerts,\n"
+          "history, and whether its tables are read by index. Each is ok, warn or fail, with its figures "
+          "and\n"
+          "what to do. Exit code 0 when nothing failed (what is to look at does not count), 1 when a check\n"
+          "failed, 4 when the database cannot be reached.",
+      .options = {{"processes", 0, "N",
+                   "count connections for N processes of Weir (default: those that live)"},
+                  {"slots", 0, "N", "of each of them (default: 8)"}},
       .examples = {{"weir doctor", ""},
                    {"weir doctor --processes 8", "would eight processes fit?"},
                    {"weir doctor --json", "one document: ok, checks[]"}},

@@ -1,5 +1,8 @@
 // weir retry, cancel, clear, mark, pause, resume: what people do to runs.
 
+#include <algorithm>
+#include <array>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -15,11 +18,15 @@
 namespace weir::cli {
 namespace {
 
-const std::string& word_of(const Context& context, std::size_t count, std::string_view usage) {
-  if (context.arguments.words.size() != count)
-    throw Error(ExitCode::usage, fmt::format("write: weir {}", usage), "See: weir help");
-  return context.arguments.words.front();
+const std::string& one_word(const Context& context, std::string_view what, std::string_view usage) {
+  const auto& words = context.arguments.words;
+  if (words.size() == 1) return words.front();
+  throw Error(ExitCode::usage,
+              words.empty() ? fmt::format("which {}?", what) : fmt::format("one {} at a time", what),
+              fmt::format("Write: weir {}", usage));
 }
+
+std::string tasks_text(std::int64_t tasks) { return fmt::format("{} task{}", tasks, tasks == 1 ? "" : "s"); }
 
 /// What a change leaves to do: tell successors, end the run.
 void carry_out(pg::Session& session, std::int64_t run) {
@@ -32,12 +39,13 @@ void carry_out(pg::Session& session, std::int64_t run) {
   if (aftermath.ready) session.run<sql::WakeTopic>("task", 2);
 }
 
-void tell(Context& context, std::int64_t run, std::string_view change, std::int64_t tasks) {
+void tell_begun(Context& context, pg::Session& session, std::int64_t run, std::int64_t tasks) {
   if (context.global.json) {
-    context.out.json({{"run", run}, {"change", change}, {"tasks", tasks}});
-  } else {
-    context.out.line(fmt::format("run {}: {} task{} {}", run, tasks, tasks == 1 ? "" : "s", change));
+    context.out.json({{"run", run}, {"change", "begin again"}, {"tasks", tasks}});
+    return;
   }
+  context.out.line(fmt::format("run {}: {} begin{} again", run, tasks_text(tasks), tasks == 1 ? "s" : ""));
+  tell_where_nobody_works(context, session);
 }
 
 /// Server errors that are about what the user asked for.
@@ -75,7 +83,7 @@ std::int64_t reset(pg::Session& session, std::int64_t run, std::vector<std::int3
 }
 
 ExitCode run_retry(Context& context) {
-  const RunTarget target = parse_run_target(word_of(context, 1, "retry RUN[/TASK]"));
+  const RunTarget target = parse_run_target(one_word(context, "run", "retry RUN[/TASK]"));
   pg::Session session = open_database(context, "retry");
   require_pipeline_run(session, target.run);
   std::vector<std::int32_t> tasks;
@@ -90,22 +98,22 @@ ExitCode run_retry(Context& context) {
     throw Error(ExitCode::refused, fmt::format("nothing of run {} has failed", target.run),
                 fmt::format("Name the task to begin with: weir retry {}/TASK", target.run));
   }
-  tell(context, target.run, "begin again", reset(session, target.run, tasks));
+  tell_begun(context, session, target.run, reset(session, target.run, tasks));
   return ExitCode::ok;
 }
 
 ExitCode run_clear(Context& context) {
-  const RunTarget target = parse_run_target(word_of(context, 1, "clear RUN/TASK"));
+  const RunTarget target = parse_run_target(one_word(context, "run", "clear RUN[/TASK]"));
   pg::Session session = open_database(context, "clear");
   require_pipeline_run(session, target.run);
   std::vector<std::int32_t> tasks;
   if (!target.task.empty()) tasks.push_back(find_task(session, target));
-  tell(context, target.run, "begin again", reset(session, target.run, tasks));
+  tell_begun(context, session, target.run, reset(session, target.run, tasks));
   return ExitCode::ok;
 }
 
 ExitCode run_cancel(Context& context) {
-  const RunTarget target = parse_run_target(word_of(context, 1, "cancel RUN"));
+  const RunTarget target = parse_run_target(one_word(context, "run", "cancel RUN"));
   if (!target.task.empty()) {
     throw Error(ExitCode::usage, "a whole run is cancelled, not one of its tasks",
                 fmt::format("Write: weir cancel {}, or weir mark {}/{} failed", target.run, target.run,
@@ -116,7 +124,9 @@ ExitCode run_cancel(Context& context) {
   const std::string outcome(answer.one().outcome);
   if (outcome == "missing") {
     require_pipeline_run(session, target.run);
-    throw Error(ExitCode::refused, fmt::format("run {} has ended already", target.run));
+    const auto ended = session.run<sql::ShowRun>(target.run);
+    throw Error(ExitCode::refused,
+                fmt::format("run {} has ended already: {}", target.run, ended.one().state));
   }
   carry_out(session, target.run);
   if (context.global.json) {
@@ -128,9 +138,24 @@ ExitCode run_cancel(Context& context) {
   return ExitCode::ok;
 }
 
+void check_mark(const std::string& state) {
+  constexpr std::array<std::string_view, 3> kMarks{"success", "failed", "skipped"};
+  if (std::find(kMarks.begin(), kMarks.end(), state) != kMarks.end()) return;
+  const auto near = closest(state, kMarks);
+  throw Error(ExitCode::usage, fmt::format("'{}' is nothing that becomes of a task", printable(state)),
+              near ? fmt::format("Did you mean '{}'?", *near) : "success, failed or skipped");
+}
+
 ExitCode run_mark(Context& context) {
   const auto& words = context.arguments.words;
-  const RunTarget target = parse_run_target(word_of(context, 2, "mark RUN/TASK success|failed|skipped"));
+  if (words.size() != 2)
+    throw Error(ExitCode::usage, "a mark needs a task and what became of it",
+                "Write: weir mark RUN/TASK success|failed|skipped");
+  const RunTarget target = parse_run_target(words[0]);
+  if (target.task.empty())
+    throw Error(ExitCode::usage, fmt::format("which task of run {}?", target.run),
+                fmt::format("Write: weir mark {}/TASK success|failed|skipped", target.run));
+  check_mark(words[1]);
   pg::Session session = open_database(context, "mark");
   require_pipeline_run(session, target.run);
   const std::int32_t task = find_task(session, target);
@@ -143,12 +168,19 @@ ExitCode run_mark(Context& context) {
     transaction.commit();
   });
   carry_out(session, target.run);
-  tell(context, target.run, "after it are decided anew", count);
+  if (context.global.json) {
+    context.out.json({{"run", target.run}, {"change", "after it are decided anew"}, {"tasks", count}});
+  } else {
+    context.out.line(fmt::format("run {}: {} is marked {}; {}", target.run, printable(target.task), words[1],
+                                 count == 0 ? "no task comes after it"
+                                            : fmt::format("{} after it {} decided anew", tasks_text(count),
+                                                          count == 1 ? "is" : "are")));
+  }
   return ExitCode::ok;
 }
 
 ExitCode set_paused(Context& context, bool paused) {
-  const std::string& name = word_of(context, 1, paused ? "pause PIPELINE" : "resume PIPELINE");
+  const std::string& name = one_word(context, "pipeline", paused ? "pause PIPELINE" : "resume PIPELINE");
   pg::Session session = open_database(context, paused ? "pause" : "resume");
   const DeployedPipeline found = find_pipeline(session, name);
   session.run<sql::PausePipeline>(found.id, paused);

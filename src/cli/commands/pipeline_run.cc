@@ -36,7 +36,7 @@ std::map<std::string, std::string> given_parameters(const Arguments& given) {
     const std::size_t equals = word.find('=');
     if (equals == std::string::npos || equals == 0) {
       throw Error(ExitCode::usage, fmt::format("--param is '{}', which is not NAME=VALUE", printable(word)),
-                  "Write: --param country=de");
+                  fmt::format("Write: --param {}=VALUE", equals == 0 ? "NAME" : printable(word)));
     }
     parameters[word.substr(0, equals)] = word.substr(equals + 1);
   }
@@ -49,12 +49,6 @@ WallTime instant(const Arguments& given, std::string_view option, const pipeline
   throw Error(ExitCode::usage,
               fmt::format("--{} '{}' is no time in {}", option, printable(text), zone.name()),
               "Write 2026-03-29, 2026-03-29T01:30 or 2026-03-29T01:30Z");
-}
-
-void tell_where_nobody_works(Context& context, pg::Session& session) {
-  const auto workers = session.run<sql::TaskWorkers>();
-  if (workers.one().workers == 0)
-    context.progress.note("nobody works on pipelines just now: weir up, or weir worker");
 }
 
 /// Until it has ended; its state, or nothing when we were stopped first.
@@ -91,9 +85,11 @@ ExitCode run_run(Context& context) {
                                   pg::JsonView{parameters}, priority, std::nullopt, std::nullopt);
   const auto run = made.one().id;
   if (!run) {
-    throw Error(ExitCode::refused,
-                fmt::format("{} has a run by hand for {} already", name, utc_text(logical)),
-                "weir retry begins it again; without --at a new one is made.");
+    const auto there = session.run<sql::FindRun>(found.id, "manual", logical);
+    throw Error(
+        ExitCode::refused,
+        fmt::format("{} has a run by hand for {} already: run {}", name, utc_text(logical), there.one().id),
+        fmt::format("weir retry {} begins it again; without --at a new one is made.", there.one().id));
   }
   const bool started = !session.run<sql::StartRuns>(found.id).empty();
   transaction.commit();
@@ -137,6 +133,8 @@ ExitCode run_backfill(Context& context) {
   }
   const WallTime from = instant(given, "from", schedule.zone());
   const WallTime to = instant(given, "to", schedule.zone());
+  if (to <= from)
+    throw Error(ExitCode::usage, "--to is not after --from", "The range is from --from on, up to --to.");
   const std::string parameters = pipeline::run_parameters(found.definition, given_parameters(given));
   const int parallel = given.number("parallel", 1, 1000).value_or(1);
   // Runs whose data lies in [from, to).
@@ -149,12 +147,13 @@ ExitCode run_backfill(Context& context) {
   }
   if (times.empty()) {
     throw Error(ExitCode::usage, fmt::format("no logical time of {} lies in that range", name),
-                "weir next shows its times.");
+                fmt::format("weir next {} --after TIME shows those of the project.", name));
   }
   const bool really = given.has("yes");
   if (!context.global.json) {
-    context.out.line(fmt::format("{}: {} runs, {} at a time, for the data from {} to {}", name,
-                                 human_count(static_cast<std::int64_t>(times.size())), parallel,
+    context.out.line(fmt::format("{}: {} run{}, {} at a time, for the data from {} to {}", name,
+                                 human_count(static_cast<std::int64_t>(times.size())),
+                                 times.size() == 1 ? "" : "s", parallel,
                                  utc_text(schedule.interval(times.front()).from), utc_text(times.back())));
   }
   std::int64_t made = 0;
@@ -183,9 +182,9 @@ ExitCode run_backfill(Context& context) {
     context.progress.note("that is the plan; --yes makes these runs");
   } else {
     const std::int64_t there = static_cast<std::int64_t>(times.size()) - made;
-    context.out.line(
-        fmt::format("backfill {}: {} runs are made{}", *backfill, human_count(made),
-                    there > 0 ? fmt::format(", {} were there already", human_count(there)) : ""));
+    context.out.line(fmt::format(
+        "backfill {}: {} made{}", *backfill, made == 1 ? "1 run is" : human_count(made) + " runs are",
+        there > 0 ? fmt::format(", {} were there already", human_count(there)) : ""));
     tell_where_nobody_works(context, session);
   }
   return ExitCode::ok;

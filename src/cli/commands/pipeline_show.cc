@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <map>
 
 #include <fmt/format.h>
@@ -11,6 +12,7 @@
 #include "base/wait.h"
 #include "cli/commands.h"
 #include "cli/open_database.h"
+#include "cli/project/project.h"
 #include "cli/project/run_target.h"
 #include "cli/term/table.h"
 #include "pipeline/run/explain.h"
@@ -42,6 +44,29 @@ ordered_json time_json(std::optional<WallTime> at) {
   return at ? ordered_json(utc_text(*at)) : ordered_json();
 }
 
+std::string amount(double value) {
+  return value == std::floor(value) && value < 1e15 ? human_count(static_cast<std::int64_t>(value))
+                                                    : fmt::format("{:.6g}", value);
+}
+
+/// "3 of 10 (30 %)", of what a running command has said of itself.
+std::string progress_text(const ordered_json& progress) {
+  if (!progress.is_object()) return {};
+  const double done = progress.value("done", 0.0);
+  if (!progress.contains("of")) return amount(done) + " done";
+  const double of = progress.value("of", 0.0);
+  return fmt::format("{} of {}{}", amount(done), amount(of),
+                     of > 0 ? fmt::format(" ({:.0f} %)", std::floor(100 * done / of)) : "");
+}
+
+template <class Row>
+ordered_json progress_of(const Row& row) {
+  if (!row.progress) return {};
+  ordered_json progress = ordered_json::parse(row.progress->text, nullptr, false);
+  if (progress.is_object()) progress.erase("attempt");
+  return progress;
+}
+
 ExitCode list_runs(Context& context, const std::optional<std::string>& pipeline) {
   const Arguments& given = context.arguments;
   pg::Session session = open_database(context, "runs");
@@ -54,6 +79,8 @@ ExitCode list_runs(Context& context, const std::optional<std::string>& pipeline)
         ExitCode::usage, fmt::format("'{}' is no state of a run", printable(state)),
         near ? fmt::format("Did you mean '{}'?", *near) : "queued, running, success, failed or cancelled");
   }
+  // One that is gone from its project has runs still.
+  if (pipeline && session.run<sql::FindPipeline>(*pipeline).empty()) find_pipeline(session, *pipeline);
   const std::vector<std::string_view> states(wanted.begin(), wanted.end());
   const int most = given.number("count", 1, 10'000).value_or(20);
   const auto rows = session.run<sql::ListRuns>(
@@ -125,6 +152,7 @@ ExitCode show_run(Context& context, std::int64_t run) {
                      {"ready_at", time_json(row.ready_at)},
                      {"started_at", time_json(row.started_at)},
                      {"ended_at", time_json(row.ended_at)},
+                     {"progress", progress_of(row)},
                      {"error", row.error ? ordered_json(*row.error) : ordered_json()}});
     }
     context.out.json({{"run", run},
@@ -147,11 +175,12 @@ ExitCode show_run(Context& context, std::int64_t run) {
                                head.kind, utc_text(head.logical_at), head.state));
   Table table({{"TASK"}, {"STATE"}, {"TRIES", Table::Align::right}, {"TOOK"}, {"SAYS"}});
   for (const auto& row : tasks) {
-    table.add({row.item < 0 ? std::string(row.name) : fmt::format("{}/{}", row.name, row.item),
-               {std::string(row.state), color_of(row.state)},
-               std::to_string(row.attempt),
-               span(row.started_at, row.ended_at),
-               elide(std::string(row.error.value_or("")), 100)});
+    table.add(
+        {row.item < 0 ? std::string(row.name) : fmt::format("{}/{}", row.name, row.item),
+         {std::string(row.state), color_of(row.state)},
+         std::to_string(row.attempt),
+         span(row.started_at, row.ended_at),
+         row.progress ? progress_text(progress_of(row)) : elide(std::string(row.error.value_or("")), 100)});
   }
   if (!tasks.empty()) context.out.write(table.render(context.out.paint()));
   return ExitCode::ok;
@@ -179,8 +208,10 @@ ExitCode run_explain(Context& context) {
           ? pipeline::explain_run(session, target.run)
           : pipeline::explain_task(session, target.run, find_task(session, target), target.item);
   if (!explanation)
-    throw Error(ExitCode::usage, fmt::format("there is no {}", printable(words[0])),
-                "weir runs lists what there is.");
+    throw Error(
+        ExitCode::usage,
+        fmt::format("task {} of run {} has no piece {}", printable(target.task), target.run, target.item),
+        fmt::format("weir runs {} lists what there is.", target.run));
   if (context.global.json) {
     context.out.json({{"subject", explanation->subject},
                       {"state", explanation->state},
@@ -201,14 +232,25 @@ class Logs {
     bool any = false;
     for (;;) {
       auto& seen = seen_[{task, target.item}];
-      const auto rows = session_.run<sql::ReadTaskLog>(
-          target.run, task, target.item, seen.first ? std::optional(seen.first) : attempt(), seen.second);
+      const auto rows =
+          session_.run<sql::ReadTaskLog>(target.run, task, target.item, attempt(), seen.first, seen.second);
       for (const auto& row : rows) {
         line(name, row.attempt, row.number, row.stream, row.at, row.line);
-        seen.second = row.number;
+        seen = {row.attempt, row.number};  // each attempt counts its lines from 1
       }
       any = any || !rows.empty();
       if (rows.size() < 5000) return any;
+    }
+  }
+
+  /// How far it says that it is, where that has changed.
+  void show_progress(std::string_view task, int attempt, const ordered_json& progress) {
+    const std::string text = progress_text(progress);
+    if (text.empty() || std::exchange(progress_[std::string(task)], text) == text) return;
+    if (context_.global.json) {
+      context_.out.json_line({{"task", task}, {"attempt", attempt}, {"progress", progress}});
+    } else {
+      context_.progress.step(fmt::format("{} {}", printable(task), text));
     }
   }
 
@@ -228,6 +270,7 @@ class Logs {
                               {"at", utc_text(at)},
                               {"line", text}});
     } else {
+      context_.progress.clear();
       context_.out.line(fmt::format("{} {}{} {}", utc_text(at), task,
                                     stream == "out" ? "" : fmt::format(" [{}]", stream), printable(text)));
     }
@@ -236,6 +279,7 @@ class Logs {
   Context& context_;
   pg::Session& session_;
   std::map<std::pair<std::int32_t, std::int32_t>, std::pair<std::int32_t, std::int64_t>> seen_;
+  std::map<std::string, std::string> progress_;
 };
 
 ExitCode run_logs(Context& context) {
@@ -258,6 +302,8 @@ ExitCode run_logs(Context& context) {
       const std::string name =
           row.item < 0 ? std::string(row.name) : fmt::format("{}/{}", row.name, row.item);
       any = logs.show({.run = target.run, .item = row.item}, row.task_no, name) || any;
+      if (row.progress && context.arguments.has("follow"))
+        logs.show_progress(name, row.attempt, progress_of(row));
     }
     if (!context.arguments.has("follow") || ended) break;
     if (wait_fd(-1, 0, Deadline::after(kFollowEvery), context.stop, wakeup) == WaitEnd::stopped)

@@ -1,5 +1,7 @@
 #include "cli/doctor/facts.h"
 
+#include <algorithm>
+
 #include "schema/queries.h"
 
 namespace weir::cli {
@@ -11,23 +13,20 @@ Duration seconds(double value) {
 
 }  // namespace
 
-pg::Budget default_budget(int processes) {
+pg::Budget default_budget(int processes, int slots) {
   using pg::Role;
-  return {.lines = {{Role::poll, 1},
-                    {Role::recovery, 1},
-                    {Role::group, 16},
+  return {.lines = {{Role::poll, 2},
+                    {Role::recovery, 2},
                     {Role::listen, 1},
-                    {Role::load, 2},
-                    {Role::task, 4},
-                    {Role::api, 4}},
+                    {Role::api, 2},
+                    {Role::task, slots},
+                    {Role::load, 2 * slots}},
           .processes = processes};
 }
 
-DoctorFacts gather_facts(const pg::Connector& connector, const pg::Budget& budget,
+DoctorFacts gather_facts(const pg::Connector& connector, std::optional<int> processes, int slots,
                          const std::stop_token& stop) {
   DoctorFacts facts;
-  facts.budget = budget;
-
   pg::Session session = connector.connect(pg::Role::api, "doctor", {.stop = stop});
   session.set_stop(stop);
   facts.pooling = pg::detect_pooling(connector, {.stop = stop});
@@ -49,6 +48,9 @@ DoctorFacts gather_facts(const pg::Connector& connector, const pg::Budget& budge
     if (row.age_seconds) fact.age = seconds(*row.age_seconds);
     fact.transactions = row.transactions;
   }
+  if (facts.schema.state == schema::SchemaState::ok) facts.work = gather_work(session);
+  const std::int64_t living = facts.work ? std::max<std::int64_t>(1, facts.work->living) : 1;
+  facts.budget = default_budget(processes.value_or(static_cast<int>(living)), slots);
   return facts;
 }
 

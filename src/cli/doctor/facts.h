@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/doctor/work_facts.h"
 #include "pg/budget.h"
 #include "pg/pooler.h"
 #include "schema/rights.h"
@@ -38,13 +39,16 @@ struct DoctorFacts {
   std::vector<RoleFact> roles;
   std::string encoding;
   std::vector<SnapshotFact> snapshots;  ///< the oldest first
+  std::optional<WorkFacts> work{};      ///< nothing where the schema is not ours to read
 };
 
-/// What one process of this release opens at the most, role by role.
-pg::Budget default_budget(int processes);
+/// What one process of this release opens at the most, role by role: some for itself, and for each slot one
+/// and two more while it loads or makes a model.
+pg::Budget default_budget(int processes, int slots);
 
-/// Asks the server. Throws where it cannot be reached or used at all.
-DoctorFacts gather_facts(const pg::Connector& connector, const pg::Budget& budget,
+/// Asks the server. Throws where it cannot be reached or used at all. Without `processes` connections are
+/// counted for those that live.
+DoctorFacts gather_facts(const pg::Connector& connector, std::optional<int> processes, int slots,
                          const std::stop_token& stop);
 
 }  // namespace weir::cli

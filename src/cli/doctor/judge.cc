@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "base/text.h"
+#include "cli/doctor/judge_work.h"
 
 namespace weir::cli {
 namespace {
@@ -260,6 +261,10 @@ Findings judge(const DoctorFacts& facts) {
   for (const auto check :
        {judge_schema, judge_rights, judge_roles, judge_clock, judge_encoding, judge_snapshots})
     all.push_back(check(facts));
+  if (facts.work) {
+    const Findings work = judge_work(*facts.work);
+    all.insert(all.end(), work.begin(), work.end());
+  }
   return all;
 }
 

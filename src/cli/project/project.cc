@@ -47,11 +47,12 @@ pipeline::ProjectDefinition load_project(const Context& context, const std::file
   }
   pipeline::Diagnostics found;
   pipeline::ProjectDefinition project = pipeline::read_project(folder, found);
-  if (!found.ok() || found.warnings() > 0) context.progress.note(to_text(found));
+  if (!found.ok() || found.warnings() > 0) context.progress.block(to_text(found));
   if (!found.ok()) {
     throw Error(ExitCode::definition,
                 fmt::format("{} mistake{} in the project", found.errors(), found.errors() == 1 ? "" : "s"),
-                "They are listed above; weir check says them again.");
+                context.progress.silent() ? "weir check lists them."
+                                          : "They are listed above; weir check says them again.");
   }
   return project;
 }
@@ -86,6 +87,12 @@ DeployedPipeline find_pipeline(pg::Session& session, const std::string& name) {
               near            ? fmt::format("Did you mean '{}'?", *near)
               : words.empty() ? "None is deployed yet: weir deploy"
                               : fmt::format("There are: {}", fmt::join(words, ", ")));
+}
+
+void tell_where_nobody_works(Context& context, pg::Session& session) {
+  const auto workers = session.run<sql::TaskWorkers>();
+  if (workers.one().workers == 0)
+    context.progress.note("nobody works on pipelines just now: weir up, or weir worker");
 }
 
 }  // namespace weir::cli

@@ -31,4 +31,7 @@ struct DeployedPipeline {
 };
 DeployedPipeline find_pipeline(pg::Session& session, const std::string& name);
 
+/// A note, where what was asked for waits for somebody to do it.
+void tell_where_nobody_works(Context& context, pg::Session& session);
+
 }  // namespace weir::cli

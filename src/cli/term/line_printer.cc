@@ -27,6 +27,12 @@ void LinePrinter::note(std::string_view text) {
   write("weir: " + printable(text) + "\n");
 }
 
+void LinePrinter::block(std::string_view lines) {
+  if (mode_ == Mode::silent) return;
+  clear();
+  write(lines);
+}
+
 void LinePrinter::clear() noexcept {
   if (shown_) write("\r\x1b[K");
   shown_ = false;

@@ -24,11 +24,14 @@ class LinePrinter {
 
   /// Whether a step costs no line, so that one may come often.
   [[nodiscard]] bool overprints() const noexcept { return mode_ == Mode::overprint; }
+  [[nodiscard]] bool silent() const noexcept { return mode_ == Mode::silent; }
 
   /// What is being done from now on, such as "starting PostgreSQL".
   void step(std::string_view text);
   /// A line that stays.
   void note(std::string_view text);
+  /// Lines that stay, as they are: printable, each with its end.
+  void block(std::string_view lines);
   /// Removes the line of the current step. To be called before anybody else writes to the terminal.
   void clear() noexcept;
 

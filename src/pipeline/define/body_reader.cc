@@ -195,7 +195,7 @@ WaitBody read_wait(Reading& reading, Fields fields, const PipelineScope& scope, 
   return body;
 }
 
-std::string read_connection(Reading& reading, Fields& fields, const Surroundings& project) {
+std::string read_connection(Reading& reading, Fields& fields, const ProjectScope& project) {
   const auto said = fields.text("connection");
   if (!said) return {};
   if (!project.connections.contains(said->text)) {

@@ -16,6 +16,6 @@ WaitBody read_wait(Reading& reading, Fields fields, const PipelineScope& scope, 
                    TaskLinks& links);
 
 /// The name behind a key `connection`; empty where there is none.
-std::string read_connection(Reading& reading, Fields& fields, const Surroundings& project);
+std::string read_connection(Reading& reading, Fields& fields, const ProjectScope& project);
 
 }  // namespace weir::pipeline

@@ -9,7 +9,7 @@
 namespace weir::pipeline {
 namespace {
 
-void read_pool(Reading& reading, Fields& fields, const Surroundings& project, std::string& pool) {
+void read_pool(Reading& reading, Fields& fields, const ProjectScope& project, std::string& pool) {
   const auto said = fields.text("pool");
   if (!said) return;
   if (!project.pools.contains(said->text)) {
@@ -24,7 +24,7 @@ void read_pool(Reading& reading, Fields& fields, const Surroundings& project, st
 
 }  // namespace
 
-Defaults read_defaults(Reading& reading, Fields fields, Defaults base, const Surroundings& project) {
+Defaults read_defaults(Reading& reading, Fields fields, Defaults base, const ProjectScope& project) {
   read_pool(reading, fields, project, base.pool);
   base.priority = static_cast<int>(fields.integer("priority").value_or(base.priority));
   base.retry = read_retry(reading, fields, base.retry);
@@ -35,7 +35,7 @@ Defaults read_defaults(Reading& reading, Fields fields, Defaults base, const Sur
 std::vector<Alert> read_alerts(Reading& reading, Fields& file) {
   std::vector<Alert> alerts;
   for (Fields& fields : file.objects("alerts")) {
-    Alert alert{.when = texts_of(fields.words("when")), .to = ""};
+    Alert alert{.when = texts_of(fields.words("when"))};
     if (const auto to = fields.text("to")) {
       alert.to = to->text;
       check_placeholders(reading, *to, {.secrets = true});
@@ -44,6 +44,15 @@ std::vector<Alert> read_alerts(Reading& reading, Fields& file) {
         reading.error(*to->node, fmt::format("'to' is {}, which is no URL", in_quotes(alert.to)),
                       "Write https://.., or ${env:NAME} where it is a secret.");
       }
+    }
+    // What a program needs to know it reads: others on the machine see its arguments.
+    for (const Said& word : fields.texts("run")) {
+      check_placeholders(reading, word, {});
+      alert.run.push_back(word.text);
+    }
+    if (!alert.run.empty()) {
+      alert.folder = reading.folder();
+      if (alert.run.front().empty()) reading.error(fields.place("run"), "'run' names no program");
     }
     alerts.push_back(std::move(alert));
   }

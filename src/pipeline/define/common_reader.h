@@ -21,7 +21,7 @@ struct Defaults {
 };
 
 /// What the reader of a pipeline knows of the rest of the project.
-struct Surroundings {
+struct ProjectScope {
   const Files& files;
   std::map<std::string, std::optional<int>> pools{};  ///< by name; nothing: no limit
   std::set<std::string, std::less<>> connections{};
@@ -31,13 +31,13 @@ struct Surroundings {
 
 /// A pipeline while it is read.
 struct PipelineScope {
-  const Surroundings& project;
+  const ProjectScope& project;
   Defaults defaults{};
   std::set<std::string, std::less<>> parameters{};
 };
 
 /// Over `base`; reports a pool that is not there.
-Defaults read_defaults(Reading& reading, Fields fields, Defaults base, const Surroundings& project);
+Defaults read_defaults(Reading& reading, Fields fields, Defaults base, const ProjectScope& project);
 std::vector<Alert> read_alerts(Reading& reading, Fields& file);
 /// retry: 3, or a mapping.
 Retry read_retry(Reading& reading, Fields& fields, const Retry& otherwise);

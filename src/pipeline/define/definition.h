@@ -161,9 +161,12 @@ struct Parameter {
   bool operator==(const Parameter&) const = default;
 };
 
+/// Who is told of what: a URL or a program.
 struct Alert {
-  std::vector<std::string> when;  ///< failed, late, success
-  std::string to;                 ///< a URL; may be ${env:..}
+  std::vector<std::string> when{};  ///< failed, late, success, recovered
+  std::string to{};                 ///< a URL; may be ${env:..}
+  std::vector<std::string> run{};   ///< or a program and its arguments, as they stand
+  std::string folder{};             ///< where it runs, relative to the project
   bool operator==(const Alert&) const = default;
 };
 

@@ -139,6 +139,8 @@ template <class Io>
 void fields(Io& io, Alert& /*of*/) {
   io("when", &Alert::when);
   io("to", &Alert::to);
+  io("run", &Alert::run);
+  io("folder", &Alert::folder);
 }
 template <class Io>
 void fields(Io& io, PipelineDefinition& /*of*/) {

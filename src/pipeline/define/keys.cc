@@ -17,7 +17,8 @@ constexpr std::array kMissed{"all"sv, "last"sv, "none"sv};
 constexpr std::array kTypes{"string"sv, "integer"sv, "number"sv, "boolean"sv, "date"sv, "timestamp"sv};
 constexpr std::array kMaterialized{"table"sv, "view"sv, "incremental"sv};
 constexpr std::array kStrategies{"refresh"sv, "swap"sv, "upsert"sv, "append"sv, "window"sv};
-constexpr std::array kAlertEvents{"failed"sv, "late"sv, "success"sv};
+constexpr std::array kAlertEvents{"failed"sv, "late"sv, "success"sv, "recovered"sv};
+constexpr std::array kAlertWays{"to"sv, "run"sv};
 constexpr std::array kBackoffs{"constant"sv, "exponential"sv};
 constexpr std::array kGiveUp{"fail"sv, "skip"sv};
 constexpr std::array kModes{"append"sv, "upsert"sv, "window"sv,        "refresh"sv,
@@ -62,10 +63,14 @@ constexpr std::array kDefaultsKeys{kPool, kPriority, kRetryKey, kTimeout};
 constexpr Object kDefaults{"defaults", kDefaultsKeys};
 
 constexpr std::array kAlertKeys{
-    Key("when", Shape::words, "failed, late, success").one_of(kAlertEvents).must(),
-    Key("to", Shape::text, "a URL; ${env:X} and ${file:X} are replaced when it is called").must(),
+    Key("when", Shape::words, "failed, late, success, recovered: it succeeds after it had failed")
+        .one_of(kAlertEvents)
+        .must(),
+    Key("to", Shape::text,
+        "a URL that a JSON document is posted to; ${env:X} and ${file:X} are replaced then"),
+    Key("run", Shape::argv, "or a program and its arguments, which reads the document; no shell takes part"),
 };
-constexpr Object kAlert{"an alert", kAlertKeys};
+constexpr Object kAlert{"an alert", kAlertKeys, kAlertWays};
 constexpr Key kDefaultsKey =
     Key("defaults", Shape::object, "for every task that does not say otherwise").has(kDefaults);
 constexpr Key kAlertsKey = Key("alerts", Shape::objects, "who is told").has(kAlert);

@@ -145,7 +145,7 @@ class Assembly {
 
 }  // namespace
 
-ReadPipeline read_pipeline(const std::string& name, const Surroundings& project, Diagnostics& diagnostics) {
+ReadPipeline read_pipeline(const std::string& name, const ProjectScope& project, Diagnostics& diagnostics) {
   const std::string folder = "pipelines/" + name;
   ReadPipeline result;
   PipelineDefinition& pipeline = result.definition;

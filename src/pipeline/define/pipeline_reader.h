@@ -16,6 +16,6 @@ struct ReadPipeline {
 
 /// The folder pipelines/`name`: pipeline.yml and its models. Every mistake is reported; where there is any,
 /// the definition is of no use but for looking at names.
-ReadPipeline read_pipeline(const std::string& name, const Surroundings& project, Diagnostics& diagnostics);
+ReadPipeline read_pipeline(const std::string& name, const ProjectScope& project, Diagnostics& diagnostics);
 
 }  // namespace weir::pipeline

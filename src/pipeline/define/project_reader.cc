@@ -156,7 +156,7 @@ ProjectDefinition read_project(const Files& files, const std::string& name, Diag
     return project;
   }
   const YamlFile file = read_yaml_file(kProjectFile, files, diagnostics);
-  Surroundings surroundings{.files = files};
+  ProjectScope surroundings{.files = files};
   if (file.root) {
     Reading reading(diagnostics, kProjectFile, file.text);
     Fields fields(reading, *file.root, project_object());

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "pipeline/run/running_task.h"
+#include "pipeline/run/task_progress.h"
 #include "pipeline/task/process_task.h"
 
 namespace weir::pipeline {
@@ -34,12 +35,20 @@ std::string usage_json(const exec::Usage& usage) {
 }  // namespace
 
 work::Outcome run_command_body(RunningTask& running, const RunBody& body) {
-  const auto result = run_process({.body = &body,
-                                   .context = &running.context,
-                                   .project = running.at.project,
-                                   .database_url = running.at.database_url,
-                                   .timeout = running.task.timeout},
-                                  running.log, running.stop);
+  TaskProgress progress(running.attempt);
+  const auto attend = [&] {
+    const SteadyTime now = std::chrono::steady_clock::now();
+    return std::min(running.log.attend(running.session, now), progress.attend(running.session, now));
+  };
+  const auto result =
+      run_process({.body = &body,
+                   .context = &running.context,
+                   .project = running.at.project,
+                   .database_url = running.at.database_url,
+                   .timeout = running.task.timeout,
+                   .progress = [&](double done, std::optional<double> of) { progress.say(done, of); },
+                   .attend = attend},
+                  running.log, running.stop);
   running.attempt.result.usage = usage_json(result.usage);
   if (!result.reason.empty()) running.log.say(result.reason);
   switch (result.end) {

@@ -139,7 +139,8 @@ DeployReport deploy(pg::Session& session, const ProjectDefinition& project) {
                                        .hash = definition_hash(*definition),
                                        .plan = plan_run(*definition),
                                        .max_active_runs = definition->max_active_runs,
-                                       .datasets = definition->schedule.datasets});
+                                       .datasets = definition->schedule.datasets,
+                                       .alerts = definition->alerts});
     set_timing(session, *definition, stored, now);
     report.pipelines.push_back(std::move(change));
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "base/log.h"
 #include "schema/queries.h"
@@ -9,6 +10,8 @@
 namespace weir::pipeline {
 namespace {
 
+/// What a short command says is stored once, at its end; what comes in a moment is stored together.
+constexpr Duration kGather = std::chrono::milliseconds(200);
 constexpr Duration kStoreEvery = std::chrono::seconds(1);
 constexpr std::size_t kLinesInRow = 2000;
 
@@ -25,16 +28,21 @@ std::string_view to_string(LogStream stream) {
 
 void LogStore::append(LogStream stream, WallTime at, std::string_view line) {
   log_.append(stream, at, line);
-  if (session_ == nullptr) return;
-  const SteadyTime now = std::chrono::steady_clock::now();
-  if (now < due_) return;
-  due_ = now + kStoreEvery;
+  fresh_ = true;
+}
+
+SteadyTime LogStore::attend(pg::Session& session, SteadyTime now) {
+  if (std::exchange(fresh_, false) && due_ == SteadyTime::max())
+    due_ = std::max(now + kGather, attended_ + kStoreEvery);
+  if (now < due_ || !session.is_open()) return session.is_open() ? due_ : SteadyTime::max();
+  attended_ = now;
+  due_ = SteadyTime::max();
   try {
-    store_head(*session_);
+    store_head(session);
   } catch (const std::exception& error) {
     log::warn("a task's log is stored at its end", {{"run", attempt_->key.run}, {"error", error.what()}});
-    session_ = nullptr;
   }
+  return due_;
 }
 
 void LogStore::say(std::string_view line) {

@@ -8,16 +8,17 @@
 
 namespace weir::pipeline {
 
-/// What one attempt says, on its way to weir.task_log: the head while the task runs, about once a second, and
-/// the tail at its end. Used by the slot that runs the task.
+/// What one attempt says, on its way to weir.task_log: the head while the task runs, and the tail at its end.
+/// Used by the slot that runs the task.
 class LogStore final : public LogSink {
  public:
-  /// `session` is not inside of a transaction when something is appended; null: all is kept until store().
-  LogStore(const TaskAttempt& attempt, pg::Session* session) : attempt_(&attempt), session_(session) {}
+  explicit LogStore(const TaskAttempt& attempt) : attempt_(&attempt) {}
 
   void append(LogStream stream, WallTime at, std::string_view line) override;
   /// Weir's own words, at this moment.
   void say(std::string_view line);
+  /// Stores what has waited for a while; answers when it wants to be called again. Outside of a transaction.
+  SteadyTime attend(pg::Session& session, SteadyTime now);
   /// All that is left. Throws pg::Error; what was stored by then is not stored again by the next call.
   void store(pg::Session& session);
   [[nodiscard]] bool empty() const { return log_.counts().lines == 0; }
@@ -28,11 +29,12 @@ class LogStore final : public LogSink {
   void write(pg::Session& session, std::vector<LogLine>& lines) const;
 
   const TaskAttempt* attempt_;
-  pg::Session* session_;
   TaskLog log_;
-  std::vector<LogLine> head_;  ///< taken out of the log, and not written yet
-  std::int64_t stored_ = 0;    ///< of the tail: up to this number
-  SteadyTime due_{};
+  std::vector<LogLine> head_;           ///< taken out of the log, and not written yet
+  std::int64_t stored_ = 0;             ///< of the tail: up to this number
+  bool fresh_ = false;                  ///< something was said since the last attend()
+  SteadyTime due_ = SteadyTime::max();  ///< when what waits is stored
+  SteadyTime attended_{};
 };
 
 }  // namespace weir::pipeline

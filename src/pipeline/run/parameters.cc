@@ -47,12 +47,12 @@ std::optional<ordered_json> to_value(Parameter::Type type, const std::string& te
 
 std::string_view to_string(Parameter::Type type) {
   switch (type) {
-    case Parameter::Type::string: return "string";
-    case Parameter::Type::integer: return "integer";
-    case Parameter::Type::number: return "number";
-    case Parameter::Type::boolean: return "boolean (true or false)";
-    case Parameter::Type::date: return "date";
-    case Parameter::Type::timestamp: return "timestamp";
+    case Parameter::Type::string: return "a string";
+    case Parameter::Type::integer: return "an integer";
+    case Parameter::Type::number: return "a number";
+    case Parameter::Type::boolean: return "true or false";
+    case Parameter::Type::date: return "a date";
+    case Parameter::Type::timestamp: return "a timestamp";
   }
   return "";
 }
@@ -63,12 +63,12 @@ ordered_json checked(const PipelineDefinition& pipeline, const Parameter& parame
       std::find(parameter.choices.begin(), parameter.choices.end(), text) == parameter.choices.end()) {
     throw Error(
         ExitCode::usage,
-        fmt::format("parameter {} of {} cannot be {}", parameter.name, pipeline.name, printable(text)),
-        fmt::format("one of: {}", fmt::join(parameter.choices, ", ")));
+        fmt::format("parameter {} of {} cannot be '{}'", parameter.name, pipeline.name, printable(text)),
+        fmt::format("It is one of: {}", fmt::join(parameter.choices, ", ")));
   }
   auto value = to_value(parameter.type, text);
   if (!value) {
-    throw Error(ExitCode::usage, fmt::format("parameter {} of {} is a {}, and {} is none", parameter.name,
+    throw Error(ExitCode::usage, fmt::format("parameter {} of {} is {}, and '{}' is none", parameter.name,
                                              pipeline.name, to_string(parameter.type), printable(text)));
   }
   return *std::move(value);
@@ -87,7 +87,7 @@ std::string run_parameters(const PipelineDefinition& pipeline,
       all[parameter.name] = checked(pipeline, parameter, *parameter.default_value);
     } else {
       throw Error(ExitCode::usage, fmt::format("{} needs the parameter {}", pipeline.name, parameter.name),
-                  fmt::format("--param {}=..", parameter.name));
+                  fmt::format("Write: --param {}=VALUE", parameter.name));
     }
   }
   for (const auto& [name, value] : given) {
@@ -95,10 +95,10 @@ std::string run_parameters(const PipelineDefinition& pipeline,
     std::vector<std::string_view> names;
     for (const Parameter& parameter : pipeline.parameters) names.emplace_back(parameter.name);
     const auto near = closest(name, names);
-    throw Error(ExitCode::usage, fmt::format("{} has no parameter {}", pipeline.name, printable(name)),
-                near            ? fmt::format("did you mean {}?", *near)
-                : names.empty() ? "it has none at all; they are declared under `parameters:`"
-                                : fmt::format("it has: {}", fmt::join(names, ", ")));
+    throw Error(ExitCode::usage, fmt::format("{} has no parameter '{}'", pipeline.name, printable(name)),
+                near            ? fmt::format("Did you mean '{}'?", *near)
+                : names.empty() ? "It has none at all; they are declared under 'parameters'."
+                                : fmt::format("It has: {}", fmt::join(names, ", ")));
   }
   return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }

@@ -76,6 +76,11 @@ std::int32_t store_definition(pg::Session& session, std::int32_t pipeline, std::
         session.run<sql::AddPipelineVersion>(pipeline, definition.hash, pg::JsonView{definition.json});
     version = added.one().version;
     add_tasks(session, pipeline, version, definition.plan);
+    std::int32_t no = 0;
+    for (const Alert& alert : definition.alerts) {
+      const std::vector<std::string_view> events(alert.when.begin(), alert.when.end());
+      session.run<sql::AddPipelineAlert>(pipeline, version, no++, events);
+    }
   }
   session.run<sql::UsePipelineVersion>(pipeline, version, definition.max_active_runs);
   const std::vector<std::string_view> datasets(definition.datasets.begin(), definition.datasets.end());

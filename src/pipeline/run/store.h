@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "pg/session.h"
+#include "pipeline/define/definition.h"
 #include "pipeline/run_plan.h"
 
 namespace weir::pipeline {
@@ -16,6 +17,7 @@ struct StoredDefinition {
   std::vector<PlannedTask> plan;
   int max_active_runs = 1;
   std::vector<std::string> datasets{};  ///< whose updates make runs
+  std::vector<Alert> alerts{};
 };
 
 /// Makes it the pipeline's present version, as a new one unless its hash is that of the present one. Answers

@@ -116,7 +116,10 @@ void Aftermath::tell(pg::Session& session) {
 }
 
 void Aftermath::end_runs(pg::Session& session) {
-  for (const auto& row : session.run<sql::EndRuns>(ended_)) pipelines_.push_back(row.pipeline_id);
+  for (const auto& row : session.run<sql::EndRuns>(ended_)) {
+    pipelines_.push_back(row.pipeline_id);
+    alerts = alerts || row.alerts > 0;
+  }
   ended_.clear();
 }
 

@@ -34,6 +34,8 @@ class Aftermath {
   }
   /// Whether something was seen that can be claimed.
   bool ready = false;
+  /// Whether alerts were written.
+  bool alerts = false;
   /// Outside of a transaction. When it throws, what is left is done by the next call.
   void carry_out(pg::Session& session);
 

@@ -110,8 +110,7 @@ work::Outcome TaskHandler::run_task(TaskAttempt& attempt, const std::stop_token&
   const TaskDefinition& task = definition->tasks.at(static_cast<std::size_t>(attempt.key.no));
   attempt.result.retry = task.retry;
   const TaskContext context = context_of(attempt, *definition, task);
-  // Only while a program runs is the session free for what it says.
-  LogStore log(attempt, std::holds_alternative<RunBody>(task.body) ? &session : nullptr);
+  LogStore log(attempt);
   RunningTask running{.at = at_,
                       .pipeline = *definition,
                       .task = task,

@@ -162,6 +162,7 @@ void TaskSource::count(const Ending& ending) {
 void TaskSource::carry_out(Aftermath& aftermath, pg::Session& session) {
   with_history(session, [&] { aftermath.carry_out(session); });
   if (std::exchange(aftermath.ready, false)) claim_soon();
+  if (std::exchange(aftermath.alerts, false) && alerts_due_) alerts_due_();
 }
 
 /// History's partitions are there for a week ahead. A clock that has stepped further finds none, and without
@@ -243,6 +244,10 @@ Duration TaskSource::do_chores(pg::Session& session) {
     for (const auto& row : session.run<sql::LateRuns>()) {
       log::warn("a run is late", {{"pipeline", row.pipeline}, {"run", row.run_id}});
     }
+    for (const auto& row : session.run<sql::NextAlert>()) {
+      after_keeping_.alerts = after_keeping_.alerts || row.next_ms == 0;
+      if (row.next_ms > 0) no_later_than(row.next_ms);
+    }
     const auto datasets = session.run<sql::HasDatasetUpdates>();
     updated = datasets.one().has;
     transaction.commit();
@@ -259,6 +264,7 @@ void TaskSource::keep_history(pg::Session& session) {
     pg::Transaction transaction(session);
     transaction.set_local("lock_timeout", "2s");
     session.run<sql::KeepRunHistory>();
+    session.run<sql::ForgetAlerts>();
     transaction.commit();
   } catch (const pg::LockTimeout& error) {
     log::warn("history could not be made ahead; it is tried again", {{"error", error.what()}});

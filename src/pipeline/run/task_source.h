@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,6 +36,8 @@ class TaskSource final : public work::ClaimSource {
   void rescue(pg::Session& session) override;
   Duration keep(pg::Session& session, const work::Life& life) override;
 
+  /// `poke` is called when an alert is to be sent. Before the first call of anything else.
+  void on_alerts_due(std::function<void()> poke) { alerts_due_ = std::move(poke); }
   /// A handler has written an end itself, and successors are ready. Any thread.
   void successors_ready() const { claim_soon(); }
 
@@ -57,6 +60,7 @@ class TaskSource final : public work::ClaimSource {
   TasksInFlight& in_flight_;
   Scheduler scheduler_;
   Counts counts_;
+  std::function<void()> alerts_due_;
 
   // Of the claiming thread.
   std::int64_t claims_ = 0;

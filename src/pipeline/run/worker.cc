@@ -38,7 +38,10 @@ void Worker::start() {
   process_ = std::make_unique<work::Process>(
       at.connector, work::Process::Options{.name = work::process_name(), .lease = options_.lease});
   process_->start();
+  alerts_ = std::make_unique<AlertSender>(at.connector, surroundings_.project, definitions_, options_.alerts);
+  alerts_->start();
   source_ = std::move(source);
+  source_->on_alerts_due([alerts = alerts_.get()] { alerts->poke(); });
   const auto handler = [this] {
     return std::make_unique<TaskHandler>(surroundings_, definitions_, in_flight_,
                                          [source = source_.get()] { source->successors_ready(); });
@@ -48,6 +51,7 @@ void Worker::start() {
     runtime_->start();
   } catch (...) {
     runtime_.reset();
+    alerts_->stop();
     process_->stop();
     throw;
   }
@@ -56,6 +60,7 @@ void Worker::start() {
 void Worker::stop() noexcept {
   const MutexLock lock(mutex_);
   if (runtime_) runtime_->stop();
+  if (alerts_) alerts_->stop();
   if (process_) process_->stop();
   runtime_.reset();
 }

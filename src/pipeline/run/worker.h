@@ -6,6 +6,7 @@
 #include "base/deadline.h"
 #include "base/mutex.h"
 #include "base/service.h"
+#include "pipeline/run/alert_sender.h"
 #include "pipeline/run/surroundings.h"
 #include "pipeline/run/task_source.h"
 #include "work/process.h"
@@ -19,10 +20,11 @@ struct WorkerOptions {
   Duration drain = std::chrono::seconds(30);
   Duration longest_sleep = std::chrono::seconds(30);
   bool once = false;
+  AlertOptions alerts{};
 };
 
-/// A process that works on pipelines: it schedules, claims and runs tasks. Any number of them may. start()
-/// connects and registers; stop() drains.
+/// A process that works on pipelines: it schedules, claims and runs tasks, and sends alerts. Any number of
+/// them may. start() connects and registers; stop() drains.
 class Worker final : public Service {
  public:
   Worker(Surroundings surroundings, WorkerOptions options);
@@ -58,6 +60,7 @@ class Worker final : public Service {
   TasksInFlight in_flight_;
   mutable Mutex mutex_;
   std::unique_ptr<work::Process> process_;
+  std::unique_ptr<AlertSender> alerts_;
   std::unique_ptr<TaskSource> source_;
   std::unique_ptr<work::Runtime> runtime_;
 };

@@ -11,7 +11,7 @@ namespace weir::pipeline {
 namespace {
 
 constexpr long kConnectSeconds = 5;
-constexpr long kSeconds = 15;
+constexpr Duration kProbeLimit = std::chrono::seconds(15);
 
 struct Answer {
   CURLcode code = CURLE_OK;
@@ -26,7 +26,7 @@ int stop_if_asked(void* stop, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
   return static_cast<const std::stop_token*>(stop)->stop_requested() ? 1 : 0;
 }
 
-Answer request(const std::string& url, const std::string* json, const std::stop_token& stop) {
+Answer request(const std::string& url, const std::string* json, Duration limit, const std::stop_token& stop) {
   static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
   const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl(curl_easy_init(), &curl_easy_cleanup);
   if (ready != CURLE_OK || !curl) throw Error(ExitCode::failed, "HTTP is not available here");
@@ -35,7 +35,9 @@ Answer request(const std::string& url, const std::string* json, const std::stop_
   curl_easy_setopt(curl.get(), CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(curl.get(), CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
-  curl_easy_setopt(curl.get(), CURLOPT_TIMEOUT, kSeconds);
+  curl_easy_setopt(curl.get(), CURLOPT_TIMEOUT_MS, static_cast<long>(limit / std::chrono::milliseconds(1)));
+  // Some refuse whoever does not say who he is.
+  curl_easy_setopt(curl.get(), CURLOPT_USERAGENT, "weir");
   curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, &drop);
   curl_easy_setopt(curl.get(), CURLOPT_NOPROGRESS, 0L);
   curl_easy_setopt(curl.get(), CURLOPT_XFERINFOFUNCTION, &stop_if_asked);
@@ -66,12 +68,13 @@ void check_url(const std::string& url) {
 
 bool http_answers(const std::string& url, const std::stop_token& stop) {
   check_url(url);
-  return is_good(request(url, nullptr, stop));
+  return is_good(request(url, nullptr, kProbeLimit, stop));
 }
 
-std::string http_post(const std::string& url, const std::string& json, const std::stop_token& stop) {
+std::string http_post(const std::string& url, const std::string& json, Duration limit,
+                      const std::stop_token& stop) {
   check_url(url);
-  const Answer answer = request(url, &json, stop);
+  const Answer answer = request(url, &json, limit, stop);
   if (is_good(answer)) return {};
   if (answer.code != CURLE_OK) return curl_easy_strerror(answer.code);
   return fmt::format("the answer was {}", answer.status);

@@ -97,13 +97,13 @@ class Running {
   ProcessResult::End wait(const std::stop_token& stop) {
     using End = ProcessResult::End;
     const Deadline deadline = task_->timeout ? Deadline::after(*task_->timeout) : Deadline::never();
-    const WaitEnd end = pump(deadline, stop);
+    const WaitEnd end = pump(deadline, stop, task_->attend);
     if (end == WaitEnd::ready) return End::success;
     program_.signal_group(SIGTERM);
-    if (pump(Deadline::after(task_->grace), {}) != WaitEnd::ready) {
+    if (pump(Deadline::after(task_->grace), {}, {}) != WaitEnd::ready) {
       program_.signal_group(SIGKILL);
       // No deadline: nothing in user space survives SIGKILL.
-      pump(Deadline::never(), {});
+      pump(Deadline::never(), {}, {});
     }
     return end == WaitEnd::stopped ? End::stopped : End::timed_out;
   }
@@ -147,12 +147,13 @@ class Running {
     for (int round = 0; round < 8 && take(); ++round) continue;
   }
 
-  WaitEnd pump(Deadline deadline, const std::stop_token& stop) {
+  WaitEnd pump(Deadline deadline, const std::stop_token& stop, const std::function<SteadyTime()>& attend) {
     for (;;) {
       take();
       if (program_.ended()) return WaitEnd::ready;
-      const WaitEnd end = program_.wait(false, deadline, stop);
-      if (end == WaitEnd::deadline || end == WaitEnd::stopped) return end;
+      const Deadline due = attend ? Deadline(attend()) : Deadline::never();
+      const WaitEnd end = program_.wait(false, deadline.sooner(due), stop);
+      if (end == WaitEnd::stopped || (end == WaitEnd::deadline && deadline.expired())) return end;
     }
   }
 
@@ -187,6 +188,11 @@ void judge_end(ProcessResult& result, const ProcessTask& task, int status, Proce
 
 }  // namespace
 
+void hide_server(exec::Command& command) {
+  work::hide_database(command);
+  for (const char* const name : kServerVariables) command.env.emplace(name, std::nullopt);
+}
+
 exec::Command process_command(const ProcessTask& task) {
   const RunBody& body = *task.body;
   const TaskContext& context = *task.context;
@@ -212,8 +218,7 @@ exec::Command process_command(const ProcessTask& task) {
   for (const auto& [name, value] : body.env)
     command.env.insert_or_assign(name, bind_template(value, TemplateUse::value, context, task.project));
   if (body.database && task.database_url) command.env.emplace("DATABASE_URL", *task.database_url);
-  work::hide_database(command);
-  for (const char* const name : kServerVariables) command.env.emplace(name, std::nullopt);
+  hide_server(command);
   return command;
 }
 

@@ -24,6 +24,9 @@ struct ProcessTask {
   Duration grace = std::chrono::seconds(5);  ///< from SIGTERM to SIGKILL
   std::size_t longest_message = std::size_t{1} << 20U;
   std::function<void(double done, std::optional<double> of)> progress{};
+  /// For what happens beside it while it runs: called whenever it has said something, and at the instant that
+  /// the last call has answered.
+  std::function<SteadyTime()> attend{};
 };
 
 struct ProcessResult {
@@ -45,5 +48,9 @@ ProcessResult run_process(const ProcessTask& task, LogSink& log, const std::stop
 
 /// What it would run, with its environment; for run_process and for looking at.
 exec::Command process_command(const ProcessTask& task);
+
+/// Takes what would lead a program to the state database out of its environment, as far as the command does
+/// not set it itself.
+void hide_server(exec::Command& command);
 
 }  // namespace weir::pipeline

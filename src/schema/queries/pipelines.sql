@@ -69,6 +69,11 @@ SELECT p.name FROM weir.pipeline p WHERE NOT p.removed ORDER BY p.name;
 -- name: pause_pipeline(pipeline int4, paused bool)
 UPDATE weir.pipeline SET paused = :paused WHERE id = :pipeline;
 
+-- name: find_run(pipeline int4, kind text, logical_at timestamptz) -> (id int8)
+(SELECT r.id FROM weir.run r WHERE r.pipeline_id = :pipeline AND r.logical_at = :logical_at AND r.kind = :kind)
+UNION ALL
+(SELECT d.id FROM weir.run_done d WHERE d.pipeline_id = :pipeline AND d.logical_at = :logical_at AND d.kind = :kind) LIMIT 1;
+
 -- name: cancel_run(run_id int8) -> (outcome text)
 SELECT weir.cancel_run(:run_id) AS outcome;
 
@@ -130,16 +135,17 @@ SELECT d.id, p.id, p.name, d.kind, d.state, d.version, d.logical_at, d.interval_
 -- name: list_tasks(run_id int8) -> (
 --   task_no int4, item int4, name text, state text, attempt int4, failures int2, remaining int4, upstream int4, pool text?,
 --   pool_id int4?, slots int4, priority int2, rule text, ready_at timestamptz?, started_at timestamptz?, ended_at timestamptz?,
---   worker text?, worker_id int8?, error text?)
+--   worker text?, worker_id int8?, error text?, progress jsonb?)
 SELECT t.task_no, t.item, k.name, t.state, t.attempt, t.failures, t.remaining, t.upstream, o.name AS pool, t.pool_id, t.slots,
-       t.priority, t.rule, t.ready_at, t.started_at, t.ended_at, w.name AS worker, t.worker_id, t.error
+       t.priority, t.rule, t.ready_at, t.started_at, t.ended_at, w.name AS worker, t.worker_id, t.error,
+       CASE WHEN t.state = 'running' AND (t.progress ->> 'attempt')::int4 = t.attempt THEN t.progress END AS progress
   FROM weir.task t
   JOIN weir.pipeline_task k ON k.pipeline_id = t.pipeline_id AND k.version = t.version AND k.task_no = t.task_no
   LEFT JOIN weir.pool o ON o.id = t.pool_id LEFT JOIN weir.process w ON w.id = t.worker_id
  WHERE t.run_id = :run_id AND t.pool_id IS NOT NULL
 UNION ALL
 SELECT t.task_no, t.item, k.name, t.state, t.attempt, t.failures, 0, k.upstream, o.name, k.pool_id, k.slots, k.priority, k.rule,
-       t.ready_at, t.started_at, t.ended_at, NULL, NULL, t.error
+       t.ready_at, t.started_at, t.ended_at, NULL, NULL, t.error, NULL
   FROM weir.run_done d
   JOIN weir.task_done t ON t.run_id = d.id AND t.run_ended_at = d.ended_at
   JOIN weir.pipeline_task k ON k.pipeline_id = d.pipeline_id AND k.version = d.version AND k.task_no = t.task_no
@@ -179,10 +185,11 @@ SELECT count(*) AS workers FROM weir.listener l JOIN weir.process p ON p.id = l.
 -- name: active_runs(pipeline int4) -> (active int8)
 SELECT count(*) AS active FROM weir.run u WHERE u.state = 'running' AND u.pipeline_id = :pipeline AND u.backfill_id IS NULL;
 
--- name: read_task_log(run_id int8, task_no int4, item int4, attempt int4?, after int8) -> (
+-- name: read_task_log(run_id int8, task_no int4, item int4, attempt int4?, after_attempt int4, after int8) -> (
 --   attempt int4, number int8, stream text, at timestamptz, line text)
 SELECT l.attempt, u.number, u.stream, u.at, u.line
   FROM weir.task_log l CROSS JOIN LATERAL unnest(l.numbers, l.streams, l.times, l.lines) u(number, stream, at, line)
  WHERE l.run_id = :run_id AND l.task_no = :task_no AND l.item = :item
-   AND (:attempt::int4 IS NULL OR l.attempt = :attempt::int4) AND u.number > :after
+   AND (:attempt::int4 IS NULL OR l.attempt = :attempt::int4) AND l.attempt >= :after_attempt
+   AND (l.attempt > :after_attempt OR u.number > :after)
  ORDER BY l.attempt, u.number LIMIT 5000;

@@ -20,8 +20,12 @@ SELECT f.run_id, f.task_no, f.item, f.state
 -- name: tell_successors(run_ids int8[], task_nos int4[], items int4[]) -> (run_id int8, task_no int4, item int4, state text)
 SELECT s.run_id, s.task_no, s.item, s.state FROM weir.tell_successors(:run_ids, :task_nos, :items) s;
 
--- name: end_runs(run_ids int8[]) -> (run_id int8, pipeline_id int4, state text)
-SELECT e.run_id, e.pipeline_id, e.state FROM weir.end_runs(:run_ids) e;
+-- name: end_runs(run_ids int8[]) -> (run_id int8, pipeline_id int4, state text, alerts int4)
+-- With their alerts, in one order of pipelines: those lock a row of each.
+SELECT e.run_id, e.pipeline_id, e.state,
+       CASE WHEN EXISTS (SELECT FROM weir.pipeline_alert a WHERE a.pipeline_id = e.pipeline_id)
+            THEN weir.alert_end(e.run_id) ELSE 0 END AS alerts
+  FROM (SELECT * FROM weir.end_runs(:run_ids) ORDER BY pipeline_id) e;
 
 -- name: start_runs(pipeline int4) -> (run_id int8)
 SELECT s AS run_id FROM weir.start_runs(:pipeline) s;
@@ -111,11 +115,9 @@ DELETE FROM weir.dataset_update u
                                        WHERE o.pipeline_id = d.pipeline_id AND o.dataset = d.dataset))
 RETURNING u.updated_at;
 
--- name: late_runs() -> (run_id int8, pipeline text, logical_at timestamptz)
+-- name: late_runs() -> (run_id int8, pipeline text, logical_at timestamptz, alerts int4)
 -- Runs that are past their deadline, each once.
-UPDATE weir.run r SET late_at = NULL FROM weir.pipeline p
- WHERE r.late_at < clock_timestamp() AND p.id = r.pipeline_id
-RETURNING r.id AS run_id, p.name AS pipeline, r.logical_at;
+SELECT l.run_id, l.pipeline, l.logical_at, l.alerts FROM weir.find_late_runs() l;
 
 -- name: keep_run_history() -> (changed int4)
 SELECT weir.keep_run_history() AS changed;
@@ -126,6 +128,12 @@ SELECT weir.keep_run_history() AS changed;
 INSERT INTO weir.task_log (run_id, task_no, item, attempt, numbers, streams, times, lines)
 SELECT :run_id::int8, :task_no::int4, :item::int4, :attempt::int4, :numbers::int8[], :streams::text[], :times::timestamptz[], :lines::text[]
  WHERE set_config('synchronous_commit', 'off', true) = 'off';
+
+-- name: report_task_progress(worker int8, claim int8, run_id int8, task_no int4, item int4, progress jsonb)
+-- Does not wait for the disk, and changes nothing that an index has.
+UPDATE weir.task SET progress = :progress
+ WHERE run_id = :run_id AND task_no = :task_no AND item = :item AND state = 'running' AND worker_id = :worker AND claim = :claim
+   AND set_config('synchronous_commit', 'off', true) = 'off';
 
 -- name: pipeline_has_succeeded(pipeline text, logical_at timestamptz) -> (has bool)
 -- For that logical time or a later one.

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "cli/doctor/finding.h"
+#include "cli/doctor/work_facts.h"
+
+namespace weir::cli {
+
+// Each judges facts alone: no I/O.
+Finding judge_processes(const WorkFacts& facts);
+Finding judge_schedules(const WorkFacts& facts);
+/// One for each pool that has a limit or whose tasks wait, or a single one that says that all is well.
+Findings judge_pools(const WorkFacts& facts);
+Finding judge_alerts(const WorkFacts& facts);
+Finding judge_history(const WorkFacts& facts);
+/// Rows that scans read instead of an index, and dead ones.
+Findings judge_tables(const WorkFacts& facts);
+Finding judge_indexes(const WorkFacts& facts);
+
+/// All of them, in the order in which they are shown.
+Findings judge_work(const WorkFacts& facts);
+
+}  // namespace weir::cli

@@ -1,0 +1,464 @@
+// Pipelines from the command line: what is said to whoever writes, runs and repairs them.
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+#include "schema/migrator.h"
+#include "support/database.h"
+#include "support/waiting.h"
+#include "weir_program.h"
+
+namespace weir::test {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+using Words = std::vector<std::string>;
+
+constexpr const char* kShop = R"yaml(
+schedule: {cron: "0 6 * * *", start: 2026-01-01, end: 2026-02-01}
+parameters: {country: {choices: [de, fr], default: de}, limit: {type: integer, default: 3}}
+tasks:
+  take: {shell: "echo taking $WEIR_PARAM_COUNTRY; test ! -e broken"}
+  keep: {after: take, sql: "insert into kept values (weir.run_id(), weir.param('country'))"}
+)yaml";
+
+class CliPipelines : public PgTest {
+ protected:
+  void SetUp() override {
+    PgTest::SetUp();
+    pg::Session session = this->session();
+    schema::migrate(session);
+    session.execute("CREATE TABLE kept (run int8, country text)");
+    put("weir.yml", "name: demo\npools: {narrow: 1}\n");
+    put("pipelines/shop/pipeline.yml", kShop);
+  }
+
+  void put(const fs::path& file, const std::string& text) const {
+    fs::create_directories((folder_.path() / file).parent_path());
+    std::ofstream(folder_.path() / file) << text;
+  }
+  [[nodiscard]] WeirSetup setup() const {
+    return {.env = {{"DATABASE_URL", url()}, {"PGPASSFILE", "/nowhere"}}, .folder = folder_.path()};
+  }
+  [[nodiscard]] WeirResult weir(const Words& words) const { return run_weir(words, setup()); }
+  [[nodiscard]] json document(Words words) const {
+    words.emplace_back("--json");
+    const WeirResult result = weir(words);
+    return json::parse(result.out, nullptr, false);
+  }
+  /// The pipeline with this text instead.
+  void deploy(const std::string& text = kShop) const {
+    put("pipelines/shop/pipeline.yml", text);
+    const WeirResult done = weir({"deploy"});
+    ASSERT_EQ(done.status, 0) << done.err;
+  }
+  /// A run that is made and waits for a worker; its number.
+  [[nodiscard]] std::string make_run(Words more = {}) const {
+    Words words{"run", "shop"};
+    words.insert(words.end(), more.begin(), more.end());
+    return std::to_string(document(words).at("run").get<std::int64_t>());
+  }
+  /// Until nothing is left.
+  [[nodiscard]] int work() const { return weir({"worker", "--once", "--slots", "2", "-q"}).status; }
+  void expect_refused(const Words& words, int status, const std::string& message,
+                      const std::string& remedy = "") const {
+    const WeirResult result = weir(words);
+    EXPECT_EQ(result.status, status) << result.out << result.err;
+    EXPECT_EQ(result.out, "");
+    EXPECT_EQ(result.err, "weir: " + message + "\n" + (remedy.empty() ? "" : "  " + remedy + "\n"));
+  }
+  [[nodiscard]] std::string value(const std::string& sql) const {
+    const auto rows = session().execute("SELECT q::text FROM (" + sql + ") r(q)");
+    return rows.rows() == 0 ? "none" : rows[0].get<std::optional<std::string>>(0).value_or("null");
+  }
+
+  ScratchFolder folder_{"pipelines"};
+};
+
+TEST_F(CliPipelines, APlanSaysWhatADeploymentDoes) {
+  const WeirResult plan = weir({"plan"});
+  EXPECT_EQ(plan.status, 0) << plan.err;
+  EXPECT_EQ(plan.out, "shop added\n");
+  EXPECT_EQ(plan.err, "weir: nothing was changed; weir deploy does it\n");
+  EXPECT_EQ(value("SELECT count(*) FROM weir.pipeline"), "0");
+  EXPECT_EQ(weir({"deploy"}).out, "shop added (version 1)\n");
+  EXPECT_EQ(weir({"deploy"}).out, "1 unchanged\n");
+  put("pipelines/shop/pipeline.yml",
+      std::string(kShop) + "  sum: {after: keep, sql: select 1}\nmax_active_runs: 2\n");
+  EXPECT_EQ(weir({"plan"}).out,
+            "shop changed (version 1)\n  max_active_runs: default > 2\n  task sum added\n");
+  EXPECT_EQ(document({"deploy"}).at("pipelines")[0].at("version"), 2);
+  fs::remove_all(folder_.path() / "pipelines/shop");
+  EXPECT_EQ(weir({"plan"}).out, "shop removed (version 2)\n");
+}
+
+TEST_F(CliPipelines, ADeploymentWithMistakesChangesNothing) {
+  put("pipelines/shop/pipeline.yml", "tasks: {a: {sqll: x}}\n");
+  for (const char* const command : {"plan", "deploy", "up"}) {
+    const WeirResult result = weir({command});
+    EXPECT_EQ(result.status, 3) << command;
+    EXPECT_THAT(result.err,
+                AllOf(HasSubstr("pipelines/shop/pipeline.yml:1:13: error: a task has no key 'sqll'\n    1 | "
+                                "tasks: {a: {sqll: x}}\n"),
+                      HasSubstr("Did you mean 'sql'?"), HasSubstr("weir: 2 mistakes in the project\n")));
+  }
+  EXPECT_EQ(weir({"plan", "-q"}).err, "weir: 2 mistakes in the project\n  weir check lists them.\n");
+  EXPECT_EQ(value("SELECT count(*) FROM weir.pipeline"), "0");
+  fs::remove(folder_.path() / "weir.yml");
+  const WeirResult none = weir({"deploy"});
+  EXPECT_EQ(none.status, 2);
+  EXPECT_THAT(none.err, HasSubstr("there is no weir.yml in"));
+}
+
+TEST_F(CliPipelines, ANameIsOnePipelineInADatabase) {
+  deploy();
+  put("weir.yml", "name: other\n");
+  expect_refused({"deploy"}, 5, "pipeline shop belongs to the project demo",
+                 "Rename one of them: a name stands for one pipeline in a database.");
+}
+
+TEST_F(CliPipelines, ARunIsWaitedForAndSaysHowItEnded) {
+  deploy();
+  WeirProgram worker({"worker"}, setup());
+  worker.wait_for_error("working on pipelines of demo");
+  const WeirResult good = weir({"run", "shop", "--wait", "-q"});
+  EXPECT_EQ(good.status, 0) << good.err;
+  EXPECT_EQ(good.out, "run 1 of shop has started\nrun 1: success\n");
+  EXPECT_EQ(weir({"run", "shop", "--wait", "-p", "country=fr", "--json"}).status, 0);
+  EXPECT_EQ(value("SELECT string_agg(country, ',' ORDER BY run) FROM kept"), "de,fr");
+  put("pipelines/shop/broken", "");
+  const WeirResult bad = weir({"run", "shop", "-w"});
+  EXPECT_EQ(bad.status, 1);
+  EXPECT_THAT(bad.out, HasSubstr("run 3: failed\n"));
+  EXPECT_THAT(bad.err, HasSubstr("weir runs 3"));
+  EXPECT_EQ(document({"run", "shop", "-w"}).at("state"), "failed");
+  worker.signal(SIGTERM);
+  EXPECT_EQ(worker.wait_end(), 0) << worker.err();
+}
+
+TEST_F(CliPipelines, WhoStopsWaitingLeavesTheRun) {
+  deploy();
+  WeirProgram waiting({"run", "shop", "--wait"}, setup());
+  waiting.wait_for("run 1 of shop has started");
+  waiting.wait_for_error("nobody works on pipelines just now");
+  waiting.signal(SIGINT);
+  EXPECT_EQ(waiting.wait_end(), 130);
+  EXPECT_EQ(value("SELECT state FROM weir.run"), "running");
+}
+
+TEST_F(CliPipelines, ARunThatCannotBeSaysWhy) {
+  expect_refused({"run", "shop"}, 2, "there is no pipeline 'shop'", "None is deployed yet: weir deploy");
+  deploy();
+  expect_refused({"run", "shp"}, 2, "there is no pipeline 'shp'", "Did you mean 'shop'?");
+  expect_refused({"run", "rates"}, 2, "there is no pipeline 'rates'", "There are: shop");
+  expect_refused({"run"}, 2, "which pipeline?", "Write: weir run PIPELINE");
+  expect_refused({"run", "shop", "rates"}, 2, "one pipeline at a time", "Write: weir run PIPELINE");
+  expect_refused({"run", "shop", "-p", "country"}, 2, "--param is 'country', which is not NAME=VALUE",
+                 "Write: --param country=VALUE");
+  expect_refused({"run", "shop", "-p", "=de"}, 2, "--param is '=de', which is not NAME=VALUE",
+                 "Write: --param NAME=VALUE");
+  expect_refused({"run", "shop", "-p", "country=it"}, 2, "parameter country of shop cannot be 'it'",
+                 "It is one of: de, fr");
+  expect_refused({"run", "shop", "-p", "limit=many"}, 2,
+                 "parameter limit of shop is an integer, and 'many' is none");
+  expect_refused({"run", "shop", "-p", "contry=de"}, 2, "shop has no parameter 'contry'",
+                 "Did you mean 'country'?");
+  expect_refused({"run", "shop", "--at", "noon"}, 2, "--at 'noon' is no time in UTC",
+                 "Write 2026-03-29, 2026-03-29T01:30 or 2026-03-29T01:30Z");
+  EXPECT_EQ(weir({"run", "shop", "--at", "2026-01-05"}).status, 0);
+  expect_refused({"run", "shop", "--at", "2026-01-05"}, 5,
+                 "shop has a run by hand for 2026-01-05T00:00:00Z already: run 1",
+                 "weir retry 1 begins it again; without --at a new one is made.");
+  EXPECT_EQ(value("SELECT count(*) FROM weir.run"), "1");
+}
+
+TEST_F(CliPipelines, RunsAreListedAndShown) {
+  deploy();
+  const WeirResult none = weir({"runs"});
+  EXPECT_EQ(none.status, 0);
+  EXPECT_EQ(none.out, "");
+  EXPECT_EQ(none.err, "weir: there are no such runs\n");
+  put("pipelines/shop/broken", "");
+  const std::string bad = make_run();
+  EXPECT_EQ(work(), 1);
+  const std::string waiting = make_run();
+  const json runs = document({"runs"}).at("runs");
+  ASSERT_EQ(runs.size(), 2U);
+  EXPECT_EQ(runs[0].at("state"), "running");
+  EXPECT_EQ(runs[1].at("state"), "failed");
+  EXPECT_EQ(document({"runs", "shop", "-s", "failed"}).at("runs").size(), 1U);
+  EXPECT_EQ(document({"runs", "-n", "1"}).at("runs").size(), 1U);
+  const WeirResult table = weir({"runs"});
+  EXPECT_THAT(table.out, StartsWith("RUN  PIPELINE  FOR "));
+  const WeirResult one = weir({"runs", bad});
+  EXPECT_THAT(one.out, StartsWith("run 1 of shop (version 1, manual) for "));
+  EXPECT_THAT(one.out, HasSubstr("\ntake  failed "));
+  EXPECT_THAT(one.out, HasSubstr("exit status 1"));
+  const json shown = document({"runs", bad});
+  EXPECT_EQ(shown.at("params").dump(), R"({"country":"de","limit":3})");
+  EXPECT_EQ(shown.at("tasks")[1].at("state"), "upstream_failed");
+  EXPECT_TRUE(shown.at("tasks")[0].at("progress").is_null());
+  expect_refused({"runs", "99"}, 2, "there is no run 99",
+                 "weir runs lists them; what is older than the project's history is gone.");
+  expect_refused({"runs", "shp"}, 2, "there is no pipeline 'shp'", "Did you mean 'shop'?");
+  expect_refused({"runs", "-s", "faild"}, 2, "'faild' is no state of a run", "Did you mean 'failed'?");
+  expect_refused({"runs", "a", "b"}, 2, "one pipeline, or one run", "Write: weir runs [PIPELINE|RUN]");
+}
+
+TEST_F(CliPipelines, WhyIsExplained) {
+  deploy();
+  const std::string run = make_run();
+  EXPECT_EQ(weir({"explain", run + "/keep"}).out,
+            "task keep of run 1: waiting\n  it comes after take, which is ready\n"
+            "  0 of 1 tasks before it have ended (rule all_success)\n");
+  EXPECT_EQ(weir({"explain", run + "/take"}).out,
+            "task take of run 1: ready\n  nobody works on pipelines just now: weir up, or weir worker\n");
+  EXPECT_THAT(weir({"explain", run}).out, StartsWith("run 1 of shop: running\n"));
+  const std::string next = make_run();
+  EXPECT_THAT(weir({"explain", next}).out, HasSubstr("1 of 1 runs of shop at a time (max_active_runs)"));
+  EXPECT_EQ(document({"explain", run}).at("state"), "running");
+  expect_refused({"explain"}, 2, "which run, or task of it?", "Write: weir explain RUN[/TASK]");
+  expect_refused({"explain", "shop"}, 2, "'shop' is no run",
+                 "Write its number, or RUN/TASK, such as 42/load. weir runs lists them.");
+  expect_refused({"explain", run + "/kep"}, 2, "run 1 has no task 'kep'", "Did you mean 'keep'?");
+  expect_refused({"explain", run + "/keep/3"}, 2, "task keep of run 1 has no piece 3",
+                 "weir runs 1 lists what there is.");
+  expect_refused({"explain", "7"}, 2, "there is no run 7",
+                 "weir runs lists them; what is older than the project's history is gone.");
+}
+
+TEST_F(CliPipelines, LogsAreShownAttemptByAttemptAndFollowed) {
+  deploy(
+      "tasks:\n"
+      "  a:\n"
+      "    retry: {attempts: 2, delay: 1ms}\n"
+      "    shell: |\n"
+      "      echo try $WEIR_ATTEMPT; echo warned >&2\n"
+      "      echo '{\"weir\":\"progress\",\"done\":3,\"of\":12}'\n"
+      "      test $WEIR_ATTEMPT = 2\n"
+      "      touch ready; until test -e go; do sleep 0.01; done\n");
+  const std::string run = make_run();
+  const WeirResult nothing = weir({"logs", run});
+  EXPECT_EQ(nothing.status, 0);
+  EXPECT_EQ(nothing.err, "weir: nothing was said\n");
+  WeirProgram worker({"worker", "--once"}, setup());
+  WeirProgram follower({"logs", run, "-f"}, setup());
+  follower.wait_for("try 1");
+  follower.wait_for("try 2");
+  follower.wait_for_error("a 3 of 12 (25 %)");
+  EXPECT_THAT(weir({"runs", run}).out, HasSubstr("3 of 12 (25 %)"));
+  EXPECT_EQ(document({"runs", run}).at("tasks")[0].at("progress").dump(), R"({"done":3,"of":12})");
+  put("pipelines/shop/go", "");
+  EXPECT_EQ(follower.wait_end(), 0);
+  EXPECT_EQ(worker.wait_end(), 0) << worker.err();
+  const WeirResult all = weir({"logs", run + "/a"});
+  EXPECT_THAT(all.out, AllOf(HasSubstr("Z a try 1\n"), HasSubstr("Z a [err] warned\n"),
+                             HasSubstr("Z a try 2\n"), HasSubstr("Z a [weir] exit status 1")));
+  EXPECT_EQ(all.out, follower.out());
+  EXPECT_THAT(weir({"logs", run, "--attempt", "2"}).out, AllOf(HasSubstr("try 2"), Not(HasSubstr("try 1"))));
+  const WeirResult lines = weir({"logs", run, "--json"});
+  EXPECT_EQ(json::parse(lines.out.substr(0, lines.out.find('\n'))).at("line"), "try 1");
+  expect_refused({"logs"}, 2, "the log of which run, or task?", "Write: weir logs RUN[/TASK[/ITEM]]");
+  expect_refused({"logs", "99"}, 2, "there is no run 99",
+                 "weir runs lists them; what is older than the project's history is gone.");
+}
+
+TEST_F(CliPipelines, WhatFailedIsBegunAgain) {
+  deploy();
+  put("pipelines/shop/broken", "");
+  const std::string run = make_run();
+  EXPECT_EQ(work(), 1);
+  fs::remove(folder_.path() / "pipelines/shop/broken");
+  const WeirResult again = weir({"retry", run});
+  EXPECT_EQ(again.status, 0) << again.err;
+  EXPECT_EQ(again.out, "run 1: 2 tasks begin again\n");
+  EXPECT_EQ(again.err, "weir: nobody works on pipelines just now: weir up, or weir worker\n");
+  EXPECT_EQ(work(), 0);
+  EXPECT_EQ(document({"runs", run}).at("state"), "success");
+  expect_refused({"retry", run}, 5, "nothing of run 1 has failed",
+                 "Name the task to begin with: weir retry 1/TASK");
+  EXPECT_EQ(weir({"retry", run + "/keep", "-q"}).out, "run 1: 1 task begins again\n");
+  EXPECT_EQ(work(), 0);
+  EXPECT_EQ(weir({"clear", run, "-q"}).out, "run 1: 2 tasks begin again\n");
+  EXPECT_EQ(work(), 0);
+  EXPECT_EQ(value("SELECT count(*) FROM kept"), "3");
+  EXPECT_EQ(document({"clear", run + "/keep"}).at("tasks"), 1);
+  expect_refused({"retry"}, 2, "which run?", "Write: weir retry RUN[/TASK]");
+  expect_refused({"retry", "x"}, 2, "'x' is no run",
+                 "Write its number, or RUN/TASK, such as 42/load. weir runs lists them.");
+  expect_refused({"clear", "9"}, 2, "there is no run 9",
+                 "weir runs lists them; what is older than the project's history is gone.");
+  expect_refused({"clear", run + "/kep"}, 2, "run 1 has no task 'kep'", "Did you mean 'keep'?");
+}
+
+TEST_F(CliPipelines, ATaskThatRunsIsNotBegunAgain) {
+  deploy("tasks: {a: {shell: 'until test -e go; do sleep 0.01; done'}}\n");
+  const std::string run = make_run();
+  WeirProgram worker({"worker", "--once"}, setup());
+  wait_until([&] { return value("SELECT state FROM weir.task WHERE pool_id IS NOT NULL") == "running"; },
+             "the task to run");
+  expect_refused({"clear", run}, 5, "task a of run 1 is running",
+                 "Cancel the run first, or wait for its end.");
+  // Meanwhile it is marked: what it does is not waited for.
+  EXPECT_EQ(weir({"mark", run + "/a", "success", "-q"}).out,
+            "run 1: a is marked success; no task comes after it\n");
+  EXPECT_EQ(worker.wait_end(), 0) << worker.err();
+  EXPECT_EQ(document({"runs", run}).at("state"), "success");
+}
+
+TEST_F(CliPipelines, AMarkSaysWhatBecomesOfTheRest) {
+  deploy();
+  const std::string run = make_run();
+  EXPECT_EQ(weir({"mark", run + "/take", "skipped", "-q"}).out,
+            "run 1: take is marked skipped; 1 task after it is decided anew\n");
+  EXPECT_EQ(document({"runs", run}).at("tasks")[1].at("state"), "skipped");
+  expect_refused({"mark", run, "success"}, 2, "which task of run 1?",
+                 "Write: weir mark 1/TASK success|failed|skipped");
+  expect_refused({"mark", run + "/take"}, 2, "a mark needs a task and what became of it",
+                 "Write: weir mark RUN/TASK success|failed|skipped");
+  expect_refused({"mark", run + "/take", "done"}, 2, "'done' is nothing that becomes of a task",
+                 "success, failed or skipped");
+  expect_refused({"mark", run + "/take", "sucess"}, 2, "'sucess' is nothing that becomes of a task",
+                 "Did you mean 'success'?");
+}
+
+TEST_F(CliPipelines, ARunIsCancelled) {
+  deploy();
+  const std::string run = make_run();
+  const std::string queued = make_run();
+  EXPECT_EQ(weir({"cancel", queued}).out, "run 2: cancelled\n");
+  EXPECT_EQ(weir({"cancel", run}).status, 0);
+  EXPECT_EQ(document({"runs", run}).at("state"), "cancelled");
+  expect_refused({"cancel", run}, 5, "run 1 has ended already: cancelled");
+  expect_refused({"cancel", run + "/take"}, 2, "a whole run is cancelled, not one of its tasks",
+                 "Write: weir cancel 1, or weir mark 1/take failed");
+  expect_refused({"cancel"}, 2, "which run?", "Write: weir cancel RUN");
+  expect_refused({"cancel", "77"}, 2, "there is no run 77",
+                 "weir runs lists them; what is older than the project's history is gone.");
+}
+
+TEST_F(CliPipelines, APausedPipelineStartsRunsByHandAlone) {
+  deploy();
+  EXPECT_EQ(weir({"pause", "shop"}).out, "shop is paused: only runs by hand are started\n");
+  EXPECT_EQ(document({"pause", "shop"}).dump(), R"({"changed":false,"paused":true,"pipeline":"shop"})");
+  EXPECT_EQ(weir({"backfill", "shop", "--from", "2026-01-01", "--to", "2026-01-03", "--yes", "-q"}).status,
+            0);
+  EXPECT_EQ(value("SELECT count(*) FROM weir.run WHERE state = 'running'"), "0");
+  EXPECT_THAT(weir({"explain", "1"}).out, HasSubstr("shop is paused: weir resume shop"));
+  EXPECT_EQ(weir({"resume", "shop"}).out, "shop goes on\n");
+  EXPECT_EQ(value("SELECT count(*) FROM weir.run WHERE state = 'running'"), "1");
+  expect_refused({"pause"}, 2, "which pipeline?", "Write: weir pause PIPELINE");
+  expect_refused({"resume", "shp"}, 2, "there is no pipeline 'shp'", "Did you mean 'shop'?");
+}
+
+TEST_F(CliPipelines, NextIsOfTheProjectOrSaysWhatToWrite) {
+  const WeirResult next = weir({"next", "shop", "--after", "2026-01-29", "-n", "9"});
+  EXPECT_EQ(next.status, 0) << next.err;
+  EXPECT_EQ(next.out,
+            "UTC                       UTC\n2026-01-29 06:00:00  UTC  2026-01-29 06:00:00\n"
+            "2026-01-30 06:00:00  UTC  2026-01-30 06:00:00\n2026-01-31 06:00:00  UTC  2026-01-31 06:00:00\n");
+  EXPECT_EQ(next.err, "weir: after that there are none\n");
+  expect_refused({"next", "shp"}, 2, "the project has no pipeline 'shp'", "Did you mean 'shop'?");
+  expect_refused({"next", "shop", "--cron", "@daily"}, 2, "a pipeline has a schedule of its own",
+                 "Write: weir next PIPELINE, or weir next --cron EXPR");
+  put("pipelines/shop/pipeline.yml", "tasks: {a: {sql: x}}\n");
+  expect_refused({"next", "shop"}, 2, "shop has no times: it runs by hand, or after datasets");
+}
+
+TEST_F(CliPipelines, ABackfillIsPlannedFirst) {
+  deploy();
+  const Words range{"backfill", "shop", "--from", "2026-01-01", "--to", "2026-01-05"};
+  const WeirResult plan = weir(range);
+  EXPECT_EQ(plan.status, 0) << plan.err;
+  EXPECT_THAT(plan.out, StartsWith("shop: 4 runs, 1 at a time, for the data from "));
+  EXPECT_THAT(plan.err, HasSubstr("--yes makes these runs"));
+  EXPECT_EQ(value("SELECT count(*) FROM weir.run"), "0");
+  Words really = range;
+  really.insert(really.end(), {"--parallel", "2", "--yes", "-q"});
+  EXPECT_THAT(weir(really).out, HasSubstr("backfill 1: 4 runs are made\n"));
+  EXPECT_EQ(value("SELECT count(*) FROM weir.run WHERE state = 'running'"), "2");
+  EXPECT_THAT(weir(really).out, HasSubstr("0 runs are made, 4 were there already"));
+  const auto with = [&](const Words& more) {
+    Words words{"backfill", "shop"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  expect_refused(with({}), 2, "backfill needs --from and --to",
+                 "Write: weir backfill PIPELINE --from 2026-01-01 --to 2026-02-01");
+  expect_refused(with({"--from", "2026-01-05", "--to", "2026-01-01"}), 2, "--to is not after --from",
+                 "The range is from --from on, up to --to.");
+  expect_refused(with({"--from", "x", "--to", "2026-01-01"}), 2, "--from 'x' is no time in UTC",
+                 "Write 2026-03-29, 2026-03-29T01:30 or 2026-03-29T01:30Z");
+  expect_refused(with({"--from", "2026-03-01", "--to", "2026-04-01"}), 2,
+                 "no logical time of shop lies in that range",
+                 "weir next shop --after TIME shows those of the project.");
+  deploy("tasks: {a: {sql: select 1}}\n");
+  expect_refused(with({"--from", "2026-01-01", "--to", "2026-02-01"}), 2,
+                 "shop has no schedule that says which times are in a range",
+                 "Start it once for each: weir run PIPELINE --at TIME");
+}
+
+TEST_F(CliPipelines, AlertsAreListedAndSentAgain) {
+  EXPECT_THAT(weir({"alerts"}).err, HasSubstr("there were no alerts"));
+  deploy("alerts: [{when: failed, to: 'http://127.0.0.1:1/sesame'}]\ntasks: {a: {run: ['false']}}\n");
+  const std::string run = make_run();
+  EXPECT_EQ(work(), 1);
+  const json alerts = document({"alerts", run}).at("alerts");
+  ASSERT_EQ(alerts.size(), 1U);
+  EXPECT_EQ(alerts[0].at("event"), "failed");
+  EXPECT_EQ(alerts[0].at("to"), "http://127.0.0.1:1");
+  EXPECT_EQ(alerts[0].at("state"), "waiting");
+  EXPECT_EQ(alerts[0].at("attempts"), 1);
+  EXPECT_EQ(weir({"alerts", "--again"}).out, "none was given up\n");
+  session().execute("UPDATE weir.alert SET state = 'given_up', ended_at = now()");
+  EXPECT_THAT(weir({"alerts"}).out, AllOf(HasSubstr("given up"), Not(HasSubstr("sesame"))));
+  EXPECT_EQ(weir({"alerts", "--again", "-q"}).out, "1 alert is sent again\n");
+  EXPECT_EQ(document({"alerts"}).at("alerts")[0].at("attempts"), 0);
+  expect_refused({"alerts", "9"}, 2, "there is no run 9",
+                 "weir runs lists them; what is older than the project's history is gone.");
+  expect_refused({"alerts", run + "/a"}, 2, "alerts are those of one run, or all",
+                 "Write: weir alerts [RUN]");
+}
+
+TEST_F(CliPipelines, TheDoctorLooksAtTheWork) {
+  const auto finding = [this](const std::string& check) {
+    const json report = document({"doctor"});
+    for (const auto& each : report.at("checks")) {
+      if (each.at("check") == check) return each;
+    }
+    return json();
+  };
+  deploy();
+  for (const char* const check :
+       {"processes", "schedules", "pools", "alerts", "history", "tables", "indexes"})
+    EXPECT_EQ(finding(check).at("verdict"), "ok") << finding(check);
+  EXPECT_THAT(finding("pools").at("message"), HasSubstr("narrow: 0 of 1 slot taken by 0 tasks; ready are 0"));
+  EXPECT_EQ(make_run(), "1");
+  EXPECT_EQ(finding("schedules").at("verdict"), "fail");
+  EXPECT_THAT(finding("schedules").at("message"), HasSubstr("nobody works on them: 0 due"));
+  EXPECT_THAT(finding("schedules").at("remedy"), HasSubstr("weir up"));
+  // A process that died with a task, and nobody there to take it over.
+  session().execute(
+      "INSERT INTO weir.process (name, lease_until) VALUES ('gone:1', now() - interval '1 hour')");
+  session().execute("UPDATE weir.task SET state = 'running', worker_id = 1, claim = 1 WHERE state = 'ready'");
+  EXPECT_EQ(finding("processes").at("verdict"), "fail");
+  EXPECT_THAT(finding("processes").at("message"), HasSubstr("1 task, 0 jobs"));
+  // Days ahead that nobody has made.
+  session().execute(
+      "DO $$ DECLARE t text; BEGIN FOR t IN SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = "
+      "'weir.task_log'::regclass LOOP EXECUTE 'DROP TABLE ' || t; END LOOP; END $$");
+  EXPECT_EQ(finding("history").at("verdict"), "fail");
+  EXPECT_EQ(weir({"doctor", "-q"}).status, 1);
+}
+
+}  // namespace
+}  // namespace weir::test
