@@ -19,8 +19,8 @@ Registry all_commands() {
               job_show_command(),     job_cancel_command(),   job_retry_command(),   job_dead_command(),
               job_replay_command(),   job_stats_command(),    queue_list_command(),  queue_pause_command(),
               queue_resume_command(), queue_set_command(),    consume_command(),     top_command(),
-              demo_workers_command(), demo_readers_command(), doctor_command(),      version_command(),
-              help_words_command()}};
+              demo_workers_command(), demo_readers_command(), demo_scheduler_command(),
+              doctor_command(),       version_command(),      help_words_command()}};
 }
 
 }  // namespace weir::cli
