@@ -46,7 +46,8 @@ void make_pipelines(PipelineScene& scene) {
   const std::int32_t first = scene.store(layered());
   pg::Session& session = scene.session();
   session.execute(
-      "INSERT INTO weir.pipeline (max_active_runs, version, name, project) SELECT p.max_active_runs, p.version, "
+      "INSERT INTO weir.pipeline (max_active_runs, version, name, project) SELECT p.max_active_runs, "
+      "p.version, "
       "p.name || n, p.project FROM weir.pipeline p, generate_series(2, $2::int4) n WHERE p.id = $1",
       first, kPipelines);
   session.execute(
@@ -56,7 +57,8 @@ void make_pipelines(PipelineScene& scene) {
       first);
   session.execute(
       "INSERT INTO weir.pipeline_task SELECT (jsonb_populate_record(k, jsonb_build_object('pipeline_id', "
-      "p.id))).* FROM weir.pipeline p, weir.pipeline_task k WHERE k.pipeline_id = $1 AND k.version = p.version "
+      "p.id))).* FROM weir.pipeline p, weir.pipeline_task k WHERE k.pipeline_id = $1 AND k.version = "
+      "p.version "
       "AND p.name ~ '^acceptance[0-9]'",
       first);
 }
@@ -67,10 +69,12 @@ double fire(PipelineScene& scene) {
   const auto number = [&](const char* sql) { return session.execute(sql)[0].get<std::int64_t>(0); };
   // In six seconds at the soonest: by then each process has looked when it is.
   session.execute(
-      "UPDATE weir.pipeline p SET next_at = t.at, fired_at = t.at - interval '1 s' FROM (SELECT to_timestamp(ceil((extract(epoch "
+      "UPDATE weir.pipeline p SET next_at = t.at, fired_at = t.at - interval '1 s' FROM (SELECT "
+      "to_timestamp(ceil((extract(epoch "
       "FROM clock_timestamp()) + 6) / 10) * 10) AS at) t WHERE p.name LIKE 'acceptance%'");
-  const auto last = number("SELECT last_value FROM weir.run_id");
-  while (number("SELECT last_value FROM weir.run_id") < last + kPipelines) session.execute("SELECT pg_sleep(0.02)");
+  const auto last = number("SELECT nextval('weir.run_id')");
+  while (number("SELECT last_value FROM weir.run_id") < last + kPipelines)
+    session.execute("SELECT pg_sleep(0.02)");
   session.execute("UPDATE weir.pipeline SET next_at = NULL");
   while (number("SELECT count(*) FROM weir.run") > 0) session.execute("SELECT pg_sleep(0.05)");
   const auto result = session.execute(

@@ -18,9 +18,7 @@ using pipeline::StateFigures;
 constexpr auto kRight = Table::Align::right;
 constexpr std::int64_t kBar = 30;
 
-Table::Cell bad_if(bool bad, std::string text) {
-  return {std::move(text), bad ? Color::red : Color::green};
-}
+Table::Cell bad_if(bool bad, std::string text) { return {std::move(text), bad ? Color::red : Color::green}; }
 Table::Cell bad_if_any(std::int64_t count) { return bad_if(count > 0, human_count(count)); }
 
 std::string states_table(const std::vector<StateFigures>& states, const Paint& paint) {

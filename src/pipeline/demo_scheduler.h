@@ -53,12 +53,12 @@ struct SchedulerFigures {
 };
 
 struct SchedulerDemoOptions {
-  int tasks = 600;          ///< whose state is moved; rounded up to whole runs of 30
-  int loops = 4;            ///< schedulers at a time
-  int history = 300'000;    ///< tasks that have ended, in the end
-  std::uint64_t seed = 1;   ///< of how long tasks hold their connections
-  int working = 48;         ///< tasks that need one
-  double slowness = 1;      ///< of them: 1 is 0.15 to 0.45 s
+  int tasks = 600;         ///< whose state is moved; rounded up to whole runs of 30
+  int loops = 4;           ///< schedulers at a time
+  int history = 300'000;   ///< tasks that have ended, in the end
+  std::uint64_t seed = 1;  ///< of how long tasks hold their connections
+  int working = 48;        ///< tasks that need one
+  double slowness = 1;     ///< of them: 1 is 0.15 to 0.45 s
   std::function<void(std::string_view)> on_step = [](std::string_view) {};
   /// Several times a second: the figures so far, the last of which go on.
   std::function<void(const SchedulerFigures&)> on_frame = [](const SchedulerFigures&) {};

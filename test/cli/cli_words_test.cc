@@ -119,12 +119,14 @@ TEST(CliWords, PsqlHasNoJson) {
 
 TEST(CliWords, EveryCommandHasHelpWithExamples) {
   for (const std::string path :
-       {"init",         "check",        "load",         "load history", "load show",   "load state",
-        "load rejects", "load replay",  "up",           "db start",     "db stop",     "db status",
-        "db url",       "db psql",      "db migrate",   "worker",       "job enqueue", "job list",
-        "job show",     "job cancel",   "job retry",    "job dead",     "job replay",  "job stats",
-        "queue list",   "queue pause",  "queue resume", "queue set",    "consume",     "top",
-        "demo workers", "demo readers", "demo scheduler", "doctor", "version", "help"}) {
+       {"init",         "check",        "load",           "load history", "load show",
+        "load state",   "load rejects", "load replay",    "up",           "db start",
+        "db stop",      "db status",    "db url",         "db psql",      "db migrate",
+        "worker",       "job enqueue",  "job list",       "job show",     "job cancel",
+        "job retry",    "job dead",     "job replay",     "job stats",    "queue list",
+        "queue pause",  "queue resume", "queue set",      "consume",      "top",
+        "demo workers", "demo readers", "demo scheduler", "doctor",       "version",
+        "help"}) {
     const WeirResult result = run_weir({"help", path});
     EXPECT_EQ(result.status, 0) << path;
     EXPECT_THAT(result.out, StartsWith("weir " + path + ": "));

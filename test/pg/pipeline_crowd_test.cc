@@ -21,7 +21,8 @@ using namespace std::chrono_literals;
 
 constexpr Duration kPatience = 120s;
 
-/// Sessions that waited for a lock for longer than 50 ms: what log_lock_waits tells with that deadlock_timeout.
+/// Sessions that waited for a lock for longer than 50 ms: what log_lock_waits tells with that
+/// deadlock_timeout.
 class LockWaits {
  public:
   explicit LockWaits(const pg::Connector& connector)
@@ -38,7 +39,8 @@ class LockWaits {
     pg::Session session = connector.connect(pg::Role::api, "waits");
     while (!stop.stop_requested()) {
       const auto rows = session.execute(
-          "SELECT concat_ws(' ', l.locktype, l.mode, a.query) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid WHERE NOT l.granted "
+          "SELECT concat_ws(' ', l.locktype, l.mode, a.query) FROM pg_locks l JOIN pg_stat_activity a ON "
+          "a.pid = l.pid WHERE NOT l.granted "
           "AND a.datname = current_database() AND l.waitstart < clock_timestamp() - interval '50 ms'");
       seen_ += rows.rows();
       if (rows.rows() > 0) example_ = rows[0].get<std::string>(0);
@@ -64,7 +66,8 @@ class PipelineCrowd : public test::PipelineTest {
   void start_workers(int workers, std::size_t slots) {
     for (int i = 0; i < workers; ++i) {
       Surroundings at{.connector = std::make_shared<const pg::Connector>(users_connector()), .project = "/"};
-      workers_.push_back(std::make_unique<Worker>(std::move(at), WorkerOptions{.slots = slots, .drain = 10s}));
+      workers_.push_back(
+          std::make_unique<Worker>(std::move(at), WorkerOptions{.slots = slots, .drain = 10s}));
       workers_.back()->start();
     }
   }
@@ -79,7 +82,8 @@ class PipelineCrowd : public test::PipelineTest {
     return sql_->execute("SELECT (" + sql + ")::int8")[0].get<std::int64_t>(0);
   }
   void wait_for_the_end() {
-    test::wait_until([&] { return number("SELECT count(*) FROM weir.run") == 0; }, "the run to end", kPatience);
+    test::wait_until([&] { return number("SELECT count(*) FROM weir.run") == 0; }, "the run to end",
+                     kPatience);
   }
   void expect_peace(LockWaits& waits) {
     EXPECT_EQ(waits.count(), 0) << waits.example();
@@ -93,8 +97,10 @@ class PipelineCrowd : public test::PipelineTest {
 TEST_F(PipelineCrowd, SixThousandPiecesFanOutAndInWithoutAWait) {
   auto read = test::read_pipeline_text(
       "tasks:\n"
-      "  spread: {map: {sql: select n from generate_series(1, 6000) n}, sql: \"insert into effect values (weir.run_id(), weir.item() ->> 'n')\"}\n"
-      "  gather: {after: spread, sql: \"insert into effect select weir.run_id(), 'of ' || count(*) from effect\"}\n");
+      "  spread: {map: {sql: select n from generate_series(1, 6000) n}, sql: \"insert into effect values "
+      "(weir.run_id(), weir.item() ->> 'n')\"}\n"
+      "  gather: {after: spread, sql: \"insert into effect select weir.run_id(), 'of ' || count(*) from "
+      "effect\"}\n");
   ASSERT_TRUE(read.diagnostics.ok()) << to_text(read.diagnostics);
   deploy(*sql_, read.project);
   start_workers(4, 2);
@@ -112,9 +118,11 @@ TEST_F(PipelineCrowd, SixThousandPiecesFanOutAndInWithoutAWait) {
 TEST_F(PipelineCrowd, ACancelMeetsTenThousandThatEndBeforeOneOnEightWorkers) {
   constexpr int kMany = 10'000;
   PipelineDefinition definition{.name = "p"};
-  TaskDefinition last{.name = "last", .body = SqlBody{.text = "insert into effect values (weir.run_id(), 'last')"}};
+  TaskDefinition last{.name = "last",
+                      .body = SqlBody{.text = "insert into effect values (weir.run_id(), 'last')"}};
   for (int i = 0; i < kMany; ++i) {
-    definition.tasks.push_back({.name = fmt::format("t{}", i), .body = SqlBody{.text = "select 1"}, .downstream = {kMany}});
+    definition.tasks.push_back(
+        {.name = fmt::format("t{}", i), .body = SqlBody{.text = "select 1"}, .downstream = {kMany}});
     last.upstream.push_back(i);
   }
   definition.tasks.push_back(std::move(last));
@@ -122,7 +130,8 @@ TEST_F(PipelineCrowd, ACancelMeetsTenThousandThatEndBeforeOneOnEightWorkers) {
   start_workers(8, 2);
   LockWaits waits(users_connector());
   const std::int64_t id = run("p");
-  test::wait_until([&] { return number("SELECT count(*) FROM weir.task_attempt") > 4000; }, "a part of them", kPatience);
+  test::wait_until([&] { return number("SELECT count(*) FROM weir.task_attempt") > 4000; }, "a part of them",
+                   kPatience);
   EXPECT_EQ(text(fmt::format("SELECT weir.cancel_run({})", id)), "stopping");
   wait_for_the_end();
   stop_workers();
@@ -137,13 +146,15 @@ TEST_F(PipelineCrowd, ACancelMeetsTenThousandThatEndBeforeOneOnEightWorkers) {
 }
 
 TEST_F(PipelineCrowd, FiveThousandTasksFromTheirTextToTheirEnd) {
-  // Fifty layers of a hundred; each comes after one of the layer before, and after its first. Names in several scripts.
+  // Fifty layers of a hundred; each comes after one of the layer before, and after its first. Names in
+  // several scripts.
   constexpr int kTasks = 5000;
   const char* const scripts[] = {"aufgabe_ä", "задача", "任务", "مهمة", "task"};
   const auto name = [&](int i) { return fmt::format("{}_{}", scripts[i % 5], i); };
   std::string text = "tasks:\n";
   for (int i = 0; i < kTasks; ++i) {
-    text += fmt::format("  {}:\n    sql: insert into effect values (weir.run_id(), '{}')\n", name(i), name(i));
+    text +=
+        fmt::format("  {}:\n    sql: insert into effect values (weir.run_id(), '{}')\n", name(i), name(i));
     if (i < 100) continue;
     text += fmt::format("    after: [{}", name(i - 100));
     if (i % 100 != 0) text += ", " + name(i - i % 100 - 100);
@@ -162,7 +173,8 @@ TEST_F(PipelineCrowd, FiveThousandTasksFromTheirTextToTheirEnd) {
   EXPECT_EQ(this->text("SELECT state || ' ' || tasks FROM weir.run_done"), "success 5000");
   EXPECT_EQ(number("SELECT count(DISTINCT word) FROM effect"), kTasks);
   EXPECT_EQ(number("SELECT count(*) FROM effect"), kTasks);
-  EXPECT_EQ(number("SELECT count(*) FROM weir.task_done t JOIN weir.pipeline_task k USING (task_no) JOIN effect e ON e.word = k.name"),
+  EXPECT_EQ(number("SELECT count(*) FROM weir.task_done t JOIN weir.pipeline_task k USING (task_no) JOIN "
+                   "effect e ON e.word = k.name"),
             kTasks);
   EXPECT_EQ(number("SELECT max(attempt) FROM weir.task_done"), 1);
 }

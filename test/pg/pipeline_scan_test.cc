@@ -1,5 +1,5 @@
-// What processes ask again and again meets living rows only, and by index: counted by the server while it happens,
-// within functions too, with 500 pipelines at work and 30 days of history behind them.
+// What processes ask again and again meets living rows only, and by index: counted by the server while it
+// happens, within functions too, with 500 pipelines at work and 30 days of history behind them.
 
 #include <map>
 #include <set>
@@ -74,7 +74,8 @@ class PipelineScans : public test::PipelineTest {
   void SetUp() override {
     PipelineTest::SetUp();
     sql_->set_timeout(std::chrono::minutes(2));
-    // Ten beside each other, ten behind them, one that comes after ten, and so is told in batches, and the rest.
+    // Ten beside each other, ten behind them, one that comes after ten, and so is told in batches, and the
+    // rest.
     std::vector<Task> tasks(10);
     for (int i = 0; i < 10; ++i) tasks.push_back({.after = {i}});
     tasks.push_back({});
@@ -99,7 +100,8 @@ class PipelineScans : public test::PipelineTest {
   std::map<std::string, Touched> touched() {
     std::map<std::string, Touched> all;
     const auto rows = sql_->execute(
-        "SELECT relname::text, seq_scan, coalesce(idx_scan, 0) FROM pg_stat_xact_all_tables WHERE schemaname = "
+        "SELECT relname::text, seq_scan, coalesce(idx_scan, 0) FROM pg_stat_xact_all_tables WHERE schemaname "
+        "= "
         "'weir' AND seq_scan + coalesce(idx_scan, 0) > 0");
     for (const auto& row : rows)
       all[row.get<std::string>(0)] = {row.get<std::int64_t>(1), row.get<std::int64_t>(2)};
@@ -140,15 +142,18 @@ class PipelineScans : public test::PipelineTest {
     const TaskKey& key = own.key;
     pg::Session& session = *sql_;
     const auto none = std::optional<WallTime>();
-    const auto now = WallTime(std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()));
+    const auto now =
+        WallTime(std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()));
     expect_only_living_rows("claim_tasks", [&] {
       EXPECT_EQ(session.run<sql::ClaimTasks>(worker_, ++number, 50, 0, 7).size(), 50);
     });
-    expect_only_living_rows("return_task_claim", [&] { session.run<sql::ReturnTaskClaim>(worker_, std::int64_t{1}); });
+    expect_only_living_rows("return_task_claim",
+                            [&] { session.run<sql::ReturnTaskClaim>(worker_, std::int64_t{1}); });
     expect_only_living_rows("finish_tasks", [&] { EXPECT_EQ(finish(session, own, "success").size(), 2U); });
     expect_only_living_rows("tell_successors", [&] {
       const auto ended = session.execute(
-          "UPDATE weir.task SET state = 'success', ended_at = now() WHERE run_id = 17 AND task_no = 10 RETURNING run_id");
+          "UPDATE weir.task SET state = 'success', ended_at = now() WHERE run_id = 17 AND task_no = 10 "
+          "RETURNING run_id");
       ASSERT_EQ(ended.rows(), 1);
       session.run<sql::TellSuccessors>(std::vector<std::int64_t>{17}, std::vector<std::int32_t>{10},
                                        std::vector<std::int32_t>{-1});
@@ -156,7 +161,7 @@ class PipelineScans : public test::PipelineTest {
     expect_only_living_rows("expand_task", [&] {
       const std::vector<pg::JsonView> elements(20, pg::JsonView{"1"});
       const auto expanded = session.run<sql::ExpandTask>(worker_, own.claim, key.run, key.no, elements,
-                                                          std::optional<std::int32_t>(4));
+                                                         std::optional<std::int32_t>(4));
       EXPECT_TRUE(expanded.one().expanded);
     });
     expect_only_living_rows("own_tasks", [&] { EXPECT_EQ(session.run<sql::OwnTasks>(worker_).size(), 100); });
@@ -168,35 +173,39 @@ class PipelineScans : public test::PipelineTest {
       const auto promoted = session.run<sql::PromoteTasks>(1000);
       EXPECT_EQ(promoted.one().promoted, 20);
     });
-    expect_only_living_rows("rescue_tasks", [&] { EXPECT_EQ(session.run<sql::RescueTasks>(1000).size(), 100); });
+    expect_only_living_rows("rescue_tasks",
+                            [&] { EXPECT_EQ(session.run<sql::RescueTasks>(1000).size(), 100); });
     expect_only_living_rows("untold_tasks", [&] {
       EXPECT_EQ(session.run<sql::UntoldTasks>(std::int64_t{3000}, 1000).size(), 11);
     });
-    expect_only_living_rows("end_runs", [&] {
-      EXPECT_EQ(session.run<sql::EndRuns>(std::vector<std::int64_t>{14}).size(), 1);
-    });
+    expect_only_living_rows(
+        "end_runs", [&] { EXPECT_EQ(session.run<sql::EndRuns>(std::vector<std::int64_t>{14}).size(), 1); });
     expect_only_living_rows("start_runs", [&] {
       session.execute("UPDATE weir.pipeline SET max_active_runs = 2 WHERE id = 30");
       EXPECT_EQ(session.run<sql::StartRuns>(30).size(), 1);
     });
-    expect_only_living_rows("startable_pipelines", [&] { EXPECT_EQ(session.run<sql::StartablePipelines>().size(), 0); });
+    expect_only_living_rows("startable_pipelines",
+                            [&] { EXPECT_EQ(session.run<sql::StartablePipelines>().size(), 0); });
     expect_only_living_rows("has_runs", [&] { session.run<sql::HasRuns>(); });
     expect_only_living_rows("task_definition", [&] { session.run<sql::TaskDefinition>(7, 1); });
-    expect_only_living_rows("due_pipelines", [&] { EXPECT_EQ(session.run<sql::DuePipelines>(none, 50).size(), 50); });
+    expect_only_living_rows("due_pipelines",
+                            [&] { EXPECT_EQ(session.run<sql::DuePipelines>(none, 50).size(), 50); });
     expect_only_living_rows("next_firing", [&] { session.run<sql::NextFiring>(none); });
     expect_only_living_rows("set_next_firing", [&] { session.run<sql::SetNextFiring>(7, none, none); });
     expect_only_living_rows("create_run", [&] {
       session.run<sql::CreateRun>(7, "scheduled", now, now, now, pg::JsonView{"{}"}, 0, none, std::nullopt);
     });
     expect_only_living_rows("has_dataset_updates", [&] { session.run<sql::HasDatasetUpdates>(); });
-    expect_only_living_rows("updated_pipelines", [&] { EXPECT_EQ(session.run<sql::UpdatedPipelines>(50).size(), 1); });
+    expect_only_living_rows("updated_pipelines",
+                            [&] { EXPECT_EQ(session.run<sql::UpdatedPipelines>(50).size(), 1); });
     expect_only_living_rows("late_runs", [&] { EXPECT_EQ(session.run<sql::LateRuns>().size(), 2); });
     expect_only_living_rows("write_task_log", [&] {
       session.run<sql::WriteTaskLog>(key.run, key.no, key.item, 1, std::vector<std::int64_t>{1},
                                      std::vector<std::string_view>{"out"}, std::vector<WallTime>{now},
                                      std::vector<std::string_view>{"said"});
     });
-    expect_only_living_rows("pipeline_has_succeeded", [&] { session.run<sql::PipelineHasSucceeded>("p7", now); });
+    expect_only_living_rows("pipeline_has_succeeded",
+                            [&] { session.run<sql::PipelineHasSucceeded>("p7", now); });
   }
 
   std::int64_t worker_ = 0;
@@ -207,8 +216,8 @@ class PipelineScans : public test::PipelineTest {
 TEST_F(PipelineScans, LoopsMeetLivingRowsByIndexHoweverLongTheHistory) {
   ASSERT_EQ(text("SELECT count(*) FROM weir.task"), std::to_string(kPipelines * 31));
   ask_all();  // as after a flood: nothing was analysed yet
-  for (const char* table : {"task", "run", "pipeline", "pipeline_task", "pipeline_version", "process", "run_done",
-                            "task_done", "task_attempt", "task_log"})
+  for (const char* table : {"task", "run", "pipeline", "pipeline_task", "pipeline_version", "process",
+                            "run_done", "task_done", "task_attempt", "task_log"})
     sql_->execute(fmt::format("ANALYZE weir.{}", table));
   // What was planned before is of no account.
   sql_->execute("DISCARD PLANS");

@@ -96,10 +96,13 @@ class Watching {
 };
 
 constexpr std::string_view kLegend =
-    "\nstarted twice: starts beyond the first of their task; updates lost: ends that were written over by what "
+    "\nstarted twice: starts beyond the first of their task; updates lost: ends that were written over by "
+    "what "
     "another\n"
-    "loop had read before; pages: that PostgreSQL went through; waited: not begun 20 ms after somebody was free;\n"
-    "gave up: found no connection in time; idle in transaction, connections: at most at a time, of those there "
+    "loop had read before; pages: that PostgreSQL went through; waited: not begun 20 ms after somebody was "
+    "free;\n"
+    "gave up: found no connection in time; idle in transaction, connections: at most at a time, of those "
+    "there "
     "may be";
 
 ExitCode run(Context& context) {
@@ -136,26 +139,28 @@ ExitCode run(Context& context) {
 }  // namespace
 
 Command demo_scheduler_command() {
-  return {.path = "demo scheduler",
-          .summary = "lost updates, scans of history, a starving pool; and Weir with the same tasks",
-          .description =
-              "Shows three diseases of schedulers that keep their state in PostgreSQL, each with real tables, "
-              "and Weir with\n"
-              "the same tasks. 1: several loops read tasks and runs and then write them by key. 2: a loop "
-              "looks for work in a\n"
-              "table that holds its history, without an index for it. 3: 16 executors share a pool of 5 "
-              "connections, and hold\n"
-              "them while they work. In a database of its own on the project's private PostgreSQL, which is "
-              "dropped at the\n"
-              "end. Takes less than a minute.",
-          .options = {{"tasks", 0, "N", "so many tasks whose state is moved (default: 600)"},
-                      {"loops", 0, "N", "so many schedulers at a time (default: 4)"},
-                      {"history", 0, "N", "so many ended tasks in the end (default: 300000)"},
-                      {"seed", 0, "N", "how long tasks hold their connections comes from it (default: 1)"}},
-          .examples = {{"weir demo scheduler", ""},
-                       {"weir demo scheduler --history 2000000", "a longer history, which takes its time to be made"},
-                       {"weir demo scheduler --json", "one document: states[], looks[], connections[]"}},
-          .run = run};
+  return {
+      .path = "demo scheduler",
+      .summary = "lost updates, scans of history, a starving pool; and Weir with the same tasks",
+      .description =
+          "Shows three diseases of schedulers that keep their state in PostgreSQL, each with real tables, "
+          "and Weir with\n"
+          "the same tasks. 1: several loops read tasks and runs and then write them by key. 2: a loop "
+          "looks for work in a\n"
+          "table that holds its history, without an index for it. 3: 16 executors share a pool of 5 "
+          "connections, and hold\n"
+          "them while they work. In a database of its own on the project's private PostgreSQL, which is "
+          "dropped at the\n"
+          "end. Takes less than a minute.",
+      .options = {{"tasks", 0, "N", "so many tasks whose state is moved (default: 600)"},
+                  {"loops", 0, "N", "so many schedulers at a time (default: 4)"},
+                  {"history", 0, "N", "so many ended tasks in the end (default: 300000)"},
+                  {"seed", 0, "N", "how long tasks hold their connections comes from it (default: 1)"}},
+      .examples = {{"weir demo scheduler", ""},
+                   {"weir demo scheduler --history 2000000",
+                    "a longer history, which takes its time to be made"},
+                   {"weir demo scheduler --json", "one document: states[], looks[], connections[]"}},
+      .run = run};
 }
 
 }  // namespace weir::cli

@@ -100,9 +100,8 @@ class SharedPool {
   SharedPool(Stage& stage, std::vector<double> holds)
       : stage_(stage),
         holds_(std::move(holds)),
-        pool_(stage.connector(), {.name = "shared",
-                                  .size = kPool,
-                                  .wait = seconds(kPatience * stage.options().slowness)}) {}
+        pool_(stage.connector(),
+              {.name = "shared", .size = kPool, .wait = seconds(kPatience * stage.options().slowness)}) {}
 
   void execute() {
     for (std::size_t task = next_++; task < holds_.size(); task = next_++) {
@@ -152,7 +151,7 @@ class SharedPool {
   std::atomic<std::int64_t> done_{0};
   std::atomic<std::int64_t> gave_up_{0};
   Mutex mutex_;
-  Duration longest_ WEIR_GUARDED_BY(mutex_) {};
+  Duration longest_ WEIR_GUARDED_BY(mutex_){};
   std::int64_t waited_ WEIR_GUARDED_BY(mutex_) = 0;
 };
 
@@ -175,16 +174,16 @@ void show_pool(Stage& stage, SchedulerFigures& figures) {
     sampler.read(own);
     stage.options().on_frame(figures);
   };
-  run_crew(kExecutors, [&](int /*executor*/) { pool.execute(); }, look);
+  run_crew(
+      kExecutors, [&](int /*executor*/) { pool.execute(); }, look);
   look();
 }
 
 void show_weir(Stage& stage, SchedulerFigures& figures) {
   stage.options().on_step(fmt::format("Weir: {} tasks, {} at a time", stage.options().working, kExecutors));
   const auto worker = stage.worker(kExecutors);
-  figures.connections.push_back({.way = "Weir",
-                                 .tasks = stage.options().working,
-                                 .budget = kExecutors + Stage::kBesideSlots});
+  figures.connections.push_back(
+      {.way = "Weir", .tasks = stage.options().working, .budget = kExecutors + Stage::kBesideSlots});
   pg::Session session = stage.connect();
   const Sampler sampler(stage);
   const SteadyTime began = std::chrono::steady_clock::now();
@@ -202,7 +201,8 @@ void show_weir(Stage& stage, SchedulerFigures& figures) {
   };
   stage.wait_until(
       [&] {
-        return session.execute("SELECT EXISTS (SELECT FROM weir.run_done WHERE id = $1)", run)[0].get<bool>(0);
+        return session.execute("SELECT EXISTS (SELECT FROM weir.run_done WHERE id = $1)", run)[0].get<bool>(
+            0);
       },
       look);
   look();

@@ -26,9 +26,7 @@ std::shared_ptr<const pg::Connector> connector_to(const pg::ScratchDatabase& dat
 }  // namespace
 
 Stage::Stage(const pg::Conninfo& server, const SchedulerDemoOptions& options)
-    : options_(options),
-      database_(server, "weir_demo", options.stop),
-      connector_(connector_to(database_)) {
+    : options_(options), database_(server, "weir_demo", options.stop), connector_(connector_to(database_)) {
   pg::Session session = connect();
   schema::migrate(session);
   session.execute("CREATE SCHEMA demo");
@@ -58,8 +56,8 @@ std::int64_t Stage::start_runs(const std::string& pipeline, std::int64_t runs) {
 }
 
 std::unique_ptr<Worker> Stage::worker(std::size_t slots) const {
-  auto worker = std::make_unique<Worker>(
-      Surroundings{.connector = connector_, .project = "/"}, WorkerOptions{.slots = slots});
+  auto worker = std::make_unique<Worker>(Surroundings{.connector = connector_, .project = "/"},
+                                         WorkerOptions{.slots = slots});
   worker->start();
   return worker;
 }

@@ -15,7 +15,8 @@ constexpr const char* kPipeline = "states";
 constexpr std::int64_t kTasksOfRun = 30;
 constexpr std::size_t kSlots = 2;
 
-// finished is counted in a row of the run, as a dag_run or a job of a classical scheduler knows when it is done.
+// finished is counted in a row of the run, as a dag_run or a job of a classical scheduler knows when it is
+// done.
 constexpr const char* kMakeTables = R"(
 CREATE TABLE demo.dag_run (id int4 PRIMARY KEY, size int4 NOT NULL, finished int4 NOT NULL DEFAULT 0);
 CREATE TABLE demo.task_instance (
@@ -123,8 +124,9 @@ void show_classical(Stage& stage, SchedulerFigures& figures, std::int64_t runs) 
     session.execute("ANALYZE demo.task_instance");
   }
   Count count(stage, figures, "read, then write by key", runs);
-  run_crew(stage.options().loops, [&](int i) { loop_classically(stage, i); },
-           [&] { count.look(kCountClassical); });
+  run_crew(
+      stage.options().loops, [&](int i) { loop_classically(stage, i); },
+      [&] { count.look(kCountClassical); });
   count.end();
   count.look(kCountClassical);
 }
@@ -136,9 +138,8 @@ void show_weir(Stage& stage, SchedulerFigures& figures, std::int64_t runs) {
   for (int i = 0; i < stage.options().loops; ++i) workers.push_back(stage.worker(kSlots));
   Count count(stage, figures, "Weir", runs);
   stage.start_runs(kPipeline, runs);
-  stage.wait_until(
-      [&] { return !session.execute("SELECT EXISTS (SELECT FROM weir.run)")[0].get<bool>(0); },
-      [&] { count.look(kCountWeir, runs, kTasksOfRun); });
+  stage.wait_until([&] { return !session.execute("SELECT EXISTS (SELECT FROM weir.run)")[0].get<bool>(0); },
+                   [&] { count.look(kCountWeir, runs, kTasksOfRun); });
   count.end();
   for (const auto& worker : workers) worker->stop();
   count.look(kCountWeir, runs, kTasksOfRun);
@@ -151,7 +152,8 @@ PipelineDefinition states_pipeline() {
   for (std::int64_t i = 0; i < kTasksOfRun; ++i) {
     tasks.push_back(
         {.name = fmt::format("t{}", i),
-         .body = SqlBody{.text = fmt::format("INSERT INTO demo.start (run_id, task) VALUES (weir.run_id(), {})", i)}});
+         .body = SqlBody{
+             .text = fmt::format("INSERT INTO demo.start (run_id, task) VALUES (weir.run_id(), {})", i)}});
   }
   return independent_tasks(kPipeline, std::move(tasks));
 }
