@@ -79,7 +79,7 @@ Duration took(const std::function<void()>& work) {
 template <class... T>
 std::int64_t pages_of(pg::Session& session, const std::string& sql, const T&... arguments) {
   const pg::Result plan = session.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + sql, arguments...);
-  const auto root = nlohmann::json::parse(plan[0].get<std::string>(0)).at(0).at("Plan");
+  const auto root = nlohmann::json::parse(plan[0].get<pg::JsonView>(0).text).at(0).at("Plan");
   return root.at("Shared Hit Blocks").get<std::int64_t>() + root.at("Shared Read Blocks").get<std::int64_t>();
 }
 
