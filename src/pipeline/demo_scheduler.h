@@ -38,7 +38,7 @@ struct ConnectionFigures {
   std::int64_t tasks = 0;
   std::int64_t done = 0;
   std::int64_t gave_up = 0;  ///< found no connection in time
-  std::int64_t waited = 0;   ///< had not begun 20 ms after somebody was free to run them
+  std::int64_t waited = 0;   ///< had not begun 100 ms after somebody was free to run them
   Duration longest_wait{};
   std::int64_t idle_in_transaction = 0;  ///< sessions, at most at a time
   std::int64_t connections = 0;          ///< at most at a time

@@ -239,8 +239,23 @@ TEST_F(PipelineChaosTest, EveryTaskIsDoneAndSqlExactlyOnce) {
   const std::int64_t others = runs_of("q");
   EXPECT_GE(runs, kRuns);
   EXPECT_GT(others, 0);
-  EXPECT_EQ(number("SELECT count(*) FROM weir.run_done WHERE state <> 'success'"), 0);
-  EXPECT_EQ(number("SELECT count(*) FROM effect"), runs * kEffects + others * kOtherTasks);
+  // The fourth process that dies over a task, or is too slow to keep its lease, makes it fail: that is
+  // promised, too.
+  EXPECT_EQ(
+      number("SELECT count(*) FROM weir.run_done r WHERE r.state <> 'success' AND NOT EXISTS (SELECT FROM "
+             "weir.task_attempt a WHERE a.run_id = r.id AND a.outcome = 'lost' GROUP BY a.task_no, a.item "
+             "HAVING count(*) > 3)"),
+      0);
+  const std::int64_t failed = number("SELECT count(*) FROM weir.run_done WHERE state <> 'success'");
+  EXPECT_LE(failed, 1 + runs / 100);
+  EXPECT_EQ(
+      number(
+          "SELECT count(*) FROM weir.run_done r WHERE r.state = 'success' AND (SELECT count(*) FROM effect e "
+          "WHERE e.run = r.id) <> CASE r.pipeline_id WHEN (SELECT id FROM weir.pipeline WHERE name = 'p') "
+          "THEN " +
+          fmt::format("{} ELSE {} END", kEffects, kOtherTasks)),
+      0)
+      << "runs without all of their effects";
   EXPECT_EQ(number("SELECT count(*) FROM weir.task_done"), runs * kTasks + others * kOtherTasks)
       << "lost tasks";
   EXPECT_EQ(number("SELECT count(*) FROM (SELECT FROM effect GROUP BY run, word HAVING count(*) > 1) d"), 0)
@@ -282,9 +297,9 @@ TEST_F(PipelineChaosTest, EveryTaskIsDoneAndSqlExactlyOnce) {
   fmt::print(
       "chaos: pipelines, seed {}, {} schedulers, {} workers, {} kills, {} freezes, {} restarts; {} runs, {} "
       "tasks, {} "
-      "attempts, at most {} slots of 3\n",
+      "attempts, {} failed after four deaths, at most {} slots of 3\n",
       seed, kSchedulers, kProcesses - kSchedulers, faults[0], faults[1], faults[2], runs + others,
-      number("SELECT count(*) FROM weir.task_done"), number("SELECT count(*) FROM weir.task_attempt"),
+      number("SELECT count(*) FROM weir.task_done"), number("SELECT count(*) FROM weir.task_attempt"), failed,
       std::max(most.load(), held));
 }
 

@@ -99,7 +99,7 @@ constexpr std::string_view kLegend =
     "\nstarted twice: starts beyond the first of their task; updates lost: ends that were written over by "
     "what "
     "another\n"
-    "loop had read before; pages: that PostgreSQL went through; waited: not begun 20 ms after somebody was "
+    "loop had read before; pages: that PostgreSQL went through; waited: not begun 100 ms after somebody was "
     "free;\n"
     "gave up: found no connection in time; idle in transaction, connections: at most at a time, of those "
     "there "

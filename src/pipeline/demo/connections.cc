@@ -23,7 +23,7 @@ constexpr std::size_t kPool = 5;
 constexpr double kPatience = 0.5;
 constexpr double kShortest = 0.15;
 constexpr double kLongest = 0.45;
-constexpr Duration kWaits = std::chrono::milliseconds(20);
+constexpr Duration kWaits = std::chrono::milliseconds(100);
 constexpr Duration kSampleEvery = std::chrono::milliseconds(10);
 
 // Transactions between two statements of a client that is at it are none of the disease.
