@@ -245,10 +245,10 @@ TEST_F(PipelineChaosTest, EveryTaskIsDoneAndSqlExactlyOnce) {
     pg::Session session = this->session();
     const auto unjust = session.execute(
         "SELECT format('run %s task %s/%s, attempt %s: %s', t.run_id, t.task_no, t.item, t.attempt, t.error) "
-        "FROM "
-        "weir.task_done t WHERE t.state = 'failed' AND t.error NOT LIKE '% pieces failed' AND 4 > (SELECT count(*) FROM weir.task_attempt a WHERE "
-        "a.run_id = "
-        "t.run_id AND a.task_no = t.task_no AND a.item = t.item AND a.outcome = 'lost')");
+        "  FROM weir.task_done t WHERE t.state = 'failed' AND t.error NOT LIKE '% pieces failed' "
+        "   AND (SELECT count(*) FROM weir.task_attempt a WHERE a.run_id = t.run_id AND a.task_no = "
+        "t.task_no "
+        "           AND a.item = t.item AND a.outcome = 'lost') < 4");
     for (const auto& row : unjust) ADD_FAILURE() << row.get<std::string>(0);
   }
   const std::int64_t failed = number("SELECT count(*) FROM weir.run_done WHERE state <> 'success'");

@@ -85,7 +85,7 @@ std::int64_t pages_of(pg::Session& session, const std::string& sql, const T&... 
 
 class Looks {
  public:
-  explicit Looks(Stage& stage) : stage_(stage), session_(stage.connect()) {
+  explicit Looks(Stage& stage) : session_(stage.connect()) {
     session_.execute(kMakeTable);
     session_.execute(kFillLive, kLive);
     session_.execute_script(kMakeDays);
@@ -142,7 +142,6 @@ class Looks {
   }
 
  private:
-  Stage& stage_;
   pg::Session session_;
   std::int64_t filled_ = 0;
   std::int64_t run_ = 0;

@@ -2,7 +2,8 @@
 # usage: ./dev chaos [--minutes N] [--seed S] [--jobs J] [--kills K]
 #
 # For N minutes (1) eight workers on J jobs (100000) are disturbed at random, then they finish, and what they wrote down
-# is judged by tools/check-history. Before that K (60) loads are killed at random places, and rows, rejects and state are
+# is judged by tools/check-history. For N minutes before that it is four schedulers and eight workers of pipelines, judged by
+# the history of their runs; and before that K (60) loads are killed at random places, and rows, rejects and state are
 # compared. Ends non-zero on any breach. The same S chooses the same faults.
 
 # shellcheck shell=bash
