@@ -24,6 +24,8 @@ class Scene {
   [[nodiscard]] const pg::Connector& connector() const noexcept { return *connector_; }
   [[nodiscard]] pg::Session session() const { return connector_->connect(pg::Role::api, "bench"); }
   [[nodiscard]] bool wants(std::string_view part) const noexcept { return only_.empty() || only_ == part; }
+  /// For what takes minutes.
+  [[nodiscard]] bool wants_by_name(std::string_view part) const noexcept { return only_ == part; }
   [[nodiscard]] std::string url() const { return status_.url; }
   [[nodiscard]] std::string server_version() const;
   [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }

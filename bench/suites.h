@@ -27,7 +27,7 @@ inline constexpr std::array kSuites{
     Suite{"queue", "jobs: leased, transactional, under a held snapshot; enqueue; latency; idle load",
           &bench_queue},
     Suite{"load", "parsing CSV; append beside psql; refresh and its readers", &bench_load},
-    Suite{"pipeline", "chains of SQL and of processes; runs a second; idle load; a long history",
+    Suite{"pipeline", "chains of SQL and of processes; runs a second; idle load; a long history; acceptance",
           &bench_pipeline},
 };
 

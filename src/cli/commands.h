@@ -59,6 +59,7 @@ Command next_command();
 Command top_command();
 Command demo_workers_command();
 Command demo_readers_command();
+Command demo_scheduler_command();
 Command doctor_command();
 Command version_command();
 Command help_words_command();

@@ -5,15 +5,12 @@
 #include <optional>
 #include <thread>
 
-#include <unistd.h>
-
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "base/mutex.h"
 #include "pg/connector.h"
-#include "pg/identifier.h"
+#include "pg/scratch_database.h"
 #include "pg/transaction.h"
 #include "queue/worker.h"
 #include "schema/migrator.h"
@@ -76,51 +73,10 @@ constexpr const char* kCountJobs =
     "SELECT (SELECT count(*) FROM weir.job) + (SELECT count(*) FROM weir.job_later) + (SELECT count(*) FROM "
     "weir.job_dead)";
 
-/// A database that is gone at the end of the scope.
-class Playground {
- public:
-  Playground(const pg::Conninfo& server, const std::stop_token& stop)
-      : server_(server), name_(fmt::format("weir_demo_{}", ::getpid())) {
-    pg::Session session = server_.connect(pg::Role::api, "demo", {.stop = stop});
-    drop_leftovers(session);
-    session.execute("CREATE DATABASE " + pg::quote_identifier(name_));
-  }
-  ~Playground() {
-    try {
-      // Also after Ctrl-C: no stop token.
-      server_.connect(pg::Role::api, "demo")
-          .execute("DROP DATABASE IF EXISTS " + pg::quote_identifier(name_) + " WITH (FORCE)");
-    } catch (const std::exception& error) {
-      log::warn("the demo's database is left behind; the next demo drops it",
-                {{"database", name_}, {"error", error.what()}});
-    }
-  }
-  Playground(const Playground&) = delete;
-  Playground& operator=(const Playground&) = delete;
-
-  [[nodiscard]] std::shared_ptr<const pg::Connector> connector() const {
-    pg::Conninfo conninfo = server_.conninfo();
-    conninfo.set("dbname", name_);
-    return std::make_shared<const pg::Connector>(std::move(conninfo));
-  }
-
- private:
-  static void drop_leftovers(pg::Session& session) {
-    const pg::Result left = session.execute(
-        "SELECT d.datname::text FROM pg_catalog.pg_database d WHERE d.datname ~ '^weir_demo_[0-9]+$' AND NOT "
-        "EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid)");
-    for (const auto& row : left)
-      session.execute("DROP DATABASE IF EXISTS " + pg::quote_identifier(row.get<std::string>(0)));
-  }
-
-  pg::Connector server_;
-  std::string name_;
-};
-
 class Demo {
  public:
-  Demo(const Playground& playground, const DemoOptions& options)
-      : options_(options), connector_(playground.connector()) {
+  Demo(const pg::ScratchDatabase& database, const DemoOptions& options)
+      : options_(options), connector_(std::make_shared<const pg::Connector>(database.conninfo())) {
     options_.on_step("making the demo's database");
     pg::Session session = connect();
     schema::migrate(session);
@@ -238,8 +194,8 @@ class Demo {
 }  // namespace
 
 std::vector<DemoResult> run_workers_demo(const pg::Conninfo& server, const DemoOptions& options) {
-  const Playground playground(server, options.stop);
-  Demo demo(playground, options);
+  const pg::ScratchDatabase database(server, "weir_demo", options.stop);
+  Demo demo(database, options);
   std::vector<DemoResult> results;
   results.push_back(demo.polling("polling without locks", kPollMany));
   results.push_back(demo.polling("SKIP LOCKED, row by row", kPollOne));

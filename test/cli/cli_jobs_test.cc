@@ -283,6 +283,7 @@ TEST_F(CliJobs, MistakesAreTold) {
       {{"worker", "--", "./plain.txt"}, "cannot run ./plain.txt: it is not an executable file"},
       {{"worker", "--", "no-such-program"}, "cannot run no-such-program: it is not on PATH"},
       {{"demo", "workers"}, "weir demo workers is for the project's private PostgreSQL"},
+      {{"demo", "scheduler"}, "weir demo scheduler is for the project's private PostgreSQL"},
   };
   for (const Mistake& mistake : mistakes) {
     const WeirResult result = run(mistake.words);

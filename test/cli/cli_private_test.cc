@@ -255,5 +255,42 @@ TEST_F(CliPrivate, TheDemoOfWorkersCountsItsEffectsAndLeavesNothing) {
             "0\n");
 }
 
+TEST_F(CliPrivate, TheDemoOfSchedulersCountsWhatItShowsAndLeavesNothing) {
+  const WeirResult result =
+      run({"demo", "scheduler", "--tasks", "60", "--history", "3000", "--seed", "7", "--json"});
+  ASSERT_EQ(result.status, 0) << result.err << result.out;
+  const auto document = nlohmann::json::parse(result.out);
+  EXPECT_EQ(document.at("seed"), 7);
+  EXPECT_EQ(document.at("loops"), 4);
+  const auto& states = document.at("states");
+  ASSERT_EQ(states.size(), 2U);
+  EXPECT_GT(states.at(0).at("double_starts"), 0);
+  for (const char* figure : {"double_starts", "lost_updates", "wrong_runs"})
+    EXPECT_EQ(states.at(1).at(figure), 0);
+  EXPECT_EQ(states.at(1).at("done"), 60);
+  EXPECT_EQ(document.at("looks").size(), 10U);
+  const auto& connections = document.at("connections");
+  ASSERT_EQ(connections.size(), 2U);
+  EXPECT_EQ(connections.at(0).at("connections"), 5);
+  EXPECT_GT(connections.at(0).at("waited"), 0);
+  EXPECT_EQ(connections.at(1).at("done"), connections.at(1).at("tasks"));
+  EXPECT_EQ(connections.at(1).at("idle_in_transaction"), 0);
+  EXPECT_LE(connections.at(1).at("connections"), connections.at(1).at("budget"));
+  ASSERT_EQ(run({"db", "start"}).status, 0);
+  EXPECT_EQ(run({"db", "psql", "--", "-XAtc", "select count(*) from pg_database where datname ~ 'demo'"}).out,
+            "0\n");
+}
+
+TEST_F(CliPrivate, TheDemoOfSchedulersEndsWithCtrlC) {
+  WeirProgram demo({"demo", "scheduler", "--history", "3000"}, setup());
+  demo.wait_for_error("a look for work");
+  demo.signal(SIGINT);
+  EXPECT_EQ(demo.wait_end(), 130);
+  EXPECT_EQ(demo.out(), "");
+  ASSERT_EQ(run({"db", "start"}).status, 0);
+  EXPECT_EQ(run({"db", "psql", "--", "-XAtc", "select count(*) from pg_database where datname ~ 'demo'"}).out,
+            "0\n");
+}
+
 }  // namespace
 }  // namespace weir::test

@@ -27,56 +27,57 @@ TEST(CliWords, HelpShowsAllCommands) {
 Usage: weir COMMAND [OPTION]...
 
 Commands
-  weir init          make a small project that runs as it is
-  weir check         look through the definitions of a project, and say all that is wrong
-  weir plan          show what a deployment would change
-  weir deploy        make the project's pipelines the ones that run
-  weir up            start everything for this project and run until Ctrl-C
-  weir run           start a run of a pipeline
-  weir backfill      make the runs of a range of time
-  weir runs          list runs of pipelines, or the tasks of one
-  weir explain       say why a run or a task is where it is
-  weir logs          show what the tasks of a run said
-  weir alerts        list who was told of runs that failed, and whether it arrived
-  weir retry         begin again what failed in a run, or a task and what comes after it
-  weir clear         have a task, or a whole run, done once more
-  weir cancel        end a run
-  weir mark          say what became of a task
-  weir pause         start no more runs of a pipeline, except by hand
-  weir resume        let a paused pipeline go on
-  weir next          show when a schedule runs next, in local time and UTC
-  weir db start      start the project's private PostgreSQL and leave it running
-  weir db stop       stop the project's private PostgreSQL
-  weir db status     show the database: state, version, schema, how to connect
-  weir db url        print the database's URL, for other programs
-  weir db psql       open psql on the database
-  weir db migrate    bring the database's schema up to this program
-  weir load          load files, queries or a tap into a table while its readers keep reading
-  weir load history  show the loads there were: of a table, or all
-  weir load show     show all about a load: rows by action, WAL, locks, why records were rejected
-  weir load state    show the state of a pipeline that was committed with its rows
-  weir load rejects  show the records that a load rejected, with line, column and reason
-  weir load replay   load the records again that a load rejected, once what they lacked is there
-  weir worker        work on jobs, or on the project's pipelines, until Ctrl-C
-  weir job enqueue   add a job to a queue, or one for each line of standard input
-  weir job list      show jobs: those that run, wait, are due later, are dead or done
-  weir job show      show all about a job: where it is, why it waits, payload, error, result
-  weir job cancel    end jobs that wait, and ask those that run to stop
-  weir job retry     make jobs run now that are due later, or start again that are dead
-  weir job dead      show the dead letters: jobs that were given up, with their errors
-  weir job replay    start dead letters again: some, those of a queue, or all
-  weir job stats     show how many jobs each queue has, and how fast they are done
-  weir queue list    show queues and their settings
-  weir queue pause   let no job of these queues be begun
-  weir queue resume  go on with queues that were paused
-  weir queue set     change the settings of a queue
-  weir consume       work through the rows of an existing table, with many workers and no row twice
-  weir top           watch queues and workers in the terminal
-  weir demo workers  many workers on one table of events: without locks, with SKIP LOCKED, with Weir
-  weir demo readers  dashboards read a table while it is replaced: by TRUNCATE, by DELETE, by Weir
-  weir doctor        check the database and the way to it, and say what to do
-  weir version       show the version of this program
-  weir help          show all commands, or the options and examples of one
+  weir init            make a small project that runs as it is
+  weir check           look through the definitions of a project, and say all that is wrong
+  weir plan            show what a deployment would change
+  weir deploy          make the project's pipelines the ones that run
+  weir up              start everything for this project and run until Ctrl-C
+  weir run             start a run of a pipeline
+  weir backfill        make the runs of a range of time
+  weir runs            list runs of pipelines, or the tasks of one
+  weir explain         say why a run or a task is where it is
+  weir logs            show what the tasks of a run said
+  weir alerts          list who was told of runs that failed, and whether it arrived
+  weir retry           begin again what failed in a run, or a task and what comes after it
+  weir clear           have a task, or a whole run, done once more
+  weir cancel          end a run
+  weir mark            say what became of a task
+  weir pause           start no more runs of a pipeline, except by hand
+  weir resume          let a paused pipeline go on
+  weir next            show when a schedule runs next, in local time and UTC
+  weir db start        start the project's private PostgreSQL and leave it running
+  weir db stop         stop the project's private PostgreSQL
+  weir db status       show the database: state, version, schema, how to connect
+  weir db url          print the database's URL, for other programs
+  weir db psql         open psql on the database
+  weir db migrate      bring the database's schema up to this program
+  weir load            load files, queries or a tap into a table while its readers keep reading
+  weir load history    show the loads there were: of a table, or all
+  weir load show       show all about a load: rows by action, WAL, locks, why records were rejected
+  weir load state      show the state of a pipeline that was committed with its rows
+  weir load rejects    show the records that a load rejected, with line, column and reason
+  weir load replay     load the records again that a load rejected, once what they lacked is there
+  weir worker          work on jobs, or on the project's pipelines, until Ctrl-C
+  weir job enqueue     add a job to a queue, or one for each line of standard input
+  weir job list        show jobs: those that run, wait, are due later, are dead or done
+  weir job show        show all about a job: where it is, why it waits, payload, error, result
+  weir job cancel      end jobs that wait, and ask those that run to stop
+  weir job retry       make jobs run now that are due later, or start again that are dead
+  weir job dead        show the dead letters: jobs that were given up, with their errors
+  weir job replay      start dead letters again: some, those of a queue, or all
+  weir job stats       show how many jobs each queue has, and how fast they are done
+  weir queue list      show queues and their settings
+  weir queue pause     let no job of these queues be begun
+  weir queue resume    go on with queues that were paused
+  weir queue set       change the settings of a queue
+  weir consume         work through the rows of an existing table, with many workers and no row twice
+  weir top             watch queues and workers in the terminal
+  weir demo workers    many workers on one table of events: without locks, with SKIP LOCKED, with Weir
+  weir demo readers    dashboards read a table while it is replaced: by TRUNCATE, by DELETE, by Weir
+  weir demo scheduler  lost updates, scans of history, a starving pool; and Weir with the same tasks
+  weir doctor          check the database and the way to it, and say what to do
+  weir version         show the version of this program
+  weir help            show all commands, or the options and examples of one
 
 Options of every command
   -C, --project DIR       the project folder (default: the current folder)
@@ -119,12 +120,14 @@ TEST(CliWords, PsqlHasNoJson) {
 
 TEST(CliWords, EveryCommandHasHelpWithExamples) {
   for (const std::string path :
-       {"init",         "check",        "load",         "load history", "load show",   "load state",
-        "load rejects", "load replay",  "up",           "db start",     "db stop",     "db status",
-        "db url",       "db psql",      "db migrate",   "worker",       "job enqueue", "job list",
-        "job show",     "job cancel",   "job retry",    "job dead",     "job replay",  "job stats",
-        "queue list",   "queue pause",  "queue resume", "queue set",    "consume",     "top",
-        "demo workers", "demo readers", "doctor",       "version",      "help"}) {
+       {"init",         "check",        "load",           "load history", "load show",
+        "load state",   "load rejects", "load replay",    "up",           "db start",
+        "db stop",      "db status",    "db url",         "db psql",      "db migrate",
+        "worker",       "job enqueue",  "job list",       "job show",     "job cancel",
+        "job retry",    "job dead",     "job replay",     "job stats",    "queue list",
+        "queue pause",  "queue resume", "queue set",      "consume",      "top",
+        "demo workers", "demo readers", "demo scheduler", "doctor",       "version",
+        "help"}) {
     const WeirResult result = run_weir({"help", path});
     EXPECT_EQ(result.status, 0) << path;
     EXPECT_THAT(result.out, StartsWith("weir " + path + ": "));

@@ -13,6 +13,8 @@
 namespace weir::pipeline {
 namespace {
 
+constexpr auto kClocksMayStep = std::chrono::hours(24);
+
 bool has_come(RunningTask& running, const WaitBody& body) {
   const auto bound = [&] {
     return bind_template(body.what, TemplateUse::argument, running.context, running.at.project);
@@ -29,7 +31,9 @@ bool has_come(RunningTask& running, const WaitBody& body) {
     }
     case WaitBody::Kind::http: return http_answers(bound(), running.stop);
     case WaitBody::Kind::pipeline: {
-      const auto rows = running.session.run<sql::PipelineHasSucceeded>(body.what, running.attempt.logical_at);
+      const WallTime logical_at = running.attempt.logical_at;
+      const auto rows =
+          running.session.run<sql::PipelineHasSucceeded>(body.what, logical_at, logical_at - kClocksMayStep);
       return rows.one().has;
     }
   }

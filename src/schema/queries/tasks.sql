@@ -54,7 +54,9 @@ SELECT u.run_id, u.task_no, u.item, u.state FROM weir.untold_tasks(:older_ms, :w
 
 -- name: has_runs() -> (has bool)
 -- Whether anything is left that is or will be claimed without anybody asking for more.
-SELECT EXISTS (SELECT FROM weir.run r WHERE r.state = 'running') OR EXISTS (SELECT FROM weir.startable_pipelines()) AS has;
+-- By index, which EXISTS would not have to use: it might go through many that wait to find one that runs.
+SELECT (SELECT true FROM weir.run r WHERE r.state = 'running' ORDER BY r.pipeline_id LIMIT 1) IS NOT NULL
+       OR EXISTS (SELECT FROM weir.startable_pipelines()) AS has;
 
 -- name: task_definition(pipeline_id int4, version int4) -> (definition jsonb)
 SELECT v.definition FROM weir.pipeline_version v WHERE v.pipeline_id = :pipeline_id AND v.version = :version;
@@ -135,10 +137,10 @@ UPDATE weir.task SET progress = :progress
  WHERE run_id = :run_id AND task_no = :task_no AND item = :item AND state = 'running' AND worker_id = :worker AND claim = :claim
    AND set_config('synchronous_commit', 'off', true) = 'off';
 
--- name: pipeline_has_succeeded(pipeline text, logical_at timestamptz) -> (has bool)
--- For that logical time or a later one.
+-- name: pipeline_has_succeeded(pipeline text, logical_at timestamptz, since timestamptz) -> (has bool)
+-- For that logical time or a later one. since: no run for it has ended before; history is not looked through from its beginning.
 SELECT EXISTS (SELECT FROM weir.pipeline p JOIN weir.run_done d ON d.pipeline_id = p.id
-                WHERE p.name = :pipeline AND d.logical_at >= :logical_at AND d.state = 'success') AS has;
+                WHERE p.name = :pipeline AND d.logical_at >= :logical_at AND d.ended_at >= :since AND d.state = 'success') AS has;
 
 -- name: task_waits(run_id int8, task_no int4, item int4) -> (waits_ms int8)
 -- How long since it could first begin: since the last of those before it has ended, since it was begun again by hand, or since

@@ -1,8 +1,9 @@
 # summary: run the benchmarks
 # usage: ./dev bench [NAME[.PART]] [--json]
 #
-# Without a name all of them run; queue.idle is one part of the suite queue, and queue.peers, which runs only when it is
-# named, installs other queues from npm. --json prints one JSON document, otherwise Markdown.
+# Without a name all of them run; queue.idle is one part of the suite queue. Only when they are named run queue.peers, which
+# installs other queues from npm, and pipeline.acceptance, which makes gigabytes of history and takes six minutes. --json
+# prints one JSON document, otherwise Markdown.
 
 # shellcheck shell=bash
 source "$WEIR_ROOT/tools/dev/packages.sh"
