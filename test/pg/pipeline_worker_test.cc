@@ -2,11 +2,14 @@
 
 #include "support/pipeline_worker_test.h"
 
+#include <fstream>
+
 #include <gtest/gtest.h>
 
 #include "pipeline/run/explain.h"
 #include "schema/queries.h"
 #include "support/project_text.h"
+#include "support/waiting.h"
 
 namespace weir::pipeline {
 namespace {
