@@ -50,19 +50,45 @@ build_tests() {
 # Whether a chosen suite needs more than spin.
 suites_need_a_build() { [[ ${chosen_suites[*]} != model ]]; }
 
-# Adds a suite's figures to the table: NAME PASSED FAILED SKIPPED SECONDS
+# Keeps the figures of a suite, or of one shard of it: NAME PASSED FAILED SKIPPED SECONDS
 record() {
-  table+="$(printf '%-14s %8d %8d %8d %9s s' "$@")"$'\n'
-  total_passed=$((total_passed + $2)) total_failed=$((total_failed + $3)) total_skipped=$((total_skipped + $4))
+  printf '%d %d %d %s\n' "${@:2}" >"$results/$1.figures"
   if [[ $3 != 0 ]]; then printf '%s\n' "${red}failed${plain} $1: $2 passed, $3 failed ($5 s)" >&2
   else printf '%s\n' "${green}ok${plain}     $1: $2 passed ($5 s)" >&2; fi
+}
+
+# Adds a suite's figures, of all its shards, to the table. One that left none has failed.
+tell_suite() {
+  local suite=$1 part passed=0 failed=0 skipped=0 seconds=0 p f s t
+  for part in $(parts_of "$suite"); do
+    if ! read -r p f s t 2>/dev/null <"$results/$part.figures"; then p=0 f=1 s=0 t=0; fi
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    seconds=$(awk -v a="$seconds" -v b="$t" 'BEGIN { print (a > b ? a : b) }')
+  done
+  table+="$(printf '%-14s %8d %8d %8d %9s s' "$suite" "$passed" "$failed" "$skipped" "$seconds")"$'\n'
+  total_passed=$((total_passed + passed)) total_failed=$((total_failed + failed)) total_skipped=$((total_skipped + skipped))
+}
+
+# The suite with the most tests is divided: they wait for servers more than they compute. With a pattern it is not.
+parts_of() {
+  if [[ $1 == pg && $lanes -gt 1 && -z $filter ]]; then echo pg-1 pg-2; else echo "$1"; fi
+}
+
+run_part() {
+  case $1 in
+    compile_fail | embed | imports | model) run_check "$1" ;;
+    pg-[12]) GTEST_TOTAL_SHARDS=2 GTEST_SHARD_INDEX=$((${1#pg-} - 1)) run_gtest pg "$1" ;;
+    *) run_gtest "$1" "$1" ;;
+  esac
 }
 
 # run_suites PRESET: runs the chosen ones and ends with the line "N passed, N failed[, N skipped]".
 run_suites() {
   local preset=$1 dir=$WEIR_ROOT/build/$1 suite executed
-  local table='' total_passed=0 total_failed=0 total_skipped=0
+  local table='' total_passed=0 total_failed=0 total_skipped=0 lanes=1 part present=()
   local results=$dir/results
+  # Sanitizers keep a processor busy by themselves.
+  [[ $preset != dev || $(nproc) -lt 2 ]] || lanes=2
   mkdir -p "$results"
   export CI=true WEIR_BINARY=$dir/bin/weir
 
@@ -70,12 +96,23 @@ run_suites() {
   exec {results_lock}>"$results/.lock"
   flock --nonblock "$results_lock" || { say "waiting for another run of these tests"; flock "$results_lock"; }
 
+  rm -f "$results"/*.figures
   for suite in "${chosen_suites[@]}"; do
     case $suite in
-      compile_fail | embed | imports | model) run_check "$suite" ;;
-      *) if grep -qx "$suite" "$dir/test-suites.txt"; then run_gtest "$suite"; fi ;;
+      compile_fail | embed | imports | model) present+=("$suite") ;;
+      *) if grep -qx "$suite" "$dir/test-suites.txt"; then present+=("$suite"); fi ;;
     esac
   done
+  trap 'kill $(jobs -p) 2>/dev/null || true; wait; exit 130' INT TERM HUP
+  for suite in "${present[@]}"; do
+    for part in $(parts_of "$suite"); do
+      while (($(jobs -rp | wc -l) >= lanes)); do wait -n || true; done
+      run_part "$part" &
+    done
+  done
+  wait
+  trap - INT TERM HUP
+  for suite in "${present[@]}"; do tell_suite "$suite"; done
   executed=$((total_passed + total_failed + total_skipped))
 
   printf '\n%-14s %8s %8s %8s %11s\n%s\n' suite passed failed skipped time "$table"
@@ -97,7 +134,10 @@ run_check() {
   local name=$1 log=$results/$1.log began=$EPOCHREALTIME status=0 passed failed
   local command=("$WEIR_ROOT/tools/check-imports")
   if [[ $name == compile_fail ]]; then
-    compgen -G "$WEIR_ROOT/test/compile_fail/*.cc" >/dev/null || return 0
+    if ! compgen -G "$WEIR_ROOT/test/compile_fail/*.cc" >/dev/null; then
+      echo 0 0 0 0 >"$results/$name.figures"
+      return 0
+    fi
     command=("$WEIR_ROOT/tools/compile-fail" "$dir")
   fi
   [[ $name != embed ]] || command=("$WEIR_ROOT/tools/check-embed" "$dir")
@@ -110,8 +150,9 @@ run_check() {
   record "$name" "$passed" "$failed" 0 "$(elapsed "$began")"
 }
 
+# run_gtest SUITE NAME: the name is that of its files, and of its shard if it is one.
 run_gtest() {
-  local suite=$1 log=$results/$1.log xml=$results/$1.xml began=$EPOCHREALTIME status=0
+  local suite=$1 name=$2 log=$results/$2.log xml=$results/$2.xml began=$EPOCHREALTIME status=0
   local tests failed skipped why=''
   rm -f "$xml"
   bounded "${run_under[@]}" "$dir/bin/weir_${suite}_tests" "--gtest_output=xml:$xml" --gtest_color=no \
@@ -140,13 +181,13 @@ run_gtest() {
 
   if [[ $failed != 0 ]]; then
     {
-      printf '\n%s\n' "${red}--- $suite${plain}"
+      printf '\n%s\n' "${red}--- $name${plain}"
       failed_output "$log"
-      [[ -z $why ]] || printf '%s\n' "${red}$suite: $why${plain}"
+      [[ -z $why ]] || printf '%s\n' "${red}$name: $why${plain}"
       printf 'All of its output: %s\n\n' "$log"
     } >&2
   fi
-  record "$suite" "$((tests - failed - skipped))" "$failed" "$skipped" "$(elapsed "$began")"
+  record "$name" "$((tests - failed - skipped))" "$failed" "$skipped" "$(elapsed "$began")"
 }
 
 # Tests, failures and skipped tests in GoogleTest's XML. Only the inner elements count the skipped ones.
