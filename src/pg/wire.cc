@@ -375,10 +375,12 @@ std::string_view Wire::server_setting(const char* name) const noexcept {
 bool Wire::still_alive() noexcept {
   if (!connection_ || PQstatus(connection_.get()) != CONNECTION_OK) return false;
   pollfd socket{PQsocket(connection_.get()), POLLIN | POLLRDHUP, 0};
-  if (::poll(&socket, 1, 0) == 0) return true;
-  if ((socket.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) return false;
-  if (PQconsumeInput(connection_.get()) == 0) return false;
-  PQisBusy(connection_.get());  // looks at what has come: notifications, or the server's last words
+  if (::poll(&socket, 1, 0) != 0) {
+    if ((socket.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) return false;
+    if (PQconsumeInput(connection_.get()) == 0) return false;
+  }
+  // Looks at what has come, now or while somebody waited: notifications, or the server's last words.
+  PQisBusy(connection_.get());
   return !said_->farewell && PQstatus(connection_.get()) == CONNECTION_OK;
 }
 

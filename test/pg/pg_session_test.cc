@@ -270,5 +270,20 @@ TEST_F(SessionTest, AZeroByteDoesNotCutAStatementShort) {
   EXPECT_EQ(session.execute("SELECT FROM pg_class WHERE relname = 'half'").rows(), 0);
 }
 
+TEST_F(SessionTest, TheServersLastWordsAreHeardAlsoWhenAWaitHasTakenThemIn) {
+  pg::Session admin = session();
+  Wakeup unused;
+  for (int i = 0; i < 100; ++i) {
+    pg::Session idle = session();
+    admin.execute("SELECT pg_terminate_backend($1::int4)", idle.backend_pid());
+    try {
+      idle.wait_readable(Limit::within(std::chrono::seconds(20)), unused);
+    } catch (const Error&) {
+      continue;  // the connection was closed by then
+    }
+    ASSERT_FALSE(idle.still_alive()) << "round " << i;
+  }
+}
+
 }  // namespace
 }  // namespace weir::pg
