@@ -74,6 +74,13 @@ parts_of() {
   if [[ $1 == pg && $lanes -gt 1 && -z $filter ]]; then echo pg-1 pg-2; else echo "$1"; fi
 }
 
+# In a pipe, jobs would tell those of the pipe.
+running_parts() {
+  local pids
+  pids=$(jobs -rp)
+  wc -w <<<"$pids"
+}
+
 run_part() {
   case $1 in
     compile_fail | embed | imports | model) run_check "$1" ;;
@@ -106,7 +113,7 @@ run_suites() {
   trap 'kill $(jobs -p) 2>/dev/null || true; wait; exit 130' INT TERM HUP
   for suite in "${present[@]}"; do
     for part in $(parts_of "$suite"); do
-      while (($(jobs -rp | wc -l) >= lanes)); do wait -n || true; done
+      while (($(running_parts) >= lanes)); do wait -n || true; done
       run_part "$part" &
     done
   done
