@@ -3,6 +3,7 @@
 // task of every run is done, SQL exactly once, no two starts of a task at a time, no pool overfull at any
 // instant, no deadlock.
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <csignal>
@@ -227,6 +228,14 @@ TEST_F(PipelineChaosTest, EveryTaskIsDoneAndSqlExactlyOnce) {
   }
   sampler.request_stop();
   sampler.join();
+  // One that is not there yet would not be stopped by that, but killed.
+  test::wait_until(
+      [&] {
+        return std::all_of(workers_.begin(), workers_.end(), [&](pid_t worker) {
+          return number(fmt::format("SELECT count(*) FROM weir.process WHERE name LIKE '%:{}'", worker)) > 0;
+        });
+      },
+      "every process");
   for (const pid_t worker : workers_) ::kill(worker, SIGTERM);
   for (pid_t& worker : workers_) EXPECT_EQ(test::status_of(std::exchange(worker, 0)), 0);
 
