@@ -74,13 +74,6 @@ parts_of() {
   if [[ $1 == pg && $lanes -gt 1 && -z $filter ]]; then echo pg-1 pg-2; else echo "$1"; fi
 }
 
-# In a pipe, jobs would tell those of the pipe.
-running_parts() {
-  local pids
-  pids=$(jobs -rp)
-  wc -w <<<"$pids"
-}
-
 run_part() {
   case $1 in
     compile_fail | embed | imports | model) run_check "$1" ;;
@@ -92,7 +85,7 @@ run_part() {
 # run_suites PRESET: runs the chosen ones and ends with the line "N passed, N failed[, N skipped]".
 run_suites() {
   local preset=$1 dir=$WEIR_ROOT/build/$1 suite executed
-  local table='' total_passed=0 total_failed=0 total_skipped=0 lanes=1 part present=()
+  local table='' total_passed=0 total_failed=0 total_skipped=0 lanes=1 running=0 part present=()
   local results=$dir/results
   # Sanitizers keep a processor busy by themselves.
   [[ $preset != dev || $(nproc) -lt 2 ]] || lanes=2
@@ -113,8 +106,12 @@ run_suites() {
   trap 'kill $(jobs -p) 2>/dev/null || true; wait; exit 130' INT TERM HUP
   for suite in "${present[@]}"; do
     for part in $(parts_of "$suite"); do
-      while (($(running_parts) >= lanes)); do wait -n || true; done
+      if ((running == lanes)); then
+        wait -n || true
+        running=$((running - 1))
+      fi
       run_part "$part" &
+      running=$((running + 1))
     done
   done
   wait
