@@ -312,8 +312,10 @@ TEST_F(PipelineAlerts, ASlowServerHoldsUpNoOther) {
   start_sender({.limit = 60s});
   slow.wait_for(1);
   quick.wait_for(1);
+  EXPECT_EQ(text("SELECT count(*)::text FROM weir.alert"), "2") << "one of them still waits for its answer";
   slow.speak_again();
   until_sent();
+  EXPECT_EQ(text("SELECT count(*)::text FROM weir.alert WHERE state = 'sent'"), "2");
 }
 
 TEST_F(PipelineAlerts, AServerThatSaysNothingIsNotWaitedForLong) {
@@ -436,6 +438,7 @@ TEST_F(PipelineAlerts, AnIdleWorkerSendsWhatOthersLeftBehind) {
       "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = "
       "'weir:api:alerts')");
   worker.stop();
+  EXPECT_EQ(text("SELECT string_agg(state, ',') FROM weir.alert"), "sent");
 }
 
 TEST_F(PipelineAlerts, OldOnesGoWithTheHistory) {

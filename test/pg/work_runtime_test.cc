@@ -159,6 +159,7 @@ TEST_F(RuntimeTest, WhatIsSettledWhileItDecidesToWaitIsNoticed) {
   start();
   test::wait_until([&] { return gate_passed.load(); }, "the gate");
   test::wait_until([&] { return source_.claims > 1000; }, "another look");
+  EXPECT_EQ(runtime_->in_flight(), 0U);
 }
 
 TEST_F(RuntimeTest, WhoStopsWakesAnotherForWhatItMayHaveBeenWokenFor) {
@@ -195,6 +196,8 @@ TEST_F(RuntimeTest, ARoundOfHousekeepingThatFailsForgetsNoRequest) {
   source_.keep_fails = true;
   source_.poke();
   test::wait_until([&] { return source_.asked_for_cancels == 2; }, "the cancel requests to be read");
+  test::wait_until([&] { return !source_.keep_fails; }, "the round to have failed");
+  EXPECT_GE(source_.asked_for_cancels, 2);
 }
 
 class ProcessTest : public RuntimeTest {
