@@ -6,7 +6,6 @@
 
 #include "base/text.h"
 #include "pipeline_scene.h"
-#include "schema/queries.h"
 
 namespace weir::bench {
 namespace {

@@ -1,5 +1,5 @@
 #include "pipeline_scene.h"
-#include "schema/queries.h"
+#include "schema/queries/pipelines.h"
 
 namespace weir::bench {
 namespace {

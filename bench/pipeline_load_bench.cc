@@ -1,7 +1,9 @@
 #include <sys/resource.h>
 
+#include <fmt/format.h>
+
 #include "pipeline_scene.h"
-#include "schema/queries.h"
+#include "schema/queries/tasks.h"
 
 namespace weir::bench {
 namespace {

@@ -6,7 +6,8 @@
 #include "pipeline/run/store.h"
 #include "pipeline/run_plan.h"
 #include "schema/migrator.h"
-#include "schema/queries.h"
+#include "schema/queries/pipelines.h"
+#include "schema/queries/tasks.h"
 
 namespace weir::bench {
 

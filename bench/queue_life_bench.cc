@@ -26,15 +26,15 @@ Measurement bench_enqueue(QueueScene& scene) {
         first->start();
         second->start();
         const double tps =
-            scene.pgbench("enqueue", "SELECT weir.enqueue('bench', '{\"id\": 1}', 'trivial');\n", kProducers,
-                          kEnqueues / kProducers);
+            scene.plain().pgbench("enqueue", "SELECT weir.enqueue('bench', '{\"id\": 1}', 'trivial');\n",
+                                  kProducers, kEnqueues / kProducers);
         first->stop();
         second->stop();
         return tps;
       },
       [&] {
         scene.session().execute("TRUNCATE bench_plain");
-        return scene.pgbench(
+        return scene.plain().pgbench(
             "insert",
             "INSERT INTO bench_plain (queue_id, kind, payload) VALUES (1, 'trivial', '{\"id\": 1}');\n",
             kProducers, kEnqueues / kProducers);

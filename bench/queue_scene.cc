@@ -1,20 +1,8 @@
 #include "queue_scene.h"
 
-#include <fstream>
-
 #include "schema/migrator.h"
 
 namespace weir::bench {
-namespace {
-
-double transactions_per_second(const std::string& output) {
-  const std::size_t at = output.find("tps = ");
-  if (at == std::string::npos) throw Error(ExitCode::failed, "pgbench said something else: " + output);
-  return std::stod(output.substr(at + 6));
-}
-
-}  // namespace
-
 QueueScene::QueueScene(Scene& plain)
     : plain_(plain),
       session_(plain.session()),
@@ -50,21 +38,6 @@ double QueueScene::work_off(int jobs, queue::Delivery delivery, std::size_t slot
     all->stop();
   });
   return jobs / seconds;
-}
-
-double QueueScene::pgbench(const std::string& name, const std::string& script, int clients, int transactions,
-                           const std::vector<std::string>& more) {
-  const std::filesystem::path path = plain_.folder() / (name + ".sql");
-  std::ofstream(path) << script;
-  std::vector<std::string> argv{"pgbench", "-n",
-                                "-M",      "prepared",
-                                "-c",      std::to_string(clients),
-                                "-j",      "2",
-                                "-t",      std::to_string(transactions),
-                                "-f",      path.string()};
-  argv.insert(argv.end(), more.begin(), more.end());
-  argv.push_back(plain_.url());
-  return transactions_per_second(plain_.run_tool(argv));
 }
 
 }  // namespace weir::bench

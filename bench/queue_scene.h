@@ -30,10 +30,6 @@ class QueueScene {
   /// Jobs a second, from the start of a worker until nothing is left.
   double work_off(int jobs, queue::Delivery delivery, std::size_t slots);
 
-  /// Transactions a second.
-  double pgbench(const std::string& name, const std::string& script, int clients, int transactions,
-                 const std::vector<std::string>& more = {});
-
  private:
   Scene& plain_;
   pg::Session session_;

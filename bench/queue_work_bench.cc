@@ -43,7 +43,7 @@ Measurement bench_leased(QueueScene& scene) {
             kJobs);
         scene.session().execute("VACUUM ANALYZE bench_job");
         scene.session().execute("CHECKPOINT");
-        return 1000 * scene.pgbench("claim", bare, 1, kJobs / 1000, {"-D", "low=0"});
+        return 1000 * scene.plain().pgbench("claim", bare, 1, kJobs / 1000, {"-D", "low=0"});
       });
   return {.name = "leased, trivial jobs",
           .value = rate.ours,
@@ -71,8 +71,8 @@ Measurement bench_transactional(QueueScene& scene) {
       },
       [&] {
         scene.fill(kJobs);
-        return 1000 * scene.pgbench("take", bare, 2, kJobs / 2000,
-                                    {"-D", "low=0", "-D", fmt::format("queue={}", queue)});
+        return 1000 * scene.plain().pgbench("take", bare, 2, kJobs / 2000,
+                                            {"-D", "low=0", "-D", fmt::format("queue={}", queue)});
       });
   return {.name = "transactional, trivial jobs",
           .value = rate.ours,

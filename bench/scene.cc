@@ -1,6 +1,7 @@
 #include "scene.h"
 
 #include <algorithm>
+#include <fstream>
 
 #include <unistd.h>
 
@@ -30,6 +31,12 @@ embedded::ServerOptions options_for(const fs::path& folder) {
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
+}
+
+double transactions_per_second(const std::string& output) {
+  const std::size_t at = output.find("tps = ");
+  if (at == std::string::npos) throw Error(ExitCode::failed, "pgbench said something else: " + output);
+  return std::stod(output.substr(at + 6));
 }
 
 }  // namespace
@@ -67,6 +74,21 @@ std::string Scene::run_tool(std::vector<std::string> argv) const {
     throw Error(ExitCode::failed, command.argv[0] + ": " + outcome.describe() + ": " + outcome.err);
   }
   return outcome.out;
+}
+
+double Scene::pgbench(const std::string& name, const std::string& script, int clients, int transactions,
+                      const std::vector<std::string>& more) const {
+  const std::filesystem::path path = folder_ / (name + ".sql");
+  std::ofstream(path) << script;
+  std::vector<std::string> argv{"pgbench", "-n",
+                                "-M",      "prepared",
+                                "-c",      std::to_string(clients),
+                                "-j",      "2",
+                                "-t",      std::to_string(transactions),
+                                "-f",      path.string()};
+  argv.insert(argv.end(), more.begin(), more.end());
+  argv.push_back(url());
+  return transactions_per_second(run_tool(argv));
 }
 
 double seconds_of(const std::function<void()>& work) {

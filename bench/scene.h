@@ -32,6 +32,9 @@ class Scene {
 
   /// Runs a tool of PostgreSQL's to its end and answers its standard output; throws when it fails.
   [[nodiscard]] std::string run_tool(std::vector<std::string> argv) const;
+  /// Transactions a second of a script, each client `transactions` times.
+  [[nodiscard]] double pgbench(const std::string& name, const std::string& script, int clients,
+                               int transactions, const std::vector<std::string>& more = {}) const;
 
  private:
   std::string only_;

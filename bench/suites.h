@@ -13,6 +13,8 @@ std::vector<Measurement> bench_pg(Scene& scene);
 std::vector<Measurement> bench_queue(Scene& scene);
 std::vector<Measurement> bench_load(Scene& scene);
 std::vector<Measurement> bench_pipeline(Scene& scene);
+std::vector<Measurement> bench_stream(Scene& scene);
+std::vector<Measurement> bench_group(Scene& scene);
 /// Part ndjson of suite load.
 std::vector<Measurement> bench_load_ndjson();
 
@@ -29,6 +31,10 @@ inline constexpr std::array kSuites{
     Suite{"load", "parsing CSV; append beside psql; refresh and its readers", &bench_load},
     Suite{"pipeline", "chains of SQL and of processes; runs a second; idle load; a long history; acceptance",
           &bench_pipeline},
+    Suite{"stream", "events: produce beside a bare table, consume beside a row per event; long streams",
+          &bench_stream},
+    Suite{"group", "ordered batches beside bare SQL; hand-over; fairness; a killed consumer; a long history",
+          &bench_group},
 };
 
 }  // namespace weir::bench

@@ -1,12 +1,15 @@
 // A shop inside of your own program: orders and their e-mails. Usage: embed [URL], or DATABASE_URL.
 
 #include <array>
+#include <cstdint>
 #include <cstdlib>
 #include <iostream>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include <weir/client.h>
+#include <weir/groups.h>
 #include <weir/version.h>
 #include <weir/worker.h>
 
@@ -82,12 +85,37 @@ int count_stock(const std::string& url) {
 }
 // [end]
 
+// [groups] Batches that are applied in order: what each table of a shop sends comes one after the other.
+class Ledger final : public weir::GroupSink {
+ public:
+  [[nodiscard]] Place place() const noexcept override { return Place::inside; }
+  weir::Outcome apply(weir::GroupBatch& batch) override {
+    batch.transaction().execute(
+        "INSERT INTO shop_ledger (shop, line) SELECT $1, coalesce(max(line), 0) + ($2::jsonb->>'lines')::int "
+        "FROM shop_ledger WHERE shop = $1",
+        batch.tenant(), batch.payload());
+    return weir::Outcome::done();
+  }
+};
+
+std::int64_t keep_ledger(weir::Client& client, const std::string& url) {
+  weir::add_sink(client, {.name = "ledger"});
+  for (const char* lines : {R"({"lines": 3})", R"({"lines": 4})"})
+    weir::submit(client, {.tenant = "ann's", .key = "sales", .payload = lines, .run = "today"});
+  weir::GroupConsumer consumer(url, {.sink = "ledger", .concurrency = 2, .once = true},
+                               [] { return std::make_unique<Ledger>(); });
+  consumer.run();
+  return consumer.counts().succeeded;
+}
+// [end]
+
 int run(const std::string& url) {
   weir::Client client(url);
   {
     weir::Transaction tx = client.begin();
     tx.execute("CREATE TABLE shop_order (id int GENERATED ALWAYS AS IDENTITY, customer text, amount int)");
     tx.execute("CREATE TABLE shop_mail (text text)");
+    tx.execute("CREATE TABLE shop_ledger (shop text, line int)");
     tx.commit();
   }
   place_order(client, "ann", 10, true);
@@ -95,6 +123,7 @@ int run(const std::string& url) {
   enqueue_more(client);
   send_mails(url);
   const int counted = count_stock(url);
+  const std::int64_t booked = keep_ledger(client, url);
 
   weir::Transaction tx = client.begin();
   const weir::Rows mails = tx.execute("SELECT text, count(*) FROM shop_mail GROUP BY text ORDER BY text");
@@ -102,7 +131,9 @@ int run(const std::string& url) {
   for (std::size_t row = 0; row < mails.size(); ++row)
     std::cout << mails.text(row, 0) << ": " << mails.integer(row, 1) << '\n';
   std::cout << "stock counted: " << counted << '\n';
-  tx.execute("DROP TABLE shop_order, shop_mail");
+  std::cout << "batches booked: " << booked
+            << ", lines: " << tx.execute("SELECT max(line) FROM shop_ledger").integer(0, 0) << '\n';
+  tx.execute("DROP TABLE shop_order, shop_mail, shop_ledger");
   tx.commit();
   return 0;
 }

@@ -13,16 +13,12 @@
 #include <utility>
 #include <vector>
 
+#include <weir/delivery.h>
 #include <weir/error.h>
 #include <weir/outcome.h>
 #include <weir/sql.h>
 
 namespace weir {
-
-enum class Delivery {
-  leased,         ///< at least once; the handler's effects may be anywhere
-  transactional,  ///< exactly once, for what the handler writes by job.transaction()
-};
 
 struct WorkerOptions {
   std::vector<std::string> queues{};  ///< none: all there are

@@ -21,8 +21,8 @@ std::optional<std::string> InputLines::next() {
       return std::string(*line);
     }
     if (buffer_.overlong()) {
-      throw Error(ExitCode::failed, fmt::format("line {} of standard input is longer than {}", number_ + 1,
-                                                human_bytes(kLongest)));
+      throw Error(ExitCode::failed,
+                  fmt::format("line {} of {} is longer than {}", number_ + 1, what_, human_bytes(kLongest)));
     }
     if (ended_) return std::nullopt;
     if (read_more()) continue;
@@ -39,7 +39,7 @@ bool InputLines::read_more() {
   std::array<char, std::size_t{64} << 10U> piece;  // NOLINT(cppcoreguidelines-pro-type-member-init)
   for (;;) {
     if (wait_fd(fd_, POLLIN, Deadline::never(), stop_, wakeup_) == WaitEnd::stopped)
-      throw Error(ExitCode::interrupted, "interrupted while reading standard input");
+      throw Error(ExitCode::interrupted, "interrupted while reading " + what_);
     const ssize_t got = ::read(fd_, piece.data(), piece.size());
     if (got > 0) {
       buffer_.append({piece.data(), static_cast<std::size_t>(got)});
@@ -47,7 +47,7 @@ bool InputLines::read_more() {
     }
     if (got == 0) return false;
     if (errno == EINTR || errno == EAGAIN) continue;
-    throw Error(ExitCode::failed, "cannot read standard input: " + std::generic_category().message(errno));
+    throw Error(ExitCode::failed, "cannot read " + what_ + ": " + std::generic_category().message(errno));
   }
 }
 

@@ -13,7 +13,9 @@ namespace weir::cli {
 /// The lines of a descriptor, one after the other, in bounded memory. Ends with Ctrl-C.
 class InputLines {
  public:
-  InputLines(int fd, std::stop_token stop) : fd_(fd), stop_(std::move(stop)), buffer_(kLongest) {}
+  /// `what` is read, for errors.
+  InputLines(int fd, std::stop_token stop, std::string what = "standard input")
+      : fd_(fd), stop_(std::move(stop)), what_(std::move(what)), buffer_(kLongest) {}
 
   /// The next line without its end; nothing at the end of the input. Throws when it cannot be read, is too
   /// long, or stop was requested.
@@ -30,6 +32,7 @@ class InputLines {
 
   int fd_;
   std::stop_token stop_;
+  std::string what_;
   work::LineBuffer buffer_;
   Wakeup wakeup_;
   std::int64_t number_ = 0;

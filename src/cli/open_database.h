@@ -9,4 +9,7 @@ namespace weir::cli {
 /// say when the server is not there, or the schema is not this program's.
 pg::Session open_database(const Context& context, std::string_view purpose);
 
+/// The same, but names without a schema mean in it what they mean in the user's psql.
+pg::Session open_users_database(const Context& context, std::string_view purpose);
+
 }  // namespace weir::cli

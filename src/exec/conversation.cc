@@ -160,7 +160,9 @@ WaitEnd Conversation::wait(bool to_write, Deadline deadline, const std::stop_tok
     watches_input_ = wanted;
   }
   // An epoll descriptor is readable when one of its members is, so that several fit into the one wait.
-  return wait_fd(events_.get(), POLLIN, deadline, stop, wakeup_);
+  const WaitEnd end = wait_fd(events_.get(), POLLIN, deadline, stop, wakeup_);
+  // A program that always has more to say than we can hear must not outlive its time.
+  return end == WaitEnd::ready && deadline.expired() && !ended() ? WaitEnd::deadline : end;
 }
 
 bool Conversation::ended() const {

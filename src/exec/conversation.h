@@ -45,7 +45,7 @@ class Conversation {
   [[nodiscard]] bool is_open(Stream stream) const noexcept;
 
   /// Ready when there is something to read, when it has ended, and, if `to_write`, when the input takes
-  /// bytes.
+  /// bytes. A deadline that has passed counts more than what there is to read.
   WaitEnd wait(bool to_write, Deadline deadline, const std::stop_token& stop);
   /// The program itself has ended; others of its group may live and hold the pipes.
   [[nodiscard]] bool ended() const;

@@ -1,12 +1,10 @@
 #include "queue/worker.h"
 
-#include <condition_variable>
-
 #include <weir/worker.h>
 
 #include "base/error.h"
-#include "base/mutex.h"
 #include "library/job.h"
+#include "library/running.h"
 #include "schema/schema_check.h"
 
 namespace weir {
@@ -44,16 +42,31 @@ struct Worker::State {
         worker(
             connector, [this] { return std::make_unique<queue::Kinds>(functions); }, options_of(options)) {}
 
+  void start() {
+    {
+      pg::Session session = connector->connect(pg::Role::api, "start");
+      schema::require_schema(session);
+    }
+    progress.start();
+    try {
+      worker.start();
+    } catch (...) {
+      progress.stop();
+      throw;
+    }
+  }
+  void stop() {
+    worker.stop();
+    progress.stop();
+  }
+
   std::shared_ptr<const pg::Connector> connector;
   queue::Kinds::Functions functions;
   queue::ProgressReports progress;
   queue::Worker worker;
-
-  Mutex mutex;
-  std::condition_variable_any changed;
-  bool started WEIR_GUARDED_BY(mutex) = false;
-  int waiting WEIR_GUARDED_BY(mutex) = 0;  ///< threads in run()
-  std::stop_source ended WEIR_GUARDED_BY(mutex);
+  Running running{{.start = [this] { start(); },
+                   .wait = [this](const std::stop_token& stop) { worker.wait_until_finished(stop); },
+                   .stop = [this] { stop(); }}};
 };
 
 Worker::Worker(std::string_view url, const WorkerOptions& options) {
@@ -61,11 +74,11 @@ Worker::Worker(std::string_view url, const WorkerOptions& options) {
   state_ = std::make_unique<State>(url, options);
 }
 
-Worker::~Worker() { stop(); }
+Worker::~Worker() = default;
 
 Worker& Worker::on_kind(std::string kind, Function function) {
-  const MutexLock lock(state_->mutex);
-  if (state_->started) throw Error(ExitCode::usage, "a worker's handlers are set before it is started");
+  if (state_->running.started())
+    throw Error(ExitCode::usage, "a worker's handlers are set before it is started");
   state_->functions[std::move(kind)] = [function = std::move(function),
                                         state = state_.get()](const queue::JobContext& context) {
     return call_handler(function, context, state->progress);
@@ -73,54 +86,8 @@ Worker& Worker::on_kind(std::string kind, Function function) {
   return *this;
 }
 
-void Worker::start() {
-  const MutexLock lock(state_->mutex);
-  if (state_->started) return;
-  {
-    pg::Session session = state_->connector->connect(pg::Role::api, "start");
-    schema::require_schema(session);
-  }
-  state_->progress.start();
-  try {
-    state_->worker.start();
-  } catch (...) {
-    state_->progress.stop();
-    throw;
-  }
-  state_->ended = std::stop_source();
-  state_->started = true;
-}
-
-void Worker::stop() noexcept {
-  MutexLock lock(state_->mutex);
-  if (!state_->started) return;
-  state_->ended.request_stop();
-  // What run() waits for goes with the worker.
-  while (state_->waiting > 0) state_->changed.wait(lock);
-  state_->worker.stop();
-  state_->progress.stop();
-  state_->started = false;
-}
-
-void Worker::run(const std::stop_token& stop) {
-  start();
-  std::stop_source ended;
-  {
-    const MutexLock lock(state_->mutex);
-    if (!state_->started) return;
-    ended = state_->ended;
-    ++state_->waiting;
-  }
-  {
-    const std::stop_callback pass_on(stop, [&ended] { ended.request_stop(); });
-    state_->worker.wait_until_finished(ended.get_token());
-  }
-  {
-    const MutexLock lock(state_->mutex);
-    --state_->waiting;
-    state_->changed.notify_all();
-  }
-  this->stop();
-}
+void Worker::start() { state_->running.start(); }
+void Worker::stop() noexcept { state_->running.stop(); }
+void Worker::run(const std::stop_token& stop) { state_->running.run(stop); }
 
 }  // namespace weir

@@ -16,7 +16,7 @@
 #include "pg/error.h"
 #include "pg/identifier.h"
 #include "pg/transaction.h"
-#include "schema/queries.h"
+#include "schema/queries/loads.h"
 
 namespace weir::load {
 namespace {

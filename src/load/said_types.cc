@@ -6,7 +6,7 @@
 #include "base/text.h"
 #include "pg/error.h"
 #include "pg/transaction.h"
-#include "schema/queries.h"
+#include "schema/queries/load_types.h"
 
 namespace weir::load {
 namespace {

@@ -16,7 +16,7 @@
 #include "load/write/stage_sql.h"
 #include "pg/identifier.h"
 #include "pg/session.h"
-#include "schema/queries.h"
+#include "schema/queries/loads.h"
 
 namespace weir::load {
 namespace {

@@ -45,6 +45,8 @@ class GroupLock {
     return session_.use(std::forward<Work>(work));
   }
   bool check() { return session_.check(); }
+  void hand_over() noexcept { session_.hand_over(); }
+  [[nodiscard]] bool is_open() const noexcept { return session_.is_open(); }
   [[nodiscard]] int backend_pid() const noexcept { return session_.backend_pid(); }
   [[nodiscard]] Canceller canceller() const { return session_.canceller(); }
   [[nodiscard]] AdvisoryKey key() const noexcept { return key_; }

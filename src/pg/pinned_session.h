@@ -38,6 +38,8 @@ class PinnedSession {
   /// finds.
   bool check();
 
+  /// Hands it to the calling thread, for owners that pass it on while nobody else uses it.
+  void hand_over() noexcept { session_.adopt_by_this_thread(); }
   [[nodiscard]] bool is_open() const noexcept { return session_.is_open(); }
   [[nodiscard]] int backend_pid() const noexcept { return session_.backend_pid(); }
   [[nodiscard]] Canceller canceller() const { return session_.canceller(); }

@@ -100,6 +100,7 @@ class Session {
  private:
   friend class CopyIn;
   friend class CopyOut;
+  friend class PinnedSession;
   friend class Pipeline;
   friend class PoolCore;
   friend class Transaction;

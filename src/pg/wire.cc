@@ -449,6 +449,8 @@ ErrorInfo Result::error() const {
                  .constraint = field(result, PG_DIAG_CONSTRAINT_NAME),
                  .query = std::string(query_),
                  .position = field(result, PG_DIAG_STATEMENT_POSITION)};
+  // Of SQL within a function or a DO block; the context tells which.
+  if (info.position.empty()) info.position = field(result, PG_DIAG_INTERNAL_POSITION);
   if (info.message.empty()) info.message = trim(PQresultErrorMessage(result));
   const bool session_ended = info.severity == "FATAL" || info.severity == "PANIC";
   info.kind = session_ended ? ErrorKind::lost : kind_of_sqlstate(info.sqlstate);

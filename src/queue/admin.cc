@@ -5,7 +5,8 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "pg/transaction.h"
-#include "schema/queries.h"
+#include "schema/queries/admin.h"
+#include "schema/queries/jobs.h"
 
 namespace weir::queue {
 namespace {

@@ -41,6 +41,11 @@ bool blames_a_row(const pg::Error& error) {
          (error.kind() == pg::ErrorKind::server && work::may_be_fault_of_an_item(error.sqlstate()));
 }
 
+bool is_failure(const Outcome& outcome) {
+  return outcome.kind() == Outcome::Kind::failed || outcome.kind() == Outcome::Kind::retry ||
+         outcome.kind() == Outcome::Kind::discarded;
+}
+
 }  // namespace
 
 AdoptBatchRunner::AdoptBatchRunner(std::string source, const AdoptSql& sql, AdoptRetries& retries,
@@ -75,14 +80,16 @@ AdoptBatchReport AdoptBatchRunner::run(pg::Session& session, const std::optional
     divide(session, [&](std::size_t first, std::size_t end) { mark_done(session, first, end); });
   }
   keep_errors(session);
+  note_failures();
   try {
     transaction.commit();
   } catch (const pg::Error& error) {
     if (error.kind() != pg::ErrorKind::server) throw;
     // A constraint or trigger at commit: which row is at fault nobody knows.
     refuse_all(error.what());
+    note_failures();
   }
-  remember(report);
+  conclude(report);
   report.took = now() - begin;
   warn_if_long(report.took, report.claimed);
   return report;
@@ -90,31 +97,40 @@ AdoptBatchReport AdoptBatchRunner::run(pg::Session& session, const std::optional
 
 bool AdoptBatchRunner::claim(pg::Session& session, const std::optional<std::string>& mark,
                              AdoptBatchReport& report) {
-  const std::vector<std::string> excluded = retries_.held_back();
-  pg::Params params = AdoptSql::claim_params(static_cast<std::int64_t>(options_.rows), mark, excluded);
-  answer_ =
-      session.execute_with(sql_.claim({.marked = mark.has_value(), .excluding = !excluded.empty()}), params);
-  items_.clear();
-  rows_.clear();
-  const int rows = answer_->rows();
-  rows_.reserve(static_cast<std::size_t>(rows));
-  for (int row = 0; row < rows; ++row) {
-    std::string identity(answer_->bytes(row, kIdentity));
-    AdoptRetries::Past past = retries_.past(identity);
-    work::Item item;
-    item.id = item_id(*answer_, row, sql_.key_width());
-    item.source = source_;
-    item.payload = answer_->bytes(row, kPayload);
-    item.attempt = past.attempts + 1;
-    item.max_attempts = retries_.max_attempts();
-    items_.push_back(item);
-    rows_.push_back({std::move(identity), std::move(past.error), {}, false});
-  }
+  do {
+    const std::vector<std::string> excluded = retries_.held_back();
+    pg::Params params = AdoptSql::claim_params(static_cast<std::int64_t>(options_.rows), mark, excluded);
+    answer_ = session.execute_with(sql_.claim({.marked = mark.has_value(), .excluding = !excluded.empty()}),
+                                   params);
+    items_.clear();
+    rows_.clear();
+    const auto rows = static_cast<std::size_t>(answer_->rows());
+    rows_.reserve(rows);
+    for (int place = 0; place < answer_->rows(); ++place) take_row(place);
+    report.claimed = rows;
+    report.later = rows - rows_.size();
+  } while (rows_.empty() && report.claimed > 0);
   for (std::size_t i = 0; i < rows_.size(); ++i) items_[i].error = rows_[i].error;
-  report.claimed = rows_.size();
-  if (rows > 0 && !answer_->is_null(rows - 1, kMark))
-    report.last_mark = std::string(answer_->bytes(rows - 1, kMark));
-  return rows > 0;
+  const int last = answer_->rows() - 1;
+  if (last >= 0 && !answer_->is_null(last, kMark))
+    report.last_mark = std::string(answer_->bytes(last, kMark));
+  return !rows_.empty();
+}
+
+void AdoptBatchRunner::take_row(int place) {
+  std::string identity(answer_->bytes(place, kIdentity));
+  AdoptRetries::Past past = retries_.past(identity);
+  // Another worker had it, and let it go after we said what is not to be claimed.
+  if (past.held_back) return;
+  work::Item item;
+  item.id = item_id(*answer_, place, sql_.key_width());
+  item.source = source_;
+  item.payload = answer_->bytes(place, kPayload);
+  item.attempt = past.attempts + 1;
+  item.max_attempts = retries_.max_attempts();
+  items_.push_back(item);
+  rows_.push_back(
+      {.place = place, .identity = std::move(identity), .error = std::move(past.error), .outcome = {}});
 }
 
 void AdoptBatchRunner::run_handler(pg::Session* session, std::size_t begin, std::size_t end) {
@@ -202,9 +218,8 @@ void AdoptBatchRunner::keep_errors(pg::Session& session) {
   std::vector<std::string> errors;
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const Outcome& outcome = rows_[i].outcome;
-    const bool failed = outcome.kind() == Outcome::Kind::failed || outcome.kind() == Outcome::Kind::retry;
-    rows_[i].gives_up =
-        outcome.kind() == Outcome::Kind::discarded || (failed && retries_.would_give_up(rows_[i].identity));
+    rows_[i].gives_up = outcome.kind() == Outcome::Kind::discarded ||
+                        (is_failure(outcome) && retries_.would_give_up(rows_[i].identity));
     if (!rows_[i].gives_up) continue;
     lost.push_back(i);
     errors.push_back(printable(outcome.text()));
@@ -224,33 +239,36 @@ void AdoptBatchRunner::refuse_all(const std::string& error) {
   }
 }
 
-void AdoptBatchRunner::remember(AdoptBatchReport& report) {
+void AdoptBatchRunner::note_failures() {
+  for (Row& row : rows_) {
+    const Outcome& outcome = row.outcome;
+    if (row.noted) continue;
+    if (outcome.kind() == Outcome::Kind::snoozed) {
+      retries_.later(row.identity, outcome.delay());
+    } else if (is_failure(outcome) && !(row.gives_up && keeps_errors_)) {
+      const bool named = outcome.kind() == Outcome::Kind::retry;
+      retries_.failed(row.identity, outcome.text(), named ? std::optional(outcome.delay()) : std::nullopt,
+                      row.gives_up);
+    } else {
+      continue;
+    }
+    row.noted = true;
+  }
+}
+
+void AdoptBatchRunner::conclude(AdoptBatchReport& report) {
   for (const Row& row : rows_) {
     const Outcome& outcome = row.outcome;
-    switch (outcome.kind()) {
-      case Outcome::Kind::done:
-        ++report.done;
-        retries_.forget(row.identity);
-        break;
-      case Outcome::Kind::snoozed:
-        ++report.later;
-        retries_.later(row.identity, outcome.delay());
-        break;
-      case Outcome::Kind::open:
-      case Outcome::Kind::returned: ++report.later; break;
-      case Outcome::Kind::failed:
-      case Outcome::Kind::retry:
-      case Outcome::Kind::discarded:
-        ++(row.gives_up ? report.given_up : report.failed);
-        log::warn(row.gives_up ? "a row was given up" : "a row failed",
-                  {{"table", source_}, {"row", row.identity}, {"error", elide(outcome.text(), 300)}});
-        if (row.gives_up && keeps_errors_) {
-          retries_.forget(row.identity);
-        } else {
-          const bool named = outcome.kind() == Outcome::Kind::retry;
-          retries_.failed(row.identity, outcome.text(), named ? std::optional(outcome.delay()) : std::nullopt,
-                          row.gives_up);
-        }
+    // What the table says of a row needs no memory.
+    if (outcome.is_done() || (row.gives_up && keeps_errors_)) retries_.forget(row.identity);
+    if (outcome.is_done()) {
+      ++report.done;
+    } else if (!is_failure(outcome)) {
+      ++report.later;
+    } else {
+      ++(row.gives_up ? report.given_up : report.failed);
+      log::warn(row.gives_up ? "a row was given up" : "a row failed",
+                {{"table", source_}, {"row", row.identity}, {"error", elide(outcome.text(), 300)}});
     }
   }
   retries_.check_size();
@@ -262,7 +280,7 @@ std::vector<std::vector<std::string>> AdoptBatchRunner::keys_of(
   for (std::size_t part = 0; part < keys.size(); ++part) {
     keys[part].reserve(chosen.size());
     for (const std::size_t row : chosen)
-      keys[part].emplace_back(answer_->bytes(static_cast<int>(row), kKey + static_cast<int>(part)));
+      keys[part].emplace_back(answer_->bytes(rows_[row].place, kKey + static_cast<int>(part)));
   }
   return keys;
 }

@@ -50,19 +50,24 @@ class AdoptBatchRunner {
 
  private:
   struct Row {
+    int place;  ///< in the claim's answer
     std::string identity;
     std::string error;  ///< of the attempt before
     work::Outcome outcome;
     bool gives_up = false;
+    bool noted = false;  ///< its failure is, in `retries_`
   };
 
   bool claim(pg::Session& session, const std::optional<std::string>& mark, AdoptBatchReport& report);
+  void take_row(int place);
   /// Runs `unit` on all rows, and on parts of them where it fails.
   void divide(pg::Session& session, const std::function<void(std::size_t begin, std::size_t end)>& unit);
   void run_handler(pg::Session* session, std::size_t begin, std::size_t end);
   void mark_done(pg::Session& session, std::size_t begin, std::size_t end);
   void keep_errors(pg::Session& session);
-  void remember(AdoptBatchReport& report);
+  /// Before COMMIT gives the rows to others, who are not to try again at once what failed here.
+  void note_failures();
+  void conclude(AdoptBatchReport& report);
   void refuse_all(const std::string& error);
   [[nodiscard]] std::vector<std::vector<std::string>> keys_of(const std::vector<std::size_t>& chosen) const;
   void warn_if_long(Duration took, std::size_t rows);

@@ -5,7 +5,7 @@
 #include "base/text.h"
 #include "pg/session.h"
 #include "queue/adopt_sql.h"
-#include "schema/queries.h"
+#include "schema/queries/adopt.h"
 
 namespace weir::queue {
 namespace {

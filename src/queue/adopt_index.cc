@@ -8,7 +8,7 @@
 #include "pg/identifier.h"
 #include "pg/transaction.h"
 #include "queue/adopt_sql.h"
-#include "schema/queries.h"
+#include "schema/queries/adopt.h"
 
 namespace weir::queue {
 namespace {

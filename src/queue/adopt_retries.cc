@@ -12,7 +12,11 @@ namespace weir::queue {
 AdoptRetries::Past AdoptRetries::past(const std::string& key) const {
   const MutexLock lock(mutex_);
   const auto found = entries_.find(key);
-  return found == entries_.end() ? Past{} : found->second.past;
+  if (found == entries_.end()) return {};
+  const Entry& entry = found->second;
+  return {.attempts = entry.attempts,
+          .error = entry.error,
+          .held_back = entry.is_held_back(options_.clock->steady())};
 }
 
 bool AdoptRetries::would_give_up(const std::string& key) const {
@@ -23,11 +27,11 @@ void AdoptRetries::failed(const std::string& key, const std::string& error, std:
                           bool final) {
   const MutexLock lock(mutex_);
   Entry& entry = entries_[key];
-  ++entry.past.attempts;
-  entry.past.error = error;
-  entry.given_up = final || entry.past.attempts >= options_.max_attempts;
+  ++entry.attempts;
+  entry.error = error;
+  entry.given_up = final || entry.attempts >= options_.max_attempts;
   entry.due = options_.clock->steady() +
-              delay.value_or(backoff_delay(options_.backoff, entry.past.attempts, random_unit()));
+              delay.value_or(backoff_delay(options_.backoff, entry.attempts, random_unit()));
 }
 
 void AdoptRetries::later(const std::string& key, Duration delay) {
@@ -45,7 +49,7 @@ std::vector<std::string> AdoptRetries::held_back() const {
   const SteadyTime now = options_.clock->steady();
   std::vector<std::string> keys;
   for (const auto& [key, entry] : entries_) {
-    if (entry.given_up || entry.due > now) keys.push_back(key);
+    if (entry.is_held_back(now)) keys.push_back(key);
   }
   return keys;
 }
@@ -82,7 +86,7 @@ void AdoptRetries::check_size() const {
   throw Error(ExitCode::failed,
               fmt::format("more than {} rows failed, which looks like a defect of the handler; one of them "
                           "says: {}",
-                          kMost, elide(entries_.begin()->second.past.error, 300)),
+                          kMost, elide(entries_.begin()->second.error, 300)),
               "Mend the handler and start again: rows that failed are not done. With --failed COLUMN their "
               "errors are kept in the table.");
 }

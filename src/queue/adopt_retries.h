@@ -29,6 +29,7 @@ class AdoptRetries {
   struct Past {
     int attempts = 0;
     std::string error;
+    bool held_back = false;  ///< it waits, or was given up
   };
   [[nodiscard]] Past past(const std::string& key) const;
 
@@ -40,7 +41,7 @@ class AdoptRetries {
   void later(const std::string& key, Duration delay);
   void forget(const std::string& key);
 
-  /// The rows that are not to be claimed now: those that wait, and those that were given up.
+  /// The rows that are not to be claimed now.
   [[nodiscard]] std::vector<std::string> held_back() const;
   [[nodiscard]] std::vector<std::string> given_up() const;
   /// How many failed and will be tried again.
@@ -53,9 +54,12 @@ class AdoptRetries {
 
  private:
   struct Entry {
-    Past past;
+    int attempts = 0;
+    std::string error;
     SteadyTime due{};
     bool given_up = false;
+
+    [[nodiscard]] bool is_held_back(SteadyTime now) const noexcept { return given_up || due > now; }
   };
 
   const Options options_;

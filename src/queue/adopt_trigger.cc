@@ -6,7 +6,7 @@
 #include "base/wait.h"
 #include "pg/identifier.h"
 #include "pg/transaction.h"
-#include "schema/queries.h"
+#include "schema/queries/adopt.h"
 
 namespace weir::queue {
 namespace {

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "queue/adopt_trigger.h"
-#include "schema/queries.h"
+#include "schema/queries/adopt.h"
 
 namespace weir::queue {
 

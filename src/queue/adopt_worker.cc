@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "schema/queries.h"
+#include "schema/queries/adopt.h"
 
 namespace weir::queue {
 namespace {

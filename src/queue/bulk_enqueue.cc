@@ -7,7 +7,7 @@
 #include "queue/client.h"
 #include "queue/job_check.h"
 #include "queue/job_values.h"
-#include "schema/queries.h"
+#include "schema/queries/jobs.h"
 
 namespace weir::queue {
 namespace {

@@ -6,7 +6,7 @@
 #include "queue/bulk_enqueue.h"
 #include "queue/job_check.h"
 #include "queue/job_values.h"
-#include "schema/queries.h"
+#include "schema/queries/jobs.h"
 
 namespace weir::queue {
 namespace {

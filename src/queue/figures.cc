@@ -4,7 +4,7 @@
 
 #include "base/text.h"
 #include "queue/admin.h"
-#include "schema/queries.h"
+#include "schema/queries/admin.h"
 
 namespace weir::queue {
 namespace {

@@ -7,7 +7,8 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "queue/job_check.h"
-#include "schema/queries.h"
+#include "schema/queries/admin.h"
+#include "schema/queries/jobs.h"
 
 namespace weir::queue {
 namespace {

@@ -6,7 +6,6 @@
 
 #include "pg/rows.h"
 #include "queue/queue_settings.h"
-#include "schema/queries.h"
 #include "work/claim_source.h"
 
 namespace weir::queue {

@@ -12,14 +12,14 @@
 #include "queue/job_claim.h"
 #include "queue/queue_counts.h"
 #include "queue/queue_settings.h"
-#include "queue/settling.h"
-#include "work/claim_source.h"
+#include "work/settling.h"
+#include "work/transaction_source.h"
 
 namespace weir::queue {
 
-/// Jobs as a claim source: leased mode, at least once, fenced by the claim. See src/queue/README.md for the
-/// tables.
-class JobSource final : public work::ClaimSource {
+/// Jobs as a claim source: leased mode, at least once, fenced by the claim; and transactional mode. See
+/// src/queue/README.md for the tables.
+class JobSource final : public work::TransactionSource {
  public:
   /// `queues` by name, made where they do not exist; none means all there are, and those that come.
   JobSource(std::vector<std::string> queues, pg::Session& session);
@@ -39,16 +39,19 @@ class JobSource final : public work::ClaimSource {
   void rescue(pg::Session& session) override;
   Duration keep(pg::Session& session, const work::Life& life) override;
 
-  /// Transactional mode: of one slot.
-  struct Taker {
+  bool has_more_to_take(pg::Session& session) override;
+  void tell_what_is_left_out() override;
+
+  // Transactional mode, of JobTaker.
+
+  /// Of one slot.
+  struct Turns {
     std::map<std::int32_t, ClaimMarks> marks;
     std::size_t turn = 0;
     std::int64_t taken = 0;
   };
   /// Takes jobs out of their queue within the session's transaction; null when there are none. Any thread.
-  std::shared_ptr<JobClaim> take(pg::Session& session, Taker& taker, std::size_t wanted, bool thorough);
-  /// As has_more(), of what take() gives: nothing of queues with a limit.
-  bool has_more_to_take(pg::Session& session) const;
+  std::shared_ptr<JobClaim> take(pg::Session& session, Turns& turns, std::size_t wanted, bool thorough);
   /// Writes what is to be written of them within the same transaction. Any thread.
   void finish_taken(pg::Session& session, JobClaim& claim, const std::vector<work::Outcome>& outcomes);
   /// After its transaction, where a job is to be tried again: what is due soon is looked for.
@@ -59,6 +62,9 @@ class JobSource final : public work::ClaimSource {
   [[nodiscard]] QueueCounts& counts() noexcept { return counts_; }
 
  private:
+  /// Between two looks for what is due, where nothing is known to be due sooner.
+  static constexpr Duration kKeepInterval = std::chrono::seconds(5);
+
   using Settings = std::vector<std::shared_ptr<const QueueSettings>>;
 
   void reload(pg::Session& session);
@@ -68,7 +74,7 @@ class JobSource final : public work::ClaimSource {
   template <class Look>
   std::shared_ptr<JobClaim> looking(pg::Session& session, bool thorough, Look&& look);
   bool reload_is_due();
-  std::shared_ptr<JobClaim> take_any(pg::Session& session, Taker& taker, std::size_t wanted, bool thorough);
+  std::shared_ptr<JobClaim> take_any(pg::Session& session, Turns& turns, std::size_t wanted, bool thorough);
   /// Asks the queues that may have jobs, each in its turn, until one gives some.
   template <class Ask>
   std::shared_ptr<JobClaim> ask(pg::Session& session, const Settings& queues, std::size_t& turn, Ask&& ask);
@@ -109,6 +115,7 @@ class JobSource final : public work::ClaimSource {
   std::map<std::int32_t, ClaimMarks> marks_;
   std::size_t turn_ = 0;
   std::int64_t claims_ = 0;
+  std::set<std::string> left_out_;  ///< of transactional mode
   // Of the settling thread.
   int relaxed_session_ = 0;  ///< the server process that was told not to wait for the disk
   // Of the keeping thread.

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
-#include "schema/queries.h"
+#include "schema/queries/admin.h"
 
 namespace weir::queue {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "schema/queries.h"
+#include "schema/queries/jobs.h"
 
 namespace weir::queue {
 namespace {

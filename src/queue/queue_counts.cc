@@ -3,7 +3,7 @@
 #include <utility>
 #include <vector>
 
-#include "schema/queries.h"
+#include "schema/queries/jobs.h"
 
 namespace weir::queue {
 

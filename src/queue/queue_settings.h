@@ -7,7 +7,7 @@
 
 #include "base/backoff.h"
 #include "base/clock.h"
-#include "schema/queries.h"
+#include "schema/queries/jobs.h"
 
 namespace weir::queue {
 

@@ -5,6 +5,7 @@
 #include <poll.h>
 
 #include "base/log.h"
+#include "queue/job_taker.h"
 #include "work/work_connector.h"
 
 namespace weir::queue {
@@ -44,8 +45,9 @@ void Worker::start() {
   if (options_.delivery == Delivery::leased) {
     leased_ = std::make_unique<work::Runtime>(at.connector, *process_, *source_, factory_, options);
   } else {
-    transactional_ =
-        std::make_unique<TransactionRuntime>(at.connector, *process_, *source_, factory_, options);
+    transactional_ = std::make_unique<work::TransactionRuntime>(
+        at.connector, *process_, *source_,
+        [this] { return std::make_unique<JobTaker>(*source_, factory_(), options_.most_in_batch); }, options);
   }
   try {
     runtime()->start();

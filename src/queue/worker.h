@@ -8,8 +8,8 @@
 #include "base/deadline.h"
 #include "base/service.h"
 #include "queue/job_source.h"
-#include "queue/transaction_runtime.h"
 #include "work/runtime.h"
+#include "work/transaction_runtime.h"
 
 namespace weir::queue {
 
@@ -73,7 +73,7 @@ class Worker final : public Service {
   mutable Mutex mutex_;
   std::unique_ptr<JobSource> source_;
   std::unique_ptr<work::Runtime> leased_;
-  std::unique_ptr<TransactionRuntime> transactional_;
+  std::unique_ptr<work::TransactionRuntime> transactional_;
 };
 
 }  // namespace weir::queue

@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "schema/queries.h"
+#include "schema/queries/migrations.h"
 
 namespace weir::schema {
 namespace {

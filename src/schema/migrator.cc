@@ -10,7 +10,8 @@
 #include "base/wait.h"
 #include "pg/transaction.h"
 #include "schema/lock_holders.h"
-#include "schema/queries.h"
+#include "schema/queries/migrations.h"
+#include "schema/queries/roles.h"
 #include "schema/rights.h"
 #include "schema/roles.h"
 

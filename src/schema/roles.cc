@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "schema/queries.h"
+#include "schema/queries/roles.h"
 
 namespace weir::schema {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "schema/queries.h"
+#include "schema/queries/server.h"
 
 namespace weir::schema {
 std::optional<std::string_view> ServerInfo::setting(std::string_view name) const noexcept {

@@ -1,7 +1,7 @@
 #include "work/bed.h"
 
 #include "base/log.h"
-#include "schema/queries.h"
+#include "schema/queries/work.h"
 #include "work/process.h"
 
 namespace weir::work {
@@ -62,12 +62,20 @@ void Bed::hand_over() noexcept {
   }
 }
 
-Bed::Heard Bed::heard() {
+Bed::Heard Bed::wait(Deadline deadline, const std::stop_token& stop, Wakeup& room) {
+  if (!is_made()) {
+    wait_fd(-1, 0, deadline, stop, room);
+    return {};
+  }
+  // What came with the answer to a statement of ours has left the socket, which will not tell of it again.
+  const Heard heard = take_in();
+  if (heard.wake || heard.cancel) return heard;
+  session_->wait_readable({.deadline = deadline, .stop = stop}, room);
+  return take_in();
+}
+
+Bed::Heard Bed::take_in() {
   Heard heard;
-  if (!is_made()) return heard;
-  Wakeup unused;
-  // Takes in what has arrived, without waiting for more.
-  session_->wait_readable({.deadline = Deadline(SteadyTime())}, unused);
   while (const auto notification = session_->next_notification()) {
     if (notification->payload == "cancel") {
       heard.cancel = true;
@@ -77,14 +85,6 @@ Bed::Heard Bed::heard() {
     }
   }
   return heard;
-}
-
-void Bed::wait(Deadline deadline, const std::stop_token& stop, Wakeup& room) {
-  if (is_made()) {
-    session_->wait_readable({.deadline = deadline, .stop = stop}, room);
-  } else {
-    wait_fd(-1, 0, deadline, stop, room);
-  }
 }
 
 }  // namespace weir::work

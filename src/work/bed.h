@@ -40,15 +40,15 @@ class Bed {
     bool cancel = false;
     std::vector<std::string> about;  ///< what it was woken for: topics
   };
-  /// What was notified, without waiting.
-  Heard heard();
-  /// Waits for a notification, the deadline, stop or `room`.
-  void wait(Deadline deadline, const std::stop_token& stop, Wakeup& room);
+  /// What was notified; where nothing was, waits for it, the deadline, stop or `room`.
+  Heard wait(Deadline deadline, const std::stop_token& stop, Wakeup& room);
   void leave() noexcept { session_.reset(); }
   /// What this process was woken for, or had begun, may be left to nobody else; wakes others for it.
   void hand_over() noexcept;
 
  private:
+  [[nodiscard]] Heard take_in();
+
   const pg::Connector& connector_;
   const std::vector<std::string> topics_;
   const std::vector<std::string_view> topic_views_;

@@ -6,7 +6,7 @@
 
 #include "base/backoff.h"
 #include "base/log.h"
-#include "schema/queries.h"
+#include "schema/queries/work.h"
 #include "work/process.h"
 
 namespace weir::work {

@@ -7,7 +7,7 @@
 
 #include "base/backoff.h"
 #include "base/log.h"
-#include "schema/queries.h"
+#include "schema/queries/work.h"
 
 namespace weir::work {
 namespace {

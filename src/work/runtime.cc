@@ -6,7 +6,7 @@
 
 #include "base/backoff.h"
 #include "base/log.h"
-#include "schema/queries.h"
+#include "schema/queries/work.h"
 
 namespace weir::work {
 namespace {
@@ -184,8 +184,7 @@ void Runtime::rest(const Idle::Action& action, std::size_t held, const std::stop
 void Runtime::wait_until(SteadyTime time, std::optional<std::size_t> held, const std::stop_token& stop) {
   while (!stop.stop_requested() && now() < time) {
     const auto overdue = inbox_.stop_overdue(now());
-    bed_.wait(Deadline(std::min(time, overdue.value_or(time))), stop, room_);
-    const Bed::Heard heard = bed_.heard();
+    const Bed::Heard heard = bed_.wait(Deadline(std::min(time, overdue.value_or(time))), stop, room_);
     if (heard.cancel) keeper_.poke();
     woken_ = woken_ || heard.wake;
     for (const std::string& topic : heard.about) source_.hear(topic);

@@ -11,6 +11,7 @@
 #include "pg/row.h"
 #include "pg/session.h"
 #include "work/bisection.h"
+#include "work/user_script.h"
 
 namespace weir::work {
 namespace {
@@ -27,22 +28,6 @@ constexpr std::size_t kInsertBytes = std::size_t{8} << 20U;
 constexpr std::string_view kColumns =
     "(id, queue, kind, payload, attempt, max_attempts, error, created_at, deadline)";
 
-/// In a DO block, because a COMMIT in it would keep the effects without the outcomes, or the other way round:
-/// EXECUTE refuses to end a transaction. The search_path is ours again afterwards; after an error the
-/// savepoint sees to that.
-std::string wrap(const SqlOptions& options) {
-  const std::string execute = fmt::format("EXECUTE {};", pg::quote_literal(options.sql));
-  std::string body = fmt::format("BEGIN {} END", execute);
-  if (!options.search_path.empty()) {
-    body = fmt::format(
-        "DECLARE weir_path text := pg_catalog.current_setting('search_path');"
-        " BEGIN PERFORM pg_catalog.set_config('search_path', {}, true); {}"
-        " PERFORM pg_catalog.set_config('search_path', weir_path, true); END",
-        pg::quote_literal(options.search_path), execute);
-  }
-  return "DO LANGUAGE plpgsql " + pg::quote_literal(body);
-}
-
 template <class T>
 using Column = std::vector<std::optional<T>>;
 
@@ -53,9 +38,8 @@ std::optional<std::string_view> or_null(std::string_view text) {
 }  // namespace
 
 SqlHandler::SqlHandler(const SqlOptions& options)
-    : relation_("pg_temp." + pg::quote_identifier(options.relation)), script_(wrap(options)) {
-  pg::checked_sql(script_);
-}
+    : relation_("pg_temp." + pg::quote_identifier(options.relation)),
+      script_(user_script(options.sql, options.search_path)) {}
 
 void SqlHandler::run(Batch& batch) {
   if (batch.session() == nullptr) {

@@ -15,7 +15,6 @@
 #include <fmt/format.h>
 #include <malloc.h>
 
-#include "schema/migrator.h"
 #include "support/database.h"
 
 namespace weir::load {
@@ -23,15 +22,14 @@ namespace {
 
 constexpr long kMostKibibytes = 64L * 1024;
 
-class LoadMemoryTest : public test::PgTest {
+class LoadMemoryTest : public test::SchemaTest {
  protected:
   void SetUp() override {
-    PgTest::SetUp();
+    SchemaTest::SetUp();
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     GTEST_SKIP() << "a sanitizer takes memory of its own";
 #endif
     pg::Session session = this->session();
-    schema::migrate(session);
     session.execute("CREATE UNLOGGED TABLE public.t (id int8, v text)");
   }
 

@@ -9,7 +9,7 @@
 
 #include "pipeline/run/deploy.h"
 #include "pipeline/run/worker.h"
-#include "schema/queries.h"
+#include "schema/queries/pipelines.h"
 #include "support/pipeline_test.h"
 #include "support/project_text.h"
 #include "support/waiting.h"

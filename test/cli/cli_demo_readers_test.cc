@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
-#include "schema/migrator.h"
 #include "support/database.h"
 #include "weir_program.h"
 
@@ -15,13 +14,8 @@ using ::testing::HasSubstr;
 using Words = std::vector<std::string>;
 using nlohmann::json;
 
-class CliDemoReaders : public PgTest {
+class CliDemoReaders : public SchemaTest {
  protected:
-  void SetUp() override {
-    PgTest::SetUp();
-    pg::Session session = this->session();
-    schema::migrate(session);
-  }
   WeirResult run(const Words& more) {
     Words words{"demo", "readers"};
     words.insert(words.end(), more.begin(), more.end());

@@ -9,7 +9,6 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
-#include "schema/migrator.h"
 #include "support/database.h"
 #include "support/waiting.h"
 #include "weir_program.h"
@@ -31,14 +30,8 @@ constexpr const char* kBad =
     R"(while read -r line; do case $line in '{"end":'*) ;; *) id=${line#'{"id":"'}; id=${id%%'"'*};
        echo "{\"id\":\"$id\",\"discard\":\"no way\"}" ;; esac; done)";
 
-class CliJobs : public PgTest {
+class CliJobs : public SchemaTest {
  protected:
-  void SetUp() override {
-    PgTest::SetUp();
-    pg::Session session = this->session();
-    schema::migrate(session);
-  }
-
   [[nodiscard]] WeirSetup setup(const std::string& input = "") const {
     return {.env = {{"DATABASE_URL", url()}}, .folder = folder_.path(), .input = input};
   }
@@ -284,6 +277,7 @@ TEST_F(CliJobs, MistakesAreTold) {
       {{"worker", "--", "no-such-program"}, "cannot run no-such-program: it is not on PATH"},
       {{"demo", "workers"}, "weir demo workers is for the project's private PostgreSQL"},
       {{"demo", "scheduler"}, "weir demo scheduler is for the project's private PostgreSQL"},
+      {{"demo", "groups"}, "weir demo groups is for the project's private PostgreSQL"},
   };
   for (const Mistake& mistake : mistakes) {
     const WeirResult result = run(mistake.words);

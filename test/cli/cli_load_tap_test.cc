@@ -8,7 +8,6 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
-#include "schema/migrator.h"
 #include "support/database.h"
 #include "support/waiting.h"
 #include "weir_program.h"
@@ -47,13 +46,8 @@ std::vector<json> documents(std::string_view text) {
   return all;
 }
 
-class CliLoadTap : public PgTest {
+class CliLoadTap : public SchemaTest {
  protected:
-  void SetUp() override {
-    PgTest::SetUp();
-    pg::Session session = this->session();
-    schema::migrate(session);
-  }
   [[nodiscard]] WeirSetup setup(const std::string& input = "") const {
     return {.env = {{"DATABASE_URL", url()}}, .folder = folder_.path(), .input = input};
   }

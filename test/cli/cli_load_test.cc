@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 #include <sqlite3.h>
 
-#include "schema/migrator.h"
 #include "support/database.h"
 #include "support/waiting.h"
 #include "weir_program.h"
@@ -23,14 +22,8 @@ using ::testing::StartsWith;
 using Words = std::vector<std::string>;
 using nlohmann::json;
 
-class CliLoad : public PgTest {
+class CliLoad : public SchemaTest {
  protected:
-  void SetUp() override {
-    PgTest::SetUp();
-    pg::Session session = this->session();
-    schema::migrate(session);
-  }
-
   [[nodiscard]] WeirSetup setup(const std::string& input = "") const {
     return {.env = {{"DATABASE_URL", url()}}, .folder = folder_.path(), .input = input};
   }

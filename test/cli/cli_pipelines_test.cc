@@ -6,7 +6,6 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
-#include "schema/migrator.h"
 #include "support/database.h"
 #include "support/waiting.h"
 #include "weir_program.h"
@@ -31,12 +30,11 @@ tasks:
   keep: {after: take, sql: "insert into kept values (weir.run_id(), weir.param('country'))"}
 )yaml";
 
-class CliPipelines : public PgTest {
+class CliPipelines : public SchemaTest {
  protected:
   void SetUp() override {
-    PgTest::SetUp();
+    SchemaTest::SetUp();
     pg::Session session = this->session();
-    schema::migrate(session);
     session.execute("CREATE TABLE kept (run int8, country text)");
     put("weir.yml", "name: demo\npools: {narrow: 1}\n");
     put("pipelines/shop/pipeline.yml", kShop);

@@ -281,6 +281,40 @@ TEST_F(CliPrivate, TheDemoOfSchedulersCountsWhatItShowsAndLeavesNothing) {
             "0\n");
 }
 
+TEST_F(CliPrivate, TheDemoOfGroupsShowsTheWedgeAndLeavesNothing) {
+  const WeirResult result = run({"demo", "groups", "--groups", "4", "--seconds", "8", "--json"});
+  ASSERT_EQ(result.status, 0) << result.err << result.out;
+  const auto document = nlohmann::json::parse(result.out);
+  EXPECT_EQ(document.at("groups"), 4);
+  const auto& ways = document.at("results");
+  ASSERT_EQ(ways.size(), 2U);
+  const double lease = document.at("lease_seconds");
+  const auto& shared = ways.at(0);
+  EXPECT_EQ(shared.at("connections"), 2) << "its own, and that of the sweep";
+  EXPECT_GT(shared.at("longest_standstill_seconds"), lease);
+  EXPECT_GT(shared.at("longest_silence_seconds"), lease);
+  for (const char* figure : {"twice", "refused", "taken_away"}) EXPECT_GT(shared.at(figure), 0) << figure;
+  const auto& weir = ways.at(1);
+  EXPECT_EQ(weir.at("way"), "Weir");
+  EXPECT_LE(weir.at("connections"), 6);
+  EXPECT_GT(weir.at("batches"), shared.at("batches"));
+  for (const char* figure : {"twice", "refused", "taken_away"}) EXPECT_EQ(weir.at(figure), 0) << figure;
+  ASSERT_EQ(run({"db", "start"}).status, 0);
+  EXPECT_EQ(run({"db", "psql", "--", "-XAtc", "select count(*) from pg_database where datname ~ 'demo'"}).out,
+            "0\n");
+}
+
+TEST_F(CliPrivate, TheDemoOfGroupsEndsWithCtrlC) {
+  WeirProgram demo({"demo", "groups"}, setup());
+  demo.wait_for_error("somebody holds a row");
+  demo.signal(SIGINT);
+  EXPECT_EQ(demo.wait_end(), 130);
+  EXPECT_EQ(demo.out(), "");
+  ASSERT_EQ(run({"db", "start"}).status, 0);
+  EXPECT_EQ(run({"db", "psql", "--", "-XAtc", "select count(*) from pg_database where datname ~ 'demo'"}).out,
+            "0\n");
+}
+
 TEST_F(CliPrivate, TheDemoOfSchedulersEndsWithCtrlC) {
   WeirProgram demo({"demo", "scheduler", "--history", "3000"}, setup());
   demo.wait_for_error("a look for work");

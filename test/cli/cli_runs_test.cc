@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 #include <gmock/gmock.h>
 
-#include "schema/migrator.h"
 #include "support/database.h"
 #include "weir_program.h"
 
@@ -14,12 +13,10 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class CliRuns : public PgTest {
+class CliRuns : public SchemaTest {
  protected:
   void SetUp() override {
-    PgTest::SetUp();
-    pg::Session session = this->session();
-    schema::migrate(session);
+    SchemaTest::SetUp();
     std::filesystem::create_directories(folder_.path() / "pipelines/p");
     std::ofstream(folder_.path() / "weir.yml") << "name: test\n";
     std::ofstream(folder_.path() / "pipelines/p/pipeline.yml")

@@ -71,10 +71,42 @@ Commands
   weir queue resume    go on with queues that were paused
   weir queue set       change the settings of a queue
   weir consume         work through the rows of an existing table, with many workers and no row twice
+  weir stream create   make a table that anybody may add events to, and groups consume
+  weir stream adopt    make a stream of a table that is there, without shutting anybody out
+  weir stream list     show streams: size, partitions, groups, how far the slowest group is behind
+  weir stream show     show all about a stream: settings, partitions, what retention takes next, groups
+  weir stream lag      show how far groups are behind, in events and in time
+  weir stream peek     look at a stream's newest events, or at what a group gets next
+  weir stream consume  consume a stream for a group, with SQL or a command, until Ctrl-C
+  weir stream pause    let a group take no more events
+  weir stream resume   go on with a group that was paused
+  weir stream seek     set a group to a time: what is before it from now on
+  weir stream replay   give a group events of some time once more, or those that it gave up
+  weir stream dead     show the events that a group gave up, with their errors
+  weir stream set      change the settings of a stream, or of a group
+  weir stream keep     make and drop a stream's partitions now, and say why others stay
+  weir stream rebase   take a stream over that a dump, or an upgrade, brought to this server
+  weir stream drop     drop a stream with its table, or one of its groups
+  weir feed create     make a feed: where batches are submitted, with sinks that each have every batch
+  weir feed list       show feeds with their settings and sinks
+  weir feed set        change the settings of a feed
+  weir feed sink       add a sink to a feed
+  weir feed pause      let a sink's consumers begin no more batches
+  weir feed resume     go on with a sink that was paused
+  weir feed drop       drop a feed with its sinks, and all that is before them
+  weir batch submit    submit a batch to a feed, or one for each line of a file
+  weir batch list      show batches and their state at each sink
+  weir batch show      show all about a batch: its payload, its state at each sink, all attempts with their errors
+  weir batch retry     start a run again that has failed, from its first batch on that did not succeed
+  weir batch fail      end a run by hand: what is left of it has failed
+  weir batch lag       show what is before each sink, and for how long
+  weir group consume   apply a feed's batches for a sink, group by group in order, until Ctrl-C
+  weir group status    show the groups that consumers have right now, and what they do with them
   weir top             watch queues and workers in the terminal
   weir demo workers    many workers on one table of events: without locks, with SKIP LOCKED, with Weir
   weir demo readers    dashboards read a table while it is replaced: by TRUNCATE, by DELETE, by Weir
   weir demo scheduler  lost updates, scans of history, a starving pool; and Weir with the same tasks
+  weir demo groups     the wedge of a shared connection; and Weir with the same groups
   weir doctor          check the database and the way to it, and say what to do
   weir version         show the version of this program
   weir help            show all commands, or the options and examples of one
@@ -126,8 +158,8 @@ TEST(CliWords, EveryCommandHasHelpWithExamples) {
         "worker",       "job enqueue",  "job list",       "job show",     "job cancel",
         "job retry",    "job dead",     "job replay",     "job stats",    "queue list",
         "queue pause",  "queue resume", "queue set",      "consume",      "top",
-        "demo workers", "demo readers", "demo scheduler", "doctor",       "version",
-        "help"}) {
+        "demo workers", "demo readers", "demo scheduler", "demo groups",  "doctor",
+        "version",      "help"}) {
     const WeirResult result = run_weir({"help", path});
     EXPECT_EQ(result.status, 0) << path;
     EXPECT_THAT(result.out, StartsWith("weir " + path + ": "));
@@ -160,7 +192,9 @@ TEST(CliWords, MistakesAreToldWithWhatWasProbablyMeant) {
        "One of: init, check, plan, deploy, up, run, backfill, runs, explain, logs, alerts, retry, clear, "
        "cancel, "
        "mark, "
-       "pause, resume, next, db, load, worker, job, queue, consume, top, demo, doctor, version, help. See: "
+       "pause, resume, next, db, load, worker, job, queue, consume, stream, feed, batch, group, top, demo, "
+       "doctor, version, "
+       "help. See: "
        "weir help"},
       {{"statsu"}, "unknown command 'statsu'", "All commands: weir help"},
       {{"docter"}, "unknown command 'docter'", "Did you mean 'doctor'? All commands: weir help"},

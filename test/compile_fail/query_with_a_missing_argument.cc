@@ -1,6 +1,6 @@
 // expect: one argument for each parameter
 #include "pg/session.h"
-#include "schema/queries.h"
+#include "schema/queries/migrations.h"
 
 namespace weir::pg {
 

@@ -1,6 +1,6 @@
 // expect: use of deleted function
 #include "pg/session.h"
-#include "schema/queries.h"
+#include "schema/queries/migrations.h"
 
 namespace weir::pg {
 

@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 
 #include "base/test_signal.h"
+#include "queue/adopt_batch.h"
 #include "support/adopt.h"
 #include "support/waiting.h"
 #include "work/sql_handler.h"
@@ -309,6 +310,43 @@ TEST_F(AdoptConsume, SqlOfTheUserWorksOnWeirBatch) {
       {.workers = 2, .once = true, .batch = {.rows = 50}, .retries = {.max_attempts = 2, .backoff = kSoon}});
   EXPECT_EQ(consumer.run({}).given_up, 1U);
   EXPECT_EQ(tally(), "299/300 299/299");
+}
+
+/// Which rows are held back a claim says before it looks, and what it finds may have failed since.
+TEST_F(AdoptConsume, WhatFailedWhileAnotherWorkerWasLookingIsNotTriedAgainAtOnce) {
+  make_events(Shape::plain, 1);
+  session().execute(
+      "CREATE FUNCTION gate() RETURNS bool LANGUAGE plpgsql AS $$ BEGIN "
+      "PERFORM pg_advisory_lock_shared(77); PERFORM pg_advisory_unlock_shared(77); RETURN true; END $$");
+  auto wanted = request();
+  wanted.where = "gate()";
+  const queue::AdoptSql sql(adopted(wanted));
+  queue::AdoptRetries retries({.max_attempts = 2, .backoff = {.base = 1h, .cap = 1h}});
+  pg::Session gate = session();
+  int attempts = 0;
+  std::jthread other;
+  FunctionHandler handler([&](work::Batch& batch) {
+    ++attempts;
+    if (attempts == 1) {
+      gate.execute("SELECT pg_advisory_lock(77)");
+      other = std::jthread([&] {
+        FunctionHandler same([&](work::Batch&) { ++attempts; });
+        queue::AdoptBatchRunner runner("events", sql, retries, same, false, {});
+        pg::Session session = this->session();
+        EXPECT_EQ(runner.run(session, std::nullopt, {}).claimed, 0U);
+      });
+      wait_until(
+          [&] { return number("SELECT count(*) FROM pg_locks WHERE objid = 77 AND NOT granted") == 1; },
+          "the other worker");
+    }
+    batch.settle(0, Outcome::failed("no"));
+  });
+  queue::AdoptBatchRunner runner("events", sql, retries, handler, false, {});
+  pg::Session session = this->session();
+  EXPECT_EQ(runner.run(session, std::nullopt, {}).failed, 1U);
+  gate.execute("SELECT pg_advisory_unlock(77)");
+  other.join();
+  EXPECT_EQ(attempts, 1);
 }
 
 TEST_F(AdoptConsume, AnErrorThatNoRowIsToBlameForEndsIt) {

@@ -12,7 +12,6 @@
 #include <weir/worker.h>
 
 #include "queue/progress_reports.h"
-#include "schema/migrator.h"
 #include "support/database.h"
 #include "support/errors.h"
 #include "support/service_suite.h"
@@ -25,17 +24,15 @@ using namespace std::chrono_literals;
 using test::error_of;
 using test::has;
 
-class LibraryTest : public test::PgTest {
+class LibraryTest : public test::SchemaTest {
  protected:
   void SetUp() override {
-    PgTest::SetUp();
-    pg::Session session = this->session();
-    schema::migrate(session);
+    SchemaTest::SetUp();
     client_.emplace(url());
   }
   void TearDown() override {
     client_.reset();
-    PgTest::TearDown();
+    SchemaTest::TearDown();
   }
   std::string text(const std::string& sql) {
     pg::Session session = this->session();

@@ -4,21 +4,14 @@
 
 #include "load/demo/scenery.h"
 #include "load/demo_readers.h"
-#include "schema/migrator.h"
 #include "support/database.h"
 #include "support/errors.h"
 
 namespace weir::load {
 namespace {
 
-class LoadDemoTest : public test::PgTest {
+class LoadDemoTest : public test::SchemaTest {
  protected:
-  void SetUp() override {
-    PgTest::SetUp();
-    pg::Session session = this->session();
-    schema::migrate(session);
-  }
-
   [[nodiscard]] std::shared_ptr<const pg::Connector> users() const {
     return std::make_shared<const pg::Connector>(users_connector());
   }

@@ -110,7 +110,8 @@ TEST_F(LoadCommitTest, ADirectAppendThatWasNotCarriedOutSaysSo) {
 
 TEST_F(LoadCommitTest, ASwapThatWasCarriedOutIsFound) {
   LoadOptions swap = options(Mode::swap);
-  swap.apply.swap_lock_timeout = std::chrono::seconds(20);  // its COMMIT waits for our gate, and that is a lock too
+  swap.apply.swap_lock_timeout =
+      std::chrono::seconds(20);  // its COMMIT waits for our gate, and that is a lock too
   const LoadReport report = load_in_doubt(swap, kRows, Fate::kept);
   EXPECT_TRUE(report.applied->was_in_doubt);
   EXPECT_EQ(rows("SELECT * FROM t ORDER BY id"), "1|1,2|3,4|4");
@@ -119,7 +120,8 @@ TEST_F(LoadCommitTest, ASwapThatWasCarriedOutIsFound) {
 
 TEST_F(LoadCommitTest, ASwapThatWasNotCarriedOutIsRepeated) {
   LoadOptions swap = options(Mode::swap);
-  swap.apply.swap_lock_timeout = std::chrono::seconds(20);  // its COMMIT waits for our gate, and that is a lock too
+  swap.apply.swap_lock_timeout =
+      std::chrono::seconds(20);  // its COMMIT waits for our gate, and that is a lock too
   const LoadReport report = load_in_doubt(swap, "id,v\n1,1\n1,5\n2,3\n4,4\n", Fate::lost);
   EXPECT_FALSE(report.applied->was_in_doubt);
   EXPECT_EQ(report.applied->duplicates, 1);

@@ -7,7 +7,8 @@
 #include <gtest/gtest.h>
 
 #include "pg/error.h"
-#include "schema/queries.h"
+#include "schema/queries/pipelines.h"
+#include "schema/queries/tasks.h"
 #include "support/pipeline_test.h"
 #include "support/waiting.h"
 

@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 
 #include "pg/transaction.h"
-#include "schema/queries.h"
+#include "schema/queries/tasks.h"
 #include "support/pipeline_test.h"
 
 namespace weir::pipeline {

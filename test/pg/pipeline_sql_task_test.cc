@@ -11,7 +11,6 @@
 #include "pg/row.h"
 #include "pg/transaction.h"
 #include "pipeline/task/sql_task.h"
-#include "schema/migrator.h"
 #include "support/actions.h"
 #include "support/database.h"
 #include "support/errors.h"
@@ -24,12 +23,10 @@ using namespace std::chrono_literals;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-class PipelineSqlTask : public test::PgTest {
+class PipelineSqlTask : public test::SchemaTest {
  protected:
   void SetUp() override {
-    PgTest::SetUp();
-    pg::Session own = connector().connect(pg::Role::api, "test");
-    schema::migrate(own);
+    SchemaTest::SetUp();
     session().execute("CREATE TABLE note (id int PRIMARY KEY, text text NOT NULL)");
     context.run = 17;
     context.task = "load";

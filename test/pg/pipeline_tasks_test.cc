@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "pipeline/task_verdict.h"
-#include "schema/queries.h"
+#include "schema/queries/pipelines.h"
+#include "schema/queries/tasks.h"
+#include "schema/queries/work.h"
 #include "support/pipeline_test.h"
 
 namespace weir::pipeline {

@@ -9,7 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "base/log.h"
-#include "schema/queries.h"
+#include "schema/queries/pipelines.h"
 #include "support/pipeline_worker_test.h"
 #include "support/project_text.h"
 #include "support/waiting.h"

@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "pipeline/run/explain.h"
-#include "schema/queries.h"
+#include "schema/queries/pipelines.h"
 #include "support/project_text.h"
 #include "support/waiting.h"
 

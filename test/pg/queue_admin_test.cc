@@ -7,23 +7,21 @@
 #include "queue/intake.h"
 #include "queue/job_view.h"
 #include "queue/queue_counts.h"
-#include "schema/migrator.h"
 #include "support/database.h"
 #include "support/errors.h"
 
 namespace weir::queue {
 namespace {
 
-class AdminTest : public test::PgTest {
+class AdminTest : public test::SchemaTest {
  protected:
   void SetUp() override {
-    PgTest::SetUp();
+    SchemaTest::SetUp();
     session_.emplace(connector().connect(pg::Role::api, "test"));
-    schema::migrate(*session_);
   }
   void TearDown() override {
     session_.reset();
-    PgTest::TearDown();
+    SchemaTest::TearDown();
   }
 
   std::int64_t enqueue(const std::string& arguments) {

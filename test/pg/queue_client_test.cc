@@ -12,7 +12,6 @@
 #include "queue/client.h"
 #include "queue/kinds.h"
 #include "queue/worker.h"
-#include "schema/migrator.h"
 #include "support/actions.h"
 #include "support/database.h"
 #include "support/errors.h"
@@ -25,18 +24,16 @@ using namespace std::chrono_literals;
 using test::error_of;
 using test::has;
 
-class ClientTest : public test::PgTest {
+class ClientTest : public test::SchemaTest {
  protected:
   void SetUp() override {
-    PgTest::SetUp();
-    pg::Session session = this->session();
-    schema::migrate(session);
+    SchemaTest::SetUp();
     pool_.emplace(shared_connector(), pg::PoolOptions{.name = "test"});
     client_.emplace(*pool_);
   }
   void TearDown() override {
     pool_.reset();
-    PgTest::TearDown();
+    SchemaTest::TearDown();
   }
 
   std::string text(const std::string& sql) {

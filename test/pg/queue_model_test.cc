@@ -10,13 +10,17 @@
 #include <rapidcheck.h>
 
 #include "queue/claim_marks.h"
-#include "queue/settling.h"
-#include "schema/migrator.h"
-#include "schema/queries.h"
+#include "schema/queries/jobs.h"
+#include "schema/queries/work.h"
 #include "support/database.h"
+#include "work/settling.h"
 
 namespace weir::queue {
 namespace {
+
+using work::Action;
+using work::decide;
+using work::Decision;
 
 using work::Outcome;
 
@@ -352,11 +356,10 @@ class QueueModel {
   std::vector<std::pair<ClaimKey, ModelJob>> settled_;
 };
 
-class QueueModelTest : public test::PgTest {};
+class QueueModelTest : public test::SchemaTest {};
 
 TEST_F(QueueModelTest, RandomHistoriesLeaveTheTablesAsTheModelSays) {
   pg::Session session = this->session();
-  schema::migrate(session);
   session.execute("SELECT weir.queue_id('q1'), weir.queue_id('q2')");
   session.execute("UPDATE weir.queue SET max_running = $1, max_per_key = $2 WHERE id = 2", kMaxRunning,
                   kMaxPerKey);

@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 
 #include "queue/claim_marks.h"
-#include "schema/queries.h"
+#include "schema/queries/jobs.h"
 #include "support/queue_test.h"
 
 namespace weir::queue {

@@ -83,8 +83,7 @@ TEST_F(QueueRolesTest, AProducerEnqueuesInEveryWayAndReadsNothing) {
 
   EXPECT_EQ(functions("weir_producer"),
             "enqueue enqueue_many interval_end interval_start item logical_time missing_setting param param "
-            "queue_id run_id "
-            "wake_queue");
+            "queue_id run_id submit_batch wake_queue");
   EXPECT_EQ(rights("weir_producer", "SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER"), "");
   EXPECT_EQ(refusal(producer, "SELECT nextval('weir.job_id')"), kDenied);
   EXPECT_EQ(refusal(producer, "CREATE TABLE weir.mine (i int)"), kDenied);
@@ -160,7 +159,8 @@ TEST_F(QueueRolesTest, AViewerSeesEverythingAndChangesNothing) {
   EXPECT_EQ(read_queues(viewer).size(), 1U);
 
   EXPECT_EQ(functions("weir_viewer"),
-            "interval_end interval_start item logical_time missing_setting param param run_id waiting_job");
+            "batch_at interval_end interval_start item logical_time missing_setting param param run_id "
+            "waiting_job");
   EXPECT_EQ(rights("weir_viewer", "INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER"), "");
   EXPECT_EQ(refusal(viewer, "SELECT weir.cancel_job(1)"), kDenied);
   EXPECT_EQ(refusal(viewer, "SELECT weir.enqueue('q')"), kDenied);

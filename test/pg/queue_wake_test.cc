@@ -11,7 +11,7 @@
 
 #include "pg/transaction.h"
 #include "queue/job_source.h"
-#include "schema/queries.h"
+#include "schema/queries/work.h"
 #include "support/queue_test.h"
 #include "support/waiting.h"
 #include "work/bed.h"
@@ -222,8 +222,7 @@ TEST_F(HandoverTest, WhoSleepsForAllQueuesIsToldWhichOneAndLooksThereFirst) {
   bed.lie_down();
   enqueue("'q7'");
   Wakeup unused;
-  bed.wait(Deadline::after(20s), {}, unused);
-  const auto heard = bed.heard();
+  const auto heard = bed.wait(Deadline::after(20s), {}, unused);
   EXPECT_TRUE(heard.wake);
   ASSERT_EQ(heard.about,
             std::vector<std::string>{"job:" + text("SELECT id::text FROM weir.queue WHERE name = 'q7'")});
@@ -237,6 +236,31 @@ TEST_F(HandoverTest, WhoSleepsForAllQueuesIsToldWhichOneAndLooksThereFirst) {
   // A hint is one: the others have their turns.
   for (int i = 0; i < 11; ++i) EXPECT_TRUE(source.claim(session, life, 100, false)) << i;
   EXPECT_FALSE(source.claim(session, life, 100, true));
+}
+
+TEST_F(HandoverTest, WhatCameWithTheAnswerToAStatementIsHeard) {
+  pg::Session session = this->session();
+  const auto registered = session.run<sql::RegisterProcess>("test", std::int64_t{3'600'000});
+  const work::Life life(registered.one().id);
+  work::Bed bed(connector(), {"job:*"});
+  bed.make(life, {});
+  // As long as it lasts, each decided() asks the server.
+  pg::Session undecided = this->session();
+  undecided.execute("BEGIN");
+  undecided.execute("SELECT pg_current_xact_id()");
+  bed.lie_down();
+  session.execute("SELECT pg_notify('weir_" + std::to_string(life.id()) + "', 'cancel')");
+  for (int i = 0; i < 100; ++i) ASSERT_FALSE(bed.decided());
+
+  std::stop_source too_long;
+  const std::jthread watchdog([&](const std::stop_token& enough) {
+    Wakeup unused;
+    wait_fd(-1, 0, Deadline::after(20s), enough, unused);
+    too_long.request_stop();
+  });
+  Wakeup room;
+  EXPECT_TRUE(bed.wait(Deadline::never(), too_long.get_token(), room).cancel);
+  EXPECT_FALSE(too_long.stop_requested()) << "it lay in the session's memory, where nobody looked";
 }
 
 }  // namespace

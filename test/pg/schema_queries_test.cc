@@ -8,8 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "pg/wire.h"
-#include "schema/migrator.h"
-#include "schema/queries.h"
+#include "schema/all_queries.h"
 #include "schema/server_info.h"
 #include "support/database.h"
 
@@ -20,17 +19,15 @@ using namespace std::chrono_literals;
 
 constexpr const char* kIndeterminate = "42P18";
 
-class QueriesTest : public test::PgTest {
+class QueriesTest : public test::SchemaTest {
  protected:
   void SetUp() override {
-    PgTest::SetUp();
-    pg::Session session = this->session();
-    migrate(session);
+    SchemaTest::SetUp();
     wire_.emplace(pg::Wire::connect(connector().conninfo(), limit()));
   }
   void TearDown() override {
     wire_.reset();
-    PgTest::TearDown();
+    SchemaTest::TearDown();
   }
 
   /// What the server thinks of a query, line by line, where it differs from the declaration; empty when it

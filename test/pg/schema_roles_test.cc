@@ -12,7 +12,7 @@
 #include "pg/identifier.h"
 #include "pg/transaction.h"
 #include "schema/migrator.h"
-#include "schema/queries.h"
+#include "schema/queries/roles.h"
 #include "schema/roles.h"
 #include "schema/schema_check.h"
 #include "support/actions.h"

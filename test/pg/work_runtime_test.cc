@@ -6,8 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "schema/migrator.h"
-#include "schema/queries.h"
+#include "schema/queries/work.h"
 #include "support/database.h"
 #include "support/waiting.h"
 #include "work/runtime.h"
@@ -87,18 +86,13 @@ class Doing final : public Handler {
   std::function<void()> what_;
 };
 
-class RuntimeTest : public test::PgTest {
+class RuntimeTest : public test::SchemaTest {
  protected:
-  void SetUp() override {
-    PgTest::SetUp();
-    pg::Session session = this->session();
-    schema::migrate(session);
-  }
   void TearDown() override {
     if (runtime_) runtime_->stop();
     runtime_.reset();
     process_.reset();
-    PgTest::TearDown();
+    SchemaTest::TearDown();
   }
 
   void start() {

@@ -2,8 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "schema/migrator.h"
-#include "schema/queries.h"
+#include "schema/queries/work.h"
 #include "support/database.h"
 
 namespace weir::work {

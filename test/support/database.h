@@ -14,6 +14,9 @@ namespace weir::test {
 /// session of Weir's, no lock, no temporary table, no prepared transaction.
 class PgTest : public ::testing::Test {
  protected:
+  enum class Holds { nothing, schema };
+  explicit PgTest(Holds holds = Holds::nothing) : holds_(holds) {}
+
   void SetUp() override;
   void TearDown() override;
 
@@ -35,8 +38,15 @@ class PgTest : public ::testing::Test {
  private:
   void check_for_leaks(pg::Session& admin) const;
 
+  Holds holds_;
   std::string database_;
   std::shared_ptr<const pg::Connector> connector_;
+};
+
+/// The same with Weir's schema in the database.
+class SchemaTest : public PgTest {
+ protected:
+  SchemaTest() : PgTest(Holds::schema) {}
 };
 
 }  // namespace weir::test

@@ -1,17 +1,10 @@
 #include "support/load_test.h"
 
 #include "pg/copy.h"
-#include "schema/migrator.h"
 
 namespace weir::test {
 
 using load::Stage;
-
-void LoadTest::SetUp() {
-  PgTest::SetUp();
-  pg::Session session = this->session();
-  schema::migrate(session, {});
-}
 
 std::function<pg::Session()> LoadTest::connect() const {
   return [connector = users_connector()] { return connector.connect(pg::Role::load, "test"); };

@@ -12,10 +12,8 @@
 namespace weir::test {
 
 /// A test of loads: a database with Weir's schema, and rows that come from SQL instead of a file.
-class LoadTest : public PgTest {
+class LoadTest : public SchemaTest {
  protected:
-  void SetUp() override;
-
   /// For the part that applies.
   [[nodiscard]] std::function<pg::Session()> connect() const;
   load::Target target(const std::string& table);

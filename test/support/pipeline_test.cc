@@ -1,22 +1,22 @@
 #include "support/pipeline_test.h"
 
 #include "pipeline/run/store.h"
-#include "schema/migrator.h"
-#include "schema/queries.h"
+#include "schema/queries/pipelines.h"
+#include "schema/queries/tasks.h"
+#include "schema/queries/work.h"
 
 namespace weir::test {
 
 using namespace pipeline;
 
 void PipelineTest::SetUp() {
-  PgTest::SetUp();
+  SchemaTest::SetUp();
   sql_.emplace(session());
-  schema::migrate(*sql_);
 }
 
 void PipelineTest::TearDown() {
   sql_.reset();
-  PgTest::TearDown();
+  SchemaTest::TearDown();
 }
 
 PipelineDefinition PipelineTest::define(const std::string& name, const std::vector<Task>& tasks) {

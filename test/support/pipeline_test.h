@@ -12,7 +12,7 @@ namespace weir::test {
 
 /// A test of pipelines: a database with Weir's schema, definitions made in code, and what workers do as SQL
 /// does it.
-class PipelineTest : public PgTest {
+class PipelineTest : public SchemaTest {
  protected:
   void SetUp() override;
   void TearDown() override;

@@ -1,6 +1,6 @@
 #include "support/pipeline_worker_test.h"
 
-#include "schema/queries.h"
+#include "schema/queries/pipelines.h"
 #include "support/project_text.h"
 #include "support/waiting.h"
 

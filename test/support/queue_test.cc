@@ -1,14 +1,6 @@
 #include "support/queue_test.h"
 
-#include "schema/migrator.h"
-
 namespace weir::test {
-
-void QueueTest::SetUp() {
-  PgTest::SetUp();
-  pg::Session session = this->session();
-  schema::migrate(session);
-}
 
 std::int64_t QueueTest::enqueue(const std::string& arguments) {
   pg::Session session = this->session();

@@ -10,10 +10,8 @@
 namespace weir::test {
 
 /// A test of the job queue: a database with Weir's schema, and workers whose handlers are functions_.
-class QueueTest : public PgTest {
+class QueueTest : public SchemaTest {
  protected:
-  void SetUp() override;
-
   /// Answers the id; `arguments` are those of weir.enqueue() in SQL.
   std::int64_t enqueue(const std::string& arguments);
   /// Jobs of kind "count" with {"n": 1} and so on.

@@ -44,7 +44,9 @@ void write_settings(const fs::path& project) {
   embedded::make_control_folder(site);
   embedded::make_home(site);
   const exec::FileIdentity as_server(site.server_user);
-  embedded::write_file(site.home / "custom.conf", "shared_buffers = 16MB\nmax_connections = 100\n", false);
+  embedded::write_file(site.home / "custom.conf",
+                       "shared_buffers = 16MB\nmax_connections = 100\nmax_prepared_transactions = 8\n",
+                       false);
 }
 
 /// Its data need not be in the project's folder: that may be closed to the server's user.

@@ -15,7 +15,7 @@ constexpr const char* kLeftBehind =
     "  FROM pg_stat_activity WHERE backend_type IN ('client backend', 'walsender') AND pid <> "
     "pg_backend_pid() "
     "UNION ALL SELECT 'database ' || datname FROM pg_database"
-    " WHERE datname NOT IN ('template0', 'template1', 'postgres', 'weir') "
+    " WHERE datname NOT IN ('template0', 'template1', 'postgres', 'weir', 'weir_schema') "
     "UNION ALL SELECT 'role ' || rolname FROM pg_roles WHERE rolname !~ '^pg_' AND rolname !~ '^weir' "
     "UNION ALL SELECT 'prepared transaction ' || gid FROM pg_prepared_xacts "
     "UNION ALL SELECT 'replication slot ' || slot_name FROM pg_replication_slots";

@@ -293,6 +293,28 @@ TEST_F(PipelineProcess, AnEndlessFloodIsStoppedInTime) {
   EXPECT_LT(bounded.take_head().size() + bounded.tail_after().size(), 1000U);
 }
 
+/// Takes longer for a line than its program.
+class SlowLog final : public LogSink {
+ public:
+  void append(LogStream /*stream*/, WallTime /*at*/, std::string_view /*text*/) override {
+    if (++lines_ > 5000) throw std::runtime_error("it goes on for ever");
+    Wakeup unused;
+    wait_fd(-1, 0, Deadline::after(1ms), {}, unused);
+  }
+
+ private:
+  int lines_ = 0;
+};
+
+TEST_F(PipelineProcess, AFloodThatIsReadSlowlyIsStoppedInTimeToo) {
+  SlowLog slow;
+  ProcessTask one = task();
+  one.timeout = 100ms;
+  // Lines of a kilobyte: some are always waiting, and what is left at the end is soon read.
+  body.shell = "yes $(printf '%01000d' 7)";
+  EXPECT_EQ(run_process(one, slow, {}).end, End::timed_out);
+}
+
 TEST_F(PipelineProcess, ALineOf100MegabytesTakesLittleMemory) {
   for (const char* const begin : {"", "{ \"weir\": \"output\", \"value\": \""}) {
     Lines lines;

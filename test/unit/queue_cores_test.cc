@@ -6,11 +6,15 @@
 
 #include "queue/claim_marks.h"
 #include "queue/kinds.h"
-#include "queue/settling.h"
-#include "queue/take_size.h"
+#include "work/settling.h"
+#include "work/take_size.h"
 
 namespace weir::queue {
 namespace {
+
+using work::Action;
+using work::decide;
+using work::Decision;
 
 using namespace std::chrono_literals;
 using work::Outcome;
@@ -74,12 +78,12 @@ TEST(ClaimMarks, ForgetLooksFromTheHead) {
 }
 
 TEST(TakeSize, GrowsByDoublingAndFallsAtOnce) {
-  TakeSize size;
+  work::TakeSize size;
   EXPECT_EQ(size.next(), 10U);
   size.took(10, 1ms);
   EXPECT_EQ(size.next(), 20U) << "500 would fit";
   for (int i = 0; i < 20; ++i) size.took(size.next(), Duration::zero());
-  EXPECT_EQ(size.next(), TakeSize::kMost);
+  EXPECT_EQ(size.next(), work::TakeSize::kMost);
   size.took(1000, 10s);
   EXPECT_EQ(size.next(), 5U);
   size.took(5, 1h);

@@ -1,3 +1,5 @@
+#include "schema/queries/alerts.h"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -9,7 +11,6 @@
 #include "cli/term/table.h"
 #include "pipeline/task/alert_delivery.h"
 #include "pipeline/time/preview.h"
-#include "schema/queries.h"
 
 namespace weir::cli {
 namespace {

@@ -13,7 +13,9 @@
 #include "cli/project/run_target.h"
 #include "pg/transaction.h"
 #include "pipeline/run/task_endings.h"
-#include "schema/queries.h"
+#include "schema/queries/pipelines.h"
+#include "schema/queries/tasks.h"
+#include "schema/queries/work.h"
 
 namespace weir::cli {
 namespace {

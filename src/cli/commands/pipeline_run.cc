@@ -11,7 +11,9 @@
 #include "pg/transaction.h"
 #include "pipeline/run/parameters.h"
 #include "pipeline/time/preview.h"
-#include "schema/queries.h"
+#include "schema/queries/admin.h"
+#include "schema/queries/pipelines.h"
+#include "schema/queries/tasks.h"
 
 namespace weir::cli {
 namespace {

@@ -17,7 +17,7 @@
 #include "cli/term/table.h"
 #include "pipeline/run/explain.h"
 #include "pipeline/time/preview.h"
-#include "schema/queries.h"
+#include "schema/queries/pipelines.h"
 
 namespace weir::cli {
 namespace {

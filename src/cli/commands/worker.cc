@@ -1,10 +1,6 @@
 #include "queue/worker.h"
 
-#include <cstdlib>
-#include <filesystem>
 #include <memory>
-
-#include <unistd.h>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -14,11 +10,11 @@
 #include "cli/commands.h"
 #include "cli/database.h"
 #include "cli/job_words.h"
+#include "cli/program_argument.h"
 #include "cli/project/pipeline_worker.h"
 #include "cli/project/project.h"
 #include "cli/queue_table.h"
 #include "cli/sql_argument.h"
-#include "exec/command.h"
 #include "queue/queue_config.h"
 #include "schema/schema_check.h"
 #include "work/command_handler.h"
@@ -37,21 +33,6 @@ constexpr Duration kSqlTimeout = 10min;
 /// Between two figures: on a terminal one line that changes, elsewhere a line each.
 constexpr Duration kRedrawEvery = 500ms;
 constexpr Duration kLineEvery = 10s;
-
-/// Before anything starts: a command that is not there would fail every job.
-void check_program(const std::vector<std::string>& words) {
-  const char* const path = std::getenv("PATH");
-  const auto program = exec::find_program(words.front(), path == nullptr ? "/usr/bin:/bin" : path);
-  std::error_code failure;
-  if (program && std::filesystem::is_regular_file(*program, failure) && ::access(program->c_str(), X_OK) == 0)
-    return;
-  const bool is_path = words.front().find('/') != std::string::npos;
-  throw Error(
-      ExitCode::usage,
-      fmt::format("cannot run {}: {}", printable(words.front()),
-                  is_path ? "it is not an executable file" : "it is not on PATH"),
-      is_path ? "Check its name, and make it executable: chmod +x" : "Name it with its folder: ./NAME");
-}
 
 class Working {
  public:

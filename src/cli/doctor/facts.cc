@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "schema/queries.h"
+#include "schema/queries/doctor.h"
+#include "schema/queries/roles.h"
 
 namespace weir::cli {
 namespace {

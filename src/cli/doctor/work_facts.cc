@@ -1,7 +1,7 @@
 #include "cli/doctor/work_facts.h"
 
 #include "pg/error.h"
-#include "schema/queries.h"
+#include "schema/queries/doctor_work.h"
 
 namespace weir::cli {
 namespace {

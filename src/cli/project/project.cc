@@ -10,7 +10,7 @@
 #include "pipeline/define/definition_json.h"
 #include "pipeline/define/diagnostics.h"
 #include "pipeline/define/project_reader.h"
-#include "schema/queries.h"
+#include "schema/queries/pipelines.h"
 
 namespace weir::cli {
 namespace {

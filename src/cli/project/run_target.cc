@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "schema/queries.h"
+#include "schema/queries/pipelines.h"
 
 namespace weir::cli {
 namespace {

@@ -10,7 +10,7 @@
 #include "load/write/doubt.h"
 #include "load/write/swap.h"
 #include "pg/transaction.h"
-#include "schema/queries.h"
+#include "schema/queries/loads.h"
 
 namespace weir::load {
 namespace {

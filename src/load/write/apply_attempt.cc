@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "load/value/widen.h"
 #include "load/write/target_lock.h"
-#include "schema/queries.h"
+#include "schema/queries/loads.h"
 
 namespace weir::load {
 namespace {

@@ -1,7 +1,7 @@
 #include "load/write/apply_meter.h"
 
 #include "pg/error.h"
-#include "schema/queries.h"
+#include "schema/queries/loads.h"
 
 namespace weir::load {
 namespace {

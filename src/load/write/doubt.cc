@@ -7,7 +7,7 @@
 #include "base/backoff.h"
 #include "base/wait.h"
 #include "pg/transaction.h"
-#include "schema/queries.h"
+#include "schema/queries/loads.h"
 
 namespace weir::load {
 namespace {

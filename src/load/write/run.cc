@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "pg/transaction.h"
-#include "schema/queries.h"
+#include "schema/queries/loads.h"
 
 namespace weir::load {
 namespace {

@@ -13,7 +13,7 @@
 #include "pg/limit.h"
 #include "pg/session.h"
 #include "pg/transaction.h"
-#include "schema/queries.h"
+#include "schema/queries/loads.h"
 
 namespace weir::load {
 namespace {

@@ -12,7 +12,7 @@
 #include "load/write/load_sql.h"
 #include "load/write/target_lock.h"
 #include "pg/identifier.h"
-#include "schema/queries.h"
+#include "schema/queries/loads.h"
 
 namespace weir::load {
 namespace {

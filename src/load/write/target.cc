@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "pg/identifier.h"
 #include "pg/session.h"
-#include "schema/queries.h"
+#include "schema/queries/loads.h"
 
 namespace weir::load {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "schema/queries.h"
+#include "schema/queries/loads.h"
 
 namespace weir::load {
 namespace {

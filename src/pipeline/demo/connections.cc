@@ -11,7 +11,6 @@
 #include "pg/pool.h"
 #include "pg/transaction.h"
 #include "pipeline/demo/stage.h"
-#include "schema/queries.h"
 
 namespace weir::pipeline::demo {
 namespace {

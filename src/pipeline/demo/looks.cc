@@ -5,7 +5,9 @@
 
 #include "base/text.h"
 #include "pipeline/demo/stage.h"
-#include "schema/queries.h"
+#include "schema/queries/pipelines.h"
+#include "schema/queries/tasks.h"
+#include "schema/queries/work.h"
 
 namespace weir::pipeline::demo {
 namespace {

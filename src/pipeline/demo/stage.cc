@@ -9,7 +9,8 @@
 #include "base/wait.h"
 #include "pipeline/run/deploy.h"
 #include "schema/migrator.h"
-#include "schema/queries.h"
+#include "schema/queries/pipelines.h"
+#include "schema/queries/tasks.h"
 
 namespace weir::pipeline::demo {
 namespace {

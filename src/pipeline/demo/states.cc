@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "pipeline/demo/stage.h"
-#include "schema/queries.h"
 
 namespace weir::pipeline::demo {
 namespace {

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "pipeline/task/alert_delivery.h"
-#include "schema/queries.h"
+#include "schema/queries/alerts.h"
 
 namespace weir::pipeline {
 namespace {

@@ -1,7 +1,7 @@
 #include "pipeline/run/definitions.h"
 
 #include "pipeline/define/definition_json.h"
-#include "schema/queries.h"
+#include "schema/queries/tasks.h"
 
 namespace weir::pipeline {
 

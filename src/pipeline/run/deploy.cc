@@ -9,7 +9,10 @@
 #include "pipeline/run/store.h"
 #include "pipeline/run_plan.h"
 #include "pipeline/time/schedule.h"
-#include "schema/queries.h"
+#include "schema/queries/admin.h"
+#include "schema/queries/pipelines.h"
+#include "schema/queries/tasks.h"
+#include "schema/queries/work.h"
 
 namespace weir::pipeline {
 namespace {

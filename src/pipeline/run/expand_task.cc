@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "pipeline/run/running_task.h"
-#include "schema/queries.h"
+#include "schema/queries/tasks.h"
 
 namespace weir::pipeline {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "base/text.h"
 #include "pipeline/time/preview.h"
-#include "schema/queries.h"
+#include "schema/queries/pipelines.h"
 
 namespace weir::pipeline {
 namespace {

@@ -8,7 +8,6 @@
 #include "pipeline/run/running_task.h"
 #include "pipeline/task/template.h"
 #include "pipeline/time/preview.h"
-#include "schema/queries.h"
 
 namespace weir::pipeline {
 namespace {

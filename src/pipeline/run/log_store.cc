@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
-#include "schema/queries.h"
+#include "schema/queries/tasks.h"
 
 namespace weir::pipeline {
 namespace {

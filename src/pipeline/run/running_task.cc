@@ -7,7 +7,7 @@
 #include "pipeline/run/task_endings.h"
 #include "pipeline/task/sql_task.h"
 #include "pipeline/task/template.h"
-#include "schema/queries.h"
+#include "schema/queries/tasks.h"
 
 namespace weir::pipeline {
 

@@ -8,7 +8,7 @@
 #include "pg/transaction.h"
 #include "pipeline/run/parameters.h"
 #include "pipeline/time/schedule.h"
-#include "schema/queries.h"
+#include "schema/queries/tasks.h"
 
 namespace weir::pipeline {
 namespace {

@@ -6,7 +6,8 @@
 #include <string_view>
 
 #include "pipeline/task_verdict.h"
-#include "schema/queries.h"
+#include "schema/queries/alerts.h"
+#include "schema/queries/pipelines.h"
 
 namespace weir::pipeline {
 namespace {

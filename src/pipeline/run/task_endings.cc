@@ -6,7 +6,7 @@
 
 #include "base/json_text.h"
 #include "base/text.h"
-#include "schema/queries.h"
+#include "schema/queries/tasks.h"
 
 namespace weir::pipeline {
 namespace {

@@ -8,7 +8,8 @@
 #include "base/text.h"
 #include "pg/error.h"
 #include "pg/transaction.h"
-#include "schema/queries.h"
+#include "schema/queries/alerts.h"
+#include "schema/queries/tasks.h"
 #include "work/process.h"
 
 namespace weir::pipeline {

@@ -8,7 +8,7 @@
 #include "pipeline/run/running_task.h"
 #include "pipeline/task/http_probe.h"
 #include "pipeline/task/template.h"
-#include "schema/queries.h"
+#include "schema/queries/tasks.h"
 
 namespace weir::pipeline {
 namespace {

@@ -98,16 +98,24 @@ std::string emit_queries_header(const std::vector<QueryDefinition>& queries) {
       "#include \"base/clock.h\"\n#include \"pg/query.h\"\n#include \"pg/row.h\"\n\n"
       "namespace weir::sql {\n\n";
   for (const QueryDefinition& query : queries) text += emit_query(query);
+  text += "}  // namespace weir::sql\n";
+  return text;
+}
+
+std::string emit_all_queries_header(const std::vector<std::string>& files) {
+  std::string text(kBanner);
+  text += "#pragma once\n\n#include <span>\n\n";
+  for (const std::string& file : files) text += fmt::format("#include \"schema/queries/{}.h\"\n", file);
   text +=
-      "/// Every query above, for the test that compares them with a server.\n"
+      "\nnamespace weir::sql {\n\n"
       "std::span<const pg::Query* const> all_queries() noexcept;\n\n"
       "}  // namespace weir::sql\n";
   return text;
 }
 
-std::string emit_queries_source(const std::vector<QueryDefinition>& queries) {
+std::string emit_all_queries_source(const std::vector<QueryDefinition>& queries) {
   std::string text(kBanner);
-  text += "#include \"schema/queries.h\"\n\nnamespace weir::sql {\n\n";
+  text += "#include \"schema/all_queries.h\"\n\nnamespace weir::sql {\n\n";
   text += "std::span<const pg::Query* const> all_queries() noexcept {\n";
   text += fmt::format("  static constexpr std::array<const pg::Query*, {}> kAll{{", queries.size());
   for (const QueryDefinition& query : queries)

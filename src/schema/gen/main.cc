@@ -79,10 +79,14 @@ void for_each_file(const fs::path& folder, Parse parse) {
   }
 }
 
-std::vector<QueryDefinition> load_queries(const fs::path& folder) {
-  std::vector<QueryDefinition> all;
+/// By the name of their file.
+using Queries = std::map<std::string, std::vector<QueryDefinition>>;
+
+Queries load_queries(const fs::path& folder) {
+  Queries all;
   std::map<std::string, std::string> places;  // by the name in C++
   for_each_file(folder, [&](const fs::path& path, const std::string& text) {
+    std::vector<QueryDefinition>& of_file = all[path.stem().string()];
     for (QueryDefinition& query : parse_queries(text)) {
       const std::string place = fmt::format("{}:{}", path.string(), query.line);
       const auto [other, is_new] = places.emplace(query.struct_name(), place);
@@ -90,7 +94,7 @@ std::vector<QueryDefinition> load_queries(const fs::path& folder) {
         throw Error(ExitCode::definition, fmt::format("{}: a query named {} (in C++ {}) exists already at {}",
                                                       place, query.name, query.struct_name(), other->second));
       }
-      all.push_back(std::move(query));
+      of_file.push_back(std::move(query));
     }
   });
   return all;
@@ -108,11 +112,17 @@ std::vector<MigrationFile> load_migrations(const fs::path& folder) {
 }
 
 void run(const Arguments& arguments) {
-  const std::vector<QueryDefinition> queries = load_queries(arguments.queries);
   const std::vector<MigrationFile> migrations = load_migrations(arguments.migrations);
   const fs::path out = arguments.out / "schema";
-  write_if_changed(out / "queries.h", emit_queries_header(queries));
-  write_if_changed(out / "queries.cc", emit_queries_source(queries));
+  std::vector<std::string> files;
+  std::vector<QueryDefinition> all;
+  for (auto& [file, queries] : load_queries(arguments.queries)) {
+    write_if_changed(out / "queries" / (file + ".h"), emit_queries_header(queries));
+    files.push_back(file);
+    std::move(queries.begin(), queries.end(), std::back_inserter(all));
+  }
+  write_if_changed(out / "all_queries.h", emit_all_queries_header(files));
+  write_if_changed(out / "all_queries.cc", emit_all_queries_source(all));
   write_if_changed(out / "migrations.cc", emit_migrations_source(migrations));
 }
 

@@ -16,7 +16,8 @@ WITH gone AS (DELETE FROM weir.listener WHERE process_id = :process)
 DELETE FROM weir.process p
  WHERE p.id = :process
    AND (NOT p.dead OR NOT EXISTS (SELECT FROM weir.job_claim c WHERE c.worker_id = p.id)
-        AND NOT EXISTS (SELECT FROM weir.task t WHERE t.state = 'running' AND t.worker_id = p.id));
+        AND NOT EXISTS (SELECT FROM weir.task t WHERE t.state = 'running' AND t.worker_id = p.id)
+        AND NOT EXISTS (SELECT FROM weir.stream_claim c WHERE c.worker_id = p.id));
 
 -- name: declare_dead() -> (id int8, name text)
 -- FOR UPDATE, which a claim's FOR KEY SHARE keeps away: one that claims this very moment is looked at the next time.
@@ -33,6 +34,7 @@ WITH gone AS (
   DELETE FROM weir.process p
    WHERE p.dead AND NOT EXISTS (SELECT FROM weir.job_claim c WHERE c.worker_id = p.id)
      AND NOT EXISTS (SELECT FROM weir.task t WHERE t.state = 'running' AND t.worker_id = p.id)
+     AND NOT EXISTS (SELECT FROM weir.stream_claim c WHERE c.worker_id = p.id)
   RETURNING p.id), listener AS (DELETE FROM weir.listener l USING gone WHERE l.process_id = gone.id)
 SELECT id FROM gone;
 

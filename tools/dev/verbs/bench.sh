@@ -2,8 +2,8 @@
 # usage: ./dev bench [NAME[.PART]] [--json]
 #
 # Without a name all of them run; queue.idle is one part of the suite queue. Only when they are named run queue.peers, which
-# installs other queues from npm, and pipeline.acceptance, which makes gigabytes of history and takes six minutes. --json
-# prints one JSON document, otherwise Markdown.
+# installs other queues from npm, pipeline.acceptance, which makes gigabytes of history and takes six minutes,
+# stream.long, with 50 million events, and group.long, with 10 million batches of history. --json prints one JSON document, otherwise Markdown.
 
 # shellcheck shell=bash
 source "$WEIR_ROOT/tools/dev/packages.sh"

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "group/group_key.h"
+
+namespace weir::group {
+
+/// A batch that its group's owner has begun to apply.
+struct Batch {
+  GroupKey group;
+  std::int64_t run_id = 0;
+  std::string run;  ///< its name; empty where the batch is a run of its own
+  std::int32_t idx = 0;
+  bool final = false;  ///< none of its run follows
+  int attempt = 1;     ///< counted from 1
+  std::optional<std::int64_t> rows;
+  std::optional<std::int64_t> bytes;
+  WallTime created_at;
+  std::string error;    ///< of the attempt before
+  std::string payload;  ///< JSON text
+
+  /// "17.0": what weir batch shows.
+  [[nodiscard]] std::string id() const { return std::to_string(run_id) + "." + std::to_string(idx); }
+};
+
+}  // namespace weir::group

@@ -1,0 +1,115 @@
+#include "group/consumer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/backoff.h"
+#include "base/log.h"
+#include "pg/budget.h"
+#include "pg/pooler.h"
+#include "schema/server_info.h"
+#include "work/process.h"
+#include "work/work_connector.h"
+
+namespace weir::group {
+namespace {
+
+/// Some of the candidates are somebody else's by the time one comes to take them.
+constexpr std::size_t kCandidatesEach = 3;
+constexpr std::size_t kMostCandidates = 1000;
+constexpr BackoffPolicy kIdle{.base = std::chrono::milliseconds(5), .cap = std::chrono::hours(1)};
+constexpr BackoffPolicy kTrouble{.base = std::chrono::milliseconds(200), .cap = std::chrono::seconds(30)};
+/// Where candidates were found and none could be begun: they are in flight here, and end.
+constexpr Duration kBusyPause = std::chrono::milliseconds(5);
+
+std::string new_owner() {
+  return fmt::format("{}:{:08x}", work::process_name(),
+                     static_cast<std::uint32_t>(random_unit() * 4294967295.0));
+}
+
+Ownership choose(std::optional<Ownership> wanted, const pg::Connector& connector) {
+  const pg::Pooling pooling = pg::detect_pooling(connector);
+  if (!wanted) return pooling == pg::Pooling::none ? Ownership::advisory : Ownership::lease;
+  if (*wanted == Ownership::advisory) pg::require_session_state(pooling, "owning groups by advisory lock");
+  return *wanted;
+}
+
+}  // namespace
+
+void require_connections(pg::Session& session, std::size_t concurrency) {
+  const pg::Budget budget{.lines = {{pg::Role::poll, 1},
+                                    {pg::Role::recovery, 1},
+                                    {pg::Role::group, static_cast<int>(concurrency)}}};
+  if (const auto refusal = pg::check_budget(budget, schema::fetch_server_info(session).limits))
+    throw *refusal;
+}
+
+Consumer::Consumer(std::shared_ptr<const pg::Connector> connector, SinkFactory sinks, ConsumerOptions options)
+    : connector_(std::move(connector)), sinks_(std::move(sinks)), options_(std::move(options)) {}
+
+void Consumer::run(const std::stop_token& stop, const std::function<void()>& ready) {
+  owner_ = new_owner();
+  finished_.drain();
+  ownership_ = choose(options_.ownership, *connector_);
+  const auto connector = work::connector_for_work(connector_).connector;
+  {
+    pg::Session session = connector->connect(pg::Role::api, owner_, {.stop = stop});
+    work::require_read_committed(session);
+    require_connections(session, options_.concurrency);
+    sink_ = find_sink(session, options_.feed, options_.sink);
+  }
+  Slots slots({.connector = connector,
+               .sink = sink_,
+               .sinks = sinks_,
+               .ownership = ownership_,
+               .owner = owner_,
+               .count = options_.concurrency},
+              counts_, freed_);
+  Recovery recovery(connector, sink_, owner_, [this] { freed_.notify(); });
+  recovery.start();
+  ready();
+  std::optional<PollConnection> connection;
+  int idle = 0;
+  for (int failures = 0; !stop.stop_requested();) {
+    std::optional<Duration> pause;
+    try {
+      if (!connection || !connection->is_open())
+        connection.emplace(PollConnection::open(*connector, owner_, {.stop = stop}));
+      pause = look(*connection, slots, idle);
+      if (!pause) {
+        finished_.notify();
+        break;
+      }
+      failures = 0;
+    } catch (const std::exception& error) {
+      if (stop.stop_requested()) break;
+      log::warn("looking for batches failed", {{"sink", sink_.name}, {"error", error.what()}});
+      pause = backoff_delay(kTrouble, ++failures, random_unit());
+    }
+    wait_fd(-1, 0, Deadline::after(*pause), stop, freed_);
+  }
+  slots.close();
+  connection.reset();
+  slots.drain(Deadline::after(options_.drain));
+  recovery.stop();
+}
+
+std::optional<Duration> Consumer::look(PollConnection& connection, Slots& slots, int& idle) {
+  const std::size_t free = slots.free();
+  if (free == 0) {
+    // Those in flight have to know whether somebody waits for them.
+    slots.set_crowded(!connection.candidates(sink_, 1).empty());
+    return options_.poll;
+  }
+  const auto groups = connection.candidates(sink_, std::min(kMostCandidates, free * kCandidatesEach));
+  const std::size_t begun = slots.dispatch(groups);
+  slots.set_crowded(groups.size() > begun);
+  if (begun > 0) idle = 0;
+  if (!groups.empty()) return std::min<Duration>(kBusyPause, options_.poll);
+  if (options_.once && free == options_.concurrency && !connection.work_left(sink_)) return std::nullopt;
+  return std::min(options_.poll, backoff_delay(kIdle, ++idle, random_unit()));
+}
+
+}  // namespace weir::group

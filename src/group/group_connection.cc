@@ -1,0 +1,133 @@
+#include "group/group_connection.h"
+
+#include "schema/queries/groups.h"
+
+namespace weir::group {
+namespace {
+
+Batch to_batch(const GroupKey& group, const auto& row) {
+  return {.group = group,
+          .run_id = *row.run_id,
+          .run = row.run ? std::string(*row.run) : std::string(),
+          .idx = *row.idx,
+          .final = *row.final,
+          .attempt = *row.attempt,
+          .rows = row.rows,
+          .bytes = row.bytes,
+          .created_at = *row.created_at,
+          .error = row.error ? std::string(*row.error) : std::string(),
+          .payload = std::string(row.payload->text)};
+}
+
+OwnedGroup::Begun to_begun(const GroupKey& group, const auto& row) {
+  using State = OwnedGroup::Begun::State;
+  if (row.state == "begun") return {State::begun, to_batch(group, row)};
+  return {row.state == "none" ? State::none : State::lost, std::nullopt};
+}
+
+}  // namespace
+
+GroupConnection GroupConnection::open(const pg::Connector& connector, std::string_view id,
+                                      const pg::Limit& limit) {
+  return GroupConnection(pg::PinnedSession::open(connector, pg::Role::group, id, limit));
+}
+
+tl::expected<OwnedGroup, GroupConnection> GroupConnection::try_lock(GroupConnection connection,
+                                                                    const SinkDefinition& sink,
+                                                                    const GroupKey& group,
+                                                                    Ownership ownership,
+                                                                    const std::string& owner) {
+  const auto take = [&](pg::Session& session, std::optional<std::int32_t> key) {
+    const auto rows =
+        session.run<sql::TakeGroup>(sink.id, group.tenant, group.key, owner, key, sink.lease_ms());
+    return rows.one().taken;
+  };
+  if (ownership == Ownership::lease) {
+    if (!connection.session_.use([&](pg::Session& session) { return take(session, std::nullopt); }))
+      return tl::unexpected(std::move(connection));
+    return OwnedGroup(std::move(connection.session_), sink, group, owner);
+  }
+  const pg::AdvisoryKey key = lock_key(sink.id, group);
+  auto lock = pg::GroupLock::try_acquire(std::move(connection.session_), key);
+  if (!lock) return tl::unexpected(GroupConnection(std::move(lock.error())));
+  // It may be somebody's by lease, or by a lock whose owner died and was not cleared away yet.
+  if (!lock->use([&](pg::Session& session) { return take(session, key.key); }))
+    return tl::unexpected(GroupConnection(std::move(*lock).release()));
+  return OwnedGroup(*std::move(lock), sink, group, owner);
+}
+
+OwnedGroup::Begun OwnedGroup::begin() {
+  return use([&](pg::Session& session) {
+    const auto rows = session.run<sql::BeginBatch>(sink_.id, group_.tenant, group_.key, owner_,
+                                                   sink_.lease_ms(), sink_.max_attempts);
+    return to_begun(group_, rows.one());
+  });
+}
+
+std::optional<OwnedGroup::Begun> OwnedGroup::end_and_begin() {
+  return use([&](pg::Session& session) -> std::optional<Begun> {
+    const auto rows = session.run<sql::EndAndBeginBatch>(sink_.id, group_.tenant, group_.key, owner_,
+                                                         sink_.lease_ms(), sink_.max_attempts);
+    const auto row = rows.one();
+    if (!row.accepted) return std::nullopt;
+    return to_begun(group_, row);
+  });
+}
+
+bool OwnedGroup::renew() {
+  return use([&](pg::Session& session) {
+    const auto rows =
+        session.run<sql::RenewGroup>(sink_.id, group_.tenant, group_.key, owner_, sink_.lease_ms());
+    return rows.one().renewed;
+  });
+}
+
+bool OwnedGroup::verify() {
+  return use([&](pg::Session& session) {
+    const auto rows = session.run<sql::OwnsGroup>(sink_.id, group_.tenant, group_.key, owner_);
+    return rows.one().owns;
+  });
+}
+
+bool OwnedGroup::pin() {
+  return use([&](pg::Session& session) {
+    const auto rows =
+        session.run<sql::PinGroup>(sink_.id, group_.tenant, group_.key, owner_, sink_.lease_ms());
+    return rows.one().pinned;
+  });
+}
+
+bool OwnedGroup::end(const Ending& ending) {
+  return use([&](pg::Session& session) {
+    const auto rows = session.run<sql::EndBatch>(
+        sink_.id, group_.tenant, group_.key, owner_, sink_.lease_ms(), to_string(ending.kind), ending.error,
+        std::chrono::duration_cast<std::chrono::milliseconds>(ending.delay).count());
+    return rows.one().accepted;
+  });
+}
+
+GroupConnection OwnedGroup::release() && {
+  use([&](pg::Session& session) {
+    session.run<sql::ReleaseGroup>(sink_.id, group_.tenant, group_.key, owner_);
+  });
+  if (auto* lock = std::get_if<pg::GroupLock>(&hold_)) return GroupConnection(std::move(*lock).release());
+  return GroupConnection(std::get<pg::PinnedSession>(std::move(hold_)));
+}
+
+void OwnedGroup::hand_over() noexcept {
+  std::visit([](auto& hold) { hold.hand_over(); }, hold_);
+}
+
+bool OwnedGroup::is_open() const noexcept {
+  return std::visit([](const auto& hold) { return hold.is_open(); }, hold_);
+}
+
+void give_back(pg::Session& session, const SinkDefinition& sink, const GroupKey& group,
+               const std::string& owner, const Ending& ending) {
+  session.run<sql::EndBatch>(sink.id, group.tenant, group.key, owner, sink.lease_ms(), to_string(ending.kind),
+                             ending.error,
+                             std::chrono::duration_cast<std::chrono::milliseconds>(ending.delay).count());
+  session.run<sql::ReleaseGroup>(sink.id, group.tenant, group.key, owner);
+}
+
+}  // namespace weir::group

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstddef>
+
+#include "group/sink_definition.h"
+#include "pg/pinned_session.h"
+
+namespace weir::group {
+
+/// The connection of the sweeps, and of nothing else. Each sweep is done by one consumer of the fleet at a
+/// time; each of its writes is made only on what it saw, under the row's lock.
+class RecoveryConnection {
+ public:
+  static RecoveryConnection open(const pg::Connector& connector, std::string_view id, const pg::Limit& limit);
+
+  /// Takes groups from owners that are gone, and hangs up on those that are frozen. Answers how many.
+  std::size_t recover(const SinkDefinition& sink);
+  /// Runs whose next batch never came; days to come, days that are past.
+  void keep(const SinkDefinition& sink);
+
+  [[nodiscard]] bool is_open() const noexcept { return session_.is_open(); }
+
+ private:
+  explicit RecoveryConnection(pg::PinnedSession session) noexcept : session_(std::move(session)) {}
+
+  pg::PinnedSession session_;
+};
+
+}  // namespace weir::group

@@ -1,0 +1,63 @@
+#include "group/sinks/sql_sink.h"
+
+#include <fmt/format.h>
+
+#include "pg/error.h"
+#include "pg/transaction.h"
+#include "work/user_script.h"
+
+namespace weir::group {
+namespace {
+
+constexpr std::string_view kColumns =
+    "tenant text NOT NULL, key text NOT NULL, run_id bigint NOT NULL, run text, idx integer NOT NULL, final "
+    "boolean NOT "
+    "NULL, attempt integer NOT NULL, rows bigint, bytes bigint, created_at timestamptz NOT NULL, payload "
+    "jsonb NOT NULL";
+
+/// Once for a session. Asked for each time, because the transaction that made it may have been rolled back.
+void make_relation(pg::Session& session) {
+  if (session.execute("SELECT pg_catalog.to_regclass('pg_temp.weir_batch') IS NOT NULL")[0].get<bool>(0))
+    return;
+  session.execute(fmt::format("CREATE TEMPORARY TABLE weir_batch ({}) ON COMMIT DELETE ROWS", kColumns));
+}
+
+}  // namespace
+
+SqlSink::SqlSink(const Options& options) : script_(work::user_script(options.sql, options.search_path)) {}
+
+work::Outcome SqlSink::apply(const Batch& batch, const Application& application) {
+  pg::Session& session = *application.session;
+  make_relation(session);
+  session.execute(
+      "INSERT INTO pg_temp.weir_batch VALUES ($1, $2, $3, nullif($4, ''), $5, $6, $7, $8, $9, $10, "
+      "$11::text::jsonb)",
+      batch.group.tenant, batch.group.key, batch.run_id, batch.run, batch.idx, batch.final, batch.attempt,
+      batch.rows, batch.bytes, batch.created_at, batch.payload);
+  try {
+    session.execute_script(script_);
+  } catch (const pg::Error& error) {
+    if (!session.is_open() || !is_fault_of_data(error.sqlstate())) throw;
+    return work::Outcome::discarded(error.what());
+  }
+  return work::Outcome::done();
+}
+
+void check_batch_sql(pg::Session& session, const SqlSink::Options& options) {
+  pg::Transaction transaction(session);
+  make_relation(session);
+  const std::string script = work::user_script(options.sql, options.search_path);
+  try {
+    session.execute_script(script);
+  } catch (const pg::Error& error) {
+    work::refuse_broken_script(
+        session, options.sql, error,
+        "The batch is the row of weir_batch (tenant, key, run_id, run, idx, final, attempt, rows, "
+        "bytes, created_at, payload); other names are those that your psql finds, and COMMIT has "
+        "no place in it.");
+  }
+}
+
+bool is_fault_of_data(std::string_view sqlstate) noexcept { return sqlstate.starts_with("22"); }
+
+}  // namespace weir::group

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "group/sink.h"
+
+namespace weir::group {
+
+/// The user's SQL, which finds its batch as the relation weir_batch, in the transaction of the batch's
+/// status.
+class SqlSink final : public Sink {
+ public:
+  struct Options {
+    std::string sql;
+    std::string search_path;  ///< for the user's SQL alone, as SET takes it; empty leaves it as it is
+  };
+  explicit SqlSink(const Options& options);
+
+  [[nodiscard]] Place place() const noexcept override { return Place::inside; }
+  work::Outcome apply(const Batch& batch, const Application& application) override;
+
+ private:
+  std::string script_;
+};
+
+/// Throws where the SQL cannot work at all: runs it without a batch, and undoes that.
+void check_batch_sql(pg::Session& session, const SqlSink::Options& options);
+
+/// SQL that failed for what is in the batch: another attempt would fail as well.
+bool is_fault_of_data(std::string_view sqlstate) noexcept;
+
+}  // namespace weir::group

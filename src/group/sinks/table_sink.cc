@@ -1,0 +1,86 @@
+#include "group/sinks/table_sink.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/text.h"
+#include "group/sinks/sql_sink.h"
+#include "pg/error.h"
+#include "pg/identifier.h"
+#include "schema/queries/groups.h"
+
+namespace weir::group {
+namespace {
+
+/// The payload's rows as the server sees them: it is read once, there.
+constexpr std::string_view kRows =
+    "CASE WHEN pg_catalog.jsonb_typeof($1::jsonb) = 'array' THEN $1::jsonb "
+    "WHEN pg_catalog.jsonb_typeof($1::jsonb -> 'rows') = 'array' THEN $1::jsonb -> 'rows' "
+    "ELSE pg_catalog.jsonb_build_array($1::jsonb) END";
+
+/// One of a key's rows in a batch is the last one, and stands. Keys that are null are nobody's equals.
+std::string last_of_each_key(const TableSink::Options& options, const std::vector<std::string>& columns) {
+  std::string keys;
+  std::string null;
+  for (const std::string& column : options.key) {
+    keys += "r." + column + ", ";
+    null += fmt::format("{}r.{} IS NULL", null.empty() ? "" : " OR ", column);
+  }
+  keys += fmt::format("CASE WHEN {} THEN e.place END", null);
+  return fmt::format(
+      "SELECT DISTINCT ON ({0}) r.{1} FROM pg_catalog.jsonb_array_elements({2}) WITH ORDINALITY e(row, "
+      "place) CROSS JOIN "
+      "LATERAL pg_catalog.jsonb_populate_record(NULL::{3}, e.row) r ORDER BY {0}, e.place DESC",
+      keys, fmt::join(columns, ", r."), kRows, options.table);
+}
+
+std::string insert(const TableSink::Options& options, const std::vector<std::string>& columns) {
+  const std::string head = fmt::format("INSERT INTO {} ({}) ", options.table, fmt::join(columns, ", "));
+  if (options.key.empty()) {
+    return head + fmt::format("SELECT {} FROM pg_catalog.jsonb_populate_recordset(NULL::{}, {})",
+                              fmt::join(columns, ", "), options.table, kRows);
+  }
+  std::string changes;
+  for (const std::string& column : columns) {
+    if (std::find(options.key.begin(), options.key.end(), column) != options.key.end()) continue;
+    changes += fmt::format("{}{} = excluded.{}", changes.empty() ? "" : ", ", column, column);
+  }
+  return head + last_of_each_key(options, columns) +
+         fmt::format(" ON CONFLICT ({}) DO {}", fmt::join(options.key, ", "),
+                     changes.empty() ? "NOTHING" : "UPDATE SET " + changes);
+}
+
+}  // namespace
+
+TableSink::Options find_target(pg::Session& session, const std::string& name, std::vector<std::string> key) {
+  const auto rows = session.run<sql::BatchTarget>(name);
+  const auto row = rows.one();
+  if (!row.table_name) {
+    throw Error(ExitCode::refused, fmt::format("there is no table {}", printable(name)),
+                "The table that batches go into has to be there.");
+  }
+  for (std::string& column : key) column = pg::quote_identifier(column);
+  return {.table = std::string(*row.table_name), .key = std::move(key)};
+}
+
+work::Outcome TableSink::apply(const Batch& batch, const Application& application) {
+  pg::Session& session = *application.session;
+  try {
+    std::vector<std::string> columns;
+    for (const auto& row : session.run<sql::BatchColumns>(pg::JsonView{batch.payload}, options_.table)) {
+      if (!row.known) {
+        return work::Outcome::discarded(
+            fmt::format("the table {} has no column {}", options_.table, printable(row.name)));
+      }
+      columns.push_back(pg::quote_identifier(row.name));
+    }
+    if (columns.empty()) return work::Outcome::done();
+    session.execute(insert(options_, columns), pg::JsonView{batch.payload});
+  } catch (const pg::Error& error) {
+    if (!session.is_open() || !is_fault_of_data(error.sqlstate())) throw;
+    return work::Outcome::discarded(error.what());
+  }
+  return work::Outcome::done();
+}
+
+}  // namespace weir::group

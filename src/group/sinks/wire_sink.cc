@@ -1,0 +1,110 @@
+#include "group/sinks/wire_sink.h"
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "group/sinks/payload_rows.h"
+#include "group/sinks/sql_sink.h"
+#include "pg/error.h"
+#include "pg/identifier.h"
+#include "pg/transaction.h"
+
+namespace weir::group {
+namespace {
+
+/// Of one INSERT: what a server takes in one message is limited.
+constexpr std::size_t kInsertBytes = std::size_t{1} << 20U;
+/// Before a server that is away is asked again.
+constexpr Duration kAway = std::chrono::seconds(5);
+
+std::string literal(const std::optional<std::string>& value) {
+  return value ? pg::quote_literal(*value) : "NULL";
+}
+
+void insert_rows(pg::Session& session, const std::string& table, const PayloadRows& payload) {
+  if (payload.columns.empty()) return;
+  std::string head = "INSERT INTO " + table + " (";
+  for (const std::string& column : payload.columns)
+    head += (head.back() == '(' ? "" : ", ") + pg::quote_identifier(column);
+  head += ") VALUES ";
+  std::string sql;
+  for (const auto& row : payload.rows) {
+    sql += sql.empty() ? head : ", ";
+    for (std::size_t i = 0; i < row.size(); ++i) sql += (i == 0 ? "(" : ", ") + literal(row[i]);
+    sql += ')';
+    if (sql.size() > kInsertBytes) {
+      session.execute_script(sql);
+      sql.clear();
+    }
+  }
+  if (!sql.empty()) session.execute_script(sql);
+}
+
+void make_markers(pg::Session& session) {
+  try {
+    session.execute_script(
+        "CREATE TABLE IF NOT EXISTS weir_applied (sink text NOT NULL, tenant text NOT NULL, key text NOT "
+        "NULL, "
+        "run_id bigint NOT NULL, idx integer NOT NULL, PRIMARY KEY (sink, tenant, key, run_id, idx))");
+  } catch (const pg::Error& error) {
+    // Several do it at once, and IF NOT EXISTS looks before it makes.
+    if (error.sqlstate() != "23505" && error.sqlstate() != "42P07") throw;
+  }
+}
+
+}  // namespace
+
+pg::Session& WireSink::connected(const Application& application) {
+  if (!session_ || !session_->is_open()) {
+    session_.reset();
+    pg::Session session =
+        options_.connector->connect(pg::Role::task, options_.label, {.stop = application.stop});
+    make_markers(session);
+    session_.emplace(std::move(session));
+  }
+  session_->set_stop(application.stop);
+  return *session_;
+}
+
+std::string WireSink::is_batch(const Batch& batch) const {
+  return fmt::format("sink = {} AND tenant = {} AND key = {} AND run_id = {} AND idx = {}",
+                     pg::quote_literal(options_.label), pg::quote_literal(batch.group.tenant),
+                     pg::quote_literal(batch.group.key), batch.run_id, batch.idx);
+}
+
+bool WireSink::has_applied(pg::Session& session, const Batch& batch) const {
+  return session.execute("SELECT 1 FROM weir_applied WHERE " + is_batch(batch)).rows() > 0;
+}
+
+/// Not the batch's fault: no attempt is used up while the other server is away.
+work::Outcome WireSink::put_off(const pg::Error& error) const {
+  log::warn("the server of a sink is away", {{"sink", options_.label}, {"error", error.what()}});
+  return work::Outcome::snoozed(kAway);
+}
+
+work::Outcome WireSink::apply(const Batch& batch, const Application& application) {
+  const PayloadRows rows = rows_of(batch.payload);
+  try {
+    pg::Session& session = connected(application);
+    if (has_applied(session, batch)) return work::Outcome::done();
+    pg::Transaction transaction(session);
+    // First: who comes second with the same batch waits here, and fails.
+    session.execute_script(
+        fmt::format("INSERT INTO weir_applied (sink, tenant, key, run_id, idx) VALUES ({}, {}, {}, {}, {})",
+                    pg::quote_literal(options_.label), pg::quote_literal(batch.group.tenant),
+                    pg::quote_literal(batch.group.key), batch.run_id, batch.idx));
+    insert_rows(session, options_.table, rows);
+    application.verify();
+    transaction.commit();
+  } catch (const pg::ConnectionLost& error) {
+    return put_off(error);
+  } catch (const pg::InDoubt& error) {
+    return put_off(error);  // the marker will tell
+  } catch (const pg::Error& error) {
+    if (!is_fault_of_data(error.sqlstate())) throw;
+    return work::Outcome::discarded(error.what());
+  }
+  return work::Outcome::done();
+}
+
+}  // namespace weir::group

@@ -1,0 +1,170 @@
+#include "group/slots.h"
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/backoff.h"
+#include "base/log.h"
+
+namespace weir::group {
+namespace {
+
+/// Of a group with much before it, before others have the slot.
+constexpr Duration kTurn = std::chrono::seconds(2);
+/// How long a connection is kept without a group: the next one is often there after the next look, and to
+/// connect costs as much as a few batches.
+constexpr Duration kLinger = std::chrono::milliseconds(200);
+/// A connection that gives back what another one could not: who is gone by then leaves it to the sweep.
+constexpr Duration kGiveBack = std::chrono::seconds(5);
+
+constexpr BackoffPolicy kTrouble{.base = std::chrono::milliseconds(100), .cap = std::chrono::seconds(10)};
+
+}  // namespace
+
+Slots::Slots(Settings settings, GroupCounts& counts, Wakeup& freed)
+    : settings_(std::move(settings)), counts_(counts), freed_(freed) {
+  try {
+    for (std::size_t i = 0; i < settings_.count; ++i) threads_.emplace_back([this, i] { work(i); });
+  } catch (const std::system_error& error) {
+    // Those that there are would wait for ever, and be waited for.
+    soft_.request_stop();
+    throw Error(
+        ExitCode::failed,
+        fmt::format("{} of {} threads could be started: {}", threads_.size(), settings_.count, error.what()),
+        "A lower --concurrency, or a higher limit (ulimit -u, ulimit -v).");
+  }
+}
+
+Slots::~Slots() {
+  soft_.request_stop();
+  hard_.request_stop();
+}
+
+std::size_t Slots::free() const {
+  const MutexLock lock(mutex_);
+  return settings_.count - in_flight_.size();
+}
+
+std::size_t Slots::dispatch(const std::vector<GroupKey>& groups) {
+  std::size_t begun = 0;
+  const MutexLock lock(mutex_);
+  for (const GroupKey& group : groups) {
+    if (in_flight_.size() == settings_.count) break;
+    if (!in_flight_.insert(group).second) continue;
+    dispatched_.push_back(group);
+    ++begun;
+  }
+  changed_.notify_all();
+  return begun;
+}
+
+void Slots::drain(Deadline deadline) {
+  close();
+  MutexLock lock(mutex_);
+  const auto idle = [&]() WEIR_REQUIRES(mutex_) { return in_flight_.empty(); };
+  if (!changed_.wait_until(lock, deadline.at(), idle)) {
+    log::warn("groups are broken off", {{"sink", settings_.sink.name}, {"groups", in_flight_.size()}});
+    hard_.request_stop();
+    changed_.wait(lock, idle);
+  }
+}
+
+std::optional<GroupKey> Slots::next() {
+  MutexLock lock(mutex_);
+  const auto some = [&]() WEIR_REQUIRES(mutex_) { return !dispatched_.empty(); };
+  if (!some()) return std::nullopt;
+  GroupKey group = std::move(dispatched_.front());
+  dispatched_.erase(dispatched_.begin());
+  return group;
+}
+
+void Slots::done(const GroupKey& group) {
+  const MutexLock lock(mutex_);
+  in_flight_.erase(group);
+  changed_.notify_all();
+  freed_.notify();
+}
+
+bool Slots::wait_for_group(std::optional<Duration> limit) {
+  MutexLock lock(mutex_);
+  const auto some = [&]() WEIR_REQUIRES(mutex_) { return !dispatched_.empty(); };
+  if (!limit) return changed_.wait(lock, soft_.get_token(), some);
+  return changed_.wait_for(lock, soft_.get_token(), *limit, some);
+}
+
+void Slots::work(std::size_t number) {
+  std::unique_ptr<Sink> sink;
+  std::optional<GroupConnection> connection;
+  for (int failures = 0;;) {
+    auto group = next();
+    if (!group) {
+      if (!wait_for_group(connection ? kLinger : Duration::zero())) {
+        connection.reset();
+        if (!wait_for_group(std::nullopt)) return;
+      } else if (connection && !connection->check()) {
+        connection.reset();
+      }
+      continue;
+    }
+    // A name for each time: what an earlier one left on its way to the server is not taken for this one's.
+    const std::string owner = settings_.owner + "#" + std::to_string(++turns_);
+    bool tried = false;
+    try {
+      if (!sink) sink = settings_.sinks();
+      if (!connection)
+        connection.emplace(
+            GroupConnection::open(*settings_.connector, settings_.owner, {.stop = hard_.get_token()}));
+      tried = true;
+      connection = serve(*std::exchange(connection, std::nullopt), *group, owner, *sink);
+      failures = 0;
+    } catch (const std::exception& error) {
+      connection.reset();
+      log::warn("a group was given up",
+                {{"slot", number}, {"group", to_string(*group)}, {"error", error.what()}});
+      if (tried) give_up(*group, owner, error.what());
+      rest(++failures);
+    }
+    done(*group);
+  }
+}
+
+std::optional<GroupConnection> Slots::serve(GroupConnection connection, const GroupKey& group,
+                                            const std::string& owner, Sink& sink) {
+  auto owned =
+      GroupConnection::try_lock(std::move(connection), settings_.sink, group, settings_.ownership, owner);
+  if (!owned) {
+    ++counts_.skipped;
+    return std::move(owned.error());
+  }
+  const SteadyTime end = std::chrono::steady_clock::now() + kTurn;
+  GroupTask task(settings_.sink, sink, counts_, {soft_.get_token(), hard_.get_token()});
+  return task.run(*std::move(owned), [&] { return crowded_ && std::chrono::steady_clock::now() >= end; });
+}
+
+/// What failed fails again at once. The group is in flight meanwhile, so that nobody here asks for it.
+void Slots::rest(int failures) {
+  MutexLock lock(mutex_);
+  changed_.wait_for(lock, soft_.get_token(), backoff_delay(kTrouble, failures, random_unit()),
+                    [] { return false; });
+}
+
+void Slots::give_up(const GroupKey& group, const std::string& owner, std::string_view reason) noexcept {
+  const bool stopped = hard_.stop_requested();
+  const Ending ending = stopped ? Ending{Ending::Kind::returned, std::nullopt}
+                                : Ending{Ending::Kind::retry, std::string(reason), settings_.sink.backoff};
+  if (!stopped) ++counts_.lost;
+  try {
+    pg::Session session =
+        settings_.connector->connect(pg::Role::group, settings_.owner, pg::Limit::within(kGiveBack, {}));
+    session.set_timeout(kGiveBack);
+    give_back(session, settings_.sink, group, owner, ending);
+  } catch (const std::exception& error) {
+    log::warn("a group is left to the recovery sweep",
+              {{"group", to_string(group)}, {"error", error.what()}});
+  }
+}
+
+}  // namespace weir::group

@@ -1,0 +1,85 @@
+#include <algorithm>
+
+#include "base/log.h"
+#include "pg/error.h"
+#include "pg/transaction.h"
+#include "queue/job_source.h"
+#include "schema/queries/jobs.h"
+#include "work/process.h"
+
+// What is done beside the claims: rescue, what becomes due, history.
+
+namespace weir::queue {
+
+std::vector<std::int64_t> JobSource::cancelled(pg::Session& session, const work::Life& life) {
+  std::vector<std::int64_t> ids;
+  for (const auto& row : session.run<sql::CancelRequests>(life.id())) ids.push_back(row.job_id);
+  const MutexLock lock(mutex_);
+  cancelled_ = {ids.begin(), ids.end()};
+  return ids;
+}
+
+void JobSource::rescue(pg::Session& session) {
+  constexpr std::int32_t kClaimsAtOnce = 100;
+  for (;;) {
+    const auto rows = session.run<sql::RescueJobs>(kClaimsAtOnce);
+    if (rows.one().rescued == 0) return;
+  }
+}
+
+Duration JobSource::keep(pg::Session& session, const work::Life& life) {
+  Duration next = kKeepInterval;
+  promote(session, next);
+  counts_.report(session, life.id());
+  const SteadyTime now = std::chrono::steady_clock::now();
+  if (now >= seldom_due_) {
+    reload(session);
+    seldom_due_ = now + std::chrono::seconds(30);
+    clean_up(session);
+  }
+  forget_history(session);
+  return next;
+}
+
+void JobSource::promote(pg::Session& session, Duration& next) {
+  constexpr std::int32_t kMost = 1000;
+  for (;;) {
+    const auto rows = session.run<sql::PromoteJobs>(kMost);
+    const auto row = rows.one();
+    if (row.promoted == kMost) continue;
+    if (row.next_ms)
+      next = std::min<Duration>(next, std::chrono::milliseconds(*row.next_ms) + std::chrono::milliseconds(1));
+    return;
+  }
+}
+
+void JobSource::keep_history(pg::Session& session) {
+  pg::Transaction transaction(session);
+  transaction.set_local("lock_timeout", "200ms");
+  session.run<sql::KeepJobHistory>();
+  transaction.commit();
+}
+
+void JobSource::clean_up(pg::Session& session) {
+  session.run<sql::FoldQueueStats>();
+  session.run<sql::ForgetLateCancels>();
+  session.run<sql::ForgetLostSlots>();
+  const SteadyTime now = std::chrono::steady_clock::now();
+  if (now < hourly_due_) return;
+  hourly_due_ = now + std::chrono::hours(1);
+  session.run<sql::ForgetOldKeys>();
+  keep_history(session);
+  forgets_ = true;
+}
+
+void JobSource::forget_history(pg::Session& session) {
+  constexpr std::int64_t kMost = 10'000;
+  // A part each round until all is gone: what is due must not wait for it.
+  const SteadyTime until = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  while (forgets_ && std::chrono::steady_clock::now() < until) {
+    const auto rows = session.run<sql::ForgetOldJobs>(kMost);
+    forgets_ = rows.one().forgotten == kMost;
+  }
+}
+
+}  // namespace weir::queue

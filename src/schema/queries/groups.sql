@@ -1,0 +1,112 @@
+-- Groups: batches in order. See migrations/021_groups.sql for what is where.
+
+-- name: sink_definition(feed text, sink text) -> (
+--   feed_id int4?, sink_id int4?, after_id int4?, after text?, max_attempts int4?, backoff_ms int8?, lease_ms int8?, stranded_ms int8?,
+--   paused bool?)
+-- One row; nulls where there is no such feed, or no such sink of it.
+SELECT f.id AS feed_id, k.id AS sink_id, k.after_id, a.name AS after, f.max_attempts::int4 AS max_attempts, f.backoff_ms, f.lease_ms,
+       f.stranded_ms, k.paused
+  FROM (SELECT :feed::text AS name) w LEFT JOIN weir.feed f ON f.name = w.name
+  LEFT JOIN weir.feed_sink k ON k.feed_id = f.id AND k.name = :sink::text LEFT JOIN weir.feed_sink a ON a.id = k.after_id;
+
+-- name: add_feed_sink(feed int4, name text, after_sink int4?, from_at timestamptz?) -> (id int4)
+SELECT weir.add_feed_sink(:feed, :name, :after_sink, :from_at) AS id;
+
+-- name: group_candidates(sink int4, after_tenant text, wanted int4, tenants int4, depth int4, last_tenants text[], last_keys text[]) -> (
+--   tenant text?, key text?, since timestamptz?, last_tenant text?)
+SELECT c.tenant, c.key, c.since, c.last_tenant
+  FROM weir.group_candidates(:sink, :after_tenant, :wanted, :tenants, :depth, :last_tenants, :last_keys) c;
+
+-- name: group_work_left(sink int4) -> (left bool)
+-- Whether anything will be there to be applied without anybody submitting more: not what waits for a batch that is missing, and
+-- not what is behind that in its group.
+SELECT EXISTS (SELECT FROM weir.group_hold h WHERE h.sink_id = :sink)
+       OR EXISTS (SELECT FROM weir.batch_step s LEFT JOIN weir.batch_turn t ON t.run_id = s.run_id AND t.sink_id = s.sink_id
+                   WHERE s.sink_id = :sink AND coalesce(t.next_idx, 0) >= s.idx
+                     AND NOT EXISTS (SELECT FROM weir.batch_step e WHERE e.sink_id = s.sink_id AND e.tenant = s.tenant AND e.key = s.key
+                                        AND (e.run_id, e.idx) < (s.run_id, s.idx))
+                     AND NOT (SELECT k.paused FROM weir.feed_sink k WHERE k.id = :sink)) AS "left";
+
+-- name: take_group(sink int4, tenant text, key text, owner text, lock_key int4?, lease_ms int8) -> (taken bool)
+-- Nobody waits for the disk with it: a server that forgets it in a crash has ended the owner's session, too. That a batch was begun,
+-- which counts its attempt, is never forgotten.
+SELECT weir.take_group(:sink, :tenant, :key, :owner, :lock_key, :lease_ms)
+       AND set_config('synchronous_commit', 'off', true) IS NOT NULL AS taken;
+
+-- name: renew_group(sink int4, tenant text, key text, owner text, lease_ms int8) -> (renewed bool)
+SELECT weir.renew_group(:sink, :tenant, :key, :owner, :lease_ms)
+       AND set_config('synchronous_commit', 'off', true) IS NOT NULL AS renewed;
+
+-- name: pin_group(sink int4, tenant text, key text, owner text, lease_ms int8) -> (pinned bool)
+-- Who is frozen in this transaction holds the group for a lease, and no longer.
+SELECT weir.pin_group(:sink, :tenant, :key, :owner)
+       AND set_config('idle_in_transaction_session_timeout', :lease_ms::int8::text, true) IS NOT NULL AS pinned;
+
+-- name: owns_group(sink int4, tenant text, key text, owner text) -> (owns bool)
+SELECT EXISTS (SELECT FROM weir.own_hold(:sink, :tenant, :key, :owner)) AS owns;
+
+-- name: begin_batch(sink int4, tenant text, key text, owner text, lease_ms int8, max_attempts int4) -> (
+--   state text, run_id int8?, idx int4?, attempt int4?, run text?, final bool?, rows int8?, bytes int8?, created_at timestamptz?,
+--   error text?, payload jsonb?)
+SELECT b.state, b.run_id, b.idx, b.attempt, b.run, b.final, b.rows, b.bytes, b.created_at, b.error, b.payload
+  FROM weir.begin_batch(:sink, :tenant, :key, :owner, :lease_ms, :max_attempts) b;
+
+-- name: end_batch(sink int4, tenant text, key text, owner text, lease_ms int8, outcome text, error text?, delay_ms int8?) -> (
+--   accepted bool)
+SELECT weir.end_batch(:sink, :tenant, :key, :owner, :lease_ms, :outcome, :error, :delay_ms) AS accepted;
+
+-- name: end_and_begin_batch(sink int4, tenant text, key text, owner text, lease_ms int8, max_attempts int4) -> (
+--   accepted bool, state text, run_id int8?, idx int4?, attempt int4?, run text?, final bool?, rows int8?, bytes int8?,
+--   created_at timestamptz?, error text?, payload jsonb?)
+SELECT b.accepted, b.state, b.run_id, b.idx, b.attempt, b.run, b.final, b.rows, b.bytes, b.created_at, b.error, b.payload
+  FROM weir.end_and_begin_batch(:sink, :tenant, :key, :owner, :lease_ms, :max_attempts) b;
+
+-- name: release_group(sink int4, tenant text, key text, owner text)
+-- Not with a batch that is executing: one that was begun by a statement still on its way, or whose end was refused, would be
+-- nobody's for ever (models/group.pml: releases_blindly). A batch that failed with its run by another sink is gone, and may go.
+-- Forgotten in a crash, it is left to the sweep.
+WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS value)
+DELETE FROM weir.group_hold h
+ WHERE h.sink_id = :sink AND h.tenant = :tenant AND h.key = :key AND h.owner = :owner
+   AND NOT EXISTS (SELECT FROM weir.batch_step s WHERE s.sink_id = h.sink_id AND s.tenant = h.tenant AND s.key = h.key
+                      AND s.run_id = h.run_id AND s.idx = h.idx AND s.state = 'executing' AND s.attempt = h.attempt)
+   AND (SELECT q.value IS NOT NULL FROM quick q);
+
+-- name: recover_groups(sink int4, space int4, max_attempts int4, backoff_ms int8) -> (
+--   tenant text, key text, owner text, run_id int8?, idx int4?, attempt int4?, failed bool)
+SELECT r.tenant, r.key, r.owner, r.run_id, r.idx, r.attempt, r.failed FROM weir.recover_groups(:sink, :space, :max_attempts, :backoff_ms) r;
+
+-- name: hang_up_frozen_owners(sink int4, space int4, lease_ms int8) -> (ended bool)
+-- A process that is frozen keeps its advisory locks, also one that it has not yet written down. It says nothing for longer than
+-- a lease, and its session does nothing: that is how it is told from one whose statement takes long. Only where we may.
+SELECT pg_terminate_backend(a.pid, 1000) AS ended
+  FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid AND a.usename = current_user
+ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+   AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
+   AND l.classid::int8 = :space::int4::int8 & 4294967295 AND a.application_name LIKE 'weir:group:%'
+   AND a.state LIKE 'idle%' AND a.state_change < clock_timestamp() - :lease_ms::int8 * interval '1 ms' AND a.pid <> pg_backend_pid()
+   AND NOT EXISTS (SELECT FROM weir.group_hold h
+                    WHERE h.sink_id = :sink AND h.pid = a.pid AND h.expires_at > clock_timestamp());
+
+-- name: fail_stranded_runs(sink int4, older_ms int8) -> (failed int4)
+SELECT weir.fail_stranded_runs(:sink, :older_ms) AS failed;
+
+-- name: keep_batch_days() -> (changed int4)
+SELECT weir.keep_batch_days() AS changed;
+
+-- name: batch_target(name text) -> (table_name text?)
+-- As SQL names it. Found by the session's search_path; one row.
+SELECT (SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.oid = to_regclass(:name::text) AND c.relkind IN ('r', 'p', 'v', 'f')) AS table_name;
+
+-- name: batch_columns(payload jsonb, table_name text) -> (name text, known bool)
+-- The names that a payload's rows have, and whether the table has such a column.
+SELECT k.name, EXISTS (SELECT FROM pg_catalog.pg_attribute a
+                        WHERE a.attrelid = to_regclass(:table_name::text) AND a.attname = k.name AND a.attnum > 0
+                          AND NOT a.attisdropped) AS known
+  FROM (SELECT DISTINCT jsonb_object_keys(r.value) AS name
+          FROM jsonb_array_elements(CASE WHEN jsonb_typeof(:payload) = 'array' THEN :payload
+                                         WHEN jsonb_typeof(:payload -> 'rows') = 'array' THEN :payload -> 'rows'
+                                         ELSE jsonb_build_array(:payload) END) r) k
+ ORDER BY k.name;

@@ -1,0 +1,96 @@
+#include "stream/consumer.h"
+
+#include <algorithm>
+
+#include <poll.h>
+
+#include "schema/queries/streams.h"
+#include "stream/stream.h"
+#include "work/work_connector.h"
+
+namespace weir::stream {
+namespace {
+
+GroupDefinition make_group(pg::Session& session, const StreamDefinition& stream,
+                           const ConsumerOptions& options) {
+  const auto made = session.run<sql::MakeStreamGroup>(stream.id, options.group, options.from);
+  GroupDefinition group{.id = made.one().id, .name = options.group};
+  const auto settings = session.run<sql::StreamGroupSettings>(group.id);
+  const auto row = settings.one();
+  group.max_attempts = row.max_attempts;
+  group.backoff = {.base = std::chrono::milliseconds(row.backoff_ms),
+                   .cap = std::chrono::milliseconds(row.backoff_cap_ms)};
+  return group;
+}
+
+}  // namespace
+
+Consumer::Consumer(std::shared_ptr<const pg::Connector> connector, Work work, ConsumerOptions options)
+    : connector_(std::move(connector)), work_(std::move(work)), options_(std::move(options)) {}
+
+void Consumer::start() {
+  const MutexLock lock(mutex_);
+  if (runtime() != nullptr) return;
+  const work::WorkConnector at = work::connector_for_work(connector_);
+  pg::Session session = at.connector->connect(pg::Role::api, "start");
+  work::require_read_committed(session);
+  const StreamDefinition stream = find_stream(session, options_.stream);
+  source_ = std::make_unique<GroupSource>(stream, make_group(session, stream, options_));
+  session.close();
+
+  work::RuntimeOptions options{.slots = options_.workers,
+                               .drain = options_.drain,
+                               .can_be_woken = at.can_be_woken,
+                               .once = options_.once,
+                               .most_in_batch = static_cast<std::size_t>(options_.batch)};
+  if (!at.can_be_woken) options.longest_sleep = std::chrono::seconds(1);
+  process_ = std::make_unique<work::Process>(
+      at.connector, work::Process::Options{.name = work::process_name(), .lease = options_.lease});
+  process_->start();
+  cutter_ = std::make_unique<Cutter>(at.connector, *process_, stream);
+  try {
+    cutter_->start();
+    start_runtime(options, at.connector);
+  } catch (...) {
+    leased_.reset();
+    transactional_.reset();
+    cutter_.reset();
+    process_->stop();
+    throw;
+  }
+}
+
+void Consumer::start_runtime(const work::RuntimeOptions& options,
+                             const std::shared_ptr<const pg::Connector>& connector) {
+  if (work_.leased) {
+    leased_ = std::make_unique<work::Runtime>(connector, *process_, *source_, work_.leased, options);
+  } else {
+    transactional_ = std::make_unique<work::TransactionRuntime>(
+        connector, *process_, *source_,
+        [this] { return source_->taker(work_.transactional(*source_), {.events = options_.batch}); },
+        options);
+  }
+  runtime()->start();
+}
+
+Service* Consumer::runtime() const noexcept {
+  return leased_ ? static_cast<Service*>(leased_.get()) : transactional_.get();
+}
+
+void Consumer::stop() noexcept {
+  const MutexLock lock(mutex_);
+  if (runtime() != nullptr) runtime()->stop();
+  if (cutter_) cutter_->stop();
+  if (process_) process_->stop();
+  leased_.reset();
+  transactional_.reset();
+  cutter_.reset();
+}
+
+bool Consumer::wait_until_finished(const std::stop_token& stop, Deadline deadline) {
+  Wakeup& finished = leased_ ? leased_->finished() : transactional_->finished();
+  Wakeup unused;
+  return wait_fd(finished.fd(), POLLIN, deadline, stop, unused) == WaitEnd::ready;
+}
+
+}  // namespace weir::stream

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <atomic>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "stream/group_claim.h"
+#include "stream/group_taker.h"
+#include "stream/stream_definition.h"
+#include "stream/stream_sql.h"
+#include "work/transaction_source.h"
+
+namespace weir::stream {
+
+/// A group of a stream as a claim source: at least once, fenced by the claim; and, in transactional mode,
+/// exactly once for effects in the same database.
+class GroupSource final : public work::TransactionSource {
+ public:
+  GroupSource(StreamDefinition stream, GroupDefinition group);
+
+  [[nodiscard]] std::string_view name() const noexcept override { return "stream"; }
+  [[nodiscard]] std::vector<std::string> topics() const override { return {group_.topic()}; }
+  std::shared_ptr<work::Claim> claim(pg::Session& session, const work::Life& life, std::size_t wanted,
+                                     bool thorough) override;
+  void resolve(pg::Session& session, const work::Life& life) override;
+  bool has_more(pg::Session& session) override;
+  bool has_more_to_take(pg::Session& session) override { return has_more(session); }
+  std::size_t settle(pg::Session& session, const work::Life& life, std::vector<work::Settlement>& pending,
+                     bool all) override;
+  void drop(const work::Settlement& /*settlement*/) noexcept override {}
+  std::vector<std::int64_t> cancelled(pg::Session& /*session*/, const work::Life& /*life*/) override {
+    return {};
+  }
+  void rescue(pg::Session& session) override;
+  Duration keep(pg::Session& session, const work::Life& life) override;
+
+  [[nodiscard]] std::unique_ptr<work::Taker> taker(std::unique_ptr<WorkDoer> doer,
+                                                   GroupTaker::Options options);
+  [[nodiscard]] const StreamDefinition& stream() const noexcept { return stream_; }
+  [[nodiscard]] const GroupDefinition& group() const noexcept { return group_; }
+  [[nodiscard]] const StreamSql& sql() const noexcept { return sql_; }
+  [[nodiscard]] const GroupCounts& counts() const noexcept { return counts_; }
+
+ private:
+  std::shared_ptr<GroupClaim> claim_once(pg::Session& session, const work::Life& life, std::size_t wanted,
+                                         bool thorough);
+  bool end(pg::Session& session, const work::Life& life, GroupClaim& claim);
+  /// Whether the claim was still ours.
+  bool finish(pg::Session& session, const work::Life& life, GroupClaim& claim);
+
+  const StreamDefinition stream_;
+  const GroupDefinition group_;
+  const StreamSql sql_;
+  GroupCounts counts_;
+
+  // Of the claiming thread.
+  std::int64_t claims_ = 0;
+  GroupLook look_;
+};
+
+}  // namespace weir::stream

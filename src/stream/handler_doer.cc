@@ -1,0 +1,35 @@
+#include "stream/handler_doer.h"
+
+#include "stream/chunk_events.h"
+#include "work/transaction_parts.h"
+
+namespace weir::stream {
+
+std::size_t HandlerDoer::work(pg::Session& session, const GroupWork& work, Failures& failures,
+                              const std::stop_token& stop) {
+  ChunkEvents events(session, stream_, sql_, work, group_.max_attempts);
+  const auto items = events.items();
+  work::TransactionParts parts(session, *handler_, stop, {.follows = true});
+  const auto run = [&](std::size_t begin, std::size_t end) {
+    const auto outcomes = parts.run(items.subspan(begin, end - begin));
+    for (std::size_t i = begin; i < end; ++i) {
+      if (!outcomes[i - begin].is_done())
+        failures.add(events.number(i), outcomes[i - begin], items[i].attempt);
+    }
+  };
+  for (std::size_t begin = 0; begin < items.size() && !stop.stop_requested();) {
+    if (events.is_heavy(begin)) {
+      events.load(begin, session);
+      run(begin, begin + 1);
+      events.unload(begin++);
+      continue;
+    }
+    std::size_t end = begin + 1;
+    while (end < items.size() && !events.is_heavy(end)) ++end;
+    run(begin, end);
+    begin = end;
+  }
+  return items.size();
+}
+
+}  // namespace weir::stream

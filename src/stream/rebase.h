@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/clock.h"
+#include "pg/session.h"
+#include "stream/stream_definition.h"
+
+namespace weir::stream {
+
+struct RebaseReport {
+  std::int64_t events = 0;  ///< that were not cut on the server before
+  std::int64_t shift = 0;
+  std::int64_t renumbered = 0;  ///< that were written here before it was taken over
+};
+
+/// Takes a stream over that a dump, or an upgrade, brought to this server: what was not cut there is cut as a
+/// whole, and from now on this server's transactions count from behind the last one of the other. Shuts
+/// everybody out of the stream for as long as that takes, and waits for those who are in it for at most
+/// `patience`. Throws Error when the stream is this server's already.
+RebaseReport rebase_stream(pg::Session& session, const StreamDefinition& stream, Duration patience);
+
+}  // namespace weir::stream

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <span>
+#include <stop_token>
+#include <vector>
+
+#include "pg/session.h"
+#include "work/handler.h"
+
+namespace weir::work {
+
+/// Runs a handler on items that were taken in the transaction at hand. What failing items wrote is undone,
+/// and what the others wrote stands: first all together, then, if something failed, in parts (Bisection).
+/// What only COMMIT would find, such as a deferred constraint, is looked for here, where it can be told whose
+/// it is.
+class TransactionParts {
+ public:
+  struct Options {
+    /// The outcomes' texts are going to be stored as jsonb: one that cannot be is a failure of its item.
+    bool stores_results = false;
+    /// Others ran in this transaction before, and have made its constraints immediate.
+    bool follows = false;
+  };
+  TransactionParts(pg::Session& session, Handler& handler, std::stop_token stop, Options options)
+      : session_(session),
+        handler_(handler),
+        stop_(std::move(stop)),
+        options_(options),
+        immediate_(options.follows) {}
+
+  /// After a stop, what was not done is handed back. Throws when the whole transaction has to be given up:
+  /// the session is lost, or the fault is nobody's own.
+  std::vector<Outcome> run(std::span<const Item> items);
+
+ private:
+  /// Whether the part went well: then it stands, else it was undone.
+  bool try_part(std::span<const Item> items, std::vector<Outcome>& outcomes);
+
+  pg::Session& session_;
+  Handler& handler_;
+  std::stop_token stop_;
+  Options options_;
+  bool immediate_;  ///< a part before has made the constraints immediate
+};
+
+/// What failed can be one item's fault, and the others may do without it.
+bool blames_an_item(const pg::Session& session, const pg::Error& error) noexcept;
+
+}  // namespace weir::work

@@ -1,0 +1,83 @@
+// A consumer of groups as a process of its own, for group_chaos_test.cc: this program again, told what to do
+// by its environment.
+
+#include <cstdlib>
+
+#include <gtest/gtest.h>
+#include <fmt/format.h>
+
+#include "base/stop_signals.h"
+#include "group/consumer.h"
+#include "pg/connector.h"
+
+namespace weir::group {
+namespace {
+
+using namespace std::chrono_literals;
+using work::Outcome;
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string() : value;
+}
+
+/// Writes what it was given to public.effect: in its transaction, or else by a session of its own. Some
+/// batches fail at first, and one in many for good.
+class ChaosSink final : public Sink {
+ public:
+  ChaosSink(std::shared_ptr<const pg::Connector> connector, std::string name, Place place)
+      : connector_(std::move(connector)), name_(std::move(name)), place_(place) {}
+
+  [[nodiscard]] Place place() const noexcept override { return place_; }
+  Outcome apply(const Batch& batch, const Application& application) override {
+    std::optional<pg::Session> own;
+    if (application.session == nullptr) own.emplace(connector_->connect(pg::Role::api, "effect"));
+    pg::Session& session = own ? *own : *application.session;
+    if (own) application.verify();
+    session.execute(
+        "INSERT INTO public.effect (sink, tenant, key, run_id, idx, attempt) VALUES ($1, $2, $3, $4, $5, $6)",
+        name_, batch.group.tenant, batch.group.key, batch.run_id, batch.idx, batch.attempt);
+    const std::int64_t lot = batch.run_id * 31 + batch.idx;
+    if (lot % 41 == 0 && batch.attempt == 1) return Outcome::failed("once more");
+    if (lot % 601 == 0) return Outcome::discarded("never");
+    return Outcome::done();
+  }
+
+ private:
+  std::shared_ptr<const pg::Connector> connector_;
+  std::string name_;
+  Place place_;
+};
+
+TEST(ChaosGroup, DISABLED_Run) {
+  const StopSignals signals;
+  const std::string sink = environment("WEIR_CHAOS_SINK");
+  const bool inside = environment("WEIR_CHAOS_PLACE") == "inside";
+  const bool lease = environment("WEIR_CHAOS_OWNERSHIP") == "lease";
+  const auto connector =
+      std::make_shared<const pg::Connector>(pg::Conninfo::parse(environment("WEIR_CHAOS_URL")));
+  const auto place = inside ? Sink::Place::inside : Sink::Place::outside;
+  Consumer consumer(connector, [&] { return std::make_unique<ChaosSink>(connector, sink, place); },
+                    {.sink = sink,
+                     .concurrency = 4,
+                     .ownership = lease ? Ownership::lease : Ownership::advisory,
+                     .poll = 50ms,
+                     .drain = 2s});
+  // Whoever is started while the server is away tries again.
+  for (bool started = false; !started && !signals.token().stop_requested();) {
+    try {
+      consumer.start();
+      started = true;
+    } catch (const std::exception& error) {
+      fmt::print("not started: {}\n", error.what());
+      Wakeup unused;
+      wait_fd(-1, 0, Deadline::after(100ms), signals.token(), unused);
+    }
+  }
+  Wakeup unused;
+  wait_fd(-1, 0, Deadline::never(), signals.token(), unused);
+  consumer.stop();
+}
+
+}  // namespace
+}  // namespace weir::group

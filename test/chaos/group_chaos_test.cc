@@ -1,0 +1,217 @@
+// Six consumers of two sinks, one behind the other and of both kinds of ownership, under random deaths,
+// freezes, sessions that end in any phase, and restarts of the server. A checker that knows nothing of the
+// engine reads what was written: of attempts, and of effects. ./dev chaos runs it at full size.
+
+#include <random>
+#include <thread>
+
+#include <gtest/gtest.h>
+#include <fmt/format.h>
+
+#include "group/sink_definition.h"
+#include "schema/migrator.h"
+#include "support/crew.h"
+#include "support/server.h"
+#include "support/waiting.h"
+
+namespace weir::group {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// What a group's session says while it is in a phase; the sweeps are a phase too.
+constexpr std::array kPhases{
+    "pg_try_advisory_lock", "take_group",      "begin_batch", "public.effect", "end_batch",
+    "release_group",        "advisory_unlock", "COMMIT",      "renew_group",   "recover_groups"};
+
+class GroupChaosTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    pg::Session session = this->session();
+    session.set("synchronous_commit", "on");
+    schema::migrate(session);
+    session.execute("UPDATE weir.feed SET lease_ms = 1000, backoff_ms = 1, max_attempts = 50");
+    add_sink(session, {.feed = "default", .name = "inside"});
+    add_sink(session, {.feed = "default", .name = "outside", .after = "inside"});
+    session.execute(
+        "CREATE TABLE public.effect (id bigint GENERATED ALWAYS AS IDENTITY, sink text, tenant text, key "
+        "text, run_id "
+        "bigint, idx int, attempt int, at timestamptz DEFAULT clock_timestamp())");
+  }
+  void TearDown() override {
+    if (HasFailure()) crew_.show_logs();
+  }
+
+  [[nodiscard]] pg::Session session() const {
+    return pg::Connector(server_.conninfo(), {.users_search_path = true}).connect(pg::Role::api, "test");
+  }
+  std::int64_t number(const std::string& sql) {
+    for (int failures = 0;; ++failures) {
+      try {
+        pg::Session session = this->session();
+        return session.execute("SELECT (" + sql + ")::int8")[0].get<std::int64_t>(0);
+      } catch (const pg::ConnectionLost&) {
+        if (failures == 5) throw;
+      }
+    }
+  }
+  void start(std::size_t index) {
+    const bool inside = index % 2 == 0;
+    crew_.start(index, {{"WEIR_CHAOS_SINK", inside ? "inside" : "outside"},
+                        {"WEIR_CHAOS_PLACE", inside ? "inside" : "outside"},
+                        {"WEIR_CHAOS_OWNERSHIP", index % 3 == 0 ? "advisory" : "lease"},
+                        {"WEIR_CHAOS_URL", server_.conninfo().url()}});
+  }
+  /// Two runs a group: the second one waits for the first.
+  void submit(std::int64_t groups, std::int64_t batches) {
+    pg::Session session = this->session();
+    for (std::int64_t n = 0; n < batches; ++n) {
+      session.execute(
+          "SELECT weir.submit_batch('t' || g % 17, 'k' || g, '{}', 'r' || $1 / 10, ($1 % 10)::int4, $1 % 10 "
+          "= 9 OR $1 "
+          "= $2 - 1) FROM generate_series(1, $3) g",
+          n, batches, groups);
+    }
+  }
+  /// Ends the session of somebody who is just in that phase. Most are short: it is tried for a moment.
+  bool cut(const std::string& phase) {
+    pg::Session session = this->session();
+    for (const Deadline end = Deadline::after(100ms); !end.expired();) {
+      const auto rows = session.execute(
+          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ~ "
+          "'^weir:(group|recovery):' AND (state = 'active' OR state LIKE 'idle in%') AND query LIKE '%' || "
+          "$1 || '%' "
+          "LIMIT 1",
+          phase);
+      if (rows.rows() > 0) return true;
+    }
+    return false;
+  }
+
+  /// Each is a question whose answer is a number of violations.
+  void check() {
+    const auto none = [&](const char* what, const std::string& sql) {
+      EXPECT_EQ(number("SELECT count(*) FROM (" + sql + ") violations"), 0) << what;
+    };
+    // Of what was accepted; `at` puts the attempts of a sink in their order.
+    const std::string attempts =
+        "(SELECT a.*, r.tenant, r.key FROM weir.batch_attempt a JOIN weir.batch_run r ON r.id = a.run_id)";
+    none("a batch has ended exactly once at each sink",
+         "SELECT FROM weir.batch b CROSS JOIN weir.feed_sink k LEFT JOIN weir.batch_attempt a ON a.run_id = "
+         "b.run_id "
+         "AND a.idx = b.idx AND a.sink_id = k.id AND a.outcome IN ('succeeded', 'failed') GROUP BY b.run_id, "
+         "b.idx, k.id "
+         "HAVING count(a.outcome) <> 1 AND NOT (count(a.outcome) = 0 AND EXISTS (SELECT FROM weir.batch_turn "
+         "t WHERE "
+         "t.run_id = b.run_id AND t.sink_id = k.id AND t.failed))");
+    none("a group has one owner at a time",
+         "SELECT FROM (SELECT begun_at, max(ended_at) OVER (PARTITION BY sink_id, tenant, key ORDER BY "
+         "begun_at, ended_at "
+         "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM " +
+             attempts + " a WHERE begun_at IS NOT NULL AND outcome <> 'lost') x WHERE before > begun_at");
+    none("batches of a run succeed in their order",
+         "SELECT FROM (SELECT idx, lag(idx, 1, -1) OVER (PARTITION BY sink_id, run_id ORDER BY ended_at) AS "
+         "before FROM "
+         "weir.batch_attempt WHERE outcome = 'succeeded') x WHERE idx <> before + 1");
+    none("runs of a group come one after the other",
+         "SELECT FROM (SELECT run_id, max(run_id) OVER (PARTITION BY sink_id, tenant, key ORDER BY ended_at) "
+         "AS before "
+         "FROM " +
+             attempts + " a WHERE outcome = 'succeeded') x WHERE run_id < before");
+    none("nothing of a run succeeds behind what failed",
+         "SELECT FROM weir.batch_attempt f JOIN weir.batch_attempt s USING (run_id, sink_id) WHERE f.outcome "
+         "= 'failed' "
+         "AND s.outcome = 'succeeded' AND s.idx >= f.idx");
+    none("a sink has nothing that the one before it has not",
+         "SELECT FROM weir.batch_attempt s JOIN weir.feed_sink k ON k.id = s.sink_id AND k.after_id IS NOT "
+         "NULL WHERE "
+         "s.outcome = 'succeeded' AND NOT EXISTS (SELECT FROM weir.batch_attempt a WHERE a.sink_id = "
+         "k.after_id AND "
+         "a.run_id = s.run_id AND a.idx = s.idx AND a.outcome = 'succeeded' AND a.ended_at <= s.begun_at)");
+    none("attempts are counted up, and not beyond the most",
+         "SELECT FROM weir.batch_attempt WHERE attempt > 50 UNION ALL SELECT FROM weir.batch_attempt WHERE "
+         "begun_at IS "
+         "NOT NULL AND outcome <> 'returned' AND outcome <> 'failed' GROUP BY run_id, sink_id, idx, attempt "
+         "HAVING "
+         "count(*) > 1");
+    none("inside of the transaction: exactly once",
+         "SELECT FROM (SELECT run_id, idx FROM weir.batch_attempt a JOIN weir.feed_sink k ON k.id = "
+         "a.sink_id WHERE "
+         "k.name = 'inside' AND outcome = 'succeeded') s FULL JOIN (SELECT run_id, idx FROM public.effect "
+         "WHERE sink = "
+         "'inside') e USING (run_id, idx) GROUP BY run_id, idx HAVING count(*) <> 1 OR count(s) = 0 OR "
+         "count(e) = 0");
+    none("outside of it: at least once",
+         "SELECT FROM weir.batch_attempt a JOIN weir.feed_sink k ON k.id = a.sink_id WHERE k.name = "
+         "'outside' AND outcome "
+         "= 'succeeded' AND NOT EXISTS (SELECT FROM public.effect e WHERE e.sink = 'outside' AND e.run_id = "
+         "a.run_id AND "
+         "e.idx = a.idx AND e.attempt = a.attempt)");
+    none("nobody has anything any more", "SELECT FROM weir.group_hold");
+  }
+
+  test::TestServer server_;
+  test::ScratchFolder folder_{"group-chaos"};
+  test::Crew crew_{"ChaosGroup.DISABLED_Run", folder_.path(), 6};
+};
+
+TEST_F(GroupChaosTest, EveryBatchEndsInOrderAndOnceWhateverDies) {
+  const std::int64_t groups = test::number_of("WEIR_CHAOS_GROUPS", 200);
+  const Deadline end = Deadline::after(std::chrono::seconds(test::number_of("WEIR_CHAOS_SECONDS", 10)));
+  const auto seed = static_cast<std::uint64_t>(test::number_of("WEIR_CHAOS_SEED", std::random_device{}()));
+  fmt::print("[ seed     ] {}\n", seed);
+  std::mt19937_64 random(seed);
+  const auto below = [&](std::size_t limit) {
+    return std::uniform_int_distribution<std::size_t>(0, limit - 1)(random);
+  };
+  submit(groups, 20);
+  for (std::size_t i = 0; i < crew_.size(); ++i) start(i);
+  const char* left = "SELECT count(*) FROM weir.batch_step";
+  std::array<int, 4> faults{};
+  std::array<int, kPhases.size()> cuts{};
+  while (!end.expired() && number(left) > 0) {
+    std::this_thread::sleep_for(1ms * below(150));
+    const std::size_t index = below(crew_.size());
+    const std::size_t what = below(20);
+    if (what < 4) {
+      ++faults[0];
+      crew_.kill(index);
+      start(index);
+    } else if (what < 6) {
+      // Past its lease, and for the others to take what it had.
+      ++faults[1];
+      crew_.freeze(index);
+      std::this_thread::sleep_for(1500ms);
+      crew_.thaw(index);
+    } else if (what < 19) {
+      const std::size_t phase = below(kPhases.size());
+      if (cut(kPhases.at(phase))) {
+        ++faults[2];
+        ++cuts.at(phase);
+      }
+    } else {
+      ++faults[3];
+      server_.restart();
+    }
+  }
+  try {
+    test::wait_until([&] { return number(left) == 0; }, "every batch to end", 120s);
+  } catch (const std::exception& error) {
+    ADD_FAILURE() << error.what() << ": " << number(left) << " are left, "
+                  << number("SELECT count(*) FROM weir.group_hold") << " groups are held";
+  }
+  // Who died in the end has left his groups to the sweeps.
+  test::wait_until([&] { return number("SELECT count(*) FROM weir.group_hold") == 0; },
+                   "every group to be free", 30s);
+  crew_.stop_all();
+  check();
+  crew_.expect_never_said("service ended");
+  fmt::print(
+      "chaos: seed {}, {} kills, {} freezes, {} sessions ended, {} restarts; {} batches, {} attempts\n", seed,
+      faults[0], faults[1], faults[2], faults[3], number("SELECT count(*) FROM weir.batch"),
+      number("SELECT count(*) FROM weir.batch_attempt WHERE attempt > 0"));
+  for (std::size_t i = 0; i < kPhases.size(); ++i) fmt::print("  in {}: {}\n", kPhases.at(i), cuts.at(i));
+}
+
+}  // namespace
+}  // namespace weir::group

@@ -1,0 +1,513 @@
+// weir stream, as a user has it: made, filled, looked at, consumed with SQL and with a command, set back,
+// dropped.
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include <gtest/gtest.h>
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+#include "support/database.h"
+#include "support/waiting.h"
+#include "weir_program.h"
+
+namespace weir::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using Words = std::vector<std::string>;
+using nlohmann::json;
+
+class CliStream : public SchemaTest {
+ protected:
+  [[nodiscard]] WeirSetup setup() const {
+    return {.env = {{"DATABASE_URL", url()}, {"WEIR", weir_binary()}}, .folder = folder_.path()};
+  }
+  WeirResult run(Words words) const {
+    words.insert(words.begin(), "stream");
+    return run_weir(words, setup());
+  }
+  json document(Words words) const {
+    words.emplace_back("--json");
+    const WeirResult result = run(words);
+    EXPECT_EQ(result.status, 0) << result.err << result.out;
+    return json::parse(result.out);
+  }
+  void make(const Words& more = {}) const {
+    Words words{"create", "events"};
+    words.insert(words.end(), more.begin(), more.end());
+    const WeirResult result = run(words);
+    ASSERT_EQ(result.status, 0) << result.err;
+    EXPECT_EQ(result.out, "made the stream events: INSERT or COPY (key, payload) into public.events\n");
+    session().execute_script("CREATE TABLE effect (id bigint PRIMARY KEY)");
+  }
+  void insert(int events, const std::string& at = "now()") const {
+    session().execute("INSERT INTO events (at, key, payload) SELECT " + at +
+                          ", 'k' || n % 7, jsonb_build_object('n', n) FROM generate_series(1, $1::int4) n",
+                      events);
+  }
+  std::int64_t number(const std::string& sql) const {
+    return session().execute("SELECT (" + sql + ")::int8")[0].get<std::int64_t>(0);
+  }
+  WeirResult consume(const std::string& group, const Words& more) const {
+    Words words{"consume", "events", "--group", group, "--once"};
+    words.insert(words.end(), more.begin(), more.end());
+    return run(words);
+  }
+  /// A group that exists, and has had all there is.
+  void make_group(const std::string& name) const {
+    ASSERT_EQ(consume(name, {"--from", "beginning", "--sql", "SELECT FROM weir_chunk"}).status, 0);
+  }
+  json group(const std::string& name) const {
+    return document({"lag", "events", "--group", name}).at("streams").at(0).at("groups").at(0);
+  }
+
+  ScratchFolder folder_{"stream"};
+};
+
+const std::string kEffect = "INSERT INTO effect SELECT event_id FROM weir_chunk";
+/// Fails on the event {"n": 7}.
+const std::string kPicky =
+    "INSERT INTO effect SELECT event_id FROM weir_chunk WHERE 1 / ((payload->>'n')::int - 7) < 2";
+
+TEST_F(CliStream, FromNothingToConsumedExactlyOnce) {
+  EXPECT_THAT(run({"list"}).err, HasSubstr("there are no streams yet: weir stream create NAME"));
+  make({"--retain", "30d", "--retain-size", "1.5GB", "--hold", "2d", "--ahead", "2", "--chunk", "100"});
+  insert(1000);
+  EXPECT_EQ(document({"show", "events"}).at("uncut").at("count"), 1000);
+  const WeirResult result = consume("all", {"--from", "beginning", "--sql", kEffect});
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("all: 1,000 events done, 0 tried again, 0 dead, in "));
+  EXPECT_THAT(result.err,
+              AllOf(HasSubstr("made the group all: it begins with all there is"), HasSubstr("exactly once")));
+  EXPECT_EQ(number("SELECT count(*) FROM effect"), 1000);
+  insert(10);
+  const WeirResult again = consume("all", {"--from", "beginning", "--sql", kEffect});
+  EXPECT_THAT(again.out, HasSubstr("all: 10 events done"));
+  EXPECT_THAT(again.err, HasSubstr("--from is for a new one"));
+  EXPECT_EQ(number("SELECT count(*) FROM effect"), 1010);
+
+  const json shown = document({"show", "events"});
+  EXPECT_EQ(shown.at("retain_seconds"), 30 * 86400);
+  EXPECT_EQ(shown.at("retain_bytes"), 1'500'000'000);
+  EXPECT_EQ(shown.at("hold_seconds"), 2 * 86400);
+  EXPECT_EQ(shown.at("partitions").size(), 3U);
+  EXPECT_EQ(shown.at("needs_rebase"), false);
+  EXPECT_THAT(run({"show", "events"}).out,
+              AllOf(HasSubstr("public.events (xid, event_id, at, key, payload)"), HasSubstr("made ahead"),
+                    HasSubstr("30 d 0 h, at most 1.4 GiB; a group may hold it up for 2 d 0 h more")));
+  const json listed = document({"list"}).at("streams").at(0);
+  EXPECT_EQ(listed.at("stream"), "events");
+  EXPECT_EQ(listed.at("groups"), 1);
+  EXPECT_EQ(listed.at("waiting"), 0);
+  EXPECT_THAT(run({"list"}).out, HasSubstr("events"));
+}
+
+TEST_F(CliStream, ANewGroupGetsWhatComesAndATimeInThePast) {
+  make();
+  insert(5, "now() - interval '1 minute'");
+  EXPECT_THAT(consume("late", {"--sql", kEffect}).err, HasSubstr("it gets what comes from now on"));
+  make_group("other");
+  session().execute("TRUNCATE effect");
+  insert(3);
+  EXPECT_EQ(consume("since", {"--from", "30s", "--sql", kEffect}).status, 0);
+  EXPECT_EQ(number("SELECT count(*) FROM effect"), 3);
+}
+
+TEST_F(CliStream, ACommandGetsTheEventsAndItsAnswersCount) {
+  make();
+  insert(20);
+  ASSERT_EQ(run({"set", "events", "--chunk", "1000"}).status, 0);
+  const WeirResult result = consume(
+      "mail",
+      {"--from", "beginning", "-w", "1", "--json", "--", "sh", "-c",
+       R"(while read -r line; do case $line in '{"end":'*) echo '{"ack":"all"}';; *'"n": 7}'*) id=${line#'{"id":"'}; echo "{\"id\":\"${id%%'"'*}\",\"discard\":\"seven\"}";; *) echo "$line" >>seen;; esac; done)"});
+  EXPECT_EQ(result.status, 1) << result.err;
+  std::istringstream lines(result.out);
+  std::vector<json> events;
+  for (std::string line; std::getline(lines, line);) events.push_back(json::parse(line));
+  ASSERT_GE(events.size(), 2U);
+  EXPECT_EQ(events.front().at("event"), "started");
+  EXPECT_EQ(events.front().at("delivery"), "leased");
+  EXPECT_EQ(events.back().at("event"), "stopped");
+  EXPECT_EQ(events.back().at("done"), 19);
+  EXPECT_EQ(events.back().at("dead"), 1);
+  std::ifstream seen(folder_.path() / "seen");
+  std::string line;
+  std::getline(seen, line);
+  EXPECT_THAT(line,
+              AllOf(HasSubstr(R"("queue":"events")"), HasSubstr(R"("kind":"k1")"), HasSubstr(R"("n": 1})")));
+  const json dead = document({"dead", "events", "--group", "mail"});
+  EXPECT_EQ(dead.at("letters").at(0).at("error"), "seven");
+  EXPECT_EQ(dead.at("letters").at(0).at("event").at("payload").at("n"), 7);
+  EXPECT_EQ(dead.at("more"), false);
+}
+
+TEST_F(CliStream, SigtermEndsItWithTheFigures) {
+  make();
+  make_group("all");
+  WeirProgram program({"stream", "consume", "events", "--group", "all", "--sql", kEffect, "--json"}, setup());
+  program.wait_for("started");
+  insert(30);
+  wait_until([&] { return number("SELECT count(*) FROM effect") == 30; }, "the effects");
+  EXPECT_EQ(group("all").at("consumers"), 1);
+  const WeirResult refused = run({"drop", "events", "--yes"});
+  EXPECT_EQ(refused.status, 5);
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("a process consumes for the group all of the stream events"),
+                                 HasSubstr("Stop them first")));
+  program.signal(SIGTERM);
+  EXPECT_EQ(program.wait_end(), 0);
+  EXPECT_THAT(program.out(),
+              AllOf(HasSubstr(R"({"event":"draining"})"), HasSubstr(R"("event":"stopped","done":30)")));
+}
+
+TEST_F(CliStream, SqlThatCannotWorkIsRefusedWithItsPlace) {
+  make();
+  insert(3);
+  const auto refused = [&](const std::string& sql, const std::string& message) {
+    const WeirResult result = consume("none", {"--from", "beginning", "--sql", sql});
+    EXPECT_EQ(result.status, 3) << sql << result.err;
+    EXPECT_THAT(result.err, HasSubstr(message)) << sql;
+  };
+  refused("INSERT INTO efect SELECT event_id FROM weir_chunk",
+          "the SQL does not work: line 1, column 13: relation \"efect\" does not exist");
+  refused("INSERT INTO effect\nSELECT event_id\n  FRM weir_chunk", "line 3, column 7: syntax error");
+  refused("SELECT 'ä', evnt_id FROM weir_chunk", "line 1, column 13: column \"evnt_id\" does not exist");
+  refused("SELECT 1; COMMIT", "COMMIT has no place in it");
+  EXPECT_EQ(document({"show", "events"}).at("groups").size(), 0U) << "and no group was made";
+  // What a value of no events would break is no fault of the SQL.
+  session().execute_script("CREATE TABLE sums (n bigint NOT NULL)");
+  EXPECT_EQ(consume("sums", {"--from", "beginning", "--sql",
+                             "INSERT INTO sums SELECT sum((payload->>'n')::int) FROM weir_chunk"})
+                .status,
+            0);
+  EXPECT_EQ(number("SELECT sum(n) FROM sums"), 6);
+}
+
+TEST_F(CliStream, WhatWasGivenUpIsShownAndTriedAgain) {
+  make();
+  insert(20);
+  make_group("all");
+  const WeirResult set = run({"set", "events", "--group", "all", "--max-attempts", "1", "--backoff", "5s"});
+  EXPECT_EQ(set.status, 0) << set.err;
+  EXPECT_THAT(set.out, HasSubstr("all: max-attempts 1, backoff 5.0 s, backoff-cap 1 h 0 m"));
+  ASSERT_EQ(run({"seek", "events", "--group", "all", "--to", "beginning"}).status, 0);
+  const WeirResult failed = consume("all", {"--sql", kPicky});
+  EXPECT_EQ(failed.status, 1) << failed.err;
+  EXPECT_THAT(failed.out, HasSubstr("19 events done, 0 tried again, 1 dead"));
+  EXPECT_THAT(failed.err, HasSubstr("weir stream dead events --group all"));
+  EXPECT_THAT(run({"dead", "events", "--group", "all"}).out,
+              AllOf(HasSubstr("division by zero"), HasSubstr(" 7  ")));
+  EXPECT_EQ(group("all").at("dead"), 1);
+
+  const WeirResult both = run({"replay", "events", "--group", "all", "--dead", "7", "8"});
+  EXPECT_EQ(both.status, 1);
+  EXPECT_EQ(both.out, "1 event will be tried again\n");
+  EXPECT_THAT(both.err, HasSubstr("1 among them was not dead"));
+  EXPECT_EQ(group("all").at("again"), 1);
+  EXPECT_EQ(consume("all", {"--sql", kEffect}).status, 0);
+  EXPECT_EQ(number("SELECT count(*) FROM effect"), 20);
+  EXPECT_EQ(document({"replay", "events", "--group", "all", "--dead"}).at("replayed"), 0);
+  EXPECT_THAT(run({"dead", "events", "--group", "all"}).err, HasSubstr("has no dead letters"));
+}
+
+TEST_F(CliStream, SeekReplacesAndReplayAdds) {
+  make();
+  // One chunk over three hours, so that times cut through it.
+  session().execute_script(
+      "BEGIN; INSERT INTO events (at, key, payload) SELECT date_trunc('day', now() AT TIME ZONE 'UTC') AT "
+      "TIME ZONE "
+      "'UTC' + n * interval '1 hour', 'k', jsonb_build_object('n', n) FROM generate_series(0, 2) n; COMMIT");
+  session().execute("ALTER TABLE effect DROP CONSTRAINT effect_pkey");
+  make_group("all");
+  const auto hour = [&](int n) {
+    return session()
+        .execute(
+            "SELECT to_char(date_trunc('day', now() AT TIME ZONE 'UTC') + $1::int4 * interval '1 hour', "
+            "'YYYY-MM-DD HH24:MI') || 'Z'",
+            n)[0]
+        .get<std::string>(0);
+  };
+  const auto had = [&] {
+    EXPECT_EQ(
+        consume("all", {"--sql", "INSERT INTO effect SELECT (payload->>'n')::int FROM weir_chunk"}).status,
+        0);
+    const std::string all =
+        session()
+            .execute("SELECT coalesce(string_agg(id::text, ',' ORDER BY id), '') FROM effect")[0]
+            .get<std::string>(0);
+    session().execute("TRUNCATE effect");
+    return all;
+  };
+  EXPECT_EQ(had(), "");
+  EXPECT_THAT(run({"seek", "events", "--group", "all", "--to", "beginning"}).out,
+              HasSubstr("about 3 events are before"));
+  EXPECT_EQ(run({"peek", "events", "--group", "all", "--json", "-n", "2"}).out.find(R"("n":0)") !=
+                std::string::npos,
+            true);
+  EXPECT_EQ(had(), "0,1,2");
+  ASSERT_EQ(run({"seek", "events", "--group", "all", "--to", hour(1)}).status, 0);
+  EXPECT_EQ(had(), "1,2");
+  ASSERT_EQ(run({"seek", "events", "--group", "all", "--to", "beginning"}).status, 0);
+  EXPECT_THAT(run({"seek", "events", "--group", "all", "--to", "end"}).out,
+              HasSubstr("nothing is before the group all"));
+  EXPECT_EQ(had(), "");
+  EXPECT_EQ(document({"replay", "events", "--group", "all", "--from", hour(1), "--to", hour(2)}).at("events"),
+            1);
+  EXPECT_EQ(had(), "1");
+  EXPECT_EQ(run({"replay", "events", "--group", "all", "--from", hour(1)}).status, 0);
+  EXPECT_EQ(had(), "1,2");
+  // What waits already does not come twice.
+  ASSERT_EQ(run({"seek", "events", "--group", "all", "--to", hour(2)}).status, 0);
+  ASSERT_EQ(run({"replay", "events", "--group", "all", "--from", hour(1), "--to", "end"}).status, 0);
+  EXPECT_EQ(had(), "1,2");
+  ASSERT_EQ(run({"seek", "events", "--group", "all", "--to", hour(1)}).status, 0);
+  ASSERT_EQ(run({"replay", "events", "--group", "all", "--from", "beginning", "--to", hour(2)}).status, 0);
+  EXPECT_EQ(had(), "0,1,2");
+  ASSERT_EQ(run({"seek", "events", "--group", "all", "--to", "beginning"}).status, 0);
+  EXPECT_EQ(
+      document({"replay", "events", "--group", "all", "--from", "beginning", "--to", hour(1)}).at("events"),
+      0);
+  EXPECT_EQ(had(), "0,1,2");
+}
+
+TEST_F(CliStream, AGroupThatIsPausedGetsNothing) {
+  make();
+  make_group("all");
+  EXPECT_EQ(run({"pause", "events", "--group", "all"}).out, "all of events is paused\n");
+  EXPECT_EQ(run({"pause", "events", "--group", "all"}).out, "all of events was already paused\n");
+  insert(5);
+  WeirProgram program({"stream", "consume", "events", "--group", "all", "--sql", kEffect}, setup());
+  EXPECT_THAT(program.wait_for_error("is paused"), HasSubstr("weir stream resume events --group all"));
+  wait_until([&] { return group("all").at("waiting") == 5; }, "the chunk");
+  EXPECT_THAT(run({"lag", "events"}).out, HasSubstr("all (paused)"));
+  EXPECT_EQ(document({"resume", "events", "--group", "all"}).at("changed"), true);
+  wait_until([&] { return number("SELECT count(*) FROM effect") == 5; }, "the effects");
+}
+
+TEST_F(CliStream, PeekConsumesNothing) {
+  make();
+  insert(12);
+  make_group("all");
+  EXPECT_THAT(run({"peek", "events", "-n", "1"}).out,
+              AllOf(HasSubstr("12"), HasSubstr(R"({"n": 12})"), Not(HasSubstr("11}"))));
+  const WeirResult keyed = run({"peek", "events", "--key", "k0", "--json"});
+  std::istringstream lines(keyed.out);
+  std::string line;
+  std::getline(lines, line);
+  const json event = json::parse(line);
+  EXPECT_EQ(event.at("key"), "k0");
+  EXPECT_EQ(event.at("id"), "7");
+  EXPECT_EQ(event.at("payload").at("n"), 7);
+  EXPECT_FALSE(std::getline(lines, line));
+  EXPECT_THAT(run({"peek", "events", "--key", "nobody"}).err, HasSubstr("no event has that key"));
+  EXPECT_THAT(run({"peek", "events", "--group", "all"}).err, HasSubstr("nothing is before the group all"));
+}
+
+TEST_F(CliStream, SettingsChangeAndRetentionIsTold) {
+  make();
+  insert(5);
+  make_group("slow");
+  ASSERT_EQ(run({"seek", "events", "--group", "slow", "--to", "beginning"}).status, 0);
+  const WeirResult set =
+      run({"set", "events", "--retain", "1d", "--retain-size", "none", "--hold", "3d", "--ahead", "5"});
+  EXPECT_EQ(set.status, 0) << set.err;
+  EXPECT_EQ(set.out, "events: ahead 5, retain 1 d 0 h, retain-size none, hold 3 d 0 h, chunk 1,000\n");
+  ASSERT_EQ(run({"set", "events", "--hold", "30000d"}).status, 0);
+  session().execute_script(
+      "CREATE TABLE events_old PARTITION OF events FOR VALUES FROM ('2020-01-01 00:00Z') TO ('2020-01-02 "
+      "00:00Z')");
+  insert(2, "'2020-01-01 05:00Z'");
+  make_group("fast");  // and they are cut, and before the slow one
+  const json shown = document({"show", "events"});
+  ASSERT_EQ(shown.at("leaving").size(), 1U);
+  EXPECT_EQ(shown.at("leaving").at(0).at("partition"), "events_old");
+  EXPECT_EQ(shown.at("leaving").at(0).at("held_by"), json::parse(R"([{"group": "slow", "events": 2}])"));
+  EXPECT_THAT(run({"show", "events"}).out, HasSubstr("expired, held by slow (2 events)"));
+  EXPECT_THAT(run({"keep", "events"}).out,
+              HasSubstr("events_old stays: the group slow has 2 events of it before it"));
+  ASSERT_EQ(run({"set", "events", "--hold", "3d"}).status, 0);
+  EXPECT_THAT(run({"show", "events"}).out, HasSubstr("goes next, consumed or not"));
+  const json kept = document({"keep", "events"});
+  EXPECT_EQ(kept.at("dropped"), json({"events_old"}));
+  EXPECT_EQ(kept.at("lost"), 2);
+  EXPECT_EQ(group("slow").at("lost"), 2);
+  EXPECT_EQ(run({"keep", "events"}).out, "nothing to do\n");
+  EXPECT_EQ(run({"set", "events", "--retain", "none"}).out,
+            "events: ahead 5, retain none, retain-size none, hold 3 d 0 h, chunk 1,000\n");
+}
+
+TEST_F(CliStream, DroppedOnlyWhenThatIsMeant) {
+  make();
+  insert(5);
+  make_group("one");
+  make_group("two");
+  const WeirResult asked = run({"drop", "events"});
+  EXPECT_EQ(asked.status, 5);
+  EXPECT_THAT(asked.err, AllOf(HasSubstr("drops the table public.events"), HasSubstr("forgets 2 groups"),
+                               HasSubstr("--yes")));
+  const WeirResult one = run({"drop", "events", "--group", "one"});
+  EXPECT_EQ(one.status, 5);
+  EXPECT_THAT(one.err, HasSubstr("dropping the group one forgets how far it is"));
+  EXPECT_EQ(run({"drop", "events", "--group", "one", "--yes"}).out,
+            "dropped the group one of the stream events\n");
+  EXPECT_EQ(document({"show", "events"}).at("groups").size(), 1U);
+  EXPECT_EQ(run({"drop", "events", "--keep-table", "--yes"}).out,
+            "events is a stream no more; its table public.events stays\n");
+  EXPECT_EQ(number("SELECT count(*) FROM weir.stream") + number("SELECT count(*) FROM weir.stream_chunk"), 0);
+  session().execute("UPDATE events SET key = 'changed', xid = '7'");
+  EXPECT_EQ(number("SELECT count(*) FROM events WHERE key = 'changed'"), 5);
+
+  ASSERT_EQ(run({"create", "app"}).status, 0);
+  session().execute("DROP TABLE app");
+  EXPECT_THAT(run({"list"}).out, HasSubstr("gone"));
+  const WeirResult gone = run({"show", "app"});
+  EXPECT_EQ(gone.status, 3);
+  EXPECT_THAT(gone.err,
+              AllOf(HasSubstr("of the stream app is gone"), HasSubstr("weir stream drop app --yes")));
+  EXPECT_EQ(run({"drop", "app", "--yes"}).status, 0);
+}
+
+struct Mistake {
+  Words words;
+  int status;
+  std::string message;
+  std::string remedy;
+};
+
+TEST_F(CliStream, MistakesAreToldWithWhatToDo) {
+  make();
+  make_group("daily");
+  const std::vector<Mistake> mistakes{
+      {{"create"}, 2, "which stream?", "weir stream create NAME"},
+      {{"create", "a", "b"}, 2, "one stream at a time", "weir stream create NAME"},
+      {{"create", "events"}, 5, "events is there already", "Another name"},
+      {{"create", "a.b.c"}, 2, "'a.b.c' is no name of a table", "events, app.events"},
+      {{"create", "1 x"}, 2, "'1 x' is no name of a table", "events, app.events"},
+      {{"create", std::string(64, 'n')}, 2, "the name of the table is longer than 63 bytes", "a shorter one"},
+      {{"create", "nowhere.x"}, 3, "schema \"nowhere\" does not exist", "CREATE SCHEMA"},
+      {{"create", "x", "--partition", "5s"},
+       2,
+       "'5s' is no time that a partition can cover",
+       "1d, 6h or 30m"},
+      {{"create", "x", "--retain-size", "12 parsecs"},
+       2,
+       "--retain-size is '12 parsecs', which is no size",
+       "100GB"},
+      {{"create", "x", "--chunk", "0"}, 2, "--chunk is '0'", ""},
+      {{"show", "evnts"}, 3, "there is no stream evnts", "There are: events."},
+      {{"lag", "--group", "daily"}, 2, "of which stream?", "weir stream lag"},
+      {{"lag", "events", "--group", "dialy"},
+       3,
+       "the stream events has no group 'dialy'",
+       "Did you mean 'daily'?"},
+      {{"peek", "events", "-n", "0"}, 2, "--count is '0'", ""},
+      {{"peek", "events", "--group", "qqqqqq"}, 3, "has no group 'qqqqqq'", "There are: daily."},
+      {{"consume", "events", "--sql", "SELECT 1"}, 2, "which group?", "--group GROUP"},
+      {{"consume", "events", "--group", "g"}, 2, "what is to be done with the events?", "--sql"},
+      {{"consume", "events", "--group", "g", "--sql", "SELECT 1", "--", "cat"}, 2, "exclude one another", ""},
+      {{"consume", "events", "--group", "g", "--sql", "nowhere.sql"}, 2, "there is no file nowhere.sql", ""},
+      {{"consume", "events", "--group", "g", "--", "./nowhere"}, 2, "cannot run ./nowhere", "chmod +x"},
+      {{"consume", "events", "--group", "g", "--from", "soon", "--sql", "SELECT 1"},
+       2,
+       "--from is 'soon'",
+       "2h"},
+      {{"consume", "evnts", "--group", "g", "--sql", "SELECT 1"}, 3, "there is no stream evnts", ""},
+      {{"seek", "events", "--group", "daily"}, 2, "where to?", "beginning|end"},
+      {{"seek", "events", "--to", "end"}, 2, "which group?", "weir stream seek"},
+      {{"replay", "events", "--group", "daily"}, 2, "what is to be replayed?", "--dead"},
+      {{"replay", "events", "--group", "daily", "--dead", "--from", "2h"}, 2, "exclude one another", ""},
+      {{"replay", "events", "--group", "daily", "--dead", "x"},
+       2,
+       "'x' is not the id of an event",
+       "weir stream dead"},
+      {{"replay", "events", "--group", "daily", "--from", "1h", "--to", "2h"},
+       2,
+       "--from is not before --to",
+       ""},
+      {{"set", "events"}, 2, "nothing to set was named", "weir help stream set"},
+      {{"set", "events", "--max-attempts", "3"}, 2, "are those of a group", "--group"},
+      {{"set", "events", "--group", "daily", "--backoff", "2h"},
+       2,
+       "is longer than the longest",
+       "--backoff-cap"},
+      {{"rebase", "events"}, 5, "is this server's already", ""},
+      {{"drop", "events", "--group", "daily", "--keep-table"}, 2, "--keep-table is about a whole stream", ""},
+  };
+  for (const Mistake& mistake : mistakes) {
+    const WeirResult result = run(mistake.words);
+    EXPECT_EQ(result.status, mistake.status) << mistake.message << '\n' << result.err;
+    EXPECT_THAT(result.err, AllOf(HasSubstr(mistake.message), HasSubstr(mistake.remedy)));
+    EXPECT_EQ(result.out, "");
+  }
+}
+
+TEST_F(CliStream, RightsThatAreMissingAreNamed) {
+  make();
+  insert(3);
+  make_group("all");
+  pg::Session admin = session();
+  admin.execute_script(
+      "DROP ROLE IF EXISTS weir_test_sue; CREATE ROLE weir_test_sue LOGIN; GRANT weir_worker TO "
+      "weir_test_sue; "
+      "GRANT INSERT ON events TO weir_test_sue");
+  WeirSetup as_sue = setup();
+  as_sue.env["PGOPTIONS"] = "-c role=weir_test_sue";
+  const Words once{"stream", "consume", "events", "--group",
+                   "all",    "--once",  "--sql",  "SELECT FROM weir_chunk"};
+  const WeirResult denied = run_weir(once, as_sue);
+  EXPECT_EQ(denied.status, 4);
+  EXPECT_THAT(denied.err, AllOf(HasSubstr("user weir_test_sue may not read public.events"),
+                                HasSubstr("GRANT SELECT ON \"public\".\"events\" TO \"weir_test_sue\";")));
+  const WeirResult lag = run_weir({"stream", "lag", "events", "--json"}, as_sue);
+  EXPECT_EQ(lag.status, 0) << lag.err;
+  EXPECT_EQ(json::parse(lag.out).at("streams").at(0).at("uncut"), json());
+  for (const Words& words : {Words{"stream", "keep", "events"},
+                             {"stream", "drop", "events", "--yes"},
+                             {"stream", "rebase", "events"}}) {
+    const WeirResult refused = run_weir(words, as_sue);
+    EXPECT_EQ(refused.status, 4) << words[1];
+    EXPECT_THAT(refused.err, HasSubstr("user weir_test_sue does not own public.events"));
+  }
+  admin.execute("GRANT SELECT ON events TO weir_test_sue");
+  insert(2);
+  const WeirResult good = run_weir(once, as_sue);
+  EXPECT_EQ(good.status, 0) << good.err;
+  EXPECT_THAT(good.out, HasSubstr("2 events done"));
+  admin.execute_script("DROP OWNED BY weir_test_sue; DROP ROLE weir_test_sue");
+}
+
+TEST_F(CliStream, TheExampleIsExactAlsoWhenAConsumerIsKilled) {
+  const std::string example = std::filesystem::canonical(WEIR_TEST_DIR "/../examples/stream").string();
+  const auto psql = [&](const std::string& file) {
+    return run_weir({"db", "psql", "--", "-Atqf", example + "/" + file}, setup());
+  };
+  ASSERT_EQ(run({"create", "orders", "--partition", "1d", "--retain", "30d", "--chunk", "50"}).status, 0);
+  ASSERT_EQ(psql("tables.sql").status, 0);
+  const Words words{"stream",    "consume", "orders",
+                    "--group",   "daily",   "--from",
+                    "beginning", "--sql",   example + "/daily.sql"};
+  WeirProgram killed(words, setup());
+  killed.wait_for_error("consuming orders for daily");
+  const std::string produce = "cd '" + folder_.path().string() + "' && DATABASE_URL='" + url() + "' WEIR='" +
+                              weir_binary() + "' '" + example + "/produce.sh' 300";
+  ASSERT_EQ(std::system(produce.c_str()), 0);  // NOLINT(cert-env33-c)
+  wait_until([&] { return number("SELECT count(*) FROM daily") > 0; }, "a first sum");
+  killed.signal(SIGKILL);
+  killed.wait_end();
+  ASSERT_EQ(std::system(produce.c_str()), 0);  // NOLINT(cert-env33-c)
+  Words rest = words;
+  rest.emplace_back("--once");
+  const WeirResult result = run_weir(rest, setup());
+  EXPECT_EQ(result.status, 0) << result.err;
+  const std::int64_t events = number("SELECT count(*) FROM orders");
+  EXPECT_GT(events, 2000);
+  EXPECT_EQ(psql("check.sql").out, "0|" + std::to_string(events) + "|" + std::to_string(events) + "\n");
+}
+
+}  // namespace
+}  // namespace weir::test
