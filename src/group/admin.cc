@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "group/group_key.h"
 #include "pg/transaction.h"
 #include "schema/queries/groups.h"
 #include "schema/queries/groups_admin.h"
@@ -141,12 +142,18 @@ bool pause_sink(pg::Session& session, const FeedSink& sink, bool paused) {
 void drop_feed(pg::Session& session, const Feed& feed) {
   pg::Transaction transaction(session);
   static_cast<void>(session.run<sql::LockFeed>(feed.id));
+  // What a consumer that is gone has left behind is nobody's.
+  for (const FeedSink& sink : feed.sinks) {
+    session.run<sql::RecoverGroups>(sink.id, lock_space(sink.id), feed.max_attempts,
+                                    std::int64_t{feed.backoff / std::chrono::milliseconds(1)});
+  }
   const auto busy = session.run<sql::FeedGroupsInFlight>(feed.id);
   if (const auto row = busy.one(); row.groups > 0) {
     throw Error(ExitCode::refused,
                 fmt::format("{} has a group of the feed {} in flight", printable(row.owner.value_or("")),
                             printable(feed.name)),
-                "Stop its consumers first; weir group status shows who has what.");
+                "Stop its consumers first; weir group status shows who has what. One that is gone lets go when "
+                "its lease ends.");
   }
   session.run<sql::DropFeed>(feed.id);
   transaction.commit();

@@ -13,6 +13,7 @@ namespace weir::group {
 struct Batch {
   GroupKey group;
   std::int64_t run_id = 0;
+  WallTime run_at;  ///< when its run was made: the key of weir.batch has it, too
   std::string run;  ///< its name; empty where the batch is a run of its own
   std::int32_t idx = 0;
   bool final = false;  ///< none of its run follows
@@ -21,7 +22,7 @@ struct Batch {
   std::optional<std::int64_t> bytes;
   WallTime created_at;
   std::string error;    ///< of the attempt before
-  std::string payload;  ///< JSON text
+  std::string payload;  ///< JSON text; empty for a sink that reads it on the server
 
   /// "17.0": what weir batch shows.
   [[nodiscard]] std::string id() const { return std::to_string(run_id) + "." + std::to_string(idx); }

@@ -21,7 +21,7 @@ constexpr std::size_t kCandidatesEach = 3;
 constexpr std::size_t kMostCandidates = 1000;
 constexpr BackoffPolicy kIdle{.base = std::chrono::milliseconds(5), .cap = std::chrono::hours(1)};
 constexpr BackoffPolicy kTrouble{.base = std::chrono::milliseconds(200), .cap = std::chrono::seconds(30)};
-/// Where candidates were found and none could be begun: they are in flight here, and end.
+/// Before more is looked for, where some was found: it is being taken.
 constexpr Duration kBusyPause = std::chrono::milliseconds(5);
 
 std::string new_owner() {
@@ -67,7 +67,10 @@ void Consumer::run(const std::stop_token& stop, const std::function<void()>& rea
                .owner = owner_,
                .count = options_.concurrency},
               counts_, freed_);
-  Recovery recovery(connector, sink_, owner_, [this] { freed_.notify(); });
+  Recovery recovery(connector, sink_, owner_, [this](const RecoveryConnection::Swept& swept) {
+    counts_.failed += swept.failed;
+    if (swept.groups > 0) freed_.notify();
+  });
   recovery.start();
   ready();
   std::optional<PollConnection> connection;
@@ -107,7 +110,7 @@ std::optional<Duration> Consumer::look(PollConnection& connection, Slots& slots,
   const std::size_t begun = slots.dispatch(groups);
   slots.set_crowded(groups.size() > begun);
   if (begun > 0) idle = 0;
-  if (!groups.empty()) return std::min<Duration>(kBusyPause, options_.poll);
+  if (begun > 0) return std::min<Duration>(kBusyPause, options_.poll);
   if (options_.once && free == options_.concurrency && !connection.work_left(sink_)) return std::nullopt;
   return std::min(options_.poll, backoff_delay(kIdle, ++idle, random_unit()));
 }

@@ -1,5 +1,7 @@
 #include "group/group_connection.h"
 
+#include <algorithm>
+
 #include "schema/queries/groups.h"
 
 namespace weir::group {
@@ -8,6 +10,7 @@ namespace {
 Batch to_batch(const GroupKey& group, const auto& row) {
   return {.group = group,
           .run_id = *row.run_id,
+          .run_at = *row.run_at,
           .run = row.run ? std::string(*row.run) : std::string(),
           .idx = *row.idx,
           .final = *row.final,
@@ -16,7 +19,7 @@ Batch to_batch(const GroupKey& group, const auto& row) {
           .bytes = row.bytes,
           .created_at = *row.created_at,
           .error = row.error ? std::string(*row.error) : std::string(),
-          .payload = std::string(row.payload->text)};
+          .payload = row.payload ? std::string(row.payload->text) : std::string()};
 }
 
 OwnedGroup::Begun to_begun(const GroupKey& group, const auto& row) {
@@ -24,6 +27,22 @@ OwnedGroup::Begun to_begun(const GroupKey& group, const auto& row) {
   if (row.state == "begun") return {State::begun, to_batch(group, row)};
   return {row.state == "none" ? State::none : State::lost, std::nullopt};
 }
+
+/// Who asks whether the group is still his has the answer before the lease can have ended, or no connection.
+class WithinLease {
+ public:
+  WithinLease(pg::Session& session, const SinkDefinition& sink)
+      : session_(session), before_(session.options().timeout) {
+    session_.set_timeout(std::min(before_, sink.lease / 3));
+  }
+  WithinLease(const WithinLease&) = delete;
+  WithinLease& operator=(const WithinLease&) = delete;
+  ~WithinLease() { session_.set_timeout(before_); }
+
+ private:
+  pg::Session& session_;
+  Duration before_;
+};
 
 }  // namespace
 
@@ -56,18 +75,18 @@ tl::expected<OwnedGroup, GroupConnection> GroupConnection::try_lock(GroupConnect
   return OwnedGroup(*std::move(lock), sink, group, owner);
 }
 
-OwnedGroup::Begun OwnedGroup::begin() {
+OwnedGroup::Begun OwnedGroup::begin(bool with_payload) {
   return use([&](pg::Session& session) {
     const auto rows = session.run<sql::BeginBatch>(sink_.id, group_.tenant, group_.key, owner_,
-                                                   sink_.lease_ms(), sink_.max_attempts);
+                                                   sink_.lease_ms(), sink_.max_attempts, with_payload);
     return to_begun(group_, rows.one());
   });
 }
 
-std::optional<OwnedGroup::Begun> OwnedGroup::end_and_begin() {
+std::optional<OwnedGroup::Begun> OwnedGroup::end_and_begin(bool with_payload) {
   return use([&](pg::Session& session) -> std::optional<Begun> {
     const auto rows = session.run<sql::EndAndBeginBatch>(sink_.id, group_.tenant, group_.key, owner_,
-                                                         sink_.lease_ms(), sink_.max_attempts);
+                                                         sink_.lease_ms(), sink_.max_attempts, with_payload);
     const auto row = rows.one();
     if (!row.accepted) return std::nullopt;
     return to_begun(group_, row);
@@ -76,6 +95,7 @@ std::optional<OwnedGroup::Begun> OwnedGroup::end_and_begin() {
 
 bool OwnedGroup::renew() {
   return use([&](pg::Session& session) {
+    const WithinLease quick(session, sink_);
     const auto rows =
         session.run<sql::RenewGroup>(sink_.id, group_.tenant, group_.key, owner_, sink_.lease_ms());
     return rows.one().renewed;
@@ -84,6 +104,7 @@ bool OwnedGroup::renew() {
 
 bool OwnedGroup::verify() {
   return use([&](pg::Session& session) {
+    const WithinLease quick(session, sink_);
     const auto rows = session.run<sql::OwnsGroup>(sink_.id, group_.tenant, group_.key, owner_);
     return rows.one().owns;
   });

@@ -52,7 +52,7 @@ class OwnedGroup {
     std::optional<Batch> batch;
   };
   /// The group's next batch, looked up now, with its attempt counted.
-  Begun begin();
+  Begun begin(bool with_payload = true);
   /// False: it is somebody else's, and for good.
   bool renew();
   [[nodiscard]] bool verify();
@@ -60,7 +60,7 @@ class OwnedGroup {
   bool end(const Ending& ending);
   /// The batch has succeeded, and the next one is begun, in one transaction. Nothing: that was not accepted,
   /// and nothing was written.
-  std::optional<Begun> end_and_begin();
+  std::optional<Begun> end_and_begin(bool with_payload);
   /// In the transaction at hand: as long as it lasts nobody takes the group. Who is silent in it for a lease
   /// is hung up on.
   bool pin();

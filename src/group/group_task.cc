@@ -35,7 +35,7 @@ constexpr std::string_view kSavepoint = "SAVEPOINT weir_batch; SET CONSTRAINTS A
 std::optional<GroupConnection> GroupTask::run(OwnedGroup owned, const Yield& yield) {
   std::optional<OwnedGroup> group(std::move(owned));
   if (stops_.soft.stop_requested()) return std::move(*group).release();
-  OwnedGroup::Begun begun = group->begin();
+  OwnedGroup::Begun begun = group->begin(sink_.needs_payload());
   if (begun.state == OwnedGroup::Begun::State::lost) {
     log::warn("a group was lost before its first batch", {{"group", to_string(group->group())}});
     ++counts_.lost;
@@ -62,7 +62,7 @@ GroupTask::Step GroupTask::apply(std::optional<OwnedGroup>& group, const Batch& 
 bool GroupTask::end(OwnedGroup& group, const Ending& ending, const Yield& yield, Next& next) const {
   if (ending.kind != Ending::Kind::succeeded || stops_.soft.stop_requested() || yield())
     return group.end(ending);
-  auto begun = group.end_and_begin();
+  auto begun = group.end_and_begin(sink_.needs_payload());
   if (!begun) return false;
   next = std::move(begun->batch);
   return true;

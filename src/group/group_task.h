@@ -15,7 +15,7 @@ namespace weir::group {
 struct GroupCounts {
   std::atomic<std::int64_t> succeeded{0};
   std::atomic<std::int64_t> retried{0};
-  std::atomic<std::int64_t> failed{0};
+  std::atomic<std::int64_t> failed{0};   ///< batches, and runs that the sweeps ended
   std::atomic<std::int64_t> lost{0};     ///< whose end was not accepted, or could not be told
   std::atomic<std::int64_t> skipped{0};  ///< groups that somebody else had
 };

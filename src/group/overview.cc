@@ -162,7 +162,7 @@ BatchStory batch_story(pg::Session& session, std::int64_t run, std::int32_t idx)
                    .key = std::string(row.key),
                    .run = text_or_empty(row.run),
                    .last_idx = row.last_idx,
-                   .superseded_by = row.superseded_by,
+                   .superseded_by = {},
                    .created_at = row.created_at,
                    .final = row.final,
                    .rows = row.rows,
@@ -184,6 +184,10 @@ BatchStory batch_story(pg::Session& session, std::int64_t run, std::int32_t idx)
                               .owner = text_or_empty(attempt.owner),
                               .error = text_or_empty(attempt.error)});
   }
+  // What every sink had before it is not out of date.
+  if (std::any_of(story.sinks.begin(), story.sinks.end(),
+                  [](const BatchLine& at) { return at.state != "succeeded"; }))
+    story.superseded_by = row.superseded_by;
   return story;
 }
 

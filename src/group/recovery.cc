@@ -7,7 +7,6 @@
 #include "base/backoff.h"
 #include "base/log.h"
 #include "base/wait.h"
-#include "group/recovery_connection.h"
 
 namespace weir::group {
 namespace {
@@ -19,11 +18,11 @@ constexpr BackoffPolicy kTrouble{.base = std::chrono::milliseconds(200), .cap = 
 }  // namespace
 
 Recovery::Recovery(std::shared_ptr<const pg::Connector> connector, const SinkDefinition& sink, std::string id,
-                   std::function<void()> on_recovered)
+                   OnSwept on_swept)
     : connector_(std::move(connector)),
       sink_(sink),
       id_(std::move(id)),
-      on_recovered_(std::move(on_recovered)) {}
+      on_swept_(std::move(on_swept)) {}
 
 void Recovery::run(const std::stop_token& stop, const std::function<void()>& ready) {
   // Started means that work goes on: a first sweep that takes long holds nobody up.
@@ -32,6 +31,9 @@ void Recovery::run(const std::stop_token& stop, const std::function<void()>& rea
   std::optional<RecoveryConnection> connection;
   SteadyTime keep_at{};
   Wakeup unused;
+  const auto tell = [&](const RecoveryConnection::Swept& swept) {
+    if (swept.groups > 0 || swept.failed > 0) on_swept_(swept);
+  };
   for (int failures = 0; !stop.stop_requested();) {
     Duration pause = every;
     try {
@@ -39,10 +41,10 @@ void Recovery::run(const std::stop_token& stop, const std::function<void()>& rea
         connection.emplace(RecoveryConnection::open(*connector_, id_, {.stop = stop}));
       // First: where everybody was away for a week, what a sweep has to write down has no day yet.
       if (const SteadyTime now = std::chrono::steady_clock::now(); now >= keep_at) {
-        connection->keep(sink_);
+        tell(connection->keep(sink_));
         keep_at = now + kKeepEvery;
       }
-      if (connection->recover(sink_) > 0) on_recovered_();
+      tell(connection->recover(sink_));
       failures = 0;
     } catch (const std::exception& error) {
       if (stop.stop_requested()) return;

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "base/thread_service.h"
+#include "group/recovery_connection.h"
 #include "group/sink_definition.h"
 #include "pg/connector.h"
 
@@ -12,9 +13,10 @@ namespace weir::group {
 /// The sweeps of a sink, on their own thread and connection.
 class Recovery final : public ThreadService {
  public:
-  /// `on_recovered`: groups are free again.
+  using OnSwept = std::function<void(const RecoveryConnection::Swept&)>;
+  /// `on_swept`: after each sweep that found something.
   Recovery(std::shared_ptr<const pg::Connector> connector, const SinkDefinition& sink, std::string id,
-           std::function<void()> on_recovered);
+           OnSwept on_swept);
   Recovery(const Recovery&) = delete;
   Recovery& operator=(const Recovery&) = delete;
   ~Recovery() override { stop(); }
@@ -28,7 +30,7 @@ class Recovery final : public ThreadService {
   const std::shared_ptr<const pg::Connector> connector_;
   const SinkDefinition sink_;
   const std::string id_;
-  const std::function<void()> on_recovered_;
+  const OnSwept on_swept_;
 };
 
 }  // namespace weir::group

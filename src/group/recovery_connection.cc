@@ -17,35 +17,34 @@ RecoveryConnection RecoveryConnection::open(const pg::Connector& connector, std:
   return RecoveryConnection(pg::PinnedSession::open(connector, pg::Role::recovery, id, limit));
 }
 
-std::size_t RecoveryConnection::recover(const SinkDefinition& sink) {
+RecoveryConnection::Swept RecoveryConnection::recover(const SinkDefinition& sink) {
   return session_.use([&](pg::Session& session) {
     const std::int32_t space = lock_space(sink.id);
     const int frozen = session.run<sql::HangUpFrozenOwners>(sink.id, space, sink.lease_ms()).size();
     if (frozen > 0)
       log::warn("owners of groups said nothing for a lease: hung up on", {{"sessions", frozen}});
     const auto rows = session.run<sql::RecoverGroups>(sink.id, space, sink.max_attempts, ms(sink.backoff));
+    Swept swept;
     for (const auto& row : rows) {
+      ++swept.groups;
+      swept.failed += row.failed ? 1 : 0;
       log::warn(row.failed   ? "a batch was lost with its consumer too often: its run has failed"
                 : row.run_id ? "a batch was lost with its consumer: it will be tried again"
                              : "a group was left behind: it is free again",
                 {{"sink", sink.name}, {"tenant", row.tenant}, {"key", row.key}, {"owner", row.owner}});
     }
-    return static_cast<std::size_t>(rows.size());
+    return swept;
   });
 }
 
-void RecoveryConnection::keep(const SinkDefinition& sink) {
-  session_.use([&](pg::Session& session) {
-    {
-      // Who reads a day that is past is not waited for: everybody else would wait behind us.
-      pg::Transaction transaction(session);
-      transaction.set_local("lock_timeout", "100ms");
-      session.run<sql::KeepBatchDays>();
-      transaction.commit();
-    }
+RecoveryConnection::Swept RecoveryConnection::keep(const SinkDefinition& sink) {
+  return session_.use([&](pg::Session& session) {
+    session.run<sql::KeepBatchDays>();
     const auto rows = session.run<sql::FailStrandedRuns>(sink.id, ms(sink.stranded));
-    if (const auto failed = rows.one().failed; failed > 0)
+    const std::int64_t failed = rows.one().failed;
+    if (failed > 0)
       log::warn("runs waited in vain for their next batch", {{"sink", sink.name}, {"runs", failed}});
+    return Swept{.groups = 0, .failed = failed};
   });
 }
 

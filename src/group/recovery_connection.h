@@ -13,10 +13,14 @@ class RecoveryConnection {
  public:
   static RecoveryConnection open(const pg::Connector& connector, std::string_view id, const pg::Limit& limit);
 
-  /// Takes groups from owners that are gone, and hangs up on those that are frozen. Answers how many.
-  std::size_t recover(const SinkDefinition& sink);
+  struct Swept {
+    std::int64_t groups = 0;  ///< that are free again
+    std::int64_t failed = 0;  ///< runs
+  };
+  /// Takes groups from owners that are gone, and hangs up on those that are frozen.
+  Swept recover(const SinkDefinition& sink);
   /// Runs whose next batch never came; days to come, days that are past.
-  void keep(const SinkDefinition& sink);
+  Swept keep(const SinkDefinition& sink);
 
   [[nodiscard]] bool is_open() const noexcept { return session_.is_open(); }
 

@@ -44,6 +44,8 @@ class Sink {
   virtual ~Sink() = default;
 
   [[nodiscard]] virtual Place place() const noexcept = 0;
+  /// False: it finds the payload in weir.batch, and none is sent here.
+  [[nodiscard]] virtual bool needs_payload() const noexcept { return true; }
   /// Whether it has the batch already, from an attempt whose end was lost. Then it is not applied again.
   virtual bool has(const Batch& /*batch*/, const Application& /*application*/) { return false; }
   /// Batches come one at a time, in the order of their group. `done`: it has the batch. What it throws is

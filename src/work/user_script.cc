@@ -35,14 +35,18 @@ std::string place_in(std::string_view sql, const pg::ErrorInfo& info) {
 
 std::string user_script(std::string_view sql, std::string_view search_path) {
   const std::string execute = fmt::format("EXECUTE {};", pg::quote_literal(sql));
-  std::string body = fmt::format("BEGIN {} END", execute);
+  // What is written of the outcome is written by us: a role that the script takes on ends with it.
+  std::string before;
+  std::string after = " PERFORM pg_catalog.set_config('role', weir_role, false);";
   if (!search_path.empty()) {
-    body = fmt::format(
-        "DECLARE weir_path text := pg_catalog.current_setting('search_path');"
-        " BEGIN PERFORM pg_catalog.set_config('search_path', {}, true); {}"
-        " PERFORM pg_catalog.set_config('search_path', weir_path, true); END",
-        pg::quote_literal(search_path), execute);
+    before = fmt::format(" PERFORM pg_catalog.set_config('search_path', {}, true);",
+                         pg::quote_literal(search_path));
+    after += " PERFORM pg_catalog.set_config('search_path', weir_path, true);";
   }
+  const std::string body = fmt::format(
+      "DECLARE weir_role text := pg_catalog.current_setting('role');"
+      " weir_path text := pg_catalog.current_setting('search_path'); BEGIN{} {}{} END",
+      before, execute, after);
   std::string script = "DO LANGUAGE plpgsql " + pg::quote_literal(body);
   pg::checked_sql(script);
   return script;

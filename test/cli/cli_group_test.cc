@@ -79,7 +79,8 @@ TEST_F(CliGroup, TheLastRowOfAKeyInABatchStands) {
 TEST_F(CliGroup, AnotherServerGetsEachBatchOnce) {
   const std::string other = url();
   submit_rows();
-  ASSERT_EQ(consume("silver", {"--into", "silver", "--to", other}).status, 0);
+  const WeirResult result = consume("silver", {"--into", "silver", "--to", other});
+  ASSERT_EQ(result.status, 0) << result.err << result.out;
   EXPECT_EQ(text("SELECT count(*) FROM silver"), "12");
   EXPECT_EQ(text("SELECT count(*) FROM weir_applied WHERE sink LIKE '%:default/silver'"), "12");
 }
@@ -179,6 +180,49 @@ TEST_F(CliGroup, LagAndStatusTellWhatIsInFlight) {
   EXPECT_EQ(program.wait_end(), 0);
   EXPECT_THAT(program.out(), HasSubstr(R"("event":"stopped","succeeded":1)"));
   EXPECT_EQ(states("1.1"), "pending upstream");
+}
+
+TEST_F(CliGroup, WhatWaitsForABatchThatHasNotComeSaysSo) {
+  submit({"--run", "r", "--index", "2", "{}"});
+  const std::string why = "waits for batch 0 of its run, which has not come";
+  EXPECT_EQ(document({"batch", "show", "1.2"}).at("sinks").at(0).at("error"), why);
+  EXPECT_EQ(document({"batch", "list", "--state", "pending"}).at("batches").at(0).at("error"), why);
+  submit({"--run", "r", "--index", "0", "{}"});
+  EXPECT_EQ(apply("silver").status, 0);
+  EXPECT_EQ(document({"batch", "show", "1.2"}).at("sinks").at(0).at("error"),
+            "waits for batch 1 of its run, which has not come");
+}
+
+// Found in review: a consumer that died held the feed for ever, when no other one came.
+TEST_F(CliGroup, AFeedWhoseConsumerDiedIsDroppedAllTheSame) {
+  submit({"{}"});
+  session().execute(
+      "INSERT INTO weir.group_hold (sink_id, tenant, key, owner, lock_key, expires_at) SELECT id, 'acme', "
+      "'orders', 'dead', 1, now() - interval '1 s' FROM weir.feed_sink WHERE name = 'silver'");
+  const WeirResult dropped = run({"feed", "drop", "default", "--yes"});
+  EXPECT_EQ(dropped.status, 0) << dropped.err;
+  EXPECT_EQ(text("SELECT count(*) FROM weir.group_hold"), "0");
+}
+
+// Found in review: what the sweep ended was not in the sum, and the exit code said that all is well.
+TEST_F(CliGroup, ARunThatTheSweepEndedIsAFailureOfTheConsumer) {
+  submit({"{}"});
+  session().execute_script(
+      "UPDATE weir.batch_step SET state = 'executing', attempt = 1;"
+      "INSERT INTO weir.group_hold (sink_id, tenant, key, owner, lock_key, expires_at, run_id, idx, attempt) "
+      "SELECT sink_id, tenant, key, 'dead', 1, now(), run_id, idx, attempt FROM weir.batch_step");
+  const WeirResult result = apply("silver");
+  EXPECT_EQ(result.status, 1) << result.out << result.err;
+  EXPECT_THAT(result.out, HasSubstr("0 batches succeeded, 0 tried again, 1 failed"));
+}
+
+// Found in review: what Weir wrote of the batch was written by the role of the user's SQL.
+TEST_F(CliGroup, ARoleThatTheSqlTakesOnEndsWithIt) {
+  submit({"{}"});
+  submit({"{}"});
+  EXPECT_EQ(consume("silver", {"--sql", "SET ROLE weir_viewer"}).status, 0);
+  EXPECT_EQ(states("1.0"), "succeeded pending");
+  EXPECT_EQ(states("2.0"), "succeeded pending");
 }
 
 TEST_F(CliGroup, ASinkThatIsPausedGetsNothing) {

@@ -127,6 +127,38 @@ TEST_F(GroupOrderTest, ANewerRunSupersedesWhatIsLeftOfTheOlder) {
       3);
 }
 
+// Found in review: the older run was looked for when the newer one was submitted, and was not there yet.
+TEST_F(GroupOrderTest, ARunThatIsCommittedAfterTheOneThatSupersedesItIsSuperseded) {
+  pg::Session slow = session();
+  slow.execute("BEGIN");
+  slow.execute("SELECT weir.submit_batch('t', 'k', '{}', run => 'old')");
+  submit({"t", "k"}, {.run = "new", .final = true, .supersede = true});
+  slow.execute("COMMIT");
+  ASSERT_EQ(text("SELECT string_agg(run, ' ' ORDER BY id) FROM weir.batch_run"), "old new");
+  work_off_all();
+  EXPECT_EQ(text("SELECT string_agg(r.run || ' ' || a.outcome, ', ' ORDER BY r.id) FROM weir.batch_attempt a "
+                 "JOIN weir.batch_run r ON r.id = a.run_id"),
+            "old failed, new succeeded");
+}
+
+// Found in review: the answer to a producer that asked again was that its batch cannot be.
+TEST_F(GroupOrderTest, TheSameBatchAgainOfASupersededRunIsTheSameBatch) {
+  const std::string old = submit_one("old", 0);
+  submit(kGroup, {.run = "new", .final = true, .supersede = true});
+  EXPECT_EQ(submit_one("old", 0), old);
+  EXPECT_THROW(submit_one("old", 1), pg::Error);
+}
+
+TEST_F(GroupOrderTest, APayloadThatIsTooLargeIsRefusedWithWhatToDo) {
+  const auto submit_of = [&](const std::string& bytes) {
+    one_->execute("SELECT weir.submit_batch('t', 'k', jsonb_build_object('x', repeat('x', " + bytes + ")))");
+  };
+  submit_of("63 * 1024 * 1024");
+  const Error error = test::error_of([&] { submit_of("64 * 1024 * 1024"); });
+  EXPECT_TRUE(test::has(error.what(), "the payload of a batch has at most 64 MB")) << error.what();
+  EXPECT_EQ(number("SELECT count(*) FROM weir.batch_step"), 1);
+}
+
 TEST_F(GroupOrderTest, TenantsAndKeysMayBeEmpty) {
   submit({"", "k"});
   submit({"t", ""});

@@ -1,11 +1,13 @@
 #include <array>
 #include <cmath>
+#include <future>
 #include <limits>
 #include <thread>
 
 #include <gtest/gtest.h>
 
 #include "pg/error.h"
+#include "pg/make_if_missing.h"
 #include "pg/session.h"
 #include "support/database.h"
 #include "support/waiting.h"
@@ -283,6 +285,23 @@ TEST_F(SessionTest, TheServersLastWordsAreHeardAlsoWhenAWaitHasTakenThemIn) {
     }
     ASSERT_FALSE(idle.still_alive()) << "round " << i;
   }
+}
+
+TEST_F(SessionTest, OfTwoThatMakeATableAtOnceNeitherFails) {
+  const std::string statement = "CREATE TABLE IF NOT EXISTS made (n int)";
+  Session first = session();
+  first.execute_script("BEGIN; " + statement);
+  std::promise<int> pid;
+  std::jthread other([&] {
+    Session second = session();
+    pid.set_value(second.backend_pid());
+    EXPECT_NO_THROW(make_if_missing(second, statement));
+    EXPECT_EQ(second.execute("SELECT count(*) FROM made")[0].get<std::int64_t>(0), 0);
+  });
+  test::wait_until_blocked(connector(), pid.get_future().get());
+  first.execute("COMMIT");
+  other.join();
+  EXPECT_THROW(make_if_missing(first, "CREATE TABLE IF NOT EXISTS nowhere.made (n int)"), Error);
 }
 
 }  // namespace

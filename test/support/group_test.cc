@@ -156,7 +156,8 @@ group::GroupConnection GroupTest::connection() const {
 }
 
 std::size_t GroupTest::recover(const group::SinkDefinition& sink) {
-  return group::RecoveryConnection::open(connector(), "test", {}).recover(sink);
+  return static_cast<std::size_t>(
+      group::RecoveryConnection::open(connector(), "test", {}).recover(sink).groups);
 }
 
 std::vector<int> GroupTest::backends(const std::string& name) {

@@ -152,7 +152,7 @@ class SharedConsumer {
     };
     const auto begun = connection_.use([&](pg::Session& session) -> std::optional<Begun> {
       const auto rows = session.run<sql::BeginBatch>(sink_.id, kTenant, held.key, held.owner,
-                                                     sink_.lease_ms(), sink_.max_attempts);
+                                                     sink_.lease_ms(), sink_.max_attempts, true);
       const auto row = rows.one();
       if (row.state != "begun") return std::nullopt;
       return Begun{*row.run_id, *row.idx};

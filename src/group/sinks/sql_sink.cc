@@ -15,6 +15,14 @@ constexpr std::string_view kColumns =
     "NULL, attempt integer NOT NULL, rows bigint, bytes bigint, created_at timestamptz NOT NULL, payload "
     "jsonb NOT NULL";
 
+/// By way of the server alone: a payload may be large.
+constexpr std::string_view kFill =
+    "INSERT INTO pg_temp.weir_batch (tenant, key, run_id, run, idx, final, attempt, rows, bytes, created_at, "
+    "payload) "
+    "SELECT r.tenant, r.key, r.id, r.run, b.idx, b.final, $4, b.rows, b.bytes, b.created_at, b.payload "
+    "FROM weir.batch b JOIN weir.batch_run r ON r.id = b.run_id "
+    "WHERE b.run_at = $1 AND b.run_id = $2 AND b.idx = $3";
+
 /// Once for a session. Asked for each time, because the transaction that made it may have been rolled back.
 void make_relation(pg::Session& session) {
   if (session.execute("SELECT pg_catalog.to_regclass('pg_temp.weir_batch') IS NOT NULL")[0].get<bool>(0))
@@ -29,11 +37,7 @@ SqlSink::SqlSink(const Options& options) : script_(work::user_script(options.sql
 work::Outcome SqlSink::apply(const Batch& batch, const Application& application) {
   pg::Session& session = *application.session;
   make_relation(session);
-  session.execute(
-      "INSERT INTO pg_temp.weir_batch VALUES ($1, $2, $3, nullif($4, ''), $5, $6, $7, $8, $9, $10, "
-      "$11::text::jsonb)",
-      batch.group.tenant, batch.group.key, batch.run_id, batch.run, batch.idx, batch.final, batch.attempt,
-      batch.rows, batch.bytes, batch.created_at, batch.payload);
+  session.execute(std::string(kFill), batch.run_at, batch.run_id, batch.idx, batch.attempt);
   try {
     session.execute_script(script_);
   } catch (const pg::Error& error) {

@@ -18,6 +18,7 @@ class SqlSink final : public Sink {
   explicit SqlSink(const Options& options);
 
   [[nodiscard]] Place place() const noexcept override { return Place::inside; }
+  [[nodiscard]] bool needs_payload() const noexcept override { return false; }
   work::Outcome apply(const Batch& batch, const Application& application) override;
 
  private:

@@ -12,11 +12,9 @@
 namespace weir::group {
 namespace {
 
-/// The payload's rows as the server sees them: it is read once, there.
-constexpr std::string_view kRows =
-    "CASE WHEN pg_catalog.jsonb_typeof($1::jsonb) = 'array' THEN $1::jsonb "
-    "WHEN pg_catalog.jsonb_typeof($1::jsonb -> 'rows') = 'array' THEN $1::jsonb -> 'rows' "
-    "ELSE pg_catalog.jsonb_build_array($1::jsonb) END";
+/// The payload is read where it is.
+constexpr std::string_view kBatch = "weir.batch b CROSS JOIN LATERAL ";
+constexpr std::string_view kIsBatch = "WHERE b.run_at = $1 AND b.run_id = $2 AND b.idx = $3";
 
 /// One of a key's rows in a batch is the last one, and stands. Keys that are null are nobody's equals.
 std::string last_of_each_key(const TableSink::Options& options, const std::vector<std::string>& columns) {
@@ -28,17 +26,19 @@ std::string last_of_each_key(const TableSink::Options& options, const std::vecto
   }
   keys += fmt::format("CASE WHEN {} THEN e.place END", null);
   return fmt::format(
-      "SELECT DISTINCT ON ({0}) r.{1} FROM pg_catalog.jsonb_array_elements({2}) WITH ORDINALITY e(row, "
-      "place) CROSS JOIN "
-      "LATERAL pg_catalog.jsonb_populate_record(NULL::{3}, e.row) r ORDER BY {0}, e.place DESC",
-      keys, fmt::join(columns, ", r."), kRows, options.table);
+      "SELECT DISTINCT ON ({0}) r.{1} FROM {2} pg_catalog.jsonb_array_elements(weir.batch_rows(b.payload)) "
+      "WITH ORDINALITY e(row, place) CROSS JOIN LATERAL pg_catalog.jsonb_populate_record(NULL::{3}, e.row) r "
+      "{4} ORDER BY {0}, e.place DESC",
+      keys, fmt::join(columns, ", r."), kBatch, options.table, kIsBatch);
 }
 
 std::string insert(const TableSink::Options& options, const std::vector<std::string>& columns) {
   const std::string head = fmt::format("INSERT INTO {} ({}) ", options.table, fmt::join(columns, ", "));
   if (options.key.empty()) {
-    return head + fmt::format("SELECT {} FROM pg_catalog.jsonb_populate_recordset(NULL::{}, {})",
-                              fmt::join(columns, ", "), options.table, kRows);
+    return head + fmt::format(
+                      "SELECT r.{} FROM {} pg_catalog.jsonb_populate_recordset(NULL::{}, "
+                      "weir.batch_rows(b.payload)) r {}",
+                      fmt::join(columns, ", r."), kBatch, options.table, kIsBatch);
   }
   std::string changes;
   for (const std::string& column : columns) {
@@ -67,7 +67,8 @@ work::Outcome TableSink::apply(const Batch& batch, const Application& applicatio
   pg::Session& session = *application.session;
   try {
     std::vector<std::string> columns;
-    for (const auto& row : session.run<sql::BatchColumns>(pg::JsonView{batch.payload}, options_.table)) {
+    for (const auto& row :
+         session.run<sql::BatchColumns>(batch.run_id, batch.run_at, batch.idx, options_.table)) {
       if (!row.known) {
         return work::Outcome::discarded(
             fmt::format("the table {} has no column {}", options_.table, printable(row.name)));
@@ -75,7 +76,7 @@ work::Outcome TableSink::apply(const Batch& batch, const Application& applicatio
       columns.push_back(pg::quote_identifier(row.name));
     }
     if (columns.empty()) return work::Outcome::done();
-    session.execute(insert(options_, columns), pg::JsonView{batch.payload});
+    session.execute(insert(options_, columns), batch.run_at, batch.run_id, batch.idx);
   } catch (const pg::Error& error) {
     if (!session.is_open() || !is_fault_of_data(error.sqlstate())) throw;
     return work::Outcome::discarded(error.what());

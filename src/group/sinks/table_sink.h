@@ -19,6 +19,7 @@ class TableSink final : public Sink {
   explicit TableSink(Options options) : options_(std::move(options)) {}
 
   [[nodiscard]] Place place() const noexcept override { return Place::inside; }
+  [[nodiscard]] bool needs_payload() const noexcept override { return false; }
   work::Outcome apply(const Batch& batch, const Application& application) override;
 
  private:

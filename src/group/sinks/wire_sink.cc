@@ -7,6 +7,7 @@
 #include "group/sinks/sql_sink.h"
 #include "pg/error.h"
 #include "pg/identifier.h"
+#include "pg/make_if_missing.h"
 #include "pg/transaction.h"
 
 namespace weir::group {
@@ -41,15 +42,10 @@ void insert_rows(pg::Session& session, const std::string& table, const PayloadRo
 }
 
 void make_markers(pg::Session& session) {
-  try {
-    session.execute_script(
-        "CREATE TABLE IF NOT EXISTS weir_applied (sink text NOT NULL, tenant text NOT NULL, key text NOT "
-        "NULL, "
-        "run_id bigint NOT NULL, idx integer NOT NULL, PRIMARY KEY (sink, tenant, key, run_id, idx))");
-  } catch (const pg::Error& error) {
-    // Several do it at once, and IF NOT EXISTS looks before it makes.
-    if (error.sqlstate() != "23505" && error.sqlstate() != "42P07") throw;
-  }
+  pg::make_if_missing(
+      session,
+      "CREATE TABLE IF NOT EXISTS weir_applied (sink text NOT NULL, tenant text NOT NULL, key text NOT NULL, "
+      "run_id bigint NOT NULL, idx integer NOT NULL, PRIMARY KEY (sink, tenant, key, run_id, idx))");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "load/write/state.h"
 #include "pg/error.h"
 #include "pg/identifier.h"
+#include "pg/make_if_missing.h"
 #include "pipeline/run/running_task.h"
 #include "pipeline/task/template.h"
 #include "pipeline/time/preview.h"
@@ -108,7 +109,7 @@ void make_schema(RunningTask& running, const std::string& relation) {
   const auto known =
       running.session.execute("SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1", parts[0]);
   if (known.rows() == 0)
-    running.session.execute("CREATE SCHEMA IF NOT EXISTS " + pg::quote_identifier(parts[0]));
+    pg::make_if_missing(running.session, "CREATE SCHEMA IF NOT EXISTS " + pg::quote_identifier(parts[0]));
 }
 
 work::Outcome make_view(RunningTask& running, const ModelBody& body) {

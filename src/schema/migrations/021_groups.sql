@@ -39,17 +39,19 @@ COMMENT ON COLUMN weir.feed_sink.after_id IS 'The sink that has to have a batch 
 
 -- No foreign keys from here on: each batch would lock the row of its feed, which all producers share.
 CREATE TABLE weir.batch_run (
-  id            int8        GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
-  feed_id       int4        NOT NULL,
-  last_idx      int4        CHECK (last_idx >= 0),
-  superseded_by int8,
-  tenant        text        COLLATE "C" NOT NULL,
-  key           text        COLLATE "C" NOT NULL,
-  run           text,
+  id         int8        GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  feed_id    int4        NOT NULL,
+  last_idx   int4        CHECK (last_idx >= 0),
+  supersedes bool        NOT NULL DEFAULT false,
+  tenant     text        COLLATE "C" NOT NULL,
+  key        text        COLLATE "C" NOT NULL,
+  run        text,
   UNIQUE (feed_id, tenant, key, run)
 );
+CREATE INDEX batch_run_supersedes ON weir.batch_run (feed_id, tenant, key, id) WHERE supersedes;
 COMMENT ON COLUMN weir.batch_run.last_idx IS 'Of its final batch, once that was submitted.';
+COMMENT ON COLUMN weir.batch_run.supersedes IS 'What is left of the older runs of its group is not wanted any more, whenever they come to light.';
 
 CREATE TABLE weir.batch (
   run_at     timestamptz NOT NULL,
@@ -125,23 +127,17 @@ CREATE INDEX batch_attempt_failed ON weir.batch_attempt (sink_id, ended_at) WHER
 CREATE INDEX batch_attempt_time ON weir.batch_attempt USING brin (ended_at);
 COMMENT ON COLUMN weir.batch_attempt.outcome IS 'succeeded and failed are the end; lost: its consumer died; returned: it stopped and gave the batch back.';
 
--- Makes the days to come, drops those that are past their time. As weir.keep_run_history(). A batch that somebody still has
--- before him keeps the day of its run.
-CREATE FUNCTION weir.keep_batch_days() RETURNS int4
+-- Makes the days to come. Waits for whoever else does it.
+CREATE FUNCTION weir.make_batch_days() RETURNS int4
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  today   date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
-  oldest  date := today - (SELECT coalesce(max(f.keep_ms), 7 * 86400000::int8) / 86400000 FROM weir.feed f)::int4;
-  parent  text;
-  day     date;
-  part    text;
-  changed int4 := 0;
-  gone    bool := false;
+  today  date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
+  parent text;
+  day    date;
+  part   text;
+  made   int4 := 0;
 BEGIN
-  IF NOT pg_try_advisory_xact_lock(hashtextextended('weir.keep_batch_days', 0)) THEN
-    RETURN 0;
-  END IF;
-  oldest := least(oldest, (SELECT (min(s.run_at) AT TIME ZONE 'UTC')::date FROM weir.batch_step s));
+  PERFORM pg_advisory_xact_lock(hashtextextended('weir.batch_days', 0));
   FOREACH parent IN ARRAY ARRAY['batch', 'batch_attempt'] LOOP
     FOR day IN SELECT today + n FROM generate_series(-1, 7) n LOOP
       part := parent || '_' || to_char(day, 'YYYYMMDD');
@@ -150,7 +146,7 @@ BEGIN
         EXECUTE format('CREATE TABLE weir.%I (LIKE weir.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part, parent);
         EXECUTE format('ALTER TABLE weir.%I ATTACH PARTITION weir.%I FOR VALUES FROM (%L) TO (%L)', parent, part,
                        day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
-        changed := changed + 1;
+        made := made + 1;
       EXCEPTION
         WHEN lock_not_available THEN
           NULL;
@@ -158,6 +154,28 @@ BEGIN
           RAISE WARNING 'rows of % are in a DEFAULT partition of weir.%: its day cannot be made', day, parent;
       END;
     END LOOP;
+  END LOOP;
+  RETURN made;
+END $$;
+
+-- Makes the days to come, drops those that are past their time. As weir.keep_run_history(). A batch that somebody still has
+-- before him keeps the day of its run. Who reads a day that is past is not waited for: everybody else would wait behind us.
+CREATE FUNCTION weir.keep_batch_days() RETURNS int4
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+DECLARE
+  today   date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
+  oldest  date := today - (SELECT coalesce(max(f.keep_ms), 7 * 86400000::int8) / 86400000 FROM weir.feed f)::int4;
+  parent  text;
+  part    text;
+  changed int4;
+  gone    bool := false;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('weir.batch_days', 0)) THEN
+    RETURN 0;
+  END IF;
+  changed := weir.make_batch_days();
+  oldest := least(oldest, (SELECT (min(s.run_at) AT TIME ZONE 'UTC')::date FROM weir.batch_step s));
+  FOREACH parent IN ARRAY ARRAY['batch', 'batch_attempt'] LOOP
     FOR part IN
       SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
        WHERE i.inhparent = to_regclass('weir.' || parent) AND c.relname ~ ('^' || parent || '_\d{8}$')
@@ -195,6 +213,16 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT hashtextextended('weir.feed:' || feed, 0)
 $$;
 
+-- The run that says that what is left of an older one of its group is not wanted any more. Looked up when it is needed: the
+-- older one may be committed after it.
+CREATE FUNCTION weir.superseded_by(feed int4, tenant text, key text, run int8) RETURNS int8
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off AS $$
+BEGIN
+  RETURN (SELECT b.id FROM weir.batch_run b
+           WHERE b.feed_id = superseded_by.feed AND b.tenant = superseded_by.tenant AND b.key = superseded_by.key AND b.supersedes
+             AND b.id > superseded_by.run ORDER BY b.id DESC LIMIT 1);
+END $$;
+
 -- Submits a batch; answers its run and index, '17.0'. Without `run` it is a run of its own. Without `idx` it is the next of
 -- its run. `final`: none follows. `supersede`: what is left of the group's older runs fails. The same batch submitted again
 -- is the same batch.
@@ -208,6 +236,7 @@ DECLARE
   r        weir.batch_run;
   place    int4 := submit_batch.idx;
   is_final bool := coalesce(submit_batch.final, submit_batch.run IS NULL);
+  is_same  bool;
 BEGIN
   IF the_feed IS NULL THEN
     RAISE EXCEPTION 'there is no feed %', quote_literal(coalesce(submit_batch.feed, '')) USING ERRCODE = 'no_data_found',
@@ -219,18 +248,34 @@ BEGIN
   IF place NOT BETWEEN 0 AND 1000000000 THEN
     RAISE EXCEPTION 'the index of a batch is a number from 0 to 1000000000: %', place USING ERRCODE = 'invalid_parameter_value';
   END IF;
+  IF pg_column_size(submit_batch.payload) > 64 * 1024 * 1024 THEN
+    RAISE EXCEPTION 'the payload of a batch has at most 64 MB: %', pg_size_pretty(pg_column_size(submit_batch.payload)::int8)
+      USING ERRCODE = 'program_limit_exceeded', HINT = 'Submit several batches of one run, or say in the payload where the data is.';
+  END IF;
   PERFORM pg_advisory_xact_lock_shared(weir.feed_lock(the_feed));
   IF submit_batch.run IS NOT NULL THEN
     SELECT * INTO r FROM weir.batch_run b
      WHERE b.feed_id = the_feed AND b.tenant = submit_batch.tenant AND b.key = submit_batch.key AND b.run = submit_batch.run FOR UPDATE;
   END IF;
   IF r.id IS NULL THEN
-    INSERT INTO weir.batch_run (feed_id, tenant, key, run)
-    VALUES (the_feed, submit_batch.tenant, submit_batch.key, submit_batch.run)
+    INSERT INTO weir.batch_run (feed_id, tenant, key, run, last_idx, supersedes)
+    VALUES (the_feed, submit_batch.tenant, submit_batch.key, submit_batch.run, CASE WHEN is_final THEN coalesce(place, 0) END,
+            submit_batch.supersede)
     ON CONFLICT ON CONSTRAINT batch_run_feed_id_tenant_key_run_key DO UPDATE SET run = excluded.run RETURNING * INTO r;
+    IF to_regclass('weir.batch_' || to_char(r.created_at AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NULL THEN
+      PERFORM weir.make_batch_days();  -- no consumer has run for a week
+    END IF;
   END IF;
   place := coalesce(place, (SELECT b.idx + 1 FROM weir.batch b WHERE b.run_at = r.created_at AND b.run_id = r.id ORDER BY b.idx DESC LIMIT 1), 0);
-  IF r.superseded_by IS NOT NULL THEN
+  SELECT b.payload = submit_batch.payload AND b.final = is_final INTO is_same
+    FROM weir.batch b WHERE b.run_at = r.created_at AND b.run_id = r.id AND b.idx = place;
+  IF is_same THEN
+    RETURN r.id || '.' || place;
+  ELSIF is_same IS NOT NULL THEN
+    RAISE EXCEPTION 'batch % of the run % was submitted before, and was another one', place, quote_literal(r.run)
+      USING ERRCODE = 'unique_violation';
+  END IF;
+  IF submit_batch.run IS NOT NULL AND weir.superseded_by(the_feed, r.tenant, r.key, r.id) IS NOT NULL THEN
     RAISE EXCEPTION 'the run % was superseded by another one', quote_literal(r.run) USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
   IF place > r.last_idx OR is_final AND EXISTS (
@@ -240,15 +285,7 @@ BEGIN
   END IF;
   INSERT INTO weir.batch (run_at, run_id, idx, final, rows, bytes, payload)
   VALUES (r.created_at, r.id, place, is_final, submit_batch.rows, submit_batch.bytes, submit_batch.payload)
-  ON CONFLICT DO NOTHING;
-  IF NOT FOUND THEN
-    IF EXISTS (SELECT FROM weir.batch b WHERE b.run_at = r.created_at AND b.run_id = r.id AND b.idx = place
-                  AND b.payload = submit_batch.payload AND b.final = is_final) THEN
-      RETURN r.id || '.' || place;
-    END IF;
-    RAISE EXCEPTION 'batch % of the run % was submitted before, and was another one', place, quote_literal(r.run)
-      USING ERRCODE = 'unique_violation';
-  END IF;
+  ON CONFLICT DO NOTHING;  -- whose snapshot is too old to have seen it is told to begin again
   INSERT INTO weir.batch_step (sink_id, tenant, key, run_id, idx, run_at)
   SELECT k.id, submit_batch.tenant, submit_batch.key, r.id, place, r.created_at
     FROM weir.feed_sink k
@@ -259,15 +296,10 @@ BEGIN
     RAISE EXCEPTION 'the feed % has no sink: nobody would ever have the batch', quote_literal(submit_batch.feed)
       USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'weir feed sink adds one.';
   END IF;
-  IF is_final THEN
-    UPDATE weir.batch_run b SET last_idx = place WHERE b.id = r.id;
-  END IF;
-  IF submit_batch.supersede THEN
-    UPDATE weir.batch_run b SET superseded_by = r.id
-     WHERE b.feed_id = the_feed AND b.tenant = submit_batch.tenant AND b.key = submit_batch.key AND b.id < r.id
-       AND b.superseded_by IS NULL
-       AND (b.last_idx IS NULL OR EXISTS (SELECT FROM weir.feed_sink k JOIN weir.batch_step s
-                       ON s.sink_id = k.id AND s.tenant = b.tenant AND s.key = b.key AND s.run_id = b.id WHERE k.feed_id = the_feed));
+  IF is_final AND r.last_idx IS NULL OR submit_batch.supersede AND NOT r.supersedes THEN
+    UPDATE weir.batch_run b
+       SET last_idx = CASE WHEN is_final THEN place ELSE b.last_idx END, supersedes = b.supersedes OR submit_batch.supersede
+     WHERE b.id = r.id;
   END IF;
   RETURN r.id || '.' || place;
 END $$;
@@ -318,7 +350,9 @@ INSERT INTO weir.role_grant (role, kind, object, privilege)
   SELECT 'weir_worker', 'table', 'weir.feed_sink', p FROM unnest(ARRAY['INSERT', 'UPDATE']) p;
 INSERT INTO weir.role_grant (role, kind, object, privilege)
   SELECT 'weir_worker', 'routine', 'weir.' || f, 'EXECUTE'
-    FROM unnest(ARRAY['keep_batch_days()', 'feed_lock(int4)', 'add_feed_sink(int4, text, int4, timestamptz)']) f
+    FROM unnest(ARRAY['make_batch_days()', 'keep_batch_days()', 'superseded_by(int4, text, text, int8)', 'feed_lock(int4)', 'add_feed_sink(int4, text, int4, timestamptz)']) f
+  UNION ALL
+  SELECT 'weir_viewer', 'routine', 'weir.superseded_by(int4, text, text, int8)', 'EXECUTE'
   UNION ALL
   SELECT r, 'routine', 'weir.submit_batch(text, text, jsonb, text, int4, bool, text, int8, int8, bool)', 'EXECUTE'
     FROM unnest(ARRAY['weir_worker', 'weir_producer']) r;

@@ -65,7 +65,8 @@ BEGIN
          LEFT JOIN weir.batch_turn t ON t.run_id = h.run_id AND t.sink_id = group_candidates.sink
         WHERE (h.state = 'pending' OR h.state = 'waiting_retry' AND h.next_at <= clock_timestamp())
           AND (coalesce(t.next_idx, 0) >= h.idx OR t.failed
-               OR EXISTS (SELECT FROM weir.batch_run r WHERE r.id = h.run_id AND r.superseded_by IS NOT NULL))
+               OR EXISTS (SELECT FROM weir.batch_run r
+                           WHERE r.id = h.run_id AND weir.superseded_by(r.feed_id, r.tenant, r.key, r.id) IS NOT NULL))
           AND NOT EXISTS (SELECT FROM weir.group_hold o
                            WHERE o.sink_id = group_candidates.sink AND o.tenant = v.tenant AND o.key = h.key)
         LIMIT group_candidates.wanted) g)
@@ -141,10 +142,11 @@ BEGIN
 END $$;
 
 -- The group's next batch, begun by its owner: looked up now, whatever the owner had seen before. The attempt counts from
--- here on. `state`: begun; none (nothing that can be applied now); lost (the group is not the owner's any more).
-CREATE FUNCTION weir.begin_batch(sink int4, tenant text, key text, owner text, lease_ms int8, max_attempts int4)
-RETURNS TABLE (state text, run_id int8, idx int4, attempt int4, run text, final bool, rows int8, bytes int8, created_at timestamptz,
-               error text, payload jsonb)
+-- here on. `state`: begun; none (nothing that can be applied now); lost (the group is not the owner's any more). Who reads the
+-- payload where it is, does not want it.
+CREATE FUNCTION weir.begin_batch(sink int4, tenant text, key text, owner text, lease_ms int8, max_attempts int4, with_payload bool)
+RETURNS TABLE (state text, run_id int8, run_at timestamptz, idx int4, attempt int4, run text, final bool, rows int8, bytes int8,
+               created_at timestamptz, error text, payload jsonb)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 #variable_conflict use_column
@@ -152,10 +154,12 @@ DECLARE
   s weir.batch_step;
   r weir.batch_run;
   t weir.batch_turn;
+  newer int8;
 BEGIN
   PERFORM FROM weir.own_hold(sink, begin_batch.tenant, begin_batch.key, begin_batch.owner);
   IF NOT FOUND THEN
-    RETURN QUERY SELECT 'lost', NULL::int8, NULL::int4, NULL::int4, NULL::text, NULL::bool, NULL::int8, NULL::int8, NULL::timestamptz, NULL::text, NULL::jsonb;
+    state := 'lost';
+    RETURN NEXT;
     RETURN;
   END IF;
   LOOP
@@ -169,10 +173,11 @@ BEGIN
       PERFORM pg_advisory_xact_lock_shared(weir.feed_lock(r.feed_id));
       SELECT * INTO t FROM weir.batch_turn b WHERE b.run_id = s.run_id AND b.sink_id = sink;
     END IF;
-    IF t.failed OR r.superseded_by IS NOT NULL THEN
+    newer := weir.superseded_by(r.feed_id, r.tenant, r.key, r.id);
+    IF t.failed OR newer IS NOT NULL THEN
       PERFORM weir.fail_batch_run(sink, s.tenant, s.key, s.run_id,
-                                  coalesce(t.error, 'superseded by the run ' || coalesce((SELECT b.run FROM weir.batch_run b WHERE b.id = r.superseded_by),
-                                                                                        r.superseded_by::text)));
+                                  coalesce(t.error, 'superseded by the run ' || coalesce((SELECT b.run FROM weir.batch_run b WHERE b.id = newer),
+                                                                                        newer::text)));
       CONTINUE;
     END IF;
     IF s.attempt >= max_attempts AND s.state = 'waiting_retry' THEN
@@ -188,11 +193,13 @@ BEGIN
            expires_at = clock_timestamp() + lease_ms * interval '1 ms'
      WHERE h.sink_id = sink AND h.tenant = s.tenant AND h.key = s.key;
     RETURN QUERY
-    SELECT 'begun', s.run_id, s.idx, s.attempt + 1, r.run, b.final, b.rows, b.bytes, b.created_at, s.error, b.payload
+    SELECT 'begun', s.run_id, s.run_at, s.idx, s.attempt + 1, r.run, b.final, b.rows, b.bytes, b.created_at, s.error,
+           CASE WHEN with_payload THEN b.payload END
       FROM weir.batch b WHERE b.run_at = s.run_at AND b.run_id = s.run_id AND b.idx = s.idx;
     RETURN;
   END LOOP;
-  RETURN QUERY SELECT 'none', NULL::int8, NULL::int4, NULL::int4, NULL::text, NULL::bool, NULL::int8, NULL::int8, NULL::timestamptz, NULL::text, NULL::jsonb;
+  state := 'none';
+  RETURN NEXT;
 END $$;
 
 -- What became of the batch that the owner has begun. outcome: succeeded; retry (after delay_ms); failed, and its run with it;
@@ -227,8 +234,6 @@ BEGIN
     VALUES (h.begun_at, s.run_at, s.run_id, sink, s.idx, s.attempt, end_batch.outcome, h.owner, end_batch.error);
   END IF;
   IF outcome = 'succeeded' THEN
-    -- Against a sink that is just being added behind this one.
-    PERFORM pg_advisory_xact_lock_shared(weir.feed_lock((SELECT k.feed_id FROM weir.feed_sink k WHERE k.id = sink)));
     DELETE FROM weir.batch_step x
      WHERE x.sink_id = sink AND x.tenant = h.tenant AND x.key = h.key AND x.run_id = h.run_id AND x.idx = h.idx;
     INSERT INTO weir.batch_turn (run_id, sink_id, next_idx) VALUES (s.run_id, sink, s.idx + 1)
@@ -251,9 +256,9 @@ END $$;
 
 -- The usual case in one transaction: the batch has succeeded, and its owner goes on with the group's next one, which is begun
 -- as begin_batch() does it. state is lost where the end was not accepted, and nothing is written then.
-CREATE FUNCTION weir.end_and_begin_batch(sink int4, tenant text, key text, owner text, lease_ms int8, max_attempts int4)
-RETURNS TABLE (accepted bool, state text, run_id int8, idx int4, attempt int4, run text, final bool, rows int8, bytes int8,
-               created_at timestamptz, error text, payload jsonb)
+CREATE FUNCTION weir.end_and_begin_batch(sink int4, tenant text, key text, owner text, lease_ms int8, max_attempts int4, with_payload bool)
+RETURNS TABLE (accepted bool, state text, run_id int8, run_at timestamptz, idx int4, attempt int4, run text, final bool, rows int8,
+               bytes int8, created_at timestamptz, error text, payload jsonb)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   accepted := weir.end_batch(sink, end_and_begin_batch.tenant, end_and_begin_batch.key, end_and_begin_batch.owner, lease_ms,
@@ -264,8 +269,16 @@ BEGIN
     RETURN;
   END IF;
   RETURN QUERY SELECT true, b.* FROM weir.begin_batch(sink, end_and_begin_batch.tenant, end_and_begin_batch.key,
-                                                      end_and_begin_batch.owner, lease_ms, max_attempts) b;
+                                                      end_and_begin_batch.owner, lease_ms, max_attempts, with_payload) b;
 END $$;
+
+-- The rows that a payload is: an array of objects, an object with such an array as `rows`, or one object.
+CREATE FUNCTION weir.batch_rows(payload jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN pg_catalog.jsonb_typeof(payload) = 'array' THEN payload
+              WHEN pg_catalog.jsonb_typeof(payload OPERATOR(pg_catalog.->) 'rows') = 'array' THEN payload OPERATOR(pg_catalog.->) 'rows'
+              ELSE pg_catalog.jsonb_build_array(payload) END
+$$;
 
 -- Takes groups from owners that are gone: by lease, when it has run out and no transaction of theirs holds the row; by lock,
 -- when nobody holds it. What they were at waits for its next attempt, or fails. One at a time in the fleet.
@@ -312,19 +325,27 @@ BEGIN
   END LOOP;
 END $$;
 
--- Runs that wait for a batch which never came. Answers how many failed.
+-- Runs that wait for a batch which never came. Answers how many failed. One at a time in the fleet.
 CREATE FUNCTION weir.fail_stranded_runs(sink int4, older_ms int8) RETURNS int4
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   s record;
   n int4 := 0;
 BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('weir.fail_stranded_runs:' || sink, 0)) THEN
+    RETURN 0;
+  END IF;
   FOR s IN SELECT DISTINCT ON (x.tenant, x.key, x.run_id) x.tenant, x.key, x.run_id, coalesce(t.next_idx, 0) AS missing
              FROM weir.batch_step x LEFT JOIN weir.batch_turn t ON t.run_id = x.run_id AND t.sink_id = sink
             WHERE x.sink_id = sink AND x.state = 'pending' AND x.changed_at < clock_timestamp() - older_ms * interval '1 ms'
               AND NOT EXISTS (SELECT FROM weir.batch_step y WHERE y.sink_id = sink AND y.tenant = x.tenant AND y.key = x.key
                                  AND y.run_id = x.run_id AND y.idx <= coalesce(t.next_idx, 0))
             ORDER BY x.tenant, x.key, x.run_id, x.idx LOOP
+    -- Whoever submits to the run just now is waited for, and what he has submitted counts.
+    PERFORM FROM weir.batch_run r WHERE r.id = s.run_id FOR UPDATE;
+    CONTINUE WHEN EXISTS (SELECT FROM weir.batch_step y WHERE y.sink_id = sink AND y.tenant = s.tenant AND y.key = s.key
+                             AND y.run_id = s.run_id AND y.idx <= s.missing)
+               OR (SELECT coalesce(max(t.next_idx), 0) FROM weir.batch_turn t WHERE t.run_id = s.run_id AND t.sink_id = sink) > s.missing;
     PERFORM weir.fail_batch_run(sink, s.tenant, s.key, s.run_id, format('batch %s of the run never came', s.missing));
     n := n + 1;
   END LOOP;
@@ -355,13 +376,26 @@ BEGIN
   RETURN again;
 END $$;
 
+-- What there is to say of a batch that is before a sink: how its last attempt failed, or what is missing before it.
+CREATE FUNCTION weir.why_waiting(step weir.batch_step) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  next_idx int4 := coalesce((SELECT t.next_idx FROM weir.batch_turn t WHERE t.run_id = step.run_id AND t.sink_id = step.sink_id), 0);
+BEGIN
+  IF step.error IS NOT NULL OR step.state <> 'pending' OR step.idx <= next_idx
+     OR EXISTS (SELECT FROM weir.batch b WHERE b.run_at = step.run_at AND b.run_id = step.run_id AND b.idx = next_idx) THEN
+    RETURN step.error;
+  END IF;
+  RETURN format('waits for batch %s of its run, which has not come', next_idx);
+END $$;
+
 -- How a batch stands at a sink. `state`: pending, executing, waiting_retry; succeeded, failed; upstream: the sink before this
 -- one has not passed it on. No row: it was not for this sink, which is younger.
 CREATE FUNCTION weir.batch_at(sink int4, tenant text, key text, run int8, place int4)
 RETURNS TABLE (state text, attempt int4, changed_at timestamptz, next_at timestamptz, owner text, error text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT x.state, x.attempt, x.changed_at, x.next_at, x.owner, x.error FROM (
-    SELECT 1 AS rank, s.state, s.attempt::int4 AS attempt, s.changed_at, s.next_at, h.owner, s.error
+    SELECT 1 AS rank, s.state, s.attempt::int4 AS attempt, s.changed_at, s.next_at, h.owner, weir.why_waiting(s) AS error
       FROM weir.batch_step s
       LEFT JOIN weir.group_hold h ON h.sink_id = s.sink_id AND h.tenant = s.tenant AND h.key = s.key AND h.run_id = s.run_id
                                  AND h.idx = s.idx
@@ -388,11 +422,12 @@ INSERT INTO weir.role_grant (role, kind, object, privilege)
     FROM unnest(ARRAY['sinks_behind(int4)', 'group_candidates(int4, text, int4, int4, int4, text[], text[])',
                       'take_group(int4, text, text, text, int4, int8)', 'own_hold(int4, text, text, text)',
                       'renew_group(int4, text, text, text, int8)', 'pin_group(int4, text, text, text)',
-                      'fail_batch_run(int4, text, text, int8, text)', 'begin_batch(int4, text, text, text, int8, int4)',
+                      'fail_batch_run(int4, text, text, int8, text)', 'begin_batch(int4, text, text, text, int8, int4, bool)',
                       'end_batch(int4, text, text, text, int8, text, text, int8)',
-                      'end_and_begin_batch(int4, text, text, text, int8, int4)', 'recover_groups(int4, int4, int4, int8)',
-                      'fail_stranded_runs(int4, int8)', 'retry_batch_run(int4, int8)', 'batch_at(int4, text, text, int8, int4)']) f
+                      'end_and_begin_batch(int4, text, text, text, int8, int4, bool)', 'recover_groups(int4, int4, int4, int8)',
+                      'fail_stranded_runs(int4, int8)', 'batch_rows(jsonb)', 'why_waiting(weir.batch_step)', 'retry_batch_run(int4, int8)', 'batch_at(int4, text, text, int8, int4)']) f
   UNION ALL
-  SELECT 'weir_viewer', 'routine', 'weir.batch_at(int4, text, text, int8, int4)', 'EXECUTE';
+  SELECT 'weir_viewer', 'routine', 'weir.' || f, 'EXECUTE'
+    FROM unnest(ARRAY['why_waiting(weir.batch_step)', 'batch_at(int4, text, text, int8, int4)']) f;
 
 SELECT weir.apply_grants();

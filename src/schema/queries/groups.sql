@@ -45,21 +45,21 @@ SELECT weir.pin_group(:sink, :tenant, :key, :owner)
 -- name: owns_group(sink int4, tenant text, key text, owner text) -> (owns bool)
 SELECT EXISTS (SELECT FROM weir.own_hold(:sink, :tenant, :key, :owner)) AS owns;
 
--- name: begin_batch(sink int4, tenant text, key text, owner text, lease_ms int8, max_attempts int4) -> (
---   state text, run_id int8?, idx int4?, attempt int4?, run text?, final bool?, rows int8?, bytes int8?, created_at timestamptz?,
---   error text?, payload jsonb?)
-SELECT b.state, b.run_id, b.idx, b.attempt, b.run, b.final, b.rows, b.bytes, b.created_at, b.error, b.payload
-  FROM weir.begin_batch(:sink, :tenant, :key, :owner, :lease_ms, :max_attempts) b;
+-- name: begin_batch(sink int4, tenant text, key text, owner text, lease_ms int8, max_attempts int4, with_payload bool) -> (
+--   state text, run_id int8?, run_at timestamptz?, idx int4?, attempt int4?, run text?, final bool?, rows int8?, bytes int8?,
+--   created_at timestamptz?, error text?, payload jsonb?)
+SELECT b.state, b.run_id, b.run_at, b.idx, b.attempt, b.run, b.final, b.rows, b.bytes, b.created_at, b.error, b.payload
+  FROM weir.begin_batch(:sink, :tenant, :key, :owner, :lease_ms, :max_attempts, :with_payload) b;
 
 -- name: end_batch(sink int4, tenant text, key text, owner text, lease_ms int8, outcome text, error text?, delay_ms int8?) -> (
 --   accepted bool)
 SELECT weir.end_batch(:sink, :tenant, :key, :owner, :lease_ms, :outcome, :error, :delay_ms) AS accepted;
 
--- name: end_and_begin_batch(sink int4, tenant text, key text, owner text, lease_ms int8, max_attempts int4) -> (
---   accepted bool, state text, run_id int8?, idx int4?, attempt int4?, run text?, final bool?, rows int8?, bytes int8?,
---   created_at timestamptz?, error text?, payload jsonb?)
-SELECT b.accepted, b.state, b.run_id, b.idx, b.attempt, b.run, b.final, b.rows, b.bytes, b.created_at, b.error, b.payload
-  FROM weir.end_and_begin_batch(:sink, :tenant, :key, :owner, :lease_ms, :max_attempts) b;
+-- name: end_and_begin_batch(sink int4, tenant text, key text, owner text, lease_ms int8, max_attempts int4, with_payload bool) -> (
+--   accepted bool, state text, run_id int8?, run_at timestamptz?, idx int4?, attempt int4?, run text?, final bool?, rows int8?,
+--   bytes int8?, created_at timestamptz?, error text?, payload jsonb?)
+SELECT b.accepted, b.state, b.run_id, b.run_at, b.idx, b.attempt, b.run, b.final, b.rows, b.bytes, b.created_at, b.error, b.payload
+  FROM weir.end_and_begin_batch(:sink, :tenant, :key, :owner, :lease_ms, :max_attempts, :with_payload) b;
 
 -- name: release_group(sink int4, tenant text, key text, owner text)
 -- Not with a batch that is executing: one that was begun by a statement still on its way, or whose end was refused, would be
@@ -100,13 +100,12 @@ SELECT (SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
           FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
          WHERE c.oid = to_regclass(:name::text) AND c.relkind IN ('r', 'p', 'v', 'f')) AS table_name;
 
--- name: batch_columns(payload jsonb, table_name text) -> (name text, known bool)
+-- name: batch_columns(run_id int8, run_at timestamptz, idx int4, table_name text) -> (name text, known bool)
 -- The names that a payload's rows have, and whether the table has such a column.
 SELECT k.name, EXISTS (SELECT FROM pg_catalog.pg_attribute a
                         WHERE a.attrelid = to_regclass(:table_name::text) AND a.attname = k.name AND a.attnum > 0
                           AND NOT a.attisdropped) AS known
-  FROM (SELECT DISTINCT jsonb_object_keys(r.value) AS name
-          FROM jsonb_array_elements(CASE WHEN jsonb_typeof(:payload) = 'array' THEN :payload
-                                         WHEN jsonb_typeof(:payload -> 'rows') = 'array' THEN :payload -> 'rows'
-                                         ELSE jsonb_build_array(:payload) END) r) k
+  FROM (SELECT DISTINCT jsonb_object_keys(e.value) AS name
+          FROM weir.batch b CROSS JOIN LATERAL jsonb_array_elements(weir.batch_rows(b.payload)) e
+         WHERE b.run_at = :run_at AND b.run_id = :run_id AND b.idx = :idx) k
  ORDER BY k.name;

@@ -93,8 +93,8 @@ SELECT x.run_id, x.idx, x.tenant, x.key, x.run, f.name AS feed, k.name AS sink, 
 --   attempt int4, changed_at timestamptz?, next_at timestamptz?, owner text?, error text?)
 -- As they will be taken: by sink, group, run and index.
 SELECT s.run_id, s.idx, s.tenant, s.key, r.run, f.name AS feed, k.name AS sink, b.created_at, s.state, s.attempt::int4 AS attempt,
-       s.changed_at, s.next_at, NULL::text AS owner, s.error
-  FROM (SELECT * FROM weir.batch_step o
+       s.changed_at, s.next_at, NULL::text AS owner, weir.why_waiting(s.step) AS error
+  FROM (SELECT o.*, o AS step FROM weir.batch_step o
          WHERE o.sink_id = ANY (:sinks::int4[]) AND (:tenant::text IS NULL OR o.tenant = :tenant::text)
            AND (:key::text IS NULL OR o.key = :key::text) AND o.state = :state::text
          ORDER BY o.sink_id, o.tenant, o.key, o.run_id, o.idx LIMIT :most::int8) s
@@ -144,7 +144,8 @@ SELECT a.run_id, a.idx, r.tenant, r.key, r.run, f.name AS feed, k.name AS sink, 
 -- name: batch_payload(run_id int8, idx int4) -> (
 --   feed_id int4, feed text, tenant text, key text, run text?, run_at timestamptz, last_idx int4?, superseded_by int8?,
 --   created_at timestamptz, final bool, rows int8?, bytes int8?, payload jsonb)
-SELECT r.feed_id, f.name AS feed, r.tenant, r.key, r.run, r.created_at AS run_at, r.last_idx, r.superseded_by, b.created_at, b.final,
+SELECT r.feed_id, f.name AS feed, r.tenant, r.key, r.run, r.created_at AS run_at, r.last_idx,
+       weir.superseded_by(r.feed_id, r.tenant, r.key, r.id) AS superseded_by, b.created_at, b.final,
        b.rows, b.bytes, b.payload
   FROM weir.batch_run r
   JOIN weir.feed f ON f.id = r.feed_id
@@ -163,7 +164,7 @@ SELECT k.name AS sink, a.attempt::int4 AS attempt, a.outcome, a.begun_at, a.ende
 --   superseded_by text?, next_idx int4, failed bool, error text?, open int8)
 -- One row for each sink of its feed, and one where there is none. `open`: batches that are before the sink.
 SELECT k.id AS sink_id, k.name AS sink, k.after_id, r.feed_id, f.name AS feed, r.tenant, r.key, r.run, r.last_idx,
-       (SELECT coalesce(o.run, o.id::text) FROM weir.batch_run o WHERE o.id = r.superseded_by) AS superseded_by,
+       (SELECT coalesce(o.run, o.id::text) FROM weir.batch_run o WHERE o.id = weir.superseded_by(r.feed_id, r.tenant, r.key, r.id)) AS superseded_by,
        coalesce(t.next_idx, 0) AS next_idx, coalesce(t.failed, false) AS failed, t.error,
        (SELECT count(*) FROM weir.batch_step s WHERE s.sink_id = k.id AND s.tenant = r.tenant AND s.key = r.key AND s.run_id = r.id) AS open
   FROM weir.batch_run r
