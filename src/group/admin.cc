@@ -149,11 +149,12 @@ void drop_feed(pg::Session& session, const Feed& feed) {
   }
   const auto busy = session.run<sql::FeedGroupsInFlight>(feed.id);
   if (const auto row = busy.one(); row.groups > 0) {
-    throw Error(ExitCode::refused,
-                fmt::format("{} has a group of the feed {} in flight", printable(row.owner.value_or("")),
-                            printable(feed.name)),
-                "Stop its consumers first; weir group status shows who has what. One that is gone lets go when "
-                "its lease ends.");
+    throw Error(
+        ExitCode::refused,
+        fmt::format("{} has a group of the feed {} in flight", printable(row.owner.value_or("")),
+                    printable(feed.name)),
+        "Stop its consumers first; weir group status shows who has what. One that is gone lets go when "
+        "its lease ends.");
   }
   session.run<sql::DropFeed>(feed.id);
   transaction.commit();

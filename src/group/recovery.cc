@@ -19,10 +19,7 @@ constexpr BackoffPolicy kTrouble{.base = std::chrono::milliseconds(200), .cap = 
 
 Recovery::Recovery(std::shared_ptr<const pg::Connector> connector, const SinkDefinition& sink, std::string id,
                    OnSwept on_swept)
-    : connector_(std::move(connector)),
-      sink_(sink),
-      id_(std::move(id)),
-      on_swept_(std::move(on_swept)) {}
+    : connector_(std::move(connector)), sink_(sink), id_(std::move(id)), on_swept_(std::move(on_swept)) {}
 
 void Recovery::run(const std::stop_token& stop, const std::function<void()>& ready) {
   // Started means that work goes on: a first sweep that takes long holds nobody up.

@@ -1,112 +1,29 @@
 #include "group/sinks/payload_rows.h"
 
-#include <algorithm>
 #include <unordered_map>
-#include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
+#include <simdjson.h>
 
 #include "base/error.h"
-#include "base/json_text.h"
+#include "base/text.h"
 
 namespace weir::group {
 namespace {
 
-/// A value whose numbers keep their digits: nlohmann's own make doubles of those that have many.
-struct Value {
-  enum class Kind { null, scalar, text, list, object };
-  Kind kind = Kind::null;
-  std::string text;  ///< of a scalar, or a string without its quotes
-  std::vector<std::pair<std::string, Value>> members;
+namespace ondemand = simdjson::ondemand;
+using ondemand::json_type;
 
-  [[nodiscard]] std::string_view kind_name() const {
-    constexpr std::string_view kNames[] = {"null", "a number or a truth", "a string", "an array",
-                                           "an object"};
-    return kNames[static_cast<std::size_t>(kind)];
+std::string_view kind_name(json_type type) {
+  switch (type) {
+    case json_type::array: return "an array";
+    case json_type::object: return "an object";
+    case json_type::string: return "a string";
+    case json_type::null: return "null";
+    case json_type::number:
+    case json_type::boolean: break;
   }
-};
-
-void append_json(std::string& out, const Value& value) {
-  switch (value.kind) {
-    case Value::Kind::null: out += "null"; return;
-    case Value::Kind::scalar: out += value.text; return;
-    case Value::Kind::text: append_json_string(out, value.text); return;
-    case Value::Kind::list:
-    case Value::Kind::object: break;
-  }
-  const bool is_list = value.kind == Value::Kind::list;
-  out += is_list ? '[' : '{';
-  for (const auto& [name, member] : value.members) {
-    if (&member != &value.members.front().second) out += ',';
-    if (!is_list) {
-      append_json_string(out, name);
-      out += ':';
-    }
-    append_json(out, member);
-  }
-  out += is_list ? ']' : '}';
-}
-
-class Builder final : public nlohmann::json_sax<nlohmann::json> {
- public:
-  explicit Builder(Value& root) : open_{&root} {}
-
-  bool null() override { return add({}); }
-  bool boolean(bool value) override { return add({Value::Kind::scalar, value ? "true" : "false", {}}); }
-  bool number_integer(number_integer_t value) override {
-    return add({Value::Kind::scalar, std::to_string(value), {}});
-  }
-  bool number_unsigned(number_unsigned_t value) override {
-    return add({Value::Kind::scalar, std::to_string(value), {}});
-  }
-  bool number_float(number_float_t /*value*/, const string_t& digits) override {
-    return add({Value::Kind::scalar, digits, {}});
-  }
-  bool string(string_t& value) override { return add({Value::Kind::text, value, {}}); }
-  bool binary(binary_t& /*value*/) override { return false; }
-  bool key(string_t& name) override {
-    name_ = name;
-    return true;
-  }
-  bool start_object(std::size_t /*size*/) override { return open({Value::Kind::object, {}, {}}); }
-  bool start_array(std::size_t /*size*/) override { return open({Value::Kind::list, {}, {}}); }
-  bool end_object() override { return close(); }
-  bool end_array() override { return close(); }
-  bool parse_error(std::size_t /*position*/, const std::string& /*token*/,
-                   const nlohmann::detail::exception& error) override {
-    throw Error(ExitCode::failed, error.what());
-  }
-
- private:
-  bool add(Value value) {
-    place(std::move(value));
-    return true;
-  }
-  bool open(Value value) {
-    open_.push_back(&place(std::move(value)));
-    return true;
-  }
-  bool close() {
-    open_.pop_back();
-    return true;
-  }
-  Value& place(Value value) {
-    if (open_.size() == 1 && open_.front()->kind == Value::Kind::null)
-      return *open_.front() = std::move(value);
-    return open_.back()->members.emplace_back(std::move(name_), std::move(value)).second;
-  }
-
-  std::vector<Value*> open_;  // a list's members move only while none of them is open
-  std::string name_;
-};
-
-std::optional<std::string> text_of(const Value& value) {
-  if (value.kind == Value::Kind::null) return std::nullopt;
-  if (value.kind == Value::Kind::scalar || value.kind == Value::Kind::text) return value.text;
-  std::string json;
-  append_json(json, value);
-  return json;
+  return "a number or a truth";
 }
 
 [[noreturn]] void refuse(std::string_view what) {
@@ -114,41 +31,62 @@ std::optional<std::string> text_of(const Value& value) {
               "An array of objects, {\"rows\": [..]}, or one object is what a table can take.");
 }
 
-const Value* wrapped_rows(const Value& whole) {
-  if (whole.kind != Value::Kind::object) return nullptr;
-  const auto found = std::find_if(whole.members.begin(), whole.members.end(), [](const auto& member) {
-    return member.first == "rows" && member.second.kind == Value::Kind::list;
-  });
-  return found == whole.members.end() ? nullptr : &found->second;
+std::optional<std::string> text_of(ondemand::value value) {
+  switch (value.type()) {
+    case json_type::null: return std::nullopt;
+    case json_type::string: return std::string(std::string_view(value.get_string()));
+    case json_type::array:
+    case json_type::object: return std::string(std::string_view(simdjson::to_json_string(value)));
+    case json_type::number:
+    case json_type::boolean: break;
+  }
+  return std::string(trim(value.raw_json_token()));  // a number keeps its digits
+}
+
+void visit_list(ondemand::array rows, const auto& visit) {
+  for (ondemand::value row : rows) {
+    if (const json_type type = row.type(); type != json_type::object)
+      refuse(fmt::format("one of them is {}", kind_name(type)));
+    visit(ondemand::object(row.get_object()));
+  }
+}
+
+/// Calls `visit` with each row. `payload` has the parser's padding behind `size`.
+void visit_rows(const std::string& payload, std::size_t size, const auto& visit) {
+  ondemand::parser parser;
+  ondemand::document document = parser.iterate(payload.data(), size, payload.size());
+  const json_type type = document.type();
+  if (type == json_type::array) return visit_list(document.get_array(), visit);
+  if (type != json_type::object) refuse(fmt::format("it is {}", kind_name(type)));
+  ondemand::object object = document.get_object();
+  ondemand::value rows;
+  if (object.find_field_unordered("rows").get(rows) == simdjson::SUCCESS && rows.type() == json_type::array)
+    return visit_list(rows.get_array(), visit);
+  object.reset();
+  visit(object);
 }
 
 }  // namespace
 
-PayloadRows rows_of(std::string_view payload) {
-  Value whole;
-  Builder builder(whole);
-  nlohmann::json::sax_parse(payload, &builder);
-  std::vector<const Value*> list;
-  if (const Value* rows = whole.kind == Value::Kind::list ? &whole : wrapped_rows(whole)) {
-    for (const auto& [name, row] : rows->members) list.push_back(&row);
-  } else if (whole.kind == Value::Kind::object) {
-    list.push_back(&whole);
-  } else {
-    refuse(fmt::format("it is {}", whole.kind_name()));
-  }
-  PayloadRows found;
-  std::unordered_map<std::string_view, std::size_t> places;
-  for (const Value* row : list) {
-    if (row->kind != Value::Kind::object) refuse(fmt::format("one of them is {}", row->kind_name()));
-    for (const auto& [name, value] : row->members) {
-      if (places.emplace(name, found.columns.size()).second) found.columns.push_back(name);
+PayloadRows::PayloadRows(std::string_view payload) : payload_(payload), size_(payload.size()) {
+  payload_.resize(size_ + simdjson::SIMDJSON_PADDING);
+  std::unordered_map<std::string, std::size_t> seen;
+  visit_rows(payload_, size_, [&](ondemand::object row) {
+    for (auto field : row) {
+      std::string name(std::string_view(field.unescaped_key()));
+      if (seen.emplace(name, columns_.size()).second) columns_.push_back(std::move(name));
     }
-  }
-  for (const Value* row : list) {
-    auto& values = found.rows.emplace_back(found.columns.size());
-    for (const auto& [name, value] : row->members) values[places[name]] = text_of(value);
-  }
-  return found;
+  });
+}
+
+void PayloadRows::each(const std::function<void(const Row&)>& visit) const {
+  std::unordered_map<std::string_view, std::size_t> places;
+  for (const std::string& column : columns_) places.emplace(column, places.size());
+  visit_rows(payload_, size_, [&](ondemand::object row) {
+    Row values(columns_.size());
+    for (auto field : row) values[places.at(field.unescaped_key())] = text_of(field.value());
+    visit(values);
+  });
 }
 
 }  // namespace weir::group

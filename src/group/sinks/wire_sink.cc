@@ -23,13 +23,13 @@ std::string literal(const std::optional<std::string>& value) {
 }
 
 void insert_rows(pg::Session& session, const std::string& table, const PayloadRows& payload) {
-  if (payload.columns.empty()) return;
+  if (payload.columns().empty()) return;
   std::string head = "INSERT INTO " + table + " (";
-  for (const std::string& column : payload.columns)
+  for (const std::string& column : payload.columns())
     head += (head.back() == '(' ? "" : ", ") + pg::quote_identifier(column);
   head += ") VALUES ";
   std::string sql;
-  for (const auto& row : payload.rows) {
+  payload.each([&](const PayloadRows::Row& row) {
     sql += sql.empty() ? head : ", ";
     for (std::size_t i = 0; i < row.size(); ++i) sql += (i == 0 ? "(" : ", ") + literal(row[i]);
     sql += ')';
@@ -37,7 +37,7 @@ void insert_rows(pg::Session& session, const std::string& table, const PayloadRo
       session.execute_script(sql);
       sql.clear();
     }
-  }
+  });
   if (!sql.empty()) session.execute_script(sql);
 }
 
@@ -79,7 +79,7 @@ work::Outcome WireSink::put_off(const pg::Error& error) const {
 }
 
 work::Outcome WireSink::apply(const Batch& batch, const Application& application) {
-  const PayloadRows rows = rows_of(batch.payload);
+  const PayloadRows rows(batch.payload);
   try {
     pg::Session& session = connected(application);
     if (has_applied(session, batch)) return work::Outcome::done();

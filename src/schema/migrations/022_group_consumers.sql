@@ -12,8 +12,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- Of groups that nobody has, those whose next batch can be applied now: for each tenant in turn, those who have least in
--- flight first. Locks nothing. Of a tenant the keys behind the one that was taken last come first. Looks at `tenants` tenants behind `after_tenant` and begins again at the first one; the row
--- without a tenant says behind which one to look the next time.
+-- flight first. Locks nothing. Of a tenant the keys behind the one that was taken last come first. Looks at `tenants` tenants
+-- behind `after_tenant` and begins again at the first one; the row without a tenant says behind which one to look the next time.
 CREATE FUNCTION weir.group_candidates(sink int4, after_tenant text, wanted int4, tenants int4, depth int4, last_tenants text[] DEFAULT '{}',
                                       last_keys text[] DEFAULT '{}')
 RETURNS TABLE (tenant text, key text, since timestamptz, last_tenant text)
@@ -274,10 +274,10 @@ END $$;
 
 -- The rows that a payload is: an array of objects, an object with such an array as `rows`, or one object.
 CREATE FUNCTION weir.batch_rows(payload jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT CASE WHEN pg_catalog.jsonb_typeof(payload) = 'array' THEN payload
-              WHEN pg_catalog.jsonb_typeof(payload OPERATOR(pg_catalog.->) 'rows') = 'array' THEN payload OPERATOR(pg_catalog.->) 'rows'
-              ELSE pg_catalog.jsonb_build_array(payload) END
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE WHEN jsonb_typeof(payload) = 'array' THEN payload
+              WHEN jsonb_typeof(payload -> 'rows') = 'array' THEN payload -> 'rows'
+              ELSE jsonb_build_array(payload) END
 $$;
 
 -- Takes groups from owners that are gone: by lease, when it has run out and no transaction of theirs holds the row; by lock,
