@@ -33,6 +33,7 @@ class ChaosSink final : public Sink {
     std::optional<pg::Session> own;
     if (application.session == nullptr) own.emplace(connector_->connect(pg::Role::api, "effect"));
     pg::Session& session = own ? *own : *application.session;
+    if (own && batch.run_id % 97 == batch.idx) wait_out(application.stop, 900ms);
     if (own) application.verify();
     session.execute(
         "INSERT INTO public.effect (sink, tenant, key, run_id, idx, attempt) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -44,6 +45,12 @@ class ChaosSink final : public Sink {
   }
 
  private:
+  /// Long enough for heartbeats.
+  static void wait_out(const std::stop_token& stop, Duration span) {
+    Wakeup unused;
+    wait_fd(-1, 0, Deadline::after(span), stop, unused);
+  }
+
   std::shared_ptr<const pg::Connector> connector_;
   std::string name_;
   Place place_;

@@ -19,10 +19,22 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// What a group's session says while it is in a phase; the sweeps are a phase too.
-constexpr std::array kPhases{
-    "pg_try_advisory_lock", "take_group",      "begin_batch", "public.effect", "end_batch",
-    "release_group",        "advisory_unlock", "COMMIT",      "renew_group",   "recover_groups"};
+/// What a group's session says while it is in a phase, or has said last; the sweeps are a phase too.
+constexpr std::array kPhases{"pg_try_advisory_lock", "weir:take_group",          "weir:begin_batch",
+                             "public.effect",        "weir:end_and_begin_batch", "weir:end_batch",
+                             "weir:release_group",   "advisory_unlock",          "COMMIT",
+                             "weir:renew_group",     "weir:recover_groups"};
+
+/// Now and then a phase lasts long enough for somebody to find it.
+constexpr const char* kLinger = R"(
+CREATE FUNCTION public.linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.03); RETURN NULL; END $$;
+CREATE TRIGGER linger AFTER INSERT OR UPDATE OR DELETE ON weir.group_hold FOR EACH ROW WHEN (random() < 0.01)
+  EXECUTE FUNCTION public.linger();
+CREATE TRIGGER linger AFTER UPDATE OR DELETE ON weir.batch_step FOR EACH ROW WHEN (random() < 0.01)
+  EXECUTE FUNCTION public.linger();
+CREATE TRIGGER linger AFTER INSERT ON public.effect FOR EACH ROW WHEN (random() < 0.01) EXECUTE FUNCTION public.linger();
+CREATE CONSTRAINT TRIGGER linger_in_commit AFTER INSERT OR UPDATE ON weir.batch_turn DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW WHEN (random() < 0.01) EXECUTE FUNCTION public.linger())";
 
 class GroupChaosTest : public ::testing::Test {
  protected:
@@ -37,6 +49,7 @@ class GroupChaosTest : public ::testing::Test {
         "CREATE TABLE public.effect (id bigint GENERATED ALWAYS AS IDENTITY, sink text, tenant text, key "
         "text, run_id "
         "bigint, idx int, attempt int, at timestamptz DEFAULT clock_timestamp())");
+    session.execute_script(kLinger);
   }
   void TearDown() override {
     if (HasFailure()) crew_.show_logs();
@@ -79,9 +92,9 @@ class GroupChaosTest : public ::testing::Test {
     for (const Deadline end = Deadline::after(100ms); !end.expired();) {
       const auto rows = session.execute(
           "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ~ "
-          "'^weir:(group|recovery):' AND (state = 'active' OR state LIKE 'idle in%') AND query LIKE '%' || "
-          "$1 || '%' "
-          "LIMIT 1",
+          "'^weir:(group|recovery):' AND query LIKE '%' || $1 || '%' AND (state = 'active' OR state LIKE "
+          "'idle in%' OR "
+          "state_change > clock_timestamp() - interval '50 ms') LIMIT 1",
           phase);
       if (rows.rows() > 0) return true;
     }

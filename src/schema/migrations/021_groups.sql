@@ -209,9 +209,8 @@ SELECT weir.keep_batch_days();
 
 -- Between a new sink and those who put batches before sinks: each is before every sink that was there at the time.
 CREATE FUNCTION weir.feed_lock(feed int4) RETURNS int8
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT hashtextextended('weir.feed:' || feed, 0)
-$$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN hashtextextended('weir.feed:' || feed, 0);
 
 -- The run that says that what is left of an older one of its group is not wanted any more. Looked up when it is needed: the
 -- older one may be committed after it.

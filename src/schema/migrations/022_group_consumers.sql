@@ -89,32 +89,37 @@ BEGIN
   RETURN FOUND;
 END $$;
 
--- The owner's row, locked; no row where it is not his any more. A lease that has run out is not revived.
+-- The owner's row, locked; no row where it is not his any more. A lease that has run out is not revived. Not in SQL, which
+-- would be planned anew each time.
 CREATE FUNCTION weir.own_hold(sink int4, tenant text, key text, owner text) RETURNS SETOF weir.group_hold
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-  SELECT h.* FROM weir.group_hold h
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN QUERY SELECT h.* FROM weir.group_hold h
    WHERE h.sink_id = sink AND h.tenant = own_hold.tenant AND h.key = own_hold.key AND h.owner = own_hold.owner
      AND (h.lock_key IS NOT NULL OR h.expires_at > clock_timestamp())
-     FOR NO KEY UPDATE
-$$;
+     FOR NO KEY UPDATE;
+END $$;
 
 CREATE FUNCTION weir.renew_group(sink int4, tenant text, key text, owner text, lease_ms int8) RETURNS bool
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-  WITH mine AS (SELECT FROM weir.own_hold(sink, renew_group.tenant, renew_group.key, renew_group.owner)),
-  renewed AS (
-    UPDATE weir.group_hold h SET beat_at = clock_timestamp(), expires_at = clock_timestamp() + lease_ms * interval '1 ms'
-     WHERE h.sink_id = sink AND h.tenant = renew_group.tenant AND h.key = renew_group.key AND EXISTS (SELECT FROM mine)
-    RETURNING 1)
-  SELECT EXISTS (SELECT FROM renewed)
-$$;
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM FROM weir.own_hold(sink, renew_group.tenant, renew_group.key, renew_group.owner);
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  UPDATE weir.group_hold h SET beat_at = clock_timestamp(), expires_at = clock_timestamp() + lease_ms * interval '1 ms'
+   WHERE h.sink_id = sink AND h.tenant = renew_group.tenant AND h.key = renew_group.key;
+  RETURN true;
+END $$;
 
 -- In the transaction that applies a batch: as long as it lasts the group is the owner's, however long that is. The lease is
--- counted from its end. False: it is not.
+-- counted from its end. The row's lock is all: what is written here would stay where the sink commits by itself. False: it is not.
 CREATE FUNCTION weir.pin_group(sink int4, tenant text, key text, owner text) RETURNS bool
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-  -- The row's lock is all: what is written here would stay where the sink commits by itself.
-  SELECT EXISTS (SELECT FROM weir.own_hold(sink, pin_group.tenant, pin_group.key, pin_group.owner))
-$$;
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM FROM weir.own_hold(sink, pin_group.tenant, pin_group.key, pin_group.owner);
+  RETURN FOUND;
+END $$;
 
 -- Ends a run at a sink and the sinks behind it: what is left of it has failed. Never a word about what has ended.
 CREATE FUNCTION weir.fail_batch_run(sink int4, tenant text, key text, run int8, reason text) RETURNS int4
