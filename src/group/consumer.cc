@@ -95,8 +95,9 @@ void Consumer::run(const std::stop_token& stop, const std::function<void()>& rea
   }
   slots.close();
   connection.reset();
-  slots.drain(Deadline::after(options_.drain));
+  // First: of a session that is broken off in the end, it would take for dead what is about to be given back.
   recovery.stop();
+  slots.drain(Deadline::after(options_.drain));
 }
 
 std::optional<Duration> Consumer::look(PollConnection& connection, Slots& slots, int& idle) {

@@ -24,8 +24,9 @@ Batch to_batch(const GroupKey& group, const auto& row) {
 
 OwnedGroup::Begun to_begun(const GroupKey& group, const auto& row) {
   using State = OwnedGroup::Begun::State;
-  if (row.state == "begun") return {State::begun, to_batch(group, row)};
-  return {row.state == "none" ? State::none : State::lost, std::nullopt};
+  const std::int32_t failed = row.failed.value_or(0);
+  if (row.state == "begun") return {State::begun, to_batch(group, row), failed};
+  return {row.state == "none" ? State::none : State::lost, std::nullopt, failed};
 }
 
 /// Who asks whether the group is still his has the answer before the lease can have ended, or no connection.

@@ -50,6 +50,7 @@ class OwnedGroup {
     enum class State { begun, none, lost };
     State state;
     std::optional<Batch> batch;
+    std::int32_t failed = 0;  ///< runs of the group that had no attempt left
   };
   /// The group's next batch, looked up now, with its attempt counted.
   Begun begin(bool with_payload = true);

@@ -41,6 +41,7 @@ std::optional<GroupConnection> GroupTask::run(OwnedGroup owned, const Yield& yie
     ++counts_.lost;
     return std::nullopt;
   }
+  counts_.failed += begun.failed;
   Next next = std::move(begun.batch);
   while (next) {
     const Batch batch = *std::exchange(next, std::nullopt);
@@ -59,11 +60,12 @@ GroupTask::Step GroupTask::apply(std::optional<OwnedGroup>& group, const Batch& 
                                               : apply_outside(group, batch, yield, next);
 }
 
-bool GroupTask::end(OwnedGroup& group, const Ending& ending, const Yield& yield, Next& next) const {
+bool GroupTask::end(OwnedGroup& group, const Ending& ending, const Yield& yield, Next& next) {
   if (ending.kind != Ending::Kind::succeeded || stops_.soft.stop_requested() || yield())
     return group.end(ending);
   auto begun = group.end_and_begin(sink_.needs_payload());
   if (!begun) return false;
+  counts_.failed += begun->failed;
   next = std::move(begun->batch);
   return true;
 }

@@ -44,7 +44,7 @@ class GroupTask {
   Step apply_inside(OwnedGroup& group, const Batch& batch, const Yield& yield, Next& next);
   Step apply_outside(std::optional<OwnedGroup>& group, const Batch& batch, const Yield& yield, Next& next);
   /// False: it was not accepted. Begins the next one on the same way, which saves a transaction for each.
-  bool end(OwnedGroup& group, const Ending& ending, const Yield& yield, Next& next) const;
+  bool end(OwnedGroup& group, const Ending& ending, const Yield& yield, Next& next);
   /// In a transaction that is pinned: what failed is undone, and the status of that is kept.
   work::Outcome try_inside(pg::Session& session, const Batch& batch);
   Step conclude(const Batch& batch, const Ending& ending, bool accepted);

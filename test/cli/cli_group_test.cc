@@ -182,6 +182,44 @@ TEST_F(CliGroup, LagAndStatusTellWhatIsInFlight) {
   EXPECT_EQ(states("1.1"), "pending upstream");
 }
 
+// Found by a new user: each batch of each group had used up its attempts before anybody looked.
+TEST_F(CliGroup, ATargetThatCannotBeIsRefusedBeforeABatchIsTouched) {
+  submit({R"({"id": 1, "v": "x"})"});
+  const auto refused = [&](const Words& words, const std::string& what) {
+    const WeirResult result = consume("silver", words);
+    EXPECT_EQ(result.status, 5) << result.out << result.err;
+    EXPECT_THAT(result.err, HasSubstr(what));
+  };
+  refused({"--into", "silver", "--key", "nosuch"}, "has no column nosuch");
+  refused({"--into", "silver", "--key", "v"}, "no unique index of the table public.silver is on (v)");
+  refused({"--into", "nosuch", "--to", url()},
+          R"(the table nosuch of --to cannot be used: relation "nosuch" does not exist)");
+  EXPECT_EQ(consume("silver", {"--into", "z; drop"}).status, 2);
+  EXPECT_EQ(text("SELECT count(*) FROM weir.batch_attempt"), "0");
+  EXPECT_EQ(states("1.0"), "pending upstream");
+}
+
+TEST_F(CliGroup, WhatNoRowCanBeFailsAtOnceAndSaysWhy) {
+  session().execute("CREATE TABLE computed (id int, twice int GENERATED ALWAYS AS (id * 2) STORED)");
+  EXPECT_EQ(run({"feed", "set", "default", "--max-attempts", "3"}).status, 0);
+  submit({R"({"id": 1, "twice": 2})"});
+  submit({"[1]"});
+  EXPECT_EQ(consume("silver", {"--into", "computed"}).status, 1);
+  EXPECT_EQ(text("SELECT string_agg(outcome || attempt, ' ') FROM weir.batch_attempt"), "failed1 failed1");
+  EXPECT_THAT(document({"batch", "show", "2.0"}).at("sinks").at(0).at("error").get<std::string>(),
+              HasSubstr("the payload has no rows"));
+}
+
+// Found by a new user: the attempts went with the connection, and the exit code said that all is well.
+TEST_F(CliGroup, ABatchThatLosesItsConnectionEachTimeIsAFailureOfTheConsumer) {
+  submit({"{}"});
+  const WeirResult result =
+      consume("silver", {"--sql", "SELECT pg_terminate_backend(pg_backend_pid()) FROM weir_batch"});
+  EXPECT_EQ(result.status, 1) << result.out << result.err;
+  EXPECT_THAT(result.out, HasSubstr("0 batches succeeded, 0 tried again, 1 failed, 1 lost"));
+  EXPECT_EQ(states("1.0"), "failed failed");
+}
+
 TEST_F(CliGroup, WhatWaitsForABatchThatHasNotComeSaysSo) {
   submit({"--run", "r", "--index", "2", "{}"});
   const std::string why = "waits for batch 0 of its run, which has not come";

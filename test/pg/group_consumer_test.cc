@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "group/admin.h"
 #include "pg/transaction.h"
 #include "support/errors.h"
 #include "support/group_test.h"
@@ -268,6 +269,28 @@ TEST_F(GroupConsumerTest, AFrozenOwnerIsHungUpOnAlsoBeforeItHasWrittenAnythingDo
   recovered += recover(sink);
   EXPECT_EQ(recovered, 1U);
   EXPECT_THROW((void)owned->renew(), pg::Error);
+}
+
+// Found by a new user: a sink that hangs kept its group though its batch had been failed by hand.
+TEST_F(GroupConsumerTest, ABatchThatIsFailedByHandEndsItsSinkAndFreesTheGroup) {
+  set_feed("lease_ms = 1000");
+  submit(kGroup);
+  submit(kGroup);
+  test::Gate gate;
+  const auto consumer =
+      this->consumer({.sink = "s", .concurrency = 1, .poll = 10ms},
+                     outside([&](const Batch& batch, const Application& application) {
+                       if (batch.run_id == 1)
+                         return gate.pass(application.stop) ? Outcome::done() : Outcome::returned();
+                       return Outcome::done();
+                     }));
+  consumer->start();
+  gate.wait_for(1);
+  fail_run(*one_, 1, std::nullopt, "enough");
+  test::wait_until([&] { return number("SELECT count(*) FROM weir.batch_step") == 0; }, "the next run");
+  consumer->stop();
+  EXPECT_EQ(history("s"), "0/1 failed, 0/1 succeeded");
+  EXPECT_EQ(number("SELECT count(*) FROM weir.group_hold"), 0);
 }
 
 }  // namespace

@@ -213,7 +213,7 @@ TEST_F(GroupHistoryTest, NothingIsWrittenOverWhatHasEnded) {
   EXPECT_FALSE(owned->end({Ending::Kind::retry, "late", 0s}));
   EXPECT_EQ(history("s"), "0/1 failed, 1/0 failed");
   EXPECT_EQ(number("SELECT count(*) FROM weir.batch_turn WHERE failed AND next_idx = 0"), 1);
-  EXPECT_EQ(owned->begin().state, OwnedGroup::Begun::State::none);
+  EXPECT_EQ(owned->begin().state, OwnedGroup::Begun::State::lost);
 }
 
 }  // namespace

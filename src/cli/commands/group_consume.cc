@@ -147,26 +147,28 @@ class GroupConsuming {
         pg::Connector(conninfo, options).connect(pg::Role::api, "group-consume", {.stop = context_.stop});
     users.set_stop(context_.stop);
     if (work_ == Work::table) table_ = group::find_target(users, table_.table, table_.key);
+    if (work_ == Work::elsewhere) group::check_wire_target(wire_options(), context_.stop);
     if (work_ != Work::sql) return;
     sql_.search_path =
         users.execute("SELECT pg_catalog.current_setting('search_path')")[0].get<std::string>(0);
     group::check_batch_sql(session, sql_);
   }
 
+  [[nodiscard]] group::WireSink::Options wire_options() const {
+    pg::Connector::Options session;
+    session.session.timeout = kSinkTimeout;
+    session.users_search_path = true;
+    return {.connector = std::make_shared<const pg::Connector>(*elsewhere_, session),
+            .table = table_.table,
+            .label = label_};
+  }
+
   group::SinkFactory factory() {
     switch (work_) {
       case Work::sql: return [options = sql_] { return std::make_unique<group::SqlSink>(options); };
       case Work::table: return [options = table_] { return std::make_unique<group::TableSink>(options); };
-      case Work::elsewhere: {
-        pg::Connector::Options session;
-        session.session.timeout = kSinkTimeout;
-        session.users_search_path = true;
-        group::WireSink::Options options{
-            .connector = std::make_shared<const pg::Connector>(*elsewhere_, session),
-            .table = table_.table,
-            .label = label_};
-        return [options] { return std::make_unique<group::WireSink>(options); };
-      }
+      case Work::elsewhere:
+        return [options = wire_options()] { return std::make_unique<group::WireSink>(options); };
       case Work::command: break;
     }
     work::CommandOptions options;

@@ -64,4 +64,8 @@ void check_batch_sql(pg::Session& session, const SqlSink::Options& options) {
 
 bool is_fault_of_data(std::string_view sqlstate) noexcept { return sqlstate.starts_with("22"); }
 
+bool is_fault_of_rows(std::string_view sqlstate) noexcept {
+  return is_fault_of_data(sqlstate) || sqlstate == "42703" || sqlstate == "428C9";
+}
+
 }  // namespace weir::group

@@ -30,5 +30,8 @@ void check_batch_sql(pg::Session& session, const SqlSink::Options& options);
 
 /// SQL that failed for what is in the batch: another attempt would fail as well.
 bool is_fault_of_data(std::string_view sqlstate) noexcept;
+/// The same of rows that go into a table by the names of its columns: one that it has not, or computes
+/// itself.
+bool is_fault_of_rows(std::string_view sqlstate) noexcept;
 
 }  // namespace weir::group

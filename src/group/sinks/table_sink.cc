@@ -14,6 +14,8 @@ namespace {
 
 /// The payload is read where it is.
 constexpr std::string_view kBatch = "weir.batch b CROSS JOIN LATERAL ";
+constexpr std::string_view kNoRows =
+    "the payload has no rows: an array of objects, {\"rows\": [..]}, or one object is what a table can take";
 constexpr std::string_view kIsBatch = "WHERE b.run_at = $1 AND b.run_id = $2 AND b.idx = $3";
 
 /// One of a key's rows in a batch is the last one, and stands. Keys that are null are nobody's equals.
@@ -53,11 +55,30 @@ std::string insert(const TableSink::Options& options, const std::vector<std::str
 }  // namespace
 
 TableSink::Options find_target(pg::Session& session, const std::string& name, std::vector<std::string> key) {
-  const auto rows = session.run<sql::BatchTarget>(name);
+  const auto rows = [&] {
+    try {
+      return session.run<sql::BatchTarget>(name, std::vector<std::string_view>(key.begin(), key.end()));
+    } catch (const pg::Error& error) {
+      if (error.sqlstate() != "42602") throw;
+      throw Error(ExitCode::usage, fmt::format("'{}' is no name of a table", printable(name)),
+                  "Write it as in SQL: orders, app.orders or \"Odd name\".");
+    }
+  }();
   const auto row = rows.one();
   if (!row.table_name) {
     throw Error(ExitCode::refused, fmt::format("there is no table {}", printable(name)),
                 "The table that batches go into has to be there.");
+  }
+  if (row.missing) {
+    throw Error(ExitCode::refused,
+                fmt::format("the table {} has no column {}", *row.table_name, printable(*row.missing)),
+                "--key names columns of it.");
+  }
+  if (!key.empty() && !row.is_unique) {
+    throw Error(
+        ExitCode::refused,
+        fmt::format("no unique index of the table {} is on ({})", *row.table_name, fmt::join(key, ", ")),
+        "By it rows that are there already are found: CREATE UNIQUE INDEX CONCURRENTLY, and start again.");
   }
   for (std::string& column : key) column = pg::quote_identifier(column);
   return {.table = std::string(*row.table_name), .key = std::move(key)};
@@ -78,8 +99,9 @@ work::Outcome TableSink::apply(const Batch& batch, const Application& applicatio
     if (columns.empty()) return work::Outcome::done();
     session.execute(insert(options_, columns), batch.run_at, batch.run_id, batch.idx);
   } catch (const pg::Error& error) {
-    if (!session.is_open() || !is_fault_of_data(error.sqlstate())) throw;
-    return work::Outcome::discarded(error.what());
+    if (!session.is_open() || !is_fault_of_rows(error.sqlstate())) throw;
+    // Of the keys of what is no object.
+    return work::Outcome::discarded(error.sqlstate() == "22023" ? std::string(kNoRows) : error.what());
   }
   return work::Outcome::done();
 }

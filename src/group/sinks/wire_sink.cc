@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "group/sinks/payload_rows.h"
 #include "group/sinks/sql_sink.h"
 #include "pg/error.h"
@@ -97,10 +98,24 @@ work::Outcome WireSink::apply(const Batch& batch, const Application& application
   } catch (const pg::InDoubt& error) {
     return put_off(error);  // the marker will tell
   } catch (const pg::Error& error) {
-    if (!is_fault_of_data(error.sqlstate())) throw;
+    if (!is_fault_of_rows(error.sqlstate())) throw;
     return work::Outcome::discarded(error.what());
   }
   return work::Outcome::done();
+}
+
+void check_wire_target(const WireSink::Options& options, const std::stop_token& stop) {
+  try {
+    pg::Session session = options.connector->connect(pg::Role::task, options.label, {.stop = stop});
+    session.execute("SELECT * FROM " + options.table + " WHERE false");
+  } catch (const pg::ConnectionLost& error) {
+    log::warn("the server of a sink is away", {{"sink", options.label}, {"error", error.what()}});
+  } catch (const pg::Error& error) {
+    throw Error(ExitCode::refused,
+                fmt::format("the table {} of --to cannot be used: {}", printable(options.table),
+                            error.info().message),
+                "It is written as that server's SQL has it, and has to be there.");
+  }
 }
 
 }  // namespace weir::group

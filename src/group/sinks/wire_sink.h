@@ -37,4 +37,7 @@ class WireSink final : public Sink {
   std::optional<pg::Session> session_;
 };
 
+/// Throws where the other server has no such table. While it is away nothing is known: the sink waits for it.
+void check_wire_target(const WireSink::Options& options, const std::stop_token& stop);
+
 }  // namespace weir::group

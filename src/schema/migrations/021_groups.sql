@@ -236,6 +236,7 @@ DECLARE
   place    int4 := submit_batch.idx;
   is_final bool := coalesce(submit_batch.final, submit_batch.run IS NULL);
   is_same  bool;
+  newest   int4;
 BEGIN
   IF the_feed IS NULL THEN
     RAISE EXCEPTION 'there is no feed %', quote_literal(coalesce(submit_batch.feed, '')) USING ERRCODE = 'no_data_found',
@@ -277,10 +278,14 @@ BEGIN
   IF submit_batch.run IS NOT NULL AND weir.superseded_by(the_feed, r.tenant, r.key, r.id) IS NOT NULL THEN
     RAISE EXCEPTION 'the run % was superseded by another one', quote_literal(r.run) USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
-  IF place > r.last_idx OR is_final AND EXISTS (
-       SELECT FROM weir.batch b WHERE b.run_at = r.created_at AND b.run_id = r.id AND b.idx > place) THEN
-    RAISE EXCEPTION 'batch % of the run % cannot be there: % is its final one', place, quote_literal(r.run), least(r.last_idx, place)
+  IF place > r.last_idx THEN
+    RAISE EXCEPTION 'batch % of the run % cannot be there: % is its final one', place, quote_literal(r.run), r.last_idx
       USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'What comes after the final batch is another run.';
+  END IF;
+  newest := (SELECT max(b.idx) FROM weir.batch b WHERE is_final AND b.run_at = r.created_at AND b.run_id = r.id);
+  IF newest > place THEN
+    RAISE EXCEPTION 'batch % of the run % cannot be its final one: batch % is there', place, quote_literal(r.run), newest
+      USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'The batch with the highest index is the final one.';
   END IF;
   INSERT INTO weir.batch (run_at, run_id, idx, final, rows, bytes, payload)
   VALUES (r.created_at, r.id, place, is_final, submit_batch.rows, submit_batch.bytes, submit_batch.payload)

@@ -89,15 +89,18 @@ BEGIN
   RETURN FOUND;
 END $$;
 
--- The owner's row, locked; no row where it is not his any more. A lease that has run out is not revived. Not in SQL, which
--- would be planned anew each time.
+-- The owner's row, locked; no row where it is not his any more, or the batch that he is at was ended by somebody else. A lease
+-- that has run out is not revived. Not in SQL, which would be planned anew each time.
 CREATE FUNCTION weir.own_hold(sink int4, tenant text, key text, owner text) RETURNS SETOF weir.group_hold
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN QUERY SELECT h.* FROM weir.group_hold h
    WHERE h.sink_id = sink AND h.tenant = own_hold.tenant AND h.key = own_hold.key AND h.owner = own_hold.owner
      AND (h.lock_key IS NOT NULL OR h.expires_at > clock_timestamp())
-     FOR NO KEY UPDATE;
+     AND (h.run_id IS NULL OR EXISTS (
+       SELECT FROM weir.batch_step s WHERE s.sink_id = h.sink_id AND s.tenant = h.tenant AND s.key = h.key AND s.run_id = h.run_id
+          AND s.idx = h.idx AND s.state = 'executing' AND s.attempt = h.attempt))
+     FOR NO KEY UPDATE OF h;
 END $$;
 
 CREATE FUNCTION weir.renew_group(sink int4, tenant text, key text, owner text, lease_ms int8) RETURNS bool
@@ -147,11 +150,11 @@ BEGIN
 END $$;
 
 -- The group's next batch, begun by its owner: looked up now, whatever the owner had seen before. The attempt counts from
--- here on. `state`: begun; none (nothing that can be applied now); lost (the group is not the owner's any more). Who reads the
--- payload where it is, does not want it.
+-- here on. `state`: begun; none (nothing that can be applied now); lost (the group is not the owner's any more). `failed`: how many
+-- runs had no attempt left. Who reads the payload where it is, does not want it.
 CREATE FUNCTION weir.begin_batch(sink int4, tenant text, key text, owner text, lease_ms int8, max_attempts int4, with_payload bool)
 RETURNS TABLE (state text, run_id int8, run_at timestamptz, idx int4, attempt int4, run text, final bool, rows int8, bytes int8,
-               created_at timestamptz, error text, payload jsonb)
+               created_at timestamptz, error text, payload jsonb, failed int4)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 #variable_conflict use_column
@@ -161,6 +164,7 @@ DECLARE
   t weir.batch_turn;
   newer int8;
 BEGIN
+  failed := 0;
   PERFORM FROM weir.own_hold(sink, begin_batch.tenant, begin_batch.key, begin_batch.owner);
   IF NOT FOUND THEN
     state := 'lost';
@@ -187,6 +191,7 @@ BEGIN
     END IF;
     IF s.attempt >= max_attempts AND s.state = 'waiting_retry' THEN
       PERFORM weir.fail_batch_run(sink, s.tenant, s.key, s.run_id, format('batch %s failed %s times: %s', s.idx, s.attempt, s.error));
+      failed := failed + 1;
       CONTINUE;
     END IF;
     EXIT WHEN s.state = 'waiting_retry' AND s.next_at > clock_timestamp() OR s.state = 'executing' OR s.idx > coalesce(t.next_idx, 0);
@@ -199,7 +204,7 @@ BEGIN
      WHERE h.sink_id = sink AND h.tenant = s.tenant AND h.key = s.key;
     RETURN QUERY
     SELECT 'begun', s.run_id, s.run_at, s.idx, s.attempt + 1, r.run, b.final, b.rows, b.bytes, b.created_at, s.error,
-           CASE WHEN with_payload THEN b.payload END
+           CASE WHEN with_payload THEN b.payload END, begin_batch.failed
       FROM weir.batch b WHERE b.run_at = s.run_at AND b.run_id = s.run_id AND b.idx = s.idx;
     RETURN;
   END LOOP;
@@ -263,7 +268,7 @@ END $$;
 -- as begin_batch() does it. state is lost where the end was not accepted, and nothing is written then.
 CREATE FUNCTION weir.end_and_begin_batch(sink int4, tenant text, key text, owner text, lease_ms int8, max_attempts int4, with_payload bool)
 RETURNS TABLE (accepted bool, state text, run_id int8, run_at timestamptz, idx int4, attempt int4, run text, final bool, rows int8,
-               bytes int8, created_at timestamptz, error text, payload jsonb)
+               bytes int8, created_at timestamptz, error text, payload jsonb, failed int4)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   accepted := weir.end_batch(sink, end_and_begin_batch.tenant, end_and_begin_batch.key, end_and_begin_batch.owner, lease_ms,

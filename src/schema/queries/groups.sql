@@ -47,8 +47,8 @@ SELECT EXISTS (SELECT FROM weir.own_hold(:sink, :tenant, :key, :owner)) AS owns;
 
 -- name: begin_batch(sink int4, tenant text, key text, owner text, lease_ms int8, max_attempts int4, with_payload bool) -> (
 --   state text, run_id int8?, run_at timestamptz?, idx int4?, attempt int4?, run text?, final bool?, rows int8?, bytes int8?,
---   created_at timestamptz?, error text?, payload jsonb?)
-SELECT b.state, b.run_id, b.run_at, b.idx, b.attempt, b.run, b.final, b.rows, b.bytes, b.created_at, b.error, b.payload
+--   created_at timestamptz?, error text?, payload jsonb?, failed int4?)
+SELECT b.state, b.run_id, b.run_at, b.idx, b.attempt, b.run, b.final, b.rows, b.bytes, b.created_at, b.error, b.payload, b.failed
   FROM weir.begin_batch(:sink, :tenant, :key, :owner, :lease_ms, :max_attempts, :with_payload) b;
 
 -- name: end_batch(sink int4, tenant text, key text, owner text, lease_ms int8, outcome text, error text?, delay_ms int8?) -> (
@@ -57,8 +57,8 @@ SELECT weir.end_batch(:sink, :tenant, :key, :owner, :lease_ms, :outcome, :error,
 
 -- name: end_and_begin_batch(sink int4, tenant text, key text, owner text, lease_ms int8, max_attempts int4, with_payload bool) -> (
 --   accepted bool, state text, run_id int8?, run_at timestamptz?, idx int4?, attempt int4?, run text?, final bool?, rows int8?,
---   bytes int8?, created_at timestamptz?, error text?, payload jsonb?)
-SELECT b.accepted, b.state, b.run_id, b.run_at, b.idx, b.attempt, b.run, b.final, b.rows, b.bytes, b.created_at, b.error, b.payload
+--   bytes int8?, created_at timestamptz?, error text?, payload jsonb?, failed int4?)
+SELECT b.accepted, b.state, b.run_id, b.run_at, b.idx, b.attempt, b.run, b.final, b.rows, b.bytes, b.created_at, b.error, b.payload, b.failed
   FROM weir.end_and_begin_batch(:sink, :tenant, :key, :owner, :lease_ms, :max_attempts, :with_payload) b;
 
 -- name: release_group(sink int4, tenant text, key text, owner text)
@@ -94,11 +94,23 @@ SELECT weir.fail_stranded_runs(:sink, :older_ms) AS failed;
 -- name: keep_batch_days() -> (changed int4)
 SELECT weir.keep_batch_days() AS changed;
 
--- name: batch_target(name text) -> (table_name text?)
--- As SQL names it. Found by the session's search_path; one row.
+-- name: batch_target(name text, key text[]) -> (table_name text?, missing text?, is_unique bool)
+-- As SQL names it. Found by the session's search_path; one row. `missing`: a column of the key that it does not have. `is_unique`:
+-- ON CONFLICT finds an index for the key.
 SELECT (SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
           FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-         WHERE c.oid = to_regclass(:name::text) AND c.relkind IN ('r', 'p', 'v', 'f')) AS table_name;
+         WHERE c.oid = to_regclass(:name::text) AND c.relkind IN ('r', 'p', 'v', 'f')) AS table_name,
+       (SELECT min(k.name) FROM unnest(:key::text[]) k(name)
+         WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = to_regclass(:name::text) AND a.attname = k.name
+                              AND a.attnum > 0 AND NOT a.attisdropped)) AS missing,
+       -- Of a view the server knows.
+       EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = to_regclass(:name::text) AND c.relkind = 'v')
+       OR EXISTS (SELECT FROM pg_catalog.pg_index i
+                WHERE i.indrelid = to_regclass(:name::text) AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
+                  AND i.indexprs IS NULL
+                  AND (SELECT array_agg(a.attname::text ORDER BY a.attname) FROM pg_catalog.pg_attribute a
+                        WHERE a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1]))
+                    = (SELECT array_agg(DISTINCT k.name ORDER BY k.name) FROM unnest(:key::text[]) k(name))) AS is_unique;
 
 -- name: batch_columns(run_id int8, run_at timestamptz, idx int4, table_name text) -> (name text, known bool)
 -- The names that a payload's rows have, and whether the table has such a column.
