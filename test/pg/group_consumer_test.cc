@@ -248,6 +248,7 @@ TEST_F(GroupConsumerTest, AGroupThatAlwaysHasMoreLetsOthersHaveTheSlot) {
   consumer->start();
   test::wait_until([&] { return other.load(); }, "the other group's turn");
   consumer->stop();
+  EXPECT_EQ(number("SELECT count(*) FROM weir.batch_attempt WHERE outcome = 'succeeded' AND run_id > 1"), 1);
 }
 
 TEST_F(GroupConsumerTest, AFrozenOwnerIsHungUpOnAlsoBeforeItHasWrittenAnythingDown) {

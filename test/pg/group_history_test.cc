@@ -160,6 +160,7 @@ TEST_F(GroupHistoryTest, AStartIsNotHeldUpByASweepThatTakesLong) {
   transaction.rollback();
   test::wait_until([&] { return number("SELECT count(*) FROM weir.batch_step") == 0; }, "the batch");
   consumer->stop();
+  EXPECT_EQ(history("s"), "0/1 succeeded");
 }
 
 // Incident 7.10: what nobody has begun is not lost, and no sweep fails it.

@@ -292,7 +292,7 @@ Command group_consume_command() {
            {"poll", 0, "TIME", "the longest pause between two looks for work (default: 1s)"},
            {"drain", 0, "TIME", "how long what is executing may take at the end (default: 30s)"},
            {"timeout", 0, "TIME", "of a command: the longest that a batch may take (default: none)"},
-           {"once", 0, "", "end when nothing is left"}},
+           {"once", 0, "", "end when nothing is left that can be applied; what waits for a missing batch stays"}},
       .rest = "COMMAND [ARGUMENT]...",
       .examples = {{"weir group consume --sink silver --into silver_orders --key id", "exactly once"},
                    {"weir group consume --sink gold --sql gold.sql --concurrency 4", "exactly once"},
