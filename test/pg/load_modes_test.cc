@@ -48,6 +48,49 @@ TEST_F(LoadModesTest, RefreshOfTheSameRowsWritesNothing) {
   EXPECT_EQ(applied.dead_rows + applied.inserted, 0);
 }
 
+TEST_F(LoadModesTest, WhatATypeCallsEqualIsWrittenAsTheSourceHasIt) {
+  run("CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
+      "CREATE TABLE alike (id int PRIMARY KEY, t text COLLATE blind, n numeric, f float8, span interval, j "
+      "jsonb, doc json, p point)");
+  const std::vector<std::string> columns{"id", "t", "n", "f", "span", "j", "doc", "p"};
+  const std::string old =
+      "VALUES (1, 'abc', 1.0, 0::float8, '1 mon', '{\"a\": 1.0}'::jsonb, '[1]'::json, '(0,1)'), (2, NULL, "
+      "NULL, "
+      "NULL, NULL, NULL, NULL, NULL)";
+  const std::string now =
+      "VALUES (1, 'ABC', 1.00, '-0'::float8, '30 days', '{\"a\": 1.00}'::jsonb, '[1 ]'::json, '(-0,1)'), (2, "
+      "NULL, "
+      "NULL, NULL, NULL, NULL, NULL, NULL)";
+  for (const Mode mode : {Mode::refresh, Mode::upsert}) {
+    for (std::size_t only = 0; only < columns.size(); ++only) {  // 0: all at once
+      SCOPED_TRACE(columns[only]);
+      LoadSpec alike{.mode = mode, .columns = columns, .key = {"id"}};
+      run("TRUNCATE alike");
+      load("alike", alike, old);
+      const std::string source =
+          only == 0
+              ? now
+              : "SELECT id, " +
+                    [&] {
+                      std::string list;
+                      for (std::size_t i = 1; i < columns.size(); ++i)
+                        list += (i == 1 ? "" : ", ") + std::string(i == only ? "n." : "o.") + columns[i];
+                      return list;
+                    }() +
+                    " FROM (" + old + ") o (id, t, n, f, span, j, doc, p) JOIN (" + now +
+                    ") n (id, t, n, f, span, j, doc, p) USING (id)";
+      const Applied applied = load("alike", alike, source);
+      EXPECT_EQ(applied.updated, 1);
+      EXPECT_EQ(applied.unchanged, 1);
+      EXPECT_EQ(load("alike", alike, source).unchanged, 2) << "and then it is what the source has";
+    }
+  }
+  LoadSpec all{.columns = columns, .key = {"id"}};
+  load("alike", all, now);
+  EXPECT_EQ(rows("SELECT t, n, f, span, j->'a', doc::text FROM alike WHERE id = 1"),
+            "ABC|1.00|-0|\"30 days\"|1.00|\"[1 ]\"");
+}
+
 TEST_F(LoadModesTest, AnEmptySourceAndMassDeletesAreRefused) {
   const Error empty =
       error_of([&] { load("rate", spec(Mode::refresh), "SELECT 1, ''::text, 1::numeric WHERE false"); });
