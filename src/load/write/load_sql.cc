@@ -148,10 +148,21 @@ std::string LoadSql::join() const {
 // citext. A version of a history is another value.
 bool LoadSql::is_exact(std::size_t i) const { return column(i).exact || spec_->mode == Mode::scd2; }
 
+// An image costs several comparisons; what two equal numbers can differ in is known.
+bool LoadSql::needs_image(std::size_t i) const {
+  const Base base = column(i).type.base;
+  return !is_exact(i) && base != Base::numeric && base != Base::float4 && base != Base::float8;
+}
+
 std::string LoadSql::differs_in(std::size_t i) const {
-  if (!is_exact(i)) return images_differ({i});
-  return fmt::format("{} IS DISTINCT FROM {}", compared(fmt::format("t.c{}", i), i),
-                     compared(fmt::format("s.c{}", i), i));
+  if (needs_image(i)) return images_differ({i});
+  const std::string ours = compared(fmt::format("t.c{}", i), i);
+  const std::string theirs = compared(fmt::format("s.c{}", i), i);
+  const std::string differs = fmt::format("{} IS DISTINCT FROM {}", ours, theirs);
+  if (is_exact(i)) return differs;
+  if (column(i).type.base == Base::numeric)
+    return fmt::format("({} OR (scale({}) <> scale({})) IS TRUE)", differs, ours, theirs);
+  return fmt::format("({0} OR ({1} = 0 AND {1}::text <> {2}::text) IS TRUE)", differs, ours, theirs);
 }
 
 // Without the cast to record, ROW() with an operator is a comparison column by column. Images are compared of
@@ -172,7 +183,7 @@ std::string LoadSql::differs_at_all() const {
     if (is_compared(i)) all.push_back(i);
   }
   if (all.empty()) return "false";
-  if (!std::all_of(all.begin(), all.end(), [&](std::size_t i) { return is_exact(i); }))
+  if (std::any_of(all.begin(), all.end(), [&](std::size_t i) { return needs_image(i); }))
     return images_differ(all);
   return joined(all.size(), " OR ", [&](std::size_t k) { return differs_in(all[k]); });
 }

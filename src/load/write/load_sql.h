@@ -91,6 +91,7 @@ class LoadSql {
   [[nodiscard]] std::string key_list() const;
   [[nodiscard]] std::string earlier_of_key() const;
   [[nodiscard]] bool is_exact(std::size_t i) const;
+  [[nodiscard]] bool needs_image(std::size_t i) const;
   [[nodiscard]] std::string differs_in(std::size_t i) const;
   [[nodiscard]] std::string differs_at_all() const;
   [[nodiscard]] std::string images_differ(const std::vector<std::size_t>& columns) const;

@@ -41,7 +41,8 @@ SELECT a.attname::text AS name, a.atttypid::int8 AS type_id, a.atttypmod AS modi
                   OR EXISTS (SELECT 1 FROM pg_catalog.pg_cast x
                               WHERE x.castsource = b.oid AND x.casttarget = o.opcintype AND x.castmethod = 'b'
                                 AND x.castcontext = 'i')))) AS comparable,
-       (a.atttypid IN (16, 17, 20, 21, 23, 25, 1043, 1082, 1083, 1114, 1184, 2950)
+       ((a.atttypid IN (16, 17, 20, 21, 23, 25, 1043, 1082, 1083, 1114, 1184, 2950)
+         OR (a.atttypid IN (1042, 1700) AND a.atttypmod >= 0))
         AND coalesce((SELECT l.collisdeterministic FROM pg_catalog.pg_collation l WHERE l.oid = a.attcollation), true)) AS exact,
        CASE WHEN u.modifier >= 0
              AND EXISTS (SELECT 1
