@@ -174,7 +174,8 @@ void Extraction::judge_rejects(bool at_end) const {
       ExitCode::refused,
       fmt::format("{} of {} records cannot be loaded, and {}; {} is as it was{}", totals_.rejected,
                   totals_.records, limit.text(), options_.target, list),
-      at_end ? fmt::format("Mend them, or allow so many: --max-rejects {}", totals_.rejected)
+      at_end ? fmt::format("Mend them, or allow them; the table may refuse more: at least --max-rejects {}",
+                           totals_.rejected)
              : "Nothing behind the last of these was read. Mend them, or allow more: --max-rejects N, or P%");
 }
 

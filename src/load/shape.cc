@@ -14,6 +14,7 @@
 #include "load/value/row_encoder.h"
 #include "load/value/widen.h"
 #include "load/write/stage_sql.h"
+#include "pg/error.h"
 #include "pg/identifier.h"
 #include "pg/session.h"
 #include "schema/queries/loads.h"
@@ -255,6 +256,37 @@ void refuse_system(const std::string& schema) {
               "Look whether it is the right one; nothing was touched.");
 }
 
+bool is_of_a_value(std::string_view sqlstate) {
+  return sqlstate.starts_with("22") || sqlstate.starts_with("23");
+}
+
+/// A bound that the column cannot be compared with is told before anything is read for it.
+void require_value(pg::Session& session, const std::string& option, const std::string& value,
+                   const ColumnType& type) {
+  try {
+    session.execute(fmt::format("SELECT {}::{}", pg::quote_literal(value), type.sql));
+  } catch (const pg::Error& error) {
+    if (error.kind() != pg::ErrorKind::server || !is_of_a_value(error.sqlstate())) throw;
+    throw Error(ExitCode::usage,
+                fmt::format("{}: '{}' is no {}", option, printable(value), printable(type.sql)),
+                fmt::format("The server says: {}.", printable(error.info().message)));
+  }
+}
+
+void require_bounds(pg::Session& session, const Target& target, const LoadSpec& spec) {
+  if (spec.window) {
+    const TargetColumn* const by = target.column(spec.window->column);
+    for (const std::string& bound : {spec.window->from, spec.window->to}) {
+      if (by != nullptr) require_value(session, "the window of " + printable(by->name), bound, by->type);
+    }
+  }
+  if (!spec.history_at.empty()) {
+    const TargetColumn* const from = target.column(spec.history.valid_from);
+    require_value(session, "--at", spec.history_at,
+                  from == nullptr ? type_of(Base::timestamptz) : from->type);
+  }
+}
+
 }  // namespace
 
 bool LoadShape::makes(std::string_view column) const {
@@ -292,6 +324,7 @@ LoadShape find_shape(pg::Session& session, const SampledReader& reader, const Lo
   }
   require_room(shape);
   require_key(options, shape.columns);
+  require_bounds(session, shape.target, options.spec);
   shape.types = stage_types(shape.target, shape.columns);
   for (const SaidColumn& said : options.columns) {
     const auto at = std::ranges::find(names, said.name) - names.begin();

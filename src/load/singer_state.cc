@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <simdjson.h>
 
 #include "pg/session.h"
 #include "pg/transaction.h"
@@ -16,6 +17,33 @@ using Json = nlohmann::json;
 constexpr const char* kTap = "tap_state";
 constexpr const char* kVersions = "versions";
 
+/// Without what stands between its words; numbers keep all their digits.
+std::string compact(std::string_view json) {
+  std::string text(json.size() + simdjson::SIMDJSON_PADDING, '\0');
+  std::size_t size = 0;
+  if (simdjson::minify(json.data(), json.size(), text.data(), size) != simdjson::SUCCESS)
+    return std::string(json);
+  text.resize(size);
+  return text;
+}
+
+simdjson::error_code text_of(simdjson::ondemand::value value, std::string_view& text) {
+  simdjson::ondemand::json_type type{};
+  if (const auto error = value.type().get(type)) return error;
+  if (type == simdjson::ondemand::json_type::object) {
+    simdjson::ondemand::object object;
+    if (const auto error = value.get_object().get(object)) return error;
+    return object.raw_json().get(text);
+  }
+  if (type == simdjson::ondemand::json_type::array) {
+    simdjson::ondemand::array array;
+    if (const auto error = value.get_array().get(array)) return error;
+    return array.raw_json().get(text);
+  }
+  text = value.raw_json_token();
+  return simdjson::SUCCESS;
+}
+
 }  // namespace
 
 bool is_of_tap(std::string_view kept) {
@@ -24,9 +52,20 @@ bool is_of_tap(std::string_view kept) {
 }
 
 std::string tap_state_of(std::string_view kept) {
-  const Json document = Json::parse(kept, nullptr, false);
-  if (!document.is_object() || !document.contains(kTap)) return std::string(kept);
-  return document[kTap].dump();
+  namespace ondemand = simdjson::ondemand;
+  const simdjson::padded_string padded(kept);
+  ondemand::parser parser;
+  ondemand::document document;
+  ondemand::object object;
+  ondemand::value value;
+  std::string_view state;
+  // Documents that are a number or a text are no objects, and an error here.
+  if (parser.iterate(padded).get(document) != simdjson::SUCCESS ||
+      document.get_object().get(object) != simdjson::SUCCESS ||
+      object.find_field_unordered(kTap).get(value) != simdjson::SUCCESS ||
+      text_of(value, state) != simdjson::SUCCESS)
+    return std::string(kept);
+  return compact(state);
 }
 
 SingerState SingerState::read(pg::Session& session, const std::string& pipeline) {

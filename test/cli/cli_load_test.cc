@@ -516,6 +516,8 @@ TEST_F(CliLoad, TypesThatAreSaidOfATableThatIsThereAreNotHeeded) {
 
 TEST_F(CliLoad, MistakesAreTold) {
   write("r.csv", "id\n1\n");
+  execute("CREATE TABLE h (id int, v text, valid_from timestamptz, valid_to timestamptz)");
+  const std::string longest(63, 'n');
   struct Mistake {
     Words words;
     int status;
@@ -531,6 +533,20 @@ TEST_F(CliLoad, MistakesAreTold) {
            {{"rejects"}, 2, "which load?"},
            {{"rejects", "1", "--csv", "--ndjson"}, 2, "contradict each other"},
            {{"replay", "4711"}, 1, "there is no load 4711"},
+           {{"r.csv", "--into", longest + "n"}, 2, "has 64 bytes"},
+           {{"r.csv", "--into", longest + "n.t"}, 2, "has 64 bytes"},
+           {{"r.csv", "--into", "h", "--key", "id", "--mode", "scd2", "--at", "nonsense"},
+            2,
+            "--at: 'nonsense' is no timestamp with time zone"},
+           {{"r.csv", "--into", "h", "--key", "id", "--mode", "scd2", "--at", "nonsense", "--dry-run"},
+            2,
+            "--at: 'nonsense'"},
+           {{"r.csv", "--into", "h", "--mode", "window", "--window", "id:a..b"},
+            2,
+            "the window of id: 'a' is no integer"},
+           {{"r.csv", "--into", "h", "--mode", "window", "--window", "id:1..b", "--dry-run"},
+            2,
+            "the window of id: 'b' is no integer"},
        }) {
     SCOPED_TRACE(::testing::PrintToString(mistake.words));
     const WeirResult result = run(mistake.words);

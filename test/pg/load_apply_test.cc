@@ -1,3 +1,4 @@
+#include <array>
 #include <map>
 
 #include <gtest/gtest.h>
@@ -79,6 +80,98 @@ TEST_F(LoadApplyTest, ARejectOfTheReaderProtectsItsKeyOrAllKeys) {
   const Applied none = apply(connect(), acct, refresh, unknown, std::nullopt, {});
   EXPECT_EQ(none.deleted, 0);
   EXPECT_EQ(none.withheld_deletes, 1);
+}
+
+TEST_F(LoadApplyTest, WhatACastWouldCutOrPadIsRefusedAsCopyDoes) {
+  run("CREATE DOMAIN cut_v AS varchar(3); CREATE DOMAIN cut_deep AS cut_v; CREATE DOMAIN cut_c AS char(2) "
+      "NOT "
+      "NULL;"
+      "CREATE DOMAIN cut_list AS varchar(3)[]");
+  const std::vector<std::array<std::string, 3>> cases{
+      {"cut_v", "abc", "abcdef"},     {"cut_deep", "abc", "abcdef"},
+      {"cut_c", "ab", "abc"},         {"cut_list", "{abc}", "{abcd}"},
+      {"bit(4)", "1010", "101010"},   {"bit(4)", "1010", "10"},
+      {"varbit(3)", "10", "1010"},    {"varchar(3)[]", "{abc,d}", "{abcdef}"},
+      {"char(2)[]", "{ab}", "{abc}"}, {"bit(3)[]", "{101}", "{1011}"}};
+  for (const auto& [type, good, bad] : cases) {
+    for (const Mode mode : {Mode::append, Mode::upsert, Mode::refresh, Mode::swap}) {
+      SCOPED_TRACE(type + " of " + bad + " by " + std::string(to_string(mode)));
+      run("DROP TABLE IF EXISTS cut; CREATE TABLE cut (id int PRIMARY KEY, v " + type + ")");
+      LoadSpec into{.mode = mode, .columns = {"id", "v"}, .key = {"id"}};
+      const std::string both = "VALUES (1, '" + good + "'), (2, '" + bad + "')";
+      const Error error = error_of([&] { load("cut", into, both); });
+      EXPECT_EQ(error.exit_code(), ExitCode::refused);
+      EXPECT_TRUE(has(error.what(), "line 2, column v: ")) << error.what();
+      if (mode == Mode::swap) continue;
+      into.rejects.rows = 1;
+      EXPECT_EQ(load("cut", into, both).inserted, 1);
+      EXPECT_EQ(number("SELECT count(*) FROM cut WHERE id = 1 AND v::text = '" + good + "'"), 1);
+      EXPECT_EQ(rows("SELECT sqlstate FROM weir.load_reject"), bad.size() > good.size() && !has(type, "bit(")
+                                                                   ? "22001"
+                                                               : type == "varbit(3)" ? "22001"
+                                                                                     : "22026");
+      run("DELETE FROM weir.load_reject");
+    }
+  }
+}
+
+TEST_F(LoadApplyTest, WhatCopyRoundsAndPadsIsNoReject) {
+  run("CREATE DOMAIN cut_n AS numeric(5,2); CREATE DOMAIN cut_at AS timestamp(0); CREATE DOMAIN cut_p AS "
+      "char(3);"
+      "CREATE TABLE cut (id int PRIMARY KEY, n cut_n, at cut_at, p cut_p, ps char(3)[], span interval(0), w "
+      "varchar(3)[])");
+  const LoadSpec into{.columns = {"id", "n", "at", "p", "ps", "span", "w"}, .key = {"id"}};
+  const std::string row =
+      "VALUES (1, '1.239', '2026-01-01 10:00:00.7', 'a', '{b}', '1.6 seconds', '{\"ab   \"}')";
+  EXPECT_EQ(load("cut", into, row).inserted, 1);
+  EXPECT_EQ(rows("SELECT n, at::time, octet_length(p), octet_length(ps[1]), span, length(w[1]) FROM cut"),
+            "1.24|10:00:01|3|3|00:00:02|3");
+  EXPECT_EQ(load("cut", into, row).unchanged, 1);
+}
+
+TEST_F(LoadApplyTest, AKeyThatWouldBeCutIsNoKey) {
+  run("CREATE DOMAIN cut_v AS varchar(3); CREATE TABLE cut (k cut_v PRIMARY KEY, v int);"
+      "INSERT INTO cut VALUES ('abc', 7), ('xyz', 8)");
+  LoadSpec into{.columns = {"k", "v"}, .key = {"k"}};
+  into.rejects.rows = 2;
+  const Applied applied = load("cut", into, "VALUES ('abcdef', 1), ('abc', 2)");
+  EXPECT_EQ(applied.rejected, 1);
+  EXPECT_EQ(applied.withheld_deletes, 1) << "whose row it was nobody knows";
+  EXPECT_EQ(rows("SELECT k, v FROM cut ORDER BY k"), "abc|2,xyz|8");
+  // Also the key of a record that the reader refused.
+  const Target cut = target("cut");
+  const Stage::Sealed sealed = stage(
+      cut, into, "VALUES ('abc', 3)",
+      {{.line = 2, .column = "v", .reason = "'x' is no int4", .raw = "abcdef,x", .key_is_staged = true}},
+      "VALUES ('abcdef', NULL::int)");
+  EXPECT_EQ(apply(connect(), cut, into, sealed, std::nullopt, {}).withheld_deletes, 1);
+  EXPECT_EQ(rows("SELECT k, v FROM cut ORDER BY k"), "abc|3,xyz|8");
+}
+
+TEST_F(LoadApplyTest, TheLastRecordOfAKeyCountsAlsoWhereItIsRefused) {
+  for (const Mode mode : {Mode::refresh, Mode::upsert}) {
+    for (const bool refuses_duplicates : {false, true}) {
+      run("TRUNCATE acct; INSERT INTO acct VALUES (1, 50)");
+      LoadSpec into = spec(mode, 2);
+      into.reject_duplicates = refuses_duplicates;
+      const Target acct = target("acct");
+      const Stage::Sealed sealed = stage(
+          acct, into, "VALUES (1, 10)",
+          {{.line = 2, .column = "v", .reason = "'zz' is no int4", .raw = "1,zz", .key_is_staged = true}},
+          "VALUES (1, NULL::int)");
+      // It came behind the record that is good.
+      run("UPDATE " + sealed.table.sql + " SET " + sealed.table.line + " = 2 WHERE v IS NULL");
+      const Applied applied = apply(connect(), acct, into, sealed, std::nullopt, {});
+      EXPECT_EQ(applied.duplicates, 1);
+      EXPECT_EQ(rows("SELECT id, v FROM acct"), "1|50");
+      // One that the server would not take is no other.
+      run("DELETE FROM acct; INSERT INTO acct VALUES (1, 50)");
+      load("acct", into, "VALUES (1, 10), (1, NULL::int)");
+      EXPECT_EQ(rows("SELECT id, v FROM acct"), "1|50");
+      load("acct", into, "VALUES (1, NULL::int), (1, 10)");
+      EXPECT_EQ(rows("SELECT id, v FROM acct"), "1|10");
+    }
+  }
 }
 
 TEST_F(LoadApplyTest, OrphansAreFoundInTheStage) {

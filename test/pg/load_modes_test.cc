@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <fmt/format.h>
 
 #include "load/write/load_sql.h"
 #include "support/errors.h"
@@ -46,6 +47,65 @@ TEST_F(LoadModesTest, RefreshOfTheSameRowsWritesNothing) {
       load("rate", spec(Mode::refresh), "SELECT n, 'p' || n, n::numeric FROM generate_series(1, 10) n");
   EXPECT_EQ(applied.unchanged, 10);
   EXPECT_EQ(applied.dead_rows + applied.inserted, 0);
+}
+
+TEST_F(LoadModesTest, WhatATypeCallsEqualIsWrittenAsTheSourceHasIt) {
+  run("CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false)");
+  struct Alike {
+    const char* type;
+    const char* sent;  // the type of the stage
+    const char* old;
+    const char* now;
+    int updated = 1;
+  };
+  for (const Alike& alike : std::initializer_list<Alike>{
+           {"text COLLATE blind", "text", "abc", "ABC"},
+           {"numeric", "numeric", "1.0", "1.00"},
+           {"numeric", "numeric", "NaN", "NaN", 0},
+           {"numeric(8,2)", "numeric(8,2)", "1.5", "1.50", 0},
+           {"float8", "float8", "0", "-0"},
+           {"float4", "float4", "-0", "0"},
+           {"float8", "float8", "NaN", "NaN", 0},
+           {"float8", "float8", "0.1", "0.10", 0},
+           {"interval", "text", "1 mon", "30 days"},
+           {"jsonb", "jsonb", R"({"a": 1.0})", R"({"a": 1.00})"},
+           {"json", "json", "[1]", "[1 ]"},
+           {"point", "text", "(0,1)", "(-0,1)"},
+           {"numeric[]", "text", "{1.0}", "{1.00}"},
+           {"char(3)", "char(3)", "a", "a ", 0},
+           {"varchar(9)", "varchar", "a", "a", 0},
+       }) {
+    for (const bool among_others : {false, true}) {
+      for (const Mode mode : {Mode::refresh, Mode::upsert, Mode::scd2}) {
+        if (among_others && mode != Mode::refresh) continue;
+        SCOPED_TRACE(fmt::format("{} {} {} {}", alike.type, alike.now, to_string(mode), among_others));
+        run("DROP TABLE IF EXISTS alike; CREATE TABLE alike (id int" +
+            std::string(mode == Mode::scd2 ? "" : " PRIMARY KEY") + ", v " + alike.type +
+            ", j jsonb, valid_from timestamptz, valid_to timestamptz)");
+        LoadSpec into{.mode = mode, .columns = {"id", "v"}, .key = {"id"}};
+        if (among_others) into.columns.emplace_back("j");
+        const auto source = [&](const char* value) {
+          const std::string other = among_others ? ", '{}'::jsonb" : "";
+          return fmt::format("VALUES (1, '{0}'::{1}{2}), (2, NULL::{1}{2})", value, alike.sent, other);
+        };
+        load("alike", into, source(alike.old));
+        const Applied applied = load("alike", into, source(alike.now));
+        if (mode == Mode::scd2) {  // of json and point what is compared is the text
+          const bool by_text = std::string(alike.type) == "json" || std::string(alike.type) == "point";
+          EXPECT_EQ(applied.unchanged, by_text ? 1 : 2);
+          continue;
+        }
+        const int updated = alike.updated;
+        EXPECT_EQ(applied.updated, updated);
+        EXPECT_EQ(applied.unchanged, 2 - updated);
+        EXPECT_EQ(rows("SELECT 1 FROM alike WHERE id = 1 AND v::text = ('" + std::string(alike.now) +
+                       "'::" + std::string(alike.type).substr(0, std::string(alike.type).find(" COLLATE")) +
+                       ")::text"),
+                  "1");
+        EXPECT_EQ(load("alike", into, source(alike.now)).unchanged, 2) << "it is what the source has";
+      }
+    }
+  }
 }
 
 TEST_F(LoadModesTest, AnEmptySourceAndMassDeletesAreRefused) {

@@ -184,6 +184,15 @@ TEST(CsvSniff, TellsHowAFileIsWritten) {
       {"a;b\n\"1,2,3\";\"x\ny,,\"\n", ';', true},
       {"'a','b'\n'x, y','it is'\n", ',', true, '\''},
       {"a,b\n'tis,it's\n", ',', true},
+      // An apostrophe that begins a field and one that ends another are no quotes.
+      {"id;name\n1;'t Hooft\n2;Bob\n3;x'\n4;Al\n", ';', true},
+      {"id;name\n1;'t Hooft\n2;x'\n", ';', true},
+      {"a;b;c\n1;'t Hooft;x'\n2;'s Gravenhage;y'\n", ';', true},
+      {"a,b\n1,'quoted'\n2,plain\n3,plain\n4,plain\n", ',', true},
+      {"a,b\n1,'t Hooft\n2,b,c\n3,x'\n4,y\n", ',', true},
+      {"a,b\n1,'one'\n2,'two'\n", ',', true, '\''},
+      {"a,b\n1,x\n2,y\n3,'one, two'\n4,z\n", ',', true, '\''},
+      {"a,b\n1,'one, two'\n2,'over\nlines'\n3,'z'\n", ',', true, '\''},
       {R"("a","b")"
        "\n"
        R"("x \"y\", z","2")"

@@ -29,7 +29,7 @@ ExitCode show_plan(Context& context, const load::LoadReport& report, const LoadS
   } else {
     context.out.write(plan_text(report, subject, context.out.paint()));
   }
-  return report.plan.refusals.empty() ? ExitCode::ok : ExitCode::refused;
+  return report.plan.exit_code();
 }
 
 /// An interrupted load says what became of the table, and how to go on; what a reader throws does not know.

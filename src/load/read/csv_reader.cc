@@ -84,6 +84,10 @@ bool CsvReader::open_next() {
     null_sizes_ = 0;
     for (const std::string& null : dialect_.nulls)
       null_sizes_ |= std::uint64_t{1} << std::min<std::size_t>(null.size(), 63);
+    if (!choice_.quote && dialect_.quote == '\'') {
+      notices_.push_back(fmt::format(
+          "{}: read with ' as the quote, which is a guess (--quote says what it is)", printable(name())));
+    }
   }
   const std::string encoding = encoding_of(head, whole);
   source_ = without_mark(transcoded(with_head(std::move(head), std::move(source_)), encoding, input.name));
@@ -99,18 +103,17 @@ std::string CsvReader::encoding_of(std::string_view head, bool whole) {
   if (choice_.encoding) return *choice_.encoding;
   EncodingGuess guess = guess_encoding(head, whole);
   if (guess.doubt.empty()) return std::move(guess.name);
-  if (notices_.size() < kMostNotices) {
+  if (doubtful_encodings_++ < kMostNotices) {
     notices_.push_back(fmt::format("{}: {} (--encoding says what it is)", printable(name()), guess.doubt));
-  } else {
-    ++more_notices_;
   }
   return std::move(guess.name);
 }
 
 std::vector<std::string> CsvReader::notices() const {
   std::vector<std::string> all = notices_;
-  if (more_notices_ > 0)
-    all.push_back(fmt::format("the encoding of {} more files is a guess", more_notices_));
+  if (doubtful_encodings_ > kMostNotices)
+    all.push_back(
+        fmt::format("the encoding of {} more files is a guess", doubtful_encodings_ - kMostNotices));
   return all;
 }
 

@@ -31,7 +31,7 @@ class CsvReader final : public RecordReader {
   [[nodiscard]] const std::vector<std::string>& columns() const override { return columns_; }
   std::optional<Record> next() override;
   [[nodiscard]] ReadProgress progress() const override;
-  /// Of files whose encoding is a guess; of many, the first.
+  /// A quote that is a guess, and files whose encoding is one; of many, the first.
   [[nodiscard]] std::vector<std::string> notices() const override;
 
   /// What was found out, or said.
@@ -85,7 +85,7 @@ class CsvReader final : public RecordReader {
   std::string unescaped_;
   std::string malformed_;
   std::vector<std::string> notices_;
-  std::size_t more_notices_ = 0;
+  std::size_t doubtful_encodings_ = 0;
 };
 
 /// What columns are called whose header has names that are empty or equal.

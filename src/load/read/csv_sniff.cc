@@ -29,9 +29,16 @@ bool is_value(std::string_view text) {
 
 struct Head {
   std::vector<std::vector<std::string_view>> records;
-  std::size_t stray = 0;     // records with text behind a closing quote
-  std::size_t enclosed = 0;  // fields in quotes
+  std::size_t stray = 0;          // records with text behind a closing quote
+  std::size_t enclosed = 0;       // fields in quotes
+  std::size_t with_enclosed = 0;  // records that have one
+  bool spans_lines = false;       // one of them does
   bool unclosed = false;
+
+  [[nodiscard]] bool regular() const {
+    return std::all_of(records.begin(), records.end(),
+                       [&](const auto& record) { return record.size() == records.front().size(); });
+  }
 };
 
 /// `padded` ends with bytes that are none of the text.
@@ -48,11 +55,15 @@ Head split(std::string_view padded, bool whole, const CsvDialect& dialect) {
       continue;
     }
     std::vector<std::string_view> fields;
+    const std::size_t enclosed_before = head.enclosed;
     for (std::size_t i = 0; i < std::min(splitter.field_count(), kMaxCsvColumns); ++i) {
       const CsvField& field = splitter.field(i);
-      head.enclosed += field.quoted ? 1 : 0;
       fields.push_back(splitter.bytes().substr(field.begin, field.end - field.begin));
+      if (!field.quoted) continue;
+      ++head.enclosed;
+      head.spans_lines = head.spans_lines || fields.back().find_first_of("\r\n") != std::string_view::npos;
     }
+    head.with_enclosed += head.enclosed > enclosed_before ? 1 : 0;
     head.records.push_back(std::move(fields));
   }
   return head;
@@ -101,11 +112,23 @@ bool looks_like_header(const std::vector<std::vector<std::string_view>>& records
   return no == 0 || yes > no;
 }
 
-/// Fields in single quotes, and none that only begins with one: an apostrophe.
+/// Fields in single quotes. An apostrophe at the beginning of one field and another at the end of a later one
+/// look the same, and what is between them would be lost: so there has to be more.
 bool has_single_quotes(std::string_view padded, bool whole, CsvDialect dialect) {
   dialect.quote = '\'';
-  const Head head = split(padded, whole, dialect);
-  return head.enclosed > 0 && head.stray == 0 && !head.unclosed;
+  const Head quoted = split(padded, whole, dialect);
+  if (quoted.enclosed == 0 || quoted.stray > 0 || quoted.unclosed || !quoted.regular()) return false;
+  dialect.quote = '\0';
+  const Head plain = split(padded, whole, dialect);
+  const bool in_most = 2 * quoted.with_enclosed >= quoted.records.size();
+  // A quote that nothing closes hides all that comes behind it.
+  const bool same_lines = quoted.records.size() + 1 >= plain.records.size();
+  const bool most_lines = 2 * quoted.records.size() >= plain.records.size();
+  if (plain.regular()) {
+    return in_most && same_lines && !quoted.spans_lines &&
+           quoted.records.front().size() == plain.records.front().size();
+  }
+  return quoted.spans_lines ? in_most && most_lines : same_lines;
 }
 
 std::string to_utf8(std::string_view head, const std::string& encoding) {

@@ -121,6 +121,7 @@ void ApplyAttempt::require_same_columns() {
     if (!type || !can_hold(*type, old->type)) refuse_another();
     same = false;
     old->type = *type;
+    old->exact = false;
   }
   if (!same) sql_ = LoadSql(target_, spec_, stage_.table, LoadSql::Casts::all);
 }
@@ -157,23 +158,37 @@ std::int64_t ApplyAttempt::reject(const std::string& sql) {
   return count;
 }
 
-void ApplyAttempt::screen_casts() {
-  if (sql_.cast_columns().empty()) return;
+/// The columns with values that the server would refuse, or would cut.
+std::vector<std::size_t> ApplyAttempt::misfit_columns() {
+  const std::vector<std::size_t> casts = sql_.cast_columns();
   session_.execute("SAVEPOINT weir_casts");
   try {
-    session_.execute(sql_.try_casts());
+    const pg::Result cuts = session_.execute(sql_.try_casts());
+    session_.execute("RELEASE SAVEPOINT weir_casts");
+    std::vector<std::size_t> found;
+    int k = 0;
+    for (const std::size_t i : casts) {
+      if (cuts[0].get<bool>(k++)) found.push_back(i);
+    }
+    return found;
   } catch (const pg::Error& error) {
     if (!is_of_a_row(error)) throw;
     session_.execute("ROLLBACK TO SAVEPOINT weir_casts");
-    for (const std::size_t i : sql_.cast_columns()) {
-      session_.execute(sql_.misfit_function(i));
-      const std::int64_t count = reject(sql_.reject_misfits(i));
-      const auto& key = sql_.key();
-      if (std::find(key.begin(), key.end(), i) != key.end()) unknown_keys_ += count;
-      session_.execute(fmt::format("DROP FUNCTION pg_temp.weir_misfit_{}(text)", i));
-    }
+    session_.execute("RELEASE SAVEPOINT weir_casts");
+    return casts;
   }
-  session_.execute("RELEASE SAVEPOINT weir_casts");
+}
+
+void ApplyAttempt::screen_casts() {
+  if (sql_.cast_columns().empty()) return;
+  for (const std::size_t i : misfit_columns()) {
+    session_.execute(sql_.misfit_function(i));
+    const std::int64_t count = reject(sql_.reject_misfits(i));
+    const auto& key = sql_.key();
+    if (std::find(key.begin(), key.end(), i) != key.end())
+      unknown_keys_ += count + session_.execute(sql_.forget_misfit_keys(i)).affected();
+    session_.execute(fmt::format("DROP FUNCTION pg_temp.weir_misfit_{}(text)", i));
+  }
 }
 
 /// What the server would refuse is found in the stage, where it disturbs nobody.
@@ -220,7 +235,9 @@ void ApplyAttempt::judge_rejects() {
       ExitCode::refused,
       fmt::format("{} of {} records cannot be loaded, and {}; the first: {}", human_count(applied_.rejected),
                   human_count(read), spec_.rejects.text(), example),
-      fmt::format("Nothing was written. Mend them, or allow so many: --max-rejects {}", applied_.rejected));
+      fmt::format(
+          "Nothing was written. Mend them, or allow them; there may be more: at least --max-rejects {}",
+          applied_.rejected));
 }
 
 void ApplyAttempt::append() {
@@ -242,11 +259,7 @@ void ApplyAttempt::append() {
 
 void ApplyAttempt::take_difference() {
   rows_ = number(sql_.count_rows());
-  if (rows_ == 0 && replaces_all(spec_.mode) && !spec_.guard.allow_empty) {
-    throw Error(ExitCode::refused,
-                fmt::format("the source has no rows, and {} would be emptied by it", target_.label()),
-                "Look at the source. If it is right: --allow-empty.");
-  }
+  if (applied_.rejected == 0) guard_empty();
   session_.execute(sql_.diff());
   session_.execute("ANALYZE pg_temp.weir_diff");
   if (applied_.rejected > 0 || withhold_deletes_) withhold();
@@ -260,7 +273,16 @@ void ApplyAttempt::take_difference() {
   applied_.rows_before = rows_ - inserts_ + deletes_ + applied_.withheld_deletes;
   tell(ApplyEvent::Kind::diffed,
        fmt::format("{} to delete, {} to update, {} to insert", deletes_, updates_, inserts_));
+  // All that was refused may be all that there is, and then nothing goes.
+  if (deletes_ > 0) guard_empty();
   guard();
+}
+
+void ApplyAttempt::guard_empty() const {
+  if (rows_ > 0 || !replaces_all(spec_.mode) || spec_.guard.allow_empty) return;
+  throw Error(ExitCode::refused,
+              fmt::format("the source has no rows, and {} would be emptied by it", target_.label()),
+              "Look at the source. If it is right: --allow-empty.");
 }
 
 /// A refused record never costs the good old row of its key; where its key is unknown, no row at all.

@@ -46,6 +46,7 @@ class ApplyAttempt {
   [[noreturn]] void refuse_another() const;
   void require_whole_stage();
   void screen();
+  std::vector<std::size_t> misfit_columns();
   void screen_casts();
   std::int64_t reject(const std::string& sql);
   void judge_rejects();
@@ -53,6 +54,7 @@ class ApplyAttempt {
   void write_difference();
   void take_difference();
   void withhold();
+  void guard_empty() const;
   void guard() const;
   [[nodiscard]] bool is_of_policy(const pg::Error& error) const;
   std::int64_t remove();

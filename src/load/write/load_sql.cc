@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "load/write/sql_list.h"
 #include "pg/identifier.h"
 
 namespace weir::load {
@@ -13,16 +14,6 @@ namespace {
 
 using pg::quote_identifier;
 using pg::quote_literal;
-
-template <class Part>
-std::string joined(std::size_t count, std::string_view between, Part part) {
-  std::string text;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (i > 0) text += between;
-    text += part(i);
-  }
-  return text;
-}
 
 /// Values of any length: one that does not change is better not written again.
 bool is_long(Base base) noexcept {
@@ -94,112 +85,6 @@ std::string LoadSql::key_list() const {
   return joined(key_.size(), ", ", [&](std::size_t k) { return given(key_[k]); });
 }
 
-// Looks like: the rows get their mark, and the list of rejects its rows, in one statement. $1 is the run.
-std::string LoadSql::rejecting(const std::string& where, const std::string& name, std::string_view sqlstate,
-                               const std::string& reason, bool keep_key) const {
-  const std::string change =
-      keep_key ? fmt::format("UPDATE {} s SET {} = -1 - {}", stage_.sql, quote_identifier(stage_.part), part_)
-               : fmt::format("DELETE FROM {} s", stage_.sql);
-  const std::string part = keep_key ? "-1 - " + part_ : part_;
-  return fmt::format(
-      "WITH weir_bad AS ({} WHERE {} >= 0 AND ({}) RETURNING {} AS line, {} AS part, {} AS "
-      "name, {} AS reason, convert_to((to_jsonb(s) - ARRAY[{}, {}])::text, 'UTF8') AS raw) "
-      "INSERT INTO weir.load_reject (run, line, file, column_name, sqlstate, reason, raw) "
-      "SELECT $1::int8, b.line, coalesce((SELECT c.position->>'file' FROM weir.load_chunk c WHERE c.run = "
-      "$1::int8 AND c.chunk = b.part), ''), b.name, '{}', b.reason, b.raw FROM weir_bad b",
-      change, part_, where, line_, part, name, reason, quote_literal(stage_.line), quote_literal(stage_.part),
-      sqlstate);
-}
-
-std::optional<std::string> LoadSql::reject_nulls() const {
-  std::string where;
-  std::string name = "CASE";
-  for (std::size_t i = 0; i < columns_.size(); ++i) {
-    if (!column(i).not_null) continue;
-    const std::string is_null = "s." + quote_identifier(spec_->columns[i]) + " IS NULL";
-    where += (where.empty() ? "" : " OR ") + is_null;
-    name += " WHEN " + is_null + " THEN " + quote_literal(spec_->columns[i]);
-  }
-  if (where.empty()) return std::nullopt;
-  return rejecting(where, name + " END", "23502", "'null, which the column does not allow'");
-}
-
-std::optional<std::string> LoadSql::reject_outside_window() const {
-  if (!spec_->window) return std::nullopt;
-  const Window& window = *spec_->window;
-  const auto found = std::find(spec_->columns.begin(), spec_->columns.end(), window.column);
-  if (found == spec_->columns.end()) return std::nullopt;
-  const auto i = static_cast<std::size_t>(found - spec_->columns.begin());
-  const std::string& type = column(i).type.sql;
-  return rejecting(fmt::format("({0} >= {1}::{3} AND {0} < {2}::{3}) IS NOT TRUE", given(i),
-                               quote_literal(window.from), quote_literal(window.to), type),
-                   quote_literal(window.column), "22000",
-                   quote_literal(fmt::format("outside of the window from {} to {}", window.from, window.to)));
-}
-
-std::string LoadSql::reject_orphans(const ForeignKey& key) const {
-  std::string where;
-  std::string on;
-  for (std::size_t k = 0; k < key.columns.size(); ++k) {
-    const auto at = std::find(spec_->columns.begin(), spec_->columns.end(), key.columns[k]);
-    const std::string value = given(static_cast<std::size_t>(at - spec_->columns.begin()));
-    where += value + " IS NOT NULL AND ";
-    on += fmt::format("{}o.{} = {}", k == 0 ? "" : " AND ", quote_identifier(key.other_columns[k]), value);
-  }
-  return rejecting(fmt::format("{}NOT EXISTS (SELECT 1 FROM {} o WHERE {})", where, key.other, on),
-                   quote_literal(key.columns.front()), "23503",
-                   quote_literal(fmt::format("no such row in {} ({})", key.other, key.name)));
-}
-
-std::string LoadSql::drop_duplicates() const {
-  return fmt::format(
-      "DELETE FROM {} s USING (SELECT s.ctid AS id, row_number() OVER (PARTITION BY {} ORDER BY {} DESC, {} "
-      "DESC) AS n{}) d WHERE s.ctid = d.id AND d.n > 1",
-      stage_.sql, key_list(), part_, line_, from_stage());
-}
-
-std::string LoadSql::reject_duplicates() const {
-  return rejecting(
-      fmt::format(
-          "s.ctid IN (SELECT d.id FROM (SELECT s.ctid AS id, row_number() OVER (PARTITION BY {} ORDER "
-          "BY {} DESC, {} DESC) AS n{}) d WHERE d.n > 1)",
-          key_list(), part_, line_, from_stage()),
-      quote_literal(spec_->key.front()), "23505", "'its key comes again in a later record'", false);
-}
-
-std::string LoadSql::try_casts() const {
-  const std::vector<std::size_t> casts = cast_columns();
-  return fmt::format(
-      "SELECT {}{}",
-      joined(casts.size(), ", ", [&](std::size_t k) { return "count(" + given(casts[k]) + ")"; }),
-      from_stage());
-}
-
-std::string LoadSql::misfit_function(std::size_t i) const {
-  return fmt::format(
-      "CREATE FUNCTION pg_temp.weir_misfit_{}(given text) RETURNS text LANGUAGE plpgsql AS {}", i,
-      quote_literal(fmt::format("BEGIN PERFORM given::{}; RETURN NULL; EXCEPTION WHEN data_exception OR "
-                                "integrity_constraint_violation OR syntax_error THEN RETURN SQLERRM; END",
-                                column(i).type.sql)));
-}
-
-std::string LoadSql::reject_misfits(std::size_t i) const {
-  const std::string call =
-      fmt::format("pg_temp.weir_misfit_{}(s.{})", i, quote_identifier(spec_->columns[i]));
-  return rejecting(call + " IS NOT NULL", quote_literal(spec_->columns[i]), "22P02", call, !is_key(i));
-}
-
-std::optional<std::string> LoadSql::count_unknown_keys() const {
-  std::string where;
-  for (const std::size_t i : key_) {
-    if (column(i).not_null)
-      where +=
-          fmt::format("{}s.{} IS NULL", where.empty() ? "" : " OR ", quote_identifier(spec_->columns[i]));
-  }
-  if (where.empty()) return std::nullopt;
-  return fmt::format("SELECT count(*) FROM {} s WHERE {} < 0 AND ({})", stage_.sql, part_, where);
-}
-
 std::string LoadSql::from_stage() const { return fmt::format(" FROM {} s WHERE {} >= 0", stage_.sql, part_); }
 
 std::string LoadSql::count_rows() const { return "SELECT count(*)" + from_stage(); }
@@ -259,17 +144,55 @@ std::string LoadSql::join() const {
   return joined(key_.size(), " AND ", [&](std::size_t k) { return fmt::format("t.c{0} = s.c{0}", key_[k]); });
 }
 
+// What is written is what the file says, also where the type calls it equal: 1.00 for 1.0, ABC for abc of
+// citext. A version of a history is another value.
+bool LoadSql::is_exact(std::size_t i) const { return column(i).exact || spec_->mode == Mode::scd2; }
+
+// An image costs several comparisons; what two equal numbers can differ in is known.
+bool LoadSql::needs_image(std::size_t i) const {
+  const Base base = column(i).type.base;
+  return !is_exact(i) && base != Base::numeric && base != Base::float4 && base != Base::float8;
+}
+
+std::string LoadSql::differs_in(std::size_t i) const {
+  if (needs_image(i)) return images_differ({i});
+  const std::string ours = compared(fmt::format("t.c{}", i), i);
+  const std::string theirs = compared(fmt::format("s.c{}", i), i);
+  const std::string differs = fmt::format("{} IS DISTINCT FROM {}", ours, theirs);
+  if (is_exact(i)) return differs;
+  if (column(i).type.base == Base::numeric)
+    return fmt::format("({} OR (scale({}) <> scale({})) IS TRUE)", differs, ours, theirs);
+  return fmt::format("({0} OR ({1} = 0 AND {1}::text <> {2}::text) IS TRUE)", differs, ours, theirs);
+}
+
+// Without the cast to record, ROW() with an operator is a comparison column by column. Images are compared of
+// one type alone, and the stage may have been made before a column became wider.
+std::string LoadSql::images_differ(const std::vector<std::size_t>& columns) const {
+  const auto ours = [&](std::size_t k) { return fmt::format("t.c{}", columns[k]); };
+  const auto theirs = [&](std::size_t k) {
+    return fmt::format("s.c{}::{}", columns[k], column(columns[k]).type.sql);
+  };
+  return fmt::format("ROW({})::record OPERATOR(pg_catalog.*<>) ROW({})::record",
+                     joined(columns.size(), ", ", ours), joined(columns.size(), ", ", theirs));
+}
+
+/// One comparison of images, where it is needed at all, costs as much as those of the columns one by one.
+std::string LoadSql::differs_at_all() const {
+  std::vector<std::size_t> all;
+  for (std::size_t i = 0; i < columns_.size() && has_key(); ++i) {
+    if (is_compared(i)) all.push_back(i);
+  }
+  if (all.empty()) return "false";
+  if (std::any_of(all.begin(), all.end(), [&](std::size_t i) { return needs_image(i); }))
+    return images_differ(all);
+  return joined(all.size(), " OR ", [&](std::size_t k) { return differs_in(all[k]); });
+}
+
 std::string LoadSql::diff() const {
   std::vector<std::string> differs;
   for (std::size_t i = 0; i < columns_.size(); ++i) {
-    if (has_key() && is_compared(i)) {
-      differs.push_back(fmt::format("{} IS DISTINCT FROM {}", compared(fmt::format("t.c{}", i), i),
-                                    compared(fmt::format("s.c{}", i), i)));
-    } else {
-      differs.emplace_back("false");
-    }
+    differs.push_back(has_key() && is_compared(i) ? differs_in(i) : "false");
   }
-  const std::string any = joined(differs.size(), " OR ", [&](std::size_t i) { return differs[i]; });
   const std::string each = joined(differs.size(), ", ", [&](std::size_t i) { return differs[i]; });
   std::string values;
   for (std::size_t i = 0; i < columns_.size(); ++i) {
@@ -292,7 +215,7 @@ std::string LoadSql::diff() const {
       "s.weir_line, "
       "s.weir_part, ARRAY[{}]::bool[] AS weir_changed{} FROM ({}) t {} JOIN ({}) s ON {} "
       "WHERE (t.weir_ctid IS NULL OR s.weir_line IS NULL OR {}){}",
-      order, each, values, side(false), kind, side(true), join(), any, unmarked);
+      order, each, values, side(false), kind, side(true), join(), differs_at_all(), unmarked);
 }
 
 std::string LoadSql::diff_of_append() const {

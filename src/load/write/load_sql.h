@@ -35,9 +35,12 @@ class LoadSql {
   [[nodiscard]] std::string reject_orphans(const ForeignKey& key) const;
   [[nodiscard]] std::string drop_duplicates() const;
   [[nodiscard]] std::string reject_duplicates() const;
+  /// Raises what the server cannot cast, or answers for each of cast_columns() whether it would cut values.
   [[nodiscard]] std::string try_casts() const;
   [[nodiscard]] std::string misfit_function(std::size_t column) const;
   [[nodiscard]] std::string reject_misfits(std::size_t column) const;
+  /// Rows that were refused before, whose key is none.
+  [[nodiscard]] std::string forget_misfit_keys(std::size_t column) const;
   /// Refused rows whose key is null although it cannot be.
   [[nodiscard]] std::optional<std::string> count_unknown_keys() const;
   [[nodiscard]] std::string count_rows() const;
@@ -86,8 +89,14 @@ class LoadSql {
   [[nodiscard]] std::string join() const;
   [[nodiscard]] std::string matches_diff() const;
   [[nodiscard]] std::string key_list() const;
+  [[nodiscard]] std::string earlier_of_key() const;
+  [[nodiscard]] bool is_exact(std::size_t i) const;
+  [[nodiscard]] bool needs_image(std::size_t i) const;
+  [[nodiscard]] std::string differs_in(std::size_t i) const;
+  [[nodiscard]] std::string differs_at_all() const;
+  [[nodiscard]] std::string images_differ(const std::vector<std::size_t>& columns) const;
   [[nodiscard]] std::string rejecting(const std::string& where, const std::string& name,
-                                      std::string_view sqlstate, const std::string& reason,
+                                      const std::string& sqlstate, const std::string& reason,
                                       bool keep_key = true) const;
   [[nodiscard]] std::string conflict_clause() const;
   [[nodiscard]] std::string history_time() const;

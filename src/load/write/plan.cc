@@ -49,6 +49,9 @@ class Planner {
   void refuse(std::string reason, std::string remedy) {
     plan_.refusals.push_back({std::move(reason), std::move(remedy)});
   }
+  void lack(std::string reason, std::string remedy) {
+    plan_.refusals.push_back({std::move(reason), std::move(remedy), true});
+  }
   void warn(std::string text) { plan_.warnings.push_back(std::move(text)); }
   [[nodiscard]] bool swaps() const { return spec_.mode == Mode::swap || spec_.mode == Mode::partition_swap; }
   [[nodiscard]] bool given(const std::string& name) const {
@@ -83,9 +86,9 @@ class Planner {
     };
     if (swaps()) {
       if (!target_.is_owner) {
-        refuse(fmt::format("{} belongs to {}, and only its owner may replace it", target_.label(),
-                           target_.owner),
-               "Load as its owner, or use --mode refresh.");
+        lack(fmt::format("{} belongs to {}, and only its owner may replace it", target_.label(),
+                         target_.owner),
+             "Load as its owner, or use --mode refresh.");
       }
       return;
     }
@@ -96,8 +99,8 @@ class Planner {
     }
     if (spec_.mode == Mode::refresh || spec_.mode == Mode::window) need(target_.may_delete, "DELETE");
     if (!missing.empty()) {
-      refuse(fmt::format("{} may not do this to {}: {} is missing", target_.role, target_.label(), missing),
-             fmt::format("GRANT {} ON {} TO {};", missing, target_.sql(), target_.role));
+      lack(fmt::format("{} may not do this to {}: {} is missing", target_.role, target_.label(), missing),
+           fmt::format("GRANT {} ON {} TO {};", missing, target_.sql(), target_.role));
     }
   }
 
@@ -365,7 +368,12 @@ LockMode Plan::strongest(std::string_view relation) const noexcept {
 
 void Plan::require() const {
   if (refusals.empty()) return;
-  throw Error(ExitCode::refused, refusals.front().reason, refusals.front().remedy);
+  throw Error(exit_code(), refusals.front().reason, refusals.front().remedy);
+}
+
+ExitCode Plan::exit_code() const noexcept {
+  if (refusals.empty()) return ExitCode::ok;
+  return refusals.front().of_rights ? ExitCode::database : ExitCode::refused;
 }
 
 Plan make_plan(const Target& target, const LoadSpec& spec, const StageTable& stage, int /*server_version*/) {

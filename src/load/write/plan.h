@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "load/write/spec.h"
 #include "load/write/stage_sql.h"
 #include "load/write/target.h"
@@ -42,6 +43,7 @@ std::string_view to_string(Step::Phase phase) noexcept;
 struct Refusal {
   std::string reason;
   std::string remedy;
+  bool of_rights = false;
 };
 
 /// What a load will do, before it does anything. A pure function of what is known.
@@ -53,7 +55,9 @@ struct Plan {
   /// The strongest lock on the target, which its readers and writers meet; care comes later and disturbs
   /// neither.
   [[nodiscard]] LockMode strongest(std::string_view relation) const noexcept;
-  /// Throws the first refusal (ExitCode::refused).
+  /// With which the first refusal ends a load: refused, or database where a right is missing.
+  [[nodiscard]] ExitCode exit_code() const noexcept;
+  /// Throws the first refusal.
   void require() const;
 };
 

@@ -25,6 +25,17 @@ std::string qualified(std::string_view schema, std::string_view name) {
               "Write it as in SQL: rates, app.rates or \"Odd name\".");
 }
 
+/// PostgreSQL cuts longer names without a word: two of them could be one table.
+constexpr std::size_t kLongestName = 63;
+
+void require_short(const std::string& part) {
+  if (part.size() <= kLongestName) return;
+  throw Error(ExitCode::usage,
+              fmt::format("the name {} has {} bytes; a table of PostgreSQL has {} at most", printable(part),
+                          part.size(), kLongestName),
+              "Give a shorter one.");
+}
+
 /// One part of a name, from `at` on; behind it afterwards.
 std::string name_part(std::string_view text, std::size_t& at) {
   std::string part;
@@ -78,6 +89,8 @@ void describe_columns(pg::Session& session, std::int64_t id, Target& target) {
          .identity = row.identity.empty() ? '\0' : row.identity.front(),
          .generated = row.generated,
          .comparable = row.comparable,
+         .exact = row.exact,
+         .uncut = std::string(row.uncut.value_or("")),
          .may_insert = row.may_insert,
          .may_update = row.may_update});
   }
@@ -207,6 +220,8 @@ TableName parse_table_name(std::string_view text) {
   }
   if (at != text.size() || name.name.empty() || name.name.find('\0') != std::string::npos)
     no_table_name(text);
+  require_short(name.schema);
+  require_short(name.name);
   return name;
 }
 

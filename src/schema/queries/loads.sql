@@ -24,9 +24,11 @@ SELECT c.oid::int8 AS id, n.nspname::text AS schema_name, c.relname::text AS tab
 
 -- name: load_columns(table_id int8) -> (
 --   name text, type_id int8, modifier int4, type text, not_null bool, default_sql text?, identity text, generated bool,
---   comparable bool, may_insert bool, may_update bool)
+--   comparable bool, exact bool, uncut text?, may_insert bool, may_update bool)
 -- Comparable: the type, that behind a domain, or that of an array's elements has an order, as IS DISTINCT FROM and
--- sorting need.
+-- sorting need. Exact: values that are equal look the same (1.0 = 1.00 of numeric does not). Uncut: the type without its
+-- modifier, where an explicit cast to it cuts or pads in silence and an assignment refuses (bit, char and varchar, their
+-- arrays, domains of them: the cast of such a type to itself is told whether it is explicit).
 SELECT a.attname::text AS name, a.atttypid::int8 AS type_id, a.atttypmod AS modifier,
        format_type(a.atttypid, a.atttypmod) AS type, (a.attnotnull OR t.typnotnull) AS not_null,
        CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS default_sql,
@@ -39,12 +41,30 @@ SELECT a.attname::text AS name, a.atttypid::int8 AS type_id, a.atttypmod AS modi
                   OR EXISTS (SELECT 1 FROM pg_catalog.pg_cast x
                               WHERE x.castsource = b.oid AND x.casttarget = o.opcintype AND x.castmethod = 'b'
                                 AND x.castcontext = 'i')))) AS comparable,
+       ((a.atttypid IN (16, 17, 20, 21, 23, 25, 1043, 1082, 1083, 1114, 1184, 2950)
+         OR (a.atttypid IN (1042, 1700) AND a.atttypmod >= 0))
+        AND coalesce((SELECT l.collisdeterministic FROM pg_catalog.pg_collation l WHERE l.oid = a.attcollation), true)) AS exact,
+       CASE WHEN u.modifier >= 0
+             AND EXISTS (SELECT 1
+                           FROM pg_catalog.pg_cast x JOIN pg_catalog.pg_proc p ON p.oid = x.castfunc
+                          WHERE x.castsource = u.element_id AND x.casttarget = u.element_id AND p.pronargs = 3)
+            THEN format_type(u.type_id, -1) END AS uncut,
        has_column_privilege(a.attrelid, a.attnum, 'INSERT') AS may_insert,
        has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_update
   FROM pg_catalog.pg_attribute a
   JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
   JOIN pg_catalog.pg_type e ON e.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
   JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN e.typcategory = 'A' AND e.typelem <> 0 THEN e.typelem ELSE e.oid END
+ CROSS JOIN LATERAL (
+    WITH RECURSIVE below (type_id, modifier) AS (
+      SELECT t.oid, a.atttypmod
+       UNION ALL
+      SELECT n.typbasetype, n.typtypmod
+        FROM below w JOIN pg_catalog.pg_type n ON n.oid = w.type_id AND n.typtype = 'd'
+    )
+    SELECT w.type_id, w.modifier,
+           CASE WHEN n.typcategory = 'A' AND n.typelem <> 0 THEN n.typelem ELSE n.oid END AS element_id
+      FROM below w JOIN pg_catalog.pg_type n ON n.oid = w.type_id AND n.typtype <> 'd') u
   LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
  WHERE a.attrelid = :table_id::int8::oid AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attnum;

@@ -1,0 +1,115 @@
+// `weir load` from the command line: what becomes of values, of names and of rights.
+#include <fstream>
+
+#include <gtest/gtest.h>
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+#include "support/database.h"
+#include "weir_program.h"
+
+namespace weir::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+using Words = std::vector<std::string>;
+using nlohmann::json;
+
+class CliLoadValues : public SchemaTest {
+ protected:
+  [[nodiscard]] WeirSetup setup(const std::string& input = "") const {
+    return {.env = {{"DATABASE_URL", url()}}, .folder = folder_.path(), .input = input};
+  }
+  WeirResult run(Words words, const std::string& input = "") const {
+    words.insert(words.begin() + (!words.empty() && words.front() == "--json" ? 1 : 0), "load");
+    return run_weir(words, setup(input));
+  }
+  json document(Words words, const std::string& input = "") const {
+    // In front: behind `--` it would be a word of the command.
+    words.insert(words.begin(), "--json");
+    const WeirResult result = run(std::move(words), input);
+    EXPECT_EQ(result.status, 0) << result.out << result.err;
+    return json::parse(result.out);
+  }
+  void write(const std::string& name, const std::string& text) const {
+    std::ofstream(folder_.path() / name) << text;
+  }
+  void execute(const std::string& sql) { session().execute(sql); }
+  std::string value(const std::string& sql) { return session().execute(sql)[0].get<std::string>(0); }
+
+  ScratchFolder folder_{"load-values"};
+};
+
+TEST_F(CliLoadValues, AValueThatAColumnWouldCutIsRejected) {
+  execute("CREATE DOMAIN dv AS varchar(3)");
+  execute("CREATE TABLE dd (id int PRIMARY KEY, v dv, b bit(4))");
+  write("dt.csv", "id,v,b\n1,abcdef,1010\n2,abc,1010\n3,abc,101010\n");
+  const Words words{"dt.csv", "--into", "dd", "--key", "id", "--schema", "freeze"};
+  const WeirResult refused = run(words);
+  EXPECT_EQ(refused.status, 5) << refused.out;
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("line 2, column v: value too long for type character varying(3)"),
+                                 HasSubstr("at least --max-rejects 2")));
+  Words allowed = words;
+  allowed.insert(allowed.end(), {"--max-rejects", "2"});
+  EXPECT_EQ(document(allowed).at("rejected"), 2);
+  EXPECT_EQ(value("SELECT string_agg(format('%s %s %s', id, v, b), ',') FROM dd"), "2 abc 1010");
+}
+
+TEST_F(CliLoadValues, AStaleRecordIsNotAppliedForOneThatIsRejected) {
+  execute("CREATE TABLE t AS SELECT 1 AS id, 50 AS v");
+  execute("ALTER TABLE t ADD PRIMARY KEY (id)");
+  write("t.csv", "id,v\n1,10\n1,zz\n");
+  for (const std::string mode : {"refresh", "upsert"}) {
+    const json report = document(
+        {"t.csv", "--into", "t", "--key", "id", "--mode", mode, "--max-rejects", "1", "--schema", "freeze"});
+    EXPECT_EQ(report.at("rejected"), 1);
+    EXPECT_EQ(value("SELECT v::text FROM t"), "50") << mode;
+  }
+}
+
+TEST_F(CliLoadValues, ApostrophesAreNoQuotesAndQuotesThatAreGuessedAreTold) {
+  write("n.csv", "id;name\n1;'t Hooft\n2;Bob\n3;x'\n4;Al\n");
+  const json names = document({"n.csv", "--into", "n"});
+  EXPECT_EQ(names.at("inserted"), 4);
+  EXPECT_EQ(names.at("notices"), json::array());
+  EXPECT_EQ(value("SELECT string_agg(name, ',' ORDER BY id) FROM n"), "'t Hooft,Bob,x',Al");
+  write("q.csv", "id,name\n1,'one, two'\n2,'three'\n");
+  const WeirResult quoted = run({"q.csv", "--into", "q"});
+  EXPECT_THAT(quoted.out + quoted.err, HasSubstr("q.csv: read with ' as the quote, which is a guess"));
+  EXPECT_EQ(value("SELECT string_agg(name, ';' ORDER BY id) FROM q"), "one, two;three");
+  EXPECT_EQ(document({"q.csv", "--into", "q", "--quote", "'"}).at("notices"), json::array());
+}
+
+TEST_F(CliLoadValues, AStateIsPrintedWithAllItsDigits) {
+  execute(
+      "INSERT INTO weir.load_state (pipeline, stream, state, seq, run, rows) VALUES ('p', '', "
+      "'{\"tap_state\": {\"at\": 1704067200.123456789, \"n\": 12345678901234567890123, \"x\": [1.0, \"a "
+      "b\"]}, "
+      "\"versions\": {}}', 1, 1, 0), ('number', '', '{\"tap_state\": 1.50, \"versions\": {}}', 1, 1, 0)");
+  EXPECT_EQ(run({"state", "p"}).out,
+            "{\"n\":12345678901234567890123,\"x\":[1.0,\"a b\"],\"at\":1704067200.123456789}\n");
+  EXPECT_EQ(run({"state", "number"}).out, "1.50\n");
+}
+
+TEST_F(CliLoadValues, AMissingRightEndsWithFourAsElsewhere) {
+  execute("CREATE TABLE t (id int PRIMARY KEY)");
+  const std::string role = "weir_bare_" + value("SELECT current_database()");
+  execute("CREATE ROLE " + role + " IN ROLE weir_worker");
+  write("t.csv", "id\n1\n");
+  const WeirSetup as_role{.env = {{"DATABASE_URL", url()}, {"PGOPTIONS", "-c role=" + role}},
+                          .folder = folder_.path()};
+  for (const Words& words : std::vector<Words>{{"load", "t.csv", "--into", "t", "--key", "id"},
+                                               {"load", "t.csv", "--into", "t", "--key", "id", "--dry-run"},
+                                               {"load", "t.csv", "--into", "t", "--mode", "swap"}}) {
+    const WeirResult result = run_weir(words, as_role);
+    EXPECT_EQ(result.status, 4) << result.out << result.err;
+    EXPECT_THAT(result.out + result.err, AnyOf(HasSubstr("is missing"), HasSubstr("only its owner")));
+  }
+  execute("DROP OWNED BY " + role);
+  execute("DROP ROLE " + role);
+}
+
+}  // namespace
+}  // namespace weir::test
