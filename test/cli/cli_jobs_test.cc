@@ -185,6 +185,36 @@ TEST_F(CliJobs, SqlWorksInTheTransactionOfTheJobs) {
   EXPECT_THAT(limited.err, HasSubstr("a queue with a limit cannot be worked on in transactional mode"));
 }
 
+TEST_F(CliJobs, OneBadJobOfSqlHoldsNobodyUp) {
+  session().execute("CREATE TABLE public.effect (n int8 PRIMARY KEY)");
+  run({"queue", "set", "q", "max_attempts=2", "backoff=10ms", "backoff_cap=10ms"});
+  std::string lines = "{\"t\":\"missing_table\"}\n";
+  for (int i = 1; i <= 10; ++i) lines += "{\"t\":\"effect\"}\n";
+  run({"job", "enqueue", "q", "-"}, lines);
+  const WeirResult result =
+      run({"worker", "--queue", "q", "--once", "--sql",
+           "do $$ declare r record; begin for r in select id, payload->>'t' t from weir_job loop "
+           "execute format('insert into %I values (%s)', r.t, r.id); end loop; end $$"});
+  EXPECT_EQ(result.status, 1) << result.err;
+  EXPECT_EQ(count("public.effect"), 10);
+  EXPECT_EQ(count("weir.job_dead WHERE attempt = 2 AND error LIKE '%missing_table%'"), 1);
+}
+
+TEST_F(CliJobs, SqlThatCannotWorkIsRefusedWithItsPlace) {
+  enqueue({"q"});
+  const auto refused = [&](const std::string& sql, const std::string& message) {
+    const WeirResult result = run({"worker", "--queue", "q", "--once", "--sql", sql});
+    EXPECT_EQ(result.status, 3) << sql << result.err;
+    EXPECT_THAT(result.err, HasSubstr(message)) << sql;
+  };
+  refused("SELECT nosuch FROM weir_job",
+          "the SQL does not work: line 1, column 8: column \"nosuch\" does not exist");
+  refused("SELECT 1;\nCOMMIT", "COMMIT has no place in it");
+  refused("DISCARD ALL", "the SQL does not work");
+  refused("COPY weir_job TO STDOUT", "the SQL does not work");
+  EXPECT_EQ(count("weir.job WHERE attempt = 0"), 1);
+}
+
 TEST_F(CliJobs, SigtermDrainsAWorkerAndHandsBackNothingThatWasDone) {
   WeirProgram worker({"worker", "--queue", "q", "--json", "--", "sh", "-c", kGood}, setup());
   worker.wait_for("\"started\"");
