@@ -95,6 +95,28 @@ TEST_F(WorkerTest, ADeadProcesssJobsAreDoneByAnother) {
   EXPECT_EQ(count("weir.job_claim") + count("weir.process WHERE NOT dead"), 0);
 }
 
+TEST_F(WorkerTest, ADeadLetterOfItsOwnRescueCounts) {
+  pg::Session session = this->session();
+  session.execute("INSERT INTO weir.process (name, lease_until) VALUES ('gone', now() - interval '1 s')");
+  for (const std::string queue : {"q", "other"}) {
+    enqueue_many(queue, 2);
+    session.execute(
+        "WITH t AS (DELETE FROM weir.job RETURNING *) INSERT INTO weir.job_claim (worker_id, number, "
+        "queue_id, lane, jobs) SELECT 1, queue_id, queue_id, 0, array_agg(ROW(seq, seq, created_at, NULL, "
+        "priority, max_attempts, max_attempts, kind, payload, NULL, NULL, NULL)::weir.claimed_job) FROM t "
+        "GROUP BY queue_id");
+  }
+  const auto worker = this->worker({.queues = {"q"}, .once = true});
+  worker->start();
+  EXPECT_TRUE(worker->wait_until_finished({}, Deadline::after(std::chrono::seconds(30))));
+  worker->stop();
+  const Worker::Stats stats = worker->stats();
+  EXPECT_EQ(stats.dead, 2);
+  EXPECT_EQ(stats.failed, 2);
+  EXPECT_EQ(count("weir.job_dead"), 4);
+  EXPECT_EQ(session.execute("SELECT sum(dead)::int8 FROM weir.queue_stats")[0].get<std::int64_t>(0), 4);
+}
+
 TEST_F(WorkerTest, ALostLeaseStopsTheWorkAndItsOutcomeIsRefused) {
   Wakeup begun;
   std::atomic<bool> stopped{false};
