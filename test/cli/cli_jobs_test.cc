@@ -87,6 +87,21 @@ TEST_F(CliJobs, AUniqueKeyAnswersTheJobThatHasIt) {
   EXPECT_EQ(document({"job", "show", id}).at("state"), "waiting");
 }
 
+TEST_F(CliJobs, NumbersAreTextHoweverLargeTheyAre) {
+  const std::string id = enqueue({"q", R"({"a":1e400})"});
+  EXPECT_EQ(run({"job", "show", id}).status, 0);
+  EXPECT_THAT(document({"job", "show", id}).at("payload").get<std::string>(), HasSubstr("{\"a\": 1000"));
+  const WeirResult lines = run({"job", "enqueue", "q", "-"}, "-1e-400\n" + std::string(400, '7') + "\n");
+  EXPECT_EQ(lines.status, 0) << lines.err;
+  EXPECT_EQ(count("weir.job WHERE length(payload::text) >= 400"), 3);
+  run({"queue", "set", "q", "keep=1"});
+  const WeirResult result = work(
+      "q", R"(while read -r line; do case $line in '{"end":'*) ;; *) id=${line#'{"id":"'}; id=${id%%'"'*};
+           echo "{\"id\":\"$id\",\"ok\":true,\"result\":1e400}" ;; esac; done)");
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_EQ(count("weir.job_done WHERE result = '1e400'"), 3);
+}
+
 TEST_F(CliJobs, LinesOfStandardInputAreJobsAllOrNone) {
   std::string lines;
   for (int i = 1; i <= 2500; ++i) lines += "{\"n\":" + std::to_string(i) + "}\n";
