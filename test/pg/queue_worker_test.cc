@@ -223,6 +223,22 @@ TEST_F(WorkerTest, InATransactionEffectsHappenOnceAndFailuresLeaveNone) {
   EXPECT_EQ(count("weir.job_claim") + count("weir.job_dead") + count("weir.job_later"), 0);
 }
 
+TEST_F(WorkerTest, InATransactionAnErrorThatComesAgainIsItsJobsAlone) {
+  session().execute("CREATE TABLE public.effect (n int)");
+  functions_["count"] = [&](const JobContext& context) -> Outcome {
+    const bool bad = context.job.payload.find("7") != std::string_view::npos;
+    context.session->execute(bad ? "INSERT INTO public.nowhere VALUES (1)"
+                                 : "INSERT INTO public.effect VALUES (1)");
+    return Outcome::done();
+  };
+  enqueue_many("q", 20);
+  session().execute("UPDATE weir.job SET max_attempts = 2");
+  session().execute("UPDATE weir.queue SET backoff_ms = 1, backoff_cap_ms = 1");
+  work_off({.queues = {"q"}, .delivery = Delivery::transactional});
+  EXPECT_EQ(count("public.effect"), 18);
+  EXPECT_EQ(count("weir.job_dead WHERE attempt = 2 AND error LIKE '%nowhere%'"), 2);
+}
+
 TEST_F(WorkerTest, LargePayloadsOfOneTransactionAreNotInMemoryAllAtOnce) {
   struct Weigher final : work::Handler {
     explicit Weigher(std::vector<std::size_t>& out) : out_(out) {}
