@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "queue/job_check.h"
+#include "work/json_members.h"
 
 namespace weir::cli {
 namespace {
@@ -24,6 +25,9 @@ constexpr Member kMembers[] = {{"tenant", Kind::text, true},  {"key", Kind::text
                                {"payload", Kind::any, true},  {"run", Kind::text, false},
                                {"index", Kind::index, false}, {"final", Kind::truth, false},
                                {"rows", Kind::count, false},  {"bytes", Kind::count, false}};
+
+/// With its quotes and escapes.
+bool is_payload(std::string_view key) { return json::parse(key).get<std::string>() == "payload"; }
 
 bool is_number_up_to(const json& value, std::int64_t most) {
   return value.is_number_integer() && value >= 0 && value <= most;
@@ -55,8 +59,17 @@ std::string_view name_of(Kind kind) {
 
 std::optional<std::string> find_batch_line_fault(std::string_view line) {
   if (auto fault = queue::find_payload_fault(line)) return fault;
-  const json object = json::parse(line);
-  if (!object.is_object()) return "it is no object";
+  // Not the payload: no tree could hold its numbers.
+  if (line[line.find_first_not_of(" \t\n\r")] != '{') return "it is no object";
+  std::string members = "{";
+  const auto parts = work::split_object(line, line.size());
+  for (const work::JsonMember& member : parts.value()) {
+    if (members.size() > 1) members += ',';
+    members.append(member.key) += ':';
+    members += is_payload(member.key) ? "0" : member.value;
+  }
+  const json object = json::parse(members + "}", nullptr, false);
+  if (object.is_discarded()) return "a number in it is too large";
   for (const Member& member : kMembers) {
     const auto found = object.find(member.name);
     const bool missing = found == object.end() || (found->is_null() && member.kind != Kind::any);

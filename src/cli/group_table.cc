@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "cli/job_words.h"
+#include "cli/json_piece.h"
 #include "cli/term/table.h"
 
 namespace weir::cli {
@@ -189,7 +190,7 @@ ordered_json story_json(const group::BatchStory& story) {
       {"created_at", time_json(story.created_at)},
       {"rows", or_null(story.rows)},
       {"bytes", or_null(story.bytes)},
-      {"payload", ordered_json::parse(story.payload)},
+      {"payload", json_piece(story.payload)},
       {"sinks", sinks},
       {"attempts", attempts}};
 }

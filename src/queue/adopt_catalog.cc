@@ -79,6 +79,21 @@ void check_adopted_sql(pg::Session& session, const Adopted& adopted) {
   pg::Params done;
   for (const auto& key : keys) done.add(key);
   look(sql.mark_done(), "rows cannot be marked as done in", done);
+  const auto stands_alone = [&](const std::string& expression, const std::string& option) {
+    pg::Params params;
+    for (const auto& key : keys) params.add(key);
+    try {
+      session.execute_with("EXPLAIN " + sql.alone(expression), params);
+    } catch (const pg::Error& error) {
+      if (!session.is_open() || error.kind() != pg::ErrorKind::server) throw;
+      throw Error(ExitCode::definition,
+                  fmt::format("{} '{}' is no expression by itself: {}", option, printable(expression),
+                              error.info().message),
+                  "Each parenthesis, quote and comment in it has to have its other half in it.");
+    }
+  };
+  if (!adopted.where.empty()) stands_alone(adopted.where, "--where");
+  for (const auto& [column, expression] : adopted.set) stands_alone(expression, "--set " + column + "=");
 }
 
 }  // namespace weir::queue

@@ -127,6 +127,11 @@ std::string AdoptSql::mark_done() const {
                      join_keys());
 }
 
+std::string AdoptSql::alone(const std::string& expression) const {
+  return fmt::format("SELECT CASE WHEN true THEN {}\n END FROM {} AS weir_row, {}", expression, table_,
+                     keys_from(0));
+}
+
 std::string AdoptSql::mark_failed() const {
   return fmt::format("UPDATE {} AS weir_row SET {} = weir_key.weir_k{} FROM {} WHERE {}", table_, failed_,
                      key_texts_.size() + 1, keys_from(1), join_keys());

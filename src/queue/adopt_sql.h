@@ -35,6 +35,9 @@ class AdoptSql {
 
   /// Parameters: key_width() arrays of text.
   [[nodiscard]] std::string mark_done() const;
+  /// Is SQL, with the parameters of mark_done(), only where the user's expression stands by itself: what has
+  /// a parenthesis too many would change the statements that it is put into.
+  [[nodiscard]] std::string alone(const std::string& expression) const;
   /// The same, and one array of errors behind them.
   [[nodiscard]] std::string mark_failed() const;
   /// How many of the rows are not done; parameters as for mark_done().

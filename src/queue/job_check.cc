@@ -2,41 +2,13 @@
 
 #include <limits>
 
-#include <nlohmann/json.hpp>
-
 #include "base/error.h"
 #include "base/text.h"
 #include "work/json_members.h"
+#include "work/json_syntax.h"
 
 namespace weir::queue {
 namespace {
-
-/// Keeps nothing but where the fault is: a tree of a large payload would be many times its size.
-class FaultFinder final : public nlohmann::json_sax<nlohmann::json> {
- public:
-  bool null() override { return true; }
-  bool boolean(bool /*value*/) override { return true; }
-  bool number_integer(number_integer_t /*value*/) override { return true; }
-  bool number_unsigned(number_unsigned_t /*value*/) override { return true; }
-  bool number_float(number_float_t /*value*/, const string_t& /*text*/) override { return true; }
-  bool string(string_t& /*value*/) override { return true; }
-  bool binary(binary_t& /*value*/) override { return true; }
-  bool start_object(std::size_t /*size*/) override { return true; }
-  bool key(string_t& /*value*/) override { return true; }
-  bool end_object() override { return true; }
-  bool start_array(std::size_t /*size*/) override { return true; }
-  bool end_array() override { return true; }
-  bool parse_error(std::size_t position, const std::string& /*token*/,
-                   const nlohmann::detail::exception& /*error*/) override {
-    position_ = position == 0 ? 0 : position - 1;  // it counts from 1
-    return false;
-  }
-
-  [[nodiscard]] std::size_t position() const noexcept { return position_; }
-
- private:
-  std::size_t position_ = 0;
-};
 
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
@@ -62,9 +34,7 @@ void check_text(const NewJob& job, std::string_view name, std::string_view text)
 std::optional<std::string> find_payload_fault(std::string_view text) {
   if (const auto at = find_invalid_utf8(text)) return "it is not UTF-8 at byte " + std::to_string(*at);
   if (text.starts_with(kByteOrderMark)) return "it begins with a byte order mark";
-  FaultFinder finder;
-  if (!nlohmann::json::sax_parse(text.begin(), text.end(), &finder))
-    return "it is no JSON at byte " + std::to_string(finder.position());
+  if (const auto at = work::find_json_fault(text)) return "it is no JSON at byte " + std::to_string(*at);
   return work::find_jsonb_fault(text);
 }
 

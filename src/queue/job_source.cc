@@ -60,6 +60,12 @@ std::vector<std::int32_t> JobSource::ids(bool also_limited) const {
   return ids;
 }
 
+bool JobSource::works_on(std::int32_t queue) const {
+  if (names_.empty()) return true;
+  const auto queues = ids();
+  return std::find(queues.begin(), queues.end(), queue) != queues.end();
+}
+
 std::vector<std::string> JobSource::topics() const {
   const auto queues = settings();
   if (names_.empty() || queues->size() > kMostTopics) return {"job:*"};

@@ -59,6 +59,8 @@ class JobSource final : public work::TransactionSource {
   /// The queues that have a limit, by name.
   [[nodiscard]] std::set<std::string> limited() const;
 
+  /// A rescue also counts jobs of queues that this process does not work on.
+  [[nodiscard]] bool works_on(std::int32_t queue) const;
   [[nodiscard]] QueueCounts& counts() noexcept { return counts_; }
 
  private:

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "base/log.h"
 #include "pg/error.h"
@@ -22,8 +24,17 @@ std::vector<std::int64_t> JobSource::cancelled(pg::Session& session, const work:
 void JobSource::rescue(pg::Session& session) {
   constexpr std::int32_t kClaimsAtOnce = 100;
   for (;;) {
+    pg::Transaction transaction(session);
     const auto rows = session.run<sql::RescueJobs>(kClaimsAtOnce);
-    if (rows.one().rescued == 0) return;
+    const bool any = rows.one().rescued > 0;
+    std::vector<std::pair<std::int32_t, std::int64_t>> dead;
+    if (any) {
+      for (const auto& row : session.run<sql::RescuedDead>()) dead.emplace_back(row.queue, row.dead);
+    }
+    transaction.commit();
+    // Whose attempt it was cannot count it any more.
+    for (const auto& [queue, jobs] : dead) counts_.add(queue, {.failed = jobs, .dead = jobs});
+    if (!any) return;
   }
 }
 

@@ -17,7 +17,8 @@ constexpr std::size_t kMostLoaded = std::size_t{16} << 20U;
 std::vector<Outcome> run_taken(pg::Session& session, work::Handler& handler, JobClaim& claim,
                                const std::stop_token& stop) {
   const auto items = claim.items();
-  work::TransactionParts parts(session, handler, stop, {.stores_results = claim.settings().keeps_history});
+  work::TransactionParts parts(session, handler, stop,
+                               {.stores_results = claim.settings().keeps_history, .blames_widely = true});
   std::vector<Outcome> outcomes(items.size(), Outcome::returned());
   const auto wall = std::chrono::time_point_cast<WallTime::duration>(std::chrono::system_clock::now());
   const auto late = [&](std::size_t i) { return items[i].deadline && *items[i].deadline <= wall; };

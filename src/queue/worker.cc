@@ -102,6 +102,7 @@ Worker::Stats Worker::stats() const {
   Stats stats;
   if (!source_) return stats;
   for (const auto& [queue, counts] : source_->counts().all()) {
+    if (!source_->works_on(queue)) continue;
     stats.done += counts.done;
     stats.failed += counts.failed;
     stats.dead += counts.dead;

@@ -11,6 +11,7 @@
 #include "base/json_text.h"
 #include "base/text.h"
 #include "work/json_members.h"
+#include "work/json_syntax.h"
 
 namespace weir::work {
 namespace {
@@ -183,8 +184,7 @@ std::optional<Answer> decode_answer(std::string_view line) {
   if (line.empty()) return std::nullopt;
   // The limit on members keeps a line of a million of them from taking much memory.
   constexpr std::size_t kMembers = 8;
-  if (line.front() != '{' || line.find('\0') != std::string_view::npos || !nlohmann::json::accept(line))
-    throw AnswerError("it is not a JSON object");
+  if (line.front() != '{' || find_json_fault(line)) throw AnswerError("it is not a JSON object");
   const auto members = split_object(line, kMembers);
   if (!members) throw AnswerError("it has too many members");
 

@@ -10,6 +10,7 @@
 #include "pg/identifier.h"
 #include "pg/row.h"
 #include "pg/session.h"
+#include "pg/transaction.h"
 #include "work/bisection.h"
 #include "work/user_script.h"
 
@@ -38,7 +39,9 @@ std::optional<std::string_view> or_null(std::string_view text) {
 }  // namespace
 
 SqlHandler::SqlHandler(const SqlOptions& options)
-    : relation_("pg_temp." + pg::quote_identifier(options.relation)),
+    : sql_(options.sql),
+      relation_name_(options.relation),
+      relation_("pg_temp." + pg::quote_identifier(options.relation)),
       script_(user_script(options.sql, options.search_path)) {}
 
 void SqlHandler::run(Batch& batch) {
@@ -51,22 +54,25 @@ void SqlHandler::run(Batch& batch) {
     if (batch.outcomes()[i].is_open()) open.push_back(i);
   }
   if (open.empty()) return;
-  make_relation(session);
 
+  std::optional<bool> works_without;
   Bisection bisection(open.size());
   while (const auto range = bisection.next()) {
     if (batch.stop().stop_requested()) return;
     std::vector<const Item*> items;
     for (std::size_t i = range->begin; i < range->end; ++i) items.push_back(&batch.items()[open[i]]);
+    make_relation(session);
     session.execute_script("SAVEPOINT weir_items; DELETE FROM " + relation_);
     try {
       try_items(session, items);
     } catch (const pg::Error& error) {
-      if (!session.is_open() || error.kind() != pg::ErrorKind::server ||
-          !may_be_fault_of_an_item(error.sqlstate())) {
+      if (!session.is_open() || batch.stop().stop_requested() || !may_stay_with_an_item(error.sqlstate()))
         throw;
-      }
       session.execute_script("ROLLBACK TO SAVEPOINT weir_items; RELEASE SAVEPOINT weir_items");
+      if (!may_be_fault_of_an_item(error.sqlstate())) {
+        if (!works_without) works_without = works_without_items(session);
+        if (!*works_without) throw;
+      }
       if (bisection.failed()) {
         batch.settle(open[range->begin],
                      Outcome::failed(fmt::format("{} ({})", error.what(), error.sqlstate())));
@@ -101,9 +107,39 @@ void SqlHandler::make_relation(pg::Session& session) const {
                   relation_));
 }
 
+/// Of a missing table, say: SQL that names it itself fails without any item, too, and none is to pay for
+/// that.
+bool SqlHandler::works_without_items(pg::Session& session) const {
+  session.execute_script("SAVEPOINT weir_items; DELETE FROM " + relation_);
+  bool works = true;
+  try {
+    session.execute_script(script_);
+  } catch (const pg::Error& error) {
+    if (!session.is_open() || !may_stay_with_an_item(error.sqlstate())) throw;
+    // It may be for want of something to work on, such as the sum of nothing.
+    works = may_be_fault_of_an_item(error.sqlstate());
+  }
+  session.execute_script("ROLLBACK TO SAVEPOINT weir_items; RELEASE SAVEPOINT weir_items");
+  return works;
+}
+
 void SqlHandler::try_items(pg::Session& session, const std::vector<const Item*>& items) const {
   fill(session, items);
   session.execute_script(script_);
+}
+
+void SqlHandler::check(pg::Session& session) const {
+  pg::Transaction transaction(session);
+  make_relation(session);
+  try {
+    session.execute_script(script_);
+  } catch (const pg::Error& error) {
+    refuse_broken_script(
+        session, sql_, error,
+        fmt::format("The items are the rows of {} {}; other names are those that your psql finds, and COMMIT "
+                    "has no place in it.",
+                    relation_name_, kColumns));
+  }
 }
 
 void SqlHandler::fill(pg::Session& session, const std::vector<const Item*>& items) const {

@@ -45,6 +45,11 @@ bool blames_an_item(const pg::Session& session, const pg::Error& error) noexcept
          may_be_fault_of_an_item(error.sqlstate());
 }
 
+bool TransactionParts::blames(const pg::Error& error) const noexcept {
+  if (!options_.blames_widely) return blames_an_item(session_, error);
+  return session_.is_open() && !stop_.stop_requested() && may_stay_with_an_item(error.sqlstate());
+}
+
 std::vector<Outcome> TransactionParts::run(std::span<const Item> items) {
   std::vector<Outcome> all(items.size(), Outcome::returned());
   for (Bisection bisection(items.size(), items.size()); const auto part = bisection.next();) {
@@ -71,7 +76,8 @@ bool TransactionParts::try_part(std::span<const Item> items, std::vector<Outcome
     handler_.run(batch);
     settle_open(batch, nullptr);
   } catch (const pg::Error& error) {
-    if (!blames_an_item(session_, error)) throw;
+    // Who has undone what failed has also found out whose it is.
+    if (!(handler_.undoes_failures() ? blames_an_item(session_, error) : blames(error))) throw;
     batch.settle_rest(Outcome::failed(error.what()));
   } catch (const std::exception& error) {
     batch.settle_rest(Outcome::failed(error.what()));
@@ -91,7 +97,7 @@ bool TransactionParts::try_part(std::span<const Item> items, std::vector<Outcome
       if (error.sqlstate() == kFailedBefore) {
         // The handler caught the error of a statement and called the job done; nothing of it can be kept.
         outcomes.assign(items.size(), Outcome::failed("a statement of the handler failed, and it went on"));
-      } else if (blames_an_item(session_, error)) {
+      } else if (blames(error)) {
         outcomes.assign(items.size(), Outcome::failed(error.what()));
       } else {
         throw;

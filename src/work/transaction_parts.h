@@ -20,6 +20,9 @@ class TransactionParts {
     bool stores_results = false;
     /// Others ran in this transaction before, and have made its constraints immediate.
     bool follows = false;
+    /// Whatever would come again with the item is its failure (may_stay_with_an_item), for a source that can
+    /// only count an item's attempts. Others tell what is broken as a whole, or part with it, by themselves.
+    bool blames_widely = false;
   };
   TransactionParts(pg::Session& session, Handler& handler, std::stop_token stop, Options options)
       : session_(session),
@@ -33,6 +36,7 @@ class TransactionParts {
   std::vector<Outcome> run(std::span<const Item> items);
 
  private:
+  [[nodiscard]] bool blames(const pg::Error& error) const noexcept;
   /// Whether the part went well: then it stands, else it was undone.
   bool try_part(std::span<const Item> items, std::vector<Outcome>& outcomes);
 

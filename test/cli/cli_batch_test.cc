@@ -48,6 +48,23 @@ TEST_F(CliBatch, ABatchIsSubmittedAndShown) {
   EXPECT_THAT(run({"batch", "list", "--tenant", "nobody"}).err, HasSubstr("no batches"));
 }
 
+TEST_F(CliBatch, NumbersOfAPayloadAreTextHoweverLargeTheyAre) {
+  const WeirResult one = run({"batch", "submit", "--tenant", "t", "--key", "k", R"({"a":1e400})"});
+  EXPECT_EQ(one.status, 0) << one.err;
+  const WeirResult lines =
+      run({"batch", "submit", "--from", "-"}, R"({"tenant":"t","key":"l","payload":{"a":1e400}})"
+                                              "\n");
+  EXPECT_EQ(lines.status, 0) << lines.err;
+  EXPECT_EQ(run({"batch", "submit", "--from", "-"}, R"({"tenant":"t","key":1e400,"payload":1})"
+                                                    "\n")
+                .status,
+            1);
+  EXPECT_EQ(session()
+                .execute("SELECT count(*) FROM weir.batch WHERE payload = '{\"a\":1e400}'")[0]
+                .get<std::int64_t>(0),
+            2);
+}
+
 TEST_F(CliBatch, LinesAreSubmittedInTheirOrder) {
   std::string lines;
   for (int i = 0; i < 25; ++i) {

@@ -177,6 +177,13 @@ TEST_F(CliConsume, MistakesAreToldBeforeAnyRowIsTouched) {
       {on("events", "id", "processed", {"--failed", "processed_at"}), 3, "cannot take errors", "ADD COLUMN"},
       {on("events", "id", "processed", {"--where", "nonsense > 1"}), 3, "column \"nonsense\" does not exist",
        "--where"},
+      {on("events", "id", "processed", {"--where", "true) or (true"}), 3,
+       "--where 'true) or (true' is no expression by itself", "other half"},
+      {on("events", "id", "processed", {"--where", "true) or (true) --"}), 3, "syntax error", "--where"},
+      {on("events", "id", "processed", {"--set", "payload='x'), processed_at = (null"}), 3,
+       "--set payload= ''x'), processed_at = (null' is no expression by itself", "other half"},
+      {on("events", "id", "processed", {"--where", "true /*"}), 3, "unterminated /* comment", "--where"},
+      {on("events", "id", "processed", {"--where", "true; select 1"}), 3, "syntax error", "--where"},
       {on("events", "id", "processed", {"--set", "payload=nothing(1)"}), 3,
        "function nothing(integer) does not exist", "--set"},
   };

@@ -87,6 +87,21 @@ TEST_F(CliJobs, AUniqueKeyAnswersTheJobThatHasIt) {
   EXPECT_EQ(document({"job", "show", id}).at("state"), "waiting");
 }
 
+TEST_F(CliJobs, NumbersAreTextHoweverLargeTheyAre) {
+  const std::string id = enqueue({"q", R"({"a":1e400})"});
+  EXPECT_EQ(run({"job", "show", id}).status, 0);
+  EXPECT_THAT(document({"job", "show", id}).at("payload").get<std::string>(), HasSubstr("{\"a\": 1000"));
+  const WeirResult lines = run({"job", "enqueue", "q", "-"}, "-1e-400\n" + std::string(400, '7') + "\n");
+  EXPECT_EQ(lines.status, 0) << lines.err;
+  EXPECT_EQ(count("weir.job WHERE length(payload::text) >= 400"), 3);
+  run({"queue", "set", "q", "keep=1"});
+  const WeirResult result = work(
+      "q", R"(while read -r line; do case $line in '{"end":'*) ;; *) id=${line#'{"id":"'}; id=${id%%'"'*};
+           echo "{\"id\":\"$id\",\"ok\":true,\"result\":1e400}" ;; esac; done)");
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_EQ(count("weir.job_done WHERE result = '1e400'"), 3);
+}
+
 TEST_F(CliJobs, LinesOfStandardInputAreJobsAllOrNone) {
   std::string lines;
   for (int i = 1; i <= 2500; ++i) lines += "{\"n\":" + std::to_string(i) + "}\n";
@@ -183,6 +198,36 @@ TEST_F(CliJobs, SqlWorksInTheTransactionOfTheJobs) {
   const WeirResult limited = run(words);
   EXPECT_EQ(limited.status, 2);
   EXPECT_THAT(limited.err, HasSubstr("a queue with a limit cannot be worked on in transactional mode"));
+}
+
+TEST_F(CliJobs, OneBadJobOfSqlHoldsNobodyUp) {
+  session().execute("CREATE TABLE public.effect (n int8 PRIMARY KEY)");
+  run({"queue", "set", "q", "max_attempts=2", "backoff=10ms", "backoff_cap=10ms"});
+  std::string lines = "{\"t\":\"missing_table\"}\n";
+  for (int i = 1; i <= 10; ++i) lines += "{\"t\":\"effect\"}\n";
+  run({"job", "enqueue", "q", "-"}, lines);
+  const WeirResult result =
+      run({"worker", "--queue", "q", "--once", "--sql",
+           "do $$ declare r record; begin for r in select id, payload->>'t' t from weir_job loop "
+           "execute format('insert into %I values (%s)', r.t, r.id); end loop; end $$"});
+  EXPECT_EQ(result.status, 1) << result.err;
+  EXPECT_EQ(count("public.effect"), 10);
+  EXPECT_EQ(count("weir.job_dead WHERE attempt = 2 AND error LIKE '%missing_table%'"), 1);
+}
+
+TEST_F(CliJobs, SqlThatCannotWorkIsRefusedWithItsPlace) {
+  enqueue({"q"});
+  const auto refused = [&](const std::string& sql, const std::string& message) {
+    const WeirResult result = run({"worker", "--queue", "q", "--once", "--sql", sql});
+    EXPECT_EQ(result.status, 3) << sql << result.err;
+    EXPECT_THAT(result.err, HasSubstr(message)) << sql;
+  };
+  refused("SELECT nosuch FROM weir_job",
+          "the SQL does not work: line 1, column 8: column \"nosuch\" does not exist");
+  refused("SELECT 1;\nCOMMIT", "COMMIT has no place in it");
+  refused("DISCARD ALL", "the SQL does not work");
+  refused("COPY weir_job TO STDOUT", "the SQL does not work");
+  EXPECT_EQ(count("weir.job WHERE attempt = 0"), 1);
 }
 
 TEST_F(CliJobs, SigtermDrainsAWorkerAndHandsBackNothingThatWasDone) {

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "work/command_protocol.h"
 #include "work/json_members.h"
+#include "work/json_syntax.h"
 #include "work/line_buffer.h"
 
 namespace {
@@ -36,7 +37,7 @@ void try_answer(std::string_view line) {
     require(answer->all || !answer->ids.empty() || line.find("ack") != std::string_view::npos, "of no item",
             line);
     if (answer->outcome.is_done() && !text.empty()) {
-      require(nlohmann::json::accept(text) && !find_jsonb_fault(text), "a result that is no jsonb", line);
+      require(!find_json_fault(text) && !find_jsonb_fault(text), "a result that is no jsonb", line);
     }
     require(answer->outcome.delay() >= weir::Duration::zero(), "a delay into the past", line);
   } catch (const AnswerError& error) {

@@ -95,6 +95,28 @@ TEST_F(WorkerTest, ADeadProcesssJobsAreDoneByAnother) {
   EXPECT_EQ(count("weir.job_claim") + count("weir.process WHERE NOT dead"), 0);
 }
 
+TEST_F(WorkerTest, ADeadLetterOfItsOwnRescueCounts) {
+  pg::Session session = this->session();
+  session.execute("INSERT INTO weir.process (name, lease_until) VALUES ('gone', now() - interval '1 s')");
+  for (const std::string queue : {"q", "other"}) {
+    enqueue_many(queue, 2);
+    session.execute(
+        "WITH t AS (DELETE FROM weir.job RETURNING *) INSERT INTO weir.job_claim (worker_id, number, "
+        "queue_id, lane, jobs) SELECT 1, queue_id, queue_id, 0, array_agg(ROW(seq, seq, created_at, NULL, "
+        "priority, max_attempts, max_attempts, kind, payload, NULL, NULL, NULL)::weir.claimed_job) FROM t "
+        "GROUP BY queue_id");
+  }
+  const auto worker = this->worker({.queues = {"q"}, .once = true});
+  worker->start();
+  EXPECT_TRUE(worker->wait_until_finished({}, Deadline::after(std::chrono::seconds(30))));
+  worker->stop();
+  const Worker::Stats stats = worker->stats();
+  EXPECT_EQ(stats.dead, 2);
+  EXPECT_EQ(stats.failed, 2);
+  EXPECT_EQ(count("weir.job_dead"), 4);
+  EXPECT_EQ(session.execute("SELECT sum(dead)::int8 FROM weir.queue_stats")[0].get<std::int64_t>(0), 4);
+}
+
 TEST_F(WorkerTest, ALostLeaseStopsTheWorkAndItsOutcomeIsRefused) {
   Wakeup begun;
   std::atomic<bool> stopped{false};
@@ -199,6 +221,22 @@ TEST_F(WorkerTest, InATransactionEffectsHappenOnceAndFailuresLeaveNone) {
   work_off({.queues = {"q"}, .delivery = Delivery::transactional});
   EXPECT_EQ(text("SELECT count(*) || ' ' || count(DISTINCT n) FROM public.effect"), "300 300");
   EXPECT_EQ(count("weir.job_claim") + count("weir.job_dead") + count("weir.job_later"), 0);
+}
+
+TEST_F(WorkerTest, InATransactionAnErrorThatComesAgainIsItsJobsAlone) {
+  session().execute("CREATE TABLE public.effect (n int)");
+  functions_["count"] = [&](const JobContext& context) -> Outcome {
+    const bool bad = context.job.payload.find("7") != std::string_view::npos;
+    context.session->execute(bad ? "INSERT INTO public.nowhere VALUES (1)"
+                                 : "INSERT INTO public.effect VALUES (1)");
+    return Outcome::done();
+  };
+  enqueue_many("q", 20);
+  session().execute("UPDATE weir.job SET max_attempts = 2");
+  session().execute("UPDATE weir.queue SET backoff_ms = 1, backoff_cap_ms = 1");
+  work_off({.queues = {"q"}, .delivery = Delivery::transactional});
+  EXPECT_EQ(count("public.effect"), 18);
+  EXPECT_EQ(count("weir.job_dead WHERE attempt = 2 AND error LIKE '%nowhere%'"), 2);
 }
 
 TEST_F(WorkerTest, LargePayloadsOfOneTransactionAreNotInMemoryAllAtOnce) {

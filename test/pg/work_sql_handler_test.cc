@@ -137,6 +137,43 @@ TEST_F(SqlHandlerTest, WhatNoItemIsToBlameForIsThrown) {
   EXPECT_TRUE(run(handler, items_from(1, 2))[0].is_done()) << "the relation went with the rollback";
 }
 
+TEST_F(SqlHandlerTest, WhatOneItemAsksForIsItsOwnFault) {
+  session_->execute_script("ALTER TABLE app.effect ADD late text");
+  SqlHandler handler(
+      {.sql = "DO $$ DECLARE r record; BEGIN FOR r IN SELECT id, payload->>'t' t FROM weir_job LOOP "
+              "EXECUTE format('INSERT INTO %I (id) SELECT %s FROM pg_sleep(%s)', r.t, r.id, "
+              "CASE WHEN r.id = 5 THEN 10 ELSE 0 END); END LOOP; END $$",
+       .search_path = "app, public"});
+  session_->execute("SET statement_timeout = '300ms'");
+  std::vector<Item> items = items_from(1, 11, R"({"t":"effect"})");
+  items[2].payload = R"({"t":"missing"})";
+  const auto outcomes = run(handler, items);
+  for (std::size_t i = 0; i < outcomes.size(); ++i)
+    EXPECT_EQ(outcomes[i].is_done(), i != 2 && i != 4) << i << ' ' << outcomes[i].text();
+  EXPECT_THAT(outcomes[2].text(), HasSubstr("42P01"));
+  EXPECT_THAT(outcomes[4].text(), HasSubstr("57014"));
+  EXPECT_EQ(run(handler, {items[2]})[0].kind(), Kind::failed) << "alone, too";
+  EXPECT_EQ(number("SELECT count(*) FROM app.effect"), 9);
+  session_->execute("DROP TABLE app.effect");
+  EXPECT_EQ(run(handler, {items[0]})[0].kind(), Kind::failed);
+}
+
+TEST_F(SqlHandlerTest, WhatCannotWorkIsRefusedBeforeThereIsAnything) {
+  for (const std::string sql : {"SELECT nosuch FROM weir_job", "COPY app.effect FROM STDIN", "COMMIT",
+                                "DISCARD ALL", "INSERT INTO nowhere SELECT id FROM weir_job"}) {
+    try {
+      SqlHandler({.sql = sql}).check(*session_);
+      ADD_FAILURE() << sql;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.exit_code(), ExitCode::definition) << sql << error.what();
+      EXPECT_THAT(error.what(), HasSubstr("the SQL does not work")) << sql;
+    }
+  }
+  SqlHandler(inserting()).check(*session_);
+  SqlHandler({.sql = "INSERT INTO app.effect SELECT max(id) FROM weir_job"}).check(*session_);
+  EXPECT_EQ(number("SELECT count(*) FROM app.effect"), 0);
+}
+
 TEST_F(SqlHandlerTest, TheTransactionCannotBeEndedByTheSql) {
   for (const std::string end : {"COMMIT", "ROLLBACK", "COMMIT; BEGIN", "SAVEPOINT s",
                                 "RELEASE SAVEPOINT weir_items", "COMMIT AND CHAIN", "END; $$; COMMIT; --"}) {

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/job_words.h"
+#include "cli/json_piece.h"
 #include "cli/open_database.h"
 #include "cli/term/table.h"
 #include "queue/job_view.h"
@@ -15,9 +16,7 @@ using nlohmann::ordered_json;
 using queue::JobView;
 
 /// As a piece of the document, not as a text in it.
-ordered_json raw(const std::optional<std::string>& json) {
-  return json ? ordered_json::parse(*json) : ordered_json();
-}
+ordered_json raw(const std::optional<std::string>& json) { return json ? json_piece(*json) : ordered_json(); }
 
 /// What JobView::at is of a job in its state.
 std::string_view name_of_at(const JobView& job) {

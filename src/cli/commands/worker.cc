@@ -89,15 +89,15 @@ class Working {
     pg::Session users =
         pg::Connector(conninfo, options).connect(pg::Role::api, "worker", {.stop = context_.stop});
     search_path_ = users.execute("SELECT pg_catalog.current_setting('search_path')")[0].get<std::string>(0);
+    work::SqlHandler(sql_options()).check(session);
+  }
+
+  [[nodiscard]] work::SqlOptions sql_options() const {
+    return {.sql = sql_, .relation = "weir_job", .search_path = search_path_};
   }
 
   work::HandlerFactory factory() {
-    if (is_sql_) {
-      return [sql = sql_, path = search_path_] {
-        return std::make_unique<work::SqlHandler>(
-            work::SqlOptions{.sql = sql, .relation = "weir_job", .search_path = path});
-      };
-    }
+    if (is_sql_) return [options = sql_options()] { return std::make_unique<work::SqlHandler>(options); };
     work::CommandOptions options;
     options.command.argv = given_.rest;
     options.queue = fmt::format("{}", fmt::join(options_.queues, ","));

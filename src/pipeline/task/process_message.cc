@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "pipeline/task/task_log.h"
 #include "work/json_members.h"
+#include "work/json_syntax.h"
 
 namespace weir::pipeline {
 namespace {
@@ -93,7 +94,7 @@ std::optional<ProcessMessage> read_message(std::string_view line) {
   line = trim(line);
   // Most lines end here: a log in JSON is not taken apart unless the word is in it.
   if (!line.starts_with('{') || line.find(R"("weir")") == std::string_view::npos) return std::nullopt;
-  if (line.find('\0') != std::string_view::npos || !nlohmann::json::accept(line)) return std::nullopt;
+  if (work::find_json_fault(line)) return std::nullopt;
   const auto members = work::split_object(line, kMembers);
   if (!members) return std::nullopt;
   const auto said = find(*members, "weir");

@@ -124,6 +124,14 @@ SELECT p.payload FROM weir.job_payload p WHERE p.id = :job;
 -- name: rescue_jobs(max_claims int4) -> (rescued int8)
 SELECT weir.rescue_jobs(:max_claims) AS rescued;
 
+-- name: rescued_dead() -> (queue int4, dead int8)
+-- In the transaction of a rescue: the dead letters that it made.
+SELECT q.id AS queue, d.dead
+  FROM weir.queue q
+ CROSS JOIN LATERAL (SELECT count(*) AS dead FROM weir.job_dead d
+                      WHERE d.queue_id = q.id AND d.died_at >= now() AND d.xmin = pg_current_xact_id()::xid) d
+ WHERE d.dead > 0;
+
 -- name: promote_jobs(wanted int4) -> (promoted int4, next_ms int8?)
 SELECT p.promoted, p.next_ms FROM weir.promote_jobs(:wanted) p;
 
