@@ -25,18 +25,20 @@ ExitCode run(Context& context) {
 }  // namespace
 
 Command job_stats_command() {
-  return {.path = "job stats",
-          .summary = "show how many jobs each queue has, and how fast they are done",
-          .description =
-              "Counts end at 10,000 and then say '>10,000'. done counts since the queue was made, as the\n"
-              "workers report it every few seconds: what one that was killed had not reported yet is missing\n"
-              "(weir job list --state done has it, where the queue keeps what is done). The rates are what they reported in the last ten seconds;\n"
-              "oldest is the age of the oldest job that waits. A job of transactional mode (weir worker --sql)\n"
-              "is seen as waiting until it is done.",
-          .words = "[QUEUE...]",
-          .examples = {{"weir job stats", "all queues"},
-                       {"weir job stats mail --json", "one document: queues[]"}},
-          .run = run};
+  return {
+      .path = "job stats",
+      .summary = "show how many jobs each queue has, and how fast they are done",
+      .description =
+          "Counts end at 10,000 and then say '>10,000'. done counts since the queue was made, as the\n"
+          "workers report it every few seconds: what one that was killed had not reported yet is missing\n"
+          "(weir job list --state done has it, where the queue keeps what is done). The rates are what they "
+          "reported in the last ten seconds;\n"
+          "oldest is the age of the oldest job that waits. A job of transactional mode (weir worker --sql)\n"
+          "is seen as waiting until it is done.",
+      .words = "[QUEUE...]",
+      .examples = {{"weir job stats", "all queues"},
+                   {"weir job stats mail --json", "one document: queues[]"}},
+      .run = run};
 }
 
 }  // namespace weir::cli
