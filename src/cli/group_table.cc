@@ -15,10 +15,8 @@ namespace {
 using group::BatchLine;
 using nlohmann::ordered_json;
 
-double seconds(Duration span) { return std::chrono::duration<double>(span).count(); }
-
 ordered_json seconds_json(const std::optional<Duration>& span) {
-  return span ? ordered_json(seconds(*span)) : ordered_json();
+  return span ? ordered_json(to_seconds(*span)) : ordered_json();
 }
 
 std::string span_text(const std::optional<Duration>& span) { return span ? human_duration(*span) : ""; }
@@ -74,10 +72,10 @@ ordered_json feed_json(const group::Feed& feed) {
     sinks.push_back({{"sink", sink.name}, {"after", or_null(sink.after)}, {"paused", sink.paused}});
   return {{"feed", feed.name},
           {"max_attempts", feed.max_attempts},
-          {"backoff_seconds", seconds(feed.backoff)},
-          {"lease_seconds", seconds(feed.lease)},
-          {"keep_seconds", seconds(feed.keep)},
-          {"stranded_seconds", seconds(feed.stranded)},
+          {"backoff_seconds", to_seconds(feed.backoff)},
+          {"lease_seconds", to_seconds(feed.lease)},
+          {"keep_seconds", to_seconds(feed.keep)},
+          {"stranded_seconds", to_seconds(feed.stranded)},
           {"created_at", time_json(feed.created_at)},
           {"sinks", sinks}};
 }
@@ -276,11 +274,11 @@ ordered_json in_flight_json(const std::vector<group::GroupInFlight>& groups) {
                    {"kind", group.by_lock ? "lock" : "lease"},
                    {"owner", group.owner},
                    {"pid", group.pid},
-                   {"held_seconds", seconds(group.held)},
+                   {"held_seconds", to_seconds(group.held)},
                    {"batch", or_null(group.batch)},
                    {"attempt", group.attempt ? ordered_json(*group.attempt) : ordered_json()},
                    {"executing_seconds", seconds_json(group.executing)},
-                   {"silent_seconds", seconds(group.silent)},
+                   {"silent_seconds", to_seconds(group.silent)},
                    {"lease_seconds", seconds_json(group.lease)}});
   }
   return all;

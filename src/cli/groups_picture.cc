@@ -27,7 +27,7 @@ constexpr Duration kLongSilence = std::chrono::seconds(1);
 /// where slots are wider than columns.
 std::vector<double> squeeze(const GroupsDemoWay& way, Duration span, std::size_t width) {
   std::vector<double> out(width);
-  const double per_second = 1 / std::chrono::duration<double>(GroupsDemoWay::kSlot).count();
+  const double per_second = 1 / to_seconds(GroupsDemoWay::kSlot);
   for (std::size_t column = 0; column < width; ++column) {
     const auto at = [&](std::size_t place) {
       return static_cast<std::size_t>(span * static_cast<std::int64_t>(place) /

@@ -53,8 +53,7 @@ std::string queues_text(const std::vector<queue::QueueFigures>& queues, const Pa
 ordered_json queues_json(const std::vector<queue::QueueFigures>& queues) {
   ordered_json all = ordered_json::array();
   for (const queue::QueueFigures& queue : queues) {
-    const auto oldest =
-        queue.oldest ? ordered_json(std::chrono::duration<double>(*queue.oldest).count()) : ordered_json();
+    const auto oldest = queue.oldest ? ordered_json(to_seconds(*queue.oldest)) : ordered_json();
     all.push_back({{"queue", queue.name},
                    {"paused", queue.paused},
                    {"waiting", to_json(queue.waiting)},

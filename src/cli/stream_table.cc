@@ -16,10 +16,8 @@ using stream::GroupFigures;
 
 std::string bytes_text(std::int64_t bytes) { return human_bytes(static_cast<std::uint64_t>(bytes)); }
 
-double seconds(Duration span) { return std::chrono::duration<double>(span).count(); }
-
 ordered_json seconds_json(const std::optional<Duration>& span) {
-  return span ? ordered_json(seconds(*span)) : ordered_json();
+  return span ? ordered_json(to_seconds(*span)) : ordered_json();
 }
 
 std::string time_or_nothing(const std::optional<WallTime>& time) { return time ? time_text(*time) : ""; }
@@ -134,11 +132,11 @@ ordered_json groups_json(const std::vector<GroupFigures>& groups) {
                    {"again", group.again},
                    {"dead", group.dead},
                    {"lost", group.lost},
-                   {"lag_seconds", group.lag ? seconds(*group.lag) : 0.0},
+                   {"lag_seconds", group.lag ? to_seconds(*group.lag) : 0.0},
                    {"oldest_at", time_json(group.oldest_at)},
                    {"max_attempts", group.max_attempts},
-                   {"backoff_seconds", seconds(group.backoff)},
-                   {"backoff_cap_seconds", seconds(group.backoff_cap)}});
+                   {"backoff_seconds", to_seconds(group.backoff)},
+                   {"backoff_cap_seconds", to_seconds(group.backoff_cap)}});
   }
   return all;
 }
@@ -234,7 +232,7 @@ ordered_json overview_json(const stream::StreamDefinition& stream, const stream:
           {"ahead", overview.ahead},
           {"retain_seconds", seconds_json(overview.retention.time)},
           {"retain_bytes", or_null(overview.retention.bytes)},
-          {"hold_seconds", seconds(overview.retention.hold)},
+          {"hold_seconds", to_seconds(overview.retention.hold)},
           {"chunk_events", stream.chunk_events},
           {"chunks", overview.chunks},
           {"cut_at", time_json(overview.cut_at)},

@@ -25,7 +25,7 @@ ordered_json event_of(std::string_view event, std::span<const Figure> figures, d
 }
 
 double rate_of(std::int64_t count, Duration span) {
-  return static_cast<double>(count) / std::max(0.001, std::chrono::duration<double>(span).count());
+  return static_cast<double>(count) / std::max(0.001, to_seconds(span));
 }
 
 bool same(const Figure& a, const Figure& b) { return a.count == b.count; }
@@ -82,7 +82,7 @@ void Telling::stopped(std::span<const Figure> figures, bool finished, std::strin
   if (context_.global.json) {
     ordered_json event = event_of("stopped", figures, rate);
     event["finished"] = finished;
-    event["seconds"] = std::chrono::duration<double>(span).count();
+    event["seconds"] = to_seconds(span);
     context_.out.json_line(event);
     return;
   }

@@ -22,9 +22,7 @@ std::optional<std::string> maybe_text(const std::optional<std::string_view>& tex
   return text ? std::optional<std::string>(*text) : std::nullopt;
 }
 
-Duration seconds(double value) {
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(std::max(0.0, value)));
-}
+Duration seconds(double value) { return from_seconds(std::max(0.0, value)); }
 
 std::optional<Duration> maybe_seconds(const std::optional<double>& value) {
   return value ? std::optional<Duration>(seconds(*value)) : std::nullopt;

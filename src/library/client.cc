@@ -9,7 +9,7 @@
 namespace weir {
 namespace {
 
-std::shared_ptr<const pg::Connector> connector_of(std::string_view url) {
+std::shared_ptr<const pg::Connector> client_connector(std::string_view url) {
   // The caller's statements run on the same sessions: his names are found as he is used to.
   pg::Connector::Options options{.users_search_path = true};
   auto connector = std::make_shared<const pg::Connector>(pg::Conninfo::parse(url), options);
@@ -50,7 +50,8 @@ auto inside(Sql& transaction, Work work) {
 
 struct Client::State {
   State(std::string_view url, ClientOptions options)
-      : pool(connector_of(url), {.name = std::move(options.name), .size = options.sessions}), queue(pool) {}
+      : pool(client_connector(url), {.name = std::move(options.name), .size = options.sessions}),
+        queue(pool) {}
 
   pg::Pool pool;
   queue::Client queue;

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "library/running.h"
+#include "library/runtime_connector.h"
 #include "library/sql_state.h"
 #include "schema/schema_check.h"
 #include "stream/handler_doer.h"
@@ -60,13 +61,6 @@ stream::ConsumerOptions options_of(const ConsumerOptions& options) {
   return ours;
 }
 
-std::shared_ptr<const pg::Connector> connector_of(std::string_view url, Delivery delivery) {
-  // In the group's transaction the handler's statements run on the runtime's own sessions.
-  return std::make_shared<const pg::Connector>(
-      pg::Conninfo::parse(url),
-      pg::Connector::Options{.users_search_path = delivery == Delivery::transactional});
-}
-
 }  // namespace
 
 std::size_t Events::size() const noexcept { return state_.batch.items().size(); }
@@ -97,7 +91,7 @@ Sql& Events::transaction() {
 struct Consumer::State {
   State(std::string_view url, const ConsumerOptions& options, Handler function)
       : handler(std::move(function)),
-        connector(connector_of(url, options.delivery)),
+        connector(runtime_connector(url, options.delivery)),
         consumer(connector, work(options.delivery), options_of(options)) {}
 
   stream::Consumer::Work work(Delivery delivery) {

@@ -5,17 +5,11 @@
 #include "base/error.h"
 #include "library/job.h"
 #include "library/running.h"
+#include "library/runtime_connector.h"
 #include "schema/schema_check.h"
 
 namespace weir {
 namespace {
-
-std::shared_ptr<const pg::Connector> connector_of(std::string_view url, Delivery delivery) {
-  // In a job's transaction the handler's statements run on the runtime's own sessions.
-  return std::make_shared<const pg::Connector>(
-      pg::Conninfo::parse(url),
-      pg::Connector::Options{.users_search_path = delivery == Delivery::transactional});
-}
 
 queue::WorkerOptions options_of(const WorkerOptions& options) {
   const bool transactional = options.delivery == Delivery::transactional;
@@ -37,7 +31,7 @@ void check(const WorkerOptions& options) {
 
 struct Worker::State {
   State(std::string_view url, const WorkerOptions& options)
-      : connector(connector_of(url, options.delivery)),
+      : connector(runtime_connector(url, options.delivery)),
         progress(connector),
         worker(
             connector, [this] { return std::make_unique<queue::Kinds>(functions); }, options_of(options)) {}

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "load/pace.h"
 #include "load/value/row_encoder.h"
 #include "load/write/apply_attempt.h"
 #include "load/write/apply_meter.h"
@@ -20,10 +21,6 @@
 
 namespace weir::load {
 namespace {
-
-constexpr std::size_t kWriteBytes = std::size_t{256} << 10U;
-constexpr std::uint64_t kRecordsBetweenLooks = 512;
-constexpr Duration kTellInterval = std::chrono::milliseconds(100);
 
 std::string copy_sql(const Target& target, const std::vector<std::string>& columns) {
   std::string list;

@@ -5,24 +5,21 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "load/pace.h"
 #include "load/value/row_encoder.h"
 
 namespace weir::load {
 namespace {
 
-constexpr std::size_t kWriteBytes = std::size_t{256} << 10U;
 constexpr std::size_t kRejectBytes = std::size_t{8} << 20U;
 constexpr std::size_t kToldRejects = 5;
 /// A slow source does not keep a transaction open: that would hold back the vacuum of the whole database. So
 /// one is begun when there is something to write, and where the next piece takes longer than this it is ended
 /// at once.
 constexpr Duration kSlow = std::chrono::milliseconds(500);
-constexpr Duration kTellInterval = std::chrono::milliseconds(100);
-constexpr std::uint64_t kRecordsBetweenLooks = 512;
-
-SteadyTime now() { return std::chrono::steady_clock::now(); }
 
 std::string describe(const Reject& reject) {
   return fmt::format("{}{}line {}{}{}: {}", printable(reject.file), reject.file.empty() ? "" : ", ",
@@ -98,7 +95,7 @@ void Extraction::take(const Record& record) {
   }
   if (rows_.size() >= kWriteBytes) {
     flush();
-    const bool slow = now() - std::exchange(piece_began_, now()) > kSlow;
+    const bool slow = steady_now() - std::exchange(piece_began_, steady_now()) > kSlow;
     if (slow) return commit();
   }
   if (chunk_bytes_ >= options_.chunk_bytes || reject_bytes_ >= kRejectBytes) commit();
@@ -127,7 +124,7 @@ std::optional<Reject> Extraction::add(const Record& record) {
 void Extraction::begin_chunk(const Record& record) {
   if (begun_ && record.file != chunk_file_) put_down();
   if (std::exchange(begun_, true)) return;
-  piece_began_ = now();
+  piece_began_ = steady_now();
   chunk_file_ = record.file;
   RowEncoder::begin(rows_);
 }
@@ -180,8 +177,8 @@ void Extraction::judge_rejects(bool at_end) const {
 }
 
 void Extraction::tell() {
-  if (!on_progress_ || now() - told_ < kTellInterval) return;
-  told_ = now();
+  if (!on_progress_ || steady_now() - told_ < kTellInterval) return;
+  told_ = steady_now();
   on_progress_(totals_, reader_.progress());
 }
 

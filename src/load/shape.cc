@@ -22,9 +22,6 @@
 namespace weir::load {
 namespace {
 
-/// A table of more is not written anew in passing.
-constexpr std::int64_t kMostRewritten = std::int64_t{64} << 20U;
-
 std::string list_of(const std::vector<std::string>& names) {
   std::string list;
   for (const std::string& name : names) list += (list.empty() ? "" : ", ") + printable(name);

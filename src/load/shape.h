@@ -10,6 +10,8 @@ namespace weir::load {
 
 /// PostgreSQL's limit is 1600, and the stage has two of its own.
 inline constexpr std::size_t kMostColumns = 1598;
+/// A table of more bytes is not written anew in passing.
+inline constexpr std::int64_t kMostRewritten = std::int64_t{64} << 20U;
 
 /// What a load will be, found from its sample and the catalogue, and what became of that while it was read
 /// (Evolution). The target itself is as it was until prepare_target().

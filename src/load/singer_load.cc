@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "load/singer_target.h"
@@ -20,8 +21,6 @@ namespace {
 constexpr std::uint64_t kTellEvery = 1000;
 /// Records without a key wait so many times as long as others: for a state that they can be committed with.
 constexpr int kPatienceWithoutKey = 4;
-
-SteadyTime now() { return std::chrono::steady_clock::now(); }
 
 std::vector<std::string> names_of(const std::vector<SingerColumn>& columns) {
   std::vector<std::string> names;
@@ -114,7 +113,7 @@ void SingerLoad::take_record(const SingerEvent& event) {
     echo(reader_->committed(name, event.position));
     return;
   }
-  if (stream.spool.records() == 0) stream.since = now();
+  if (stream.spool.records() == 0) stream.since = steady_now();
   stream.spool.add(event.record);
   if (reader_->may_apply(name) && is_due(stream, stream.keys.empty() ? kPatienceWithoutKey : 1))
     apply({.stream = name, .position = event.position});
@@ -123,7 +122,8 @@ void SingerLoad::take_record(const SingerEvent& event) {
 bool SingerLoad::is_due(const Stream& stream, int patience) const {
   if (stream.spool.records() == 0) return false;
   return stream.spool.bytes() >= options_.apply_bytes * static_cast<std::uint64_t>(patience) ||
-         (options_.apply_every > Duration::zero() && now() - stream.since >= options_.apply_every * patience);
+         (options_.apply_every > Duration::zero() &&
+          steady_now() - stream.since >= options_.apply_every * patience);
 }
 
 void SingerLoad::apply_what_waits() {

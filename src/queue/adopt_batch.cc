@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "pg/transaction.h"
@@ -22,8 +23,6 @@ constexpr int kPayload = 2;
 constexpr int kKey = 3;
 
 constexpr Duration kWarnEvery = std::chrono::minutes(1);
-
-SteadyTime now() { return std::chrono::steady_clock::now(); }
 
 /// A key that is one whole number is the item's number; else its place in the batch is.
 std::int64_t item_id(const pg::Result& answer, int row, std::size_t key_width) {
@@ -61,10 +60,10 @@ AdoptBatchReport AdoptBatchRunner::run(pg::Session& session, const std::optional
                                        const std::stop_token& stop) {
   AdoptBatchReport report;
   stop_ = stop;
-  const SteadyTime begin = now();
+  const SteadyTime begin = steady_now();
   pg::Transaction transaction(session);
   const bool found = claim(session, mark, report);
-  report.claim_took = now() - begin;
+  report.claim_took = steady_now() - begin;
   if (!found) {
     transaction.rollback();
     return report;
@@ -90,7 +89,7 @@ AdoptBatchReport AdoptBatchRunner::run(pg::Session& session, const std::optional
     note_failures();
   }
   conclude(report);
-  report.took = now() - begin;
+  report.took = steady_now() - begin;
   warn_if_long(report.took, report.claimed);
   return report;
 }
@@ -286,8 +285,8 @@ std::vector<std::vector<std::string>> AdoptBatchRunner::keys_of(
 }
 
 void AdoptBatchRunner::warn_if_long(Duration took, std::size_t rows) {
-  if (took <= options_.budget || now() < warn_again_) return;
-  warn_again_ = now() + kWarnEvery;
+  if (took <= options_.budget || steady_now() < warn_again_) return;
+  warn_again_ = steady_now() + kWarnEvery;
   log::warn("a batch held its transaction for longer than its budget; a smaller --batch would not",
             {{"table", source_},
              {"rows", rows},

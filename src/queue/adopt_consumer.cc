@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "pg/pooler.h"
@@ -15,8 +16,6 @@ namespace weir::queue {
 namespace {
 
 constexpr Duration kProgressEvery = std::chrono::milliseconds(500);
-
-SteadyTime now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
@@ -49,7 +48,7 @@ AdoptConsumer::AdoptConsumer(std::shared_ptr<const pg::Connector> connector, con
 }
 
 AdoptFigures AdoptConsumer::run(const std::stop_token& stop) {
-  begin_ = now();
+  begin_ = steady_now();
   start_waker(stop);
   {
     std::vector<std::jthread> threads;
@@ -108,12 +107,12 @@ void AdoptConsumer::watch(const std::stop_token& stop) {
   for (;;) {
     {
       MutexLock lock(mutex_);
-      SteadyTime next = now() + kProgressEvery;
+      SteadyTime next = steady_now() + kProgressEvery;
       if (!hard_.stop_requested()) next = std::min(next, drained.at());
       if (running_ > 0) changed_.wait_until(lock, next);
       if (running_ == 0) {
         finished_ = options_.once && !stop.stop_requested() && !failure_;
-        figures_.elapsed = now() - begin_;
+        figures_.elapsed = steady_now() - begin_;
         return;
       }
     }
@@ -132,7 +131,7 @@ AdoptFigures AdoptConsumer::figures() const {
   const MutexLock lock(mutex_);
   AdoptFigures answer = figures_;
   answer.waiting = held;
-  answer.elapsed = now() - begin_;
+  answer.elapsed = steady_now() - begin_;
   return answer;
 }
 

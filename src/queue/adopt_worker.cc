@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "schema/queries/adopt.h"
 
@@ -19,8 +20,6 @@ constexpr int kRescanShare = 20;
 constexpr Duration kOncePoll = 1s;
 /// A handler's statement may be long; what the server no longer answers the network's keepalive finds.
 constexpr Duration kStatementSpan = 24h;
-
-SteadyTime now() { return std::chrono::steady_clock::now(); }
 
 /// Whether the same may go well on another session or a moment later.
 bool may_pass(const pg::Error& error) {
@@ -99,11 +98,11 @@ AdoptWorker::Next AdoptWorker::step(pg::Session& session, const std::stop_token&
       settled = answer.one().oldest >= *seen.next;
     }
   }
-  const bool full = !mark_ || now() >= rescan_at_;
+  const bool full = !mark_ || steady_now() >= rescan_at_;
   const AdoptBatchReport report = runner_.run(session, full ? std::nullopt : mark_, hard);
   if (full) {
     const Duration least = report.claimed == 0 ? Duration::zero() : kRescanEvery;
-    rescan_at_ = now() + std::max<Duration>(least, report.claim_took * kRescanShare);
+    rescan_at_ = steady_now() + std::max<Duration>(least, report.claim_took * kRescanShare);
   }
   if (report.claimed == 0) {
     // There only remains to be seen whether that was all.
@@ -135,7 +134,7 @@ AdoptWorker::Next AdoptWorker::idle(pg::Session& session, bool full, const Adopt
     span = shared_.poll;
     if (shared_.on_sleep) shared_.on_sleep();
   }
-  if (!full) span = std::min<Duration>(span, std::max<Duration>(rescan_at_ - now(), kFirstPoll));
+  if (!full) span = std::min<Duration>(span, std::max<Duration>(rescan_at_ - steady_now(), kFirstPoll));
   // The pause may be shorter than the first one: it is left to chance, too.
   if (const auto due = shared_.retries.next_due())
     span = std::min<Duration>(span, std::max<Duration>(*due, kFirstPoll));

@@ -28,9 +28,7 @@ struct DemoResult {
   std::int64_t duplicates = 0;  ///< effects beyond the first of their event
   std::int64_t lost = 0;  ///< events that are marked as processed, or whose job is gone, without an effect
   Duration span{};
-  [[nodiscard]] double rate() const noexcept {
-    return static_cast<double>(processed) / std::chrono::duration<double>(span).count();
-  }
+  [[nodiscard]] double rate() const noexcept { return static_cast<double>(processed) / to_seconds(span); }
 };
 
 /// The same partitioned table of events, worked off by several workers at a time in three ways. Makes a

@@ -13,10 +13,6 @@ Counted counted(std::int64_t count, bool more = false) {
   return {std::min(count, kMostCounted), more || count > kMostCounted};
 }
 
-Duration from_seconds(double seconds) {
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
-}
-
 }  // namespace
 
 std::string Counted::text() const { return (more ? ">" : "") + human_count(count); }

@@ -30,7 +30,7 @@ void JobTaker::committed(Duration took) {
   size_.took(claim_->items().size(), took);
   if (took > kTooLong) {
     log::warn("a transaction was open for long: it holds up vacuum for everybody",
-              {{"queue", claim_->settings().name}, {"seconds", std::chrono::duration<double>(took).count()}});
+              {{"queue", claim_->settings().name}, {"seconds", to_seconds(took)}});
   }
   claim_.reset();
 }

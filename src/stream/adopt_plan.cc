@@ -19,9 +19,9 @@ std::string qualified(const std::string& schema, const std::string& name) {
   return pg::quote_identifier(schema) + "." + pg::quote_identifier(name);
 }
 
-class Planner {
+class AdoptPlanner {
  public:
-  Planner(const AdoptFacts& table, const StreamColumns& columns) : table_(table), columns_(columns) {}
+  AdoptPlanner(const AdoptFacts& table, const StreamColumns& columns) : table_(table), columns_(columns) {}
 
   std::vector<AdoptStep> plan() {
     change();
@@ -150,7 +150,7 @@ class Planner {
 }  // namespace
 
 std::vector<AdoptStep> plan_adoption(const AdoptFacts& table, const StreamColumns& columns) {
-  return Planner(table, columns).plan();
+  return AdoptPlanner(table, columns).plan();
 }
 
 std::vector<std::string> adoption_notices(const AdoptFacts& table, const StreamColumns& columns) {

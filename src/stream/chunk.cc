@@ -14,9 +14,9 @@ void count_in(Chunk& chunk, std::int64_t events, WallTime first_at, WallTime las
   chunk.events += events;
 }
 
-class Planner {
+class ChunkPlanner {
  public:
-  Planner(const Ended& ended, std::int64_t size, const CutUp& cut_up)
+  ChunkPlanner(const Ended& ended, std::int64_t size, const CutUp& cut_up)
       : ended_(ended), size_(size), cut_up_(cut_up) {
     at_hand_.from = ended.from;
   }
@@ -79,7 +79,7 @@ class Planner {
 
 std::vector<Chunk> plan_chunks(const Ended& ended, const std::vector<Written>& late,
                                const std::vector<Written>& written, std::int64_t size, const CutUp& cut_up) {
-  Planner planner(ended, size, cut_up);
+  ChunkPlanner planner(ended, size, cut_up);
   for (const Written& one : late) planner.add_late(one);
   for (const Written& one : written) planner.add(one);
   return planner.finish();

@@ -104,7 +104,7 @@ void GroupTaker::committed(Duration took) {
   counts_.dead += dead_;
   if (took > kTooLong) {
     log::warn("a transaction was open for long: it holds up vacuum for everybody",
-              {{"group", group_.name}, {"seconds", std::chrono::duration<double>(took).count()}});
+              {{"group", group_.name}, {"seconds", to_seconds(took)}});
   }
 }
 

@@ -43,7 +43,7 @@ Duration delay_of(std::string_view raw, std::string_view member) {
     throw AnswerError(
         fmt::format("\"{}\" has to be a number of seconds from 0 to {:.0f}", member, kLongestDelay));
   }
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+  return from_seconds(seconds);
 }
 
 /// A number or a string of one: who cannot hold 64 bits in a number keeps the string that we sent.

@@ -13,7 +13,8 @@
 namespace weir::work {
 namespace {
 
-constexpr BackoffPolicy kRetry{.base = std::chrono::milliseconds(20), .cap = std::chrono::seconds(2)};
+constexpr BackoffPolicy kCompletionRetry{.base = std::chrono::milliseconds(20),
+                                         .cap = std::chrono::seconds(2)};
 /// How long outcomes may wait for the rest of their claim.
 constexpr Duration kLinger = std::chrono::milliseconds(200);
 
@@ -81,7 +82,7 @@ void Completer::write(std::vector<Settlement>& pending, bool all) {
     inbox_.settled(before - count_items(pending));
     // Not cut short by a stop: what was done is to be recorded while the lease lasts, and no longer.
     Wakeup unused;
-    wait_fd(-1, 0, Deadline::after(backoff_delay(kRetry, ++failures, random_unit())), {}, unused);
+    wait_fd(-1, 0, Deadline::after(backoff_delay(kCompletionRetry, ++failures, random_unit())), {}, unused);
   }
 }
 

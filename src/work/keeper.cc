@@ -12,7 +12,7 @@
 namespace weir::work {
 namespace {
 
-constexpr BackoffPolicy kRetry{.base = std::chrono::milliseconds(100), .cap = std::chrono::seconds(5)};
+constexpr BackoffPolicy kKeeperRetry{.base = std::chrono::milliseconds(100), .cap = std::chrono::seconds(5)};
 
 constexpr Duration kRescueAnyway = std::chrono::seconds(30);
 
@@ -39,7 +39,7 @@ void Keeper::run(const std::stop_token& stop, const std::function<void()>& ready
       poked = false;
     } catch (const std::exception& error) {
       if (stop.stop_requested()) break;
-      pause = backoff_delay(kRetry, ++failures, random_unit());
+      pause = backoff_delay(kKeeperRetry, ++failures, random_unit());
       log::warn("a round of housekeeping failed", {{"source", source_.name()}, {"error", error.what()}});
     }
     // What a round that failed was to look for, the next one looks for.

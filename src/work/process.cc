@@ -12,7 +12,7 @@
 namespace weir::work {
 namespace {
 
-constexpr BackoffPolicy kRetry{.base = std::chrono::milliseconds(50), .cap = std::chrono::seconds(2)};
+constexpr BackoffPolicy kProcessRetry{.base = std::chrono::milliseconds(50), .cap = std::chrono::seconds(2)};
 
 /// For each of two tries; a stop does not take longer than that.
 constexpr Duration kSignOff = std::chrono::seconds(1);
@@ -65,7 +65,7 @@ void Process::run(const std::stop_token& stop, const std::function<void()>& read
       if (stop.stop_requested()) break;
       if (!was_ready) throw;
       log::warn("this process could not be registered", {{"error", error.what()}});
-      pause(backoff_delay(kRetry, ++failures, random_unit()), stop);
+      pause(backoff_delay(kProcessRetry, ++failures, random_unit()), stop);
     }
   }
   publish(nullptr);
@@ -95,7 +95,7 @@ void Process::live(pg::Session session, Life& life, LeaseLife lease, const std::
     } catch (const std::exception& error) {
       if (stop.stop_requested()) break;
       log::warn("the lease could not be renewed", {{"process", life.id()}, {"error", error.what()}});
-      const Duration backoff = backoff_delay(kRetry, ++failures, random_unit());
+      const Duration backoff = backoff_delay(kProcessRetry, ++failures, random_unit());
       pause(lease.retry_in(backoff, std::chrono::steady_clock::now()), stop);
     }
   }

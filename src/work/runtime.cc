@@ -11,7 +11,7 @@
 namespace weir::work {
 namespace {
 
-constexpr BackoffPolicy kRetry{.base = std::chrono::milliseconds(50), .cap = std::chrono::seconds(5)};
+constexpr BackoffPolicy kRuntimeRetry{.base = std::chrono::milliseconds(50), .cap = std::chrono::seconds(5)};
 
 /// Who is full and left work behind wakes others for it, so often at most.
 constexpr Duration kPassOnInterval = std::chrono::milliseconds(50);
@@ -71,7 +71,7 @@ void Runtime::fetch(const std::stop_token& stop) {
       if (stop.stop_requested()) return;
       log::warn("claiming failed", {{"source", source_.name()}, {"error", error.what()}});
       bed_.leave();  // it may be lost too, and would say so in here
-      wait_until(now() + backoff_delay(kRetry, ++failures, random_unit()), std::nullopt, stop);
+      wait_until(now() + backoff_delay(kRuntimeRetry, ++failures, random_unit()), std::nullopt, stop);
     }
   }
 }

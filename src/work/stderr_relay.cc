@@ -28,7 +28,7 @@ void StderrRelay::finish(SteadyTime now) {
 }
 
 void StderrRelay::pass(std::string_view line, SteadyTime now) {
-  const double seconds = std::chrono::duration<double>(now - filled_at_).count();
+  const double seconds = to_seconds(now - filled_at_);
   tokens_ = std::min(kBurst, tokens_ + seconds * kLinesPerSecond);
   filled_at_ = now;
   if (tokens_ < 1) {

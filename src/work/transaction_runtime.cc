@@ -9,7 +9,8 @@
 namespace weir::work {
 namespace {
 
-constexpr BackoffPolicy kRetry{.base = std::chrono::milliseconds(50), .cap = std::chrono::seconds(5)};
+constexpr BackoffPolicy kTransactionRuntimeRetry{.base = std::chrono::milliseconds(50),
+                                                 .cap = std::chrono::seconds(5)};
 
 }  // namespace
 
@@ -43,7 +44,8 @@ void TransactionRuntime::run(const std::stop_token& stop, const std::function<vo
       if (stop.stop_requested()) break;
       log::warn("looking for work failed", {{"error", error.what()}});
       bed_.leave();
-      wait_fd(-1, 0, Deadline::after(backoff_delay(kRetry, ++failures, random_unit())), stop, room_);
+      wait_fd(-1, 0, Deadline::after(backoff_delay(kTransactionRuntimeRetry, ++failures, random_unit())),
+              stop, room_);
     }
   }
   bed_.get_up();  // who begins nothing any more is not to be woken

@@ -11,7 +11,7 @@
 namespace weir::work {
 namespace {
 
-constexpr BackoffPolicy kRetry{.base = std::chrono::milliseconds(20), .cap = std::chrono::seconds(5)};
+constexpr BackoffPolicy kSlotRetry{.base = std::chrono::milliseconds(20), .cap = std::chrono::seconds(5)};
 
 /// One slot's session, transaction after transaction.
 class Slot {
@@ -88,7 +88,7 @@ void TransactionSlots::work(Taker& taker, const std::stop_token& stop) {
           log::warn("a transaction of work was undone; it is tried again", {{"error", error.what()}});
         }
         Wakeup unused;
-        wait_fd(-1, 0, Deadline::after(backoff_delay(kRetry, ++failures, random_unit())), stop, unused);
+        wait_fd(-1, 0, Deadline::after(backoff_delay(kSlotRetry, ++failures, random_unit())), stop, unused);
       }
     }
   }

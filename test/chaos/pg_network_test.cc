@@ -21,8 +21,8 @@ using namespace std::chrono_literals;
 using test::TcpGate;
 using test::Way;
 
-constexpr std::array<Oid, 1> kInt8{oid::kInt8};
-constexpr Query kInsert{"chaos_insert", "INSERT INTO event VALUES ($1)", kInt8, {}};
+constexpr std::array<Oid, 1> kNetworkInt8{oid::kInt8};
+constexpr Query kNetworkInsert{"chaos_insert", "INSERT INTO event VALUES ($1)", kNetworkInt8, {}};
 
 /// A kibibyte figure of /proc/self/status, such as VmHWM, the most memory ever resident.
 std::int64_t memory_kib(std::string_view field) {
@@ -84,10 +84,10 @@ constexpr std::array kWaits{
             }},
     Waiting{"Pipeline", nothing,
             [](Session& on) {
-              Pipeline pipeline(on, {&kInsert});
+              Pipeline pipeline(on, {&kNetworkInsert});
               Params params = Params::of(std::int64_t{1});
               for (;;) {
-                pipeline.run(kInsert, params);
+                pipeline.run(kNetworkInsert, params);
                 pipeline.end_group();
               }
             }},

@@ -169,11 +169,11 @@ TEST_F(PipelineCrowd, ACancelMeetsThousandsThatEndBeforeOneOnEightWorkers) {
 TEST_F(PipelineCrowd, FiveThousandTasksFromTheirTextToTheirEnd) {
   // Fifty layers of a hundred; each comes after one of the layer before, and after its first. Names in
   // several scripts.
-  constexpr int kTasks = 5000;
+  constexpr int kCrowd = 5000;
   const char* const scripts[] = {"aufgabe_ä", "задача", "任务", "مهمة", "task"};
   const auto name = [&](int i) { return fmt::format("{}_{}", scripts[i % 5], i); };
   std::string text = "tasks:\n";
-  for (int i = 0; i < kTasks; ++i) {
+  for (int i = 0; i < kCrowd; ++i) {
     text +=
         fmt::format("  {}:\n    sql: insert into effect values (weir.run_id(), '{}')\n", name(i), name(i));
     if (i < 100) continue;
@@ -184,7 +184,7 @@ TEST_F(PipelineCrowd, FiveThousandTasksFromTheirTextToTheirEnd) {
   auto read = test::read_files({{"pipelines/größe/pipeline.yml", text}});
   ASSERT_TRUE(read.diagnostics.ok()) << to_text(read.diagnostics).substr(0, 500);
   deploy(*sql_, read.project);
-  EXPECT_EQ(number("SELECT count(*) FROM weir.pipeline_task"), kTasks + 1);
+  EXPECT_EQ(number("SELECT count(*) FROM weir.pipeline_task"), kCrowd + 1);
   start_workers(4, 2);
   LockWaits waits(users_connector());
   run("größe");
@@ -193,11 +193,11 @@ TEST_F(PipelineCrowd, FiveThousandTasksFromTheirTextToTheirEnd) {
   waits.expect_none_was_long();
   expect_peace();
   EXPECT_EQ(this->text("SELECT state || ' ' || tasks FROM weir.run_done"), "success 5000");
-  EXPECT_EQ(number("SELECT count(DISTINCT word) FROM effect"), kTasks);
-  EXPECT_EQ(number("SELECT count(*) FROM effect"), kTasks);
+  EXPECT_EQ(number("SELECT count(DISTINCT word) FROM effect"), kCrowd);
+  EXPECT_EQ(number("SELECT count(*) FROM effect"), kCrowd);
   EXPECT_EQ(number("SELECT count(*) FROM weir.task_done t JOIN weir.pipeline_task k USING (task_no) JOIN "
                    "effect e ON e.word = k.name"),
-            kTasks);
+            kCrowd);
   EXPECT_EQ(number("SELECT max(attempt) FROM weir.task_done"), 1);
 }
 

@@ -130,7 +130,7 @@ TEST_F(CliConsume, WithoutAnIndexItSaysWhichToMake) {
   EXPECT_THAT(refused.err, HasSubstr("ON ONLY \"public\".\"events\""));
 }
 
-struct Mistake {
+struct ConsumeMistake {
   Words words;
   int status;
   std::string message;
@@ -146,7 +146,7 @@ TEST_F(CliConsume, MistakesAreToldBeforeAnyRowIsTouched) {
     all.insert(all.end(), more.begin(), more.end());
     return all;
   };
-  const std::vector<Mistake> mistakes{
+  const std::vector<ConsumeMistake> mistakes{
       {{"consume"}, 2, "which table?", "weir consume events"},
       {{"consume", "events", "--done", "processed"}, 2, "what is to be done with the rows?", "--sql"},
       {{"consume", "events", "--done", "processed", "--sql", "SELECT 1"},
@@ -187,7 +187,7 @@ TEST_F(CliConsume, MistakesAreToldBeforeAnyRowIsTouched) {
       {on("events", "id", "processed", {"--set", "payload=nothing(1)"}), 3,
        "function nothing(integer) does not exist", "--set"},
   };
-  for (const Mistake& mistake : mistakes) {
+  for (const ConsumeMistake& mistake : mistakes) {
     const WeirResult result = run_weir(mistake.words, setup());
     EXPECT_EQ(result.status, mistake.status) << mistake.message << '\n' << result.err;
     EXPECT_THAT(result.err, AllOf(HasSubstr(mistake.message), HasSubstr(mistake.remedy)));

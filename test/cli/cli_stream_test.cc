@@ -372,7 +372,7 @@ TEST_F(CliStream, DroppedOnlyWhenThatIsMeant) {
   EXPECT_EQ(run({"drop", "app", "--yes"}).status, 0);
 }
 
-struct Mistake {
+struct StreamMistake {
   Words words;
   int status;
   std::string message;
@@ -382,7 +382,7 @@ struct Mistake {
 TEST_F(CliStream, MistakesAreToldWithWhatToDo) {
   make();
   make_group("daily");
-  const std::vector<Mistake> mistakes{
+  const std::vector<StreamMistake> mistakes{
       {{"create"}, 2, "which stream?", "weir stream create NAME"},
       {{"create", "a", "b"}, 2, "one stream at a time", "weir stream create NAME"},
       {{"create", "events"}, 5, "events is there already", "Another name"},
@@ -438,7 +438,7 @@ TEST_F(CliStream, MistakesAreToldWithWhatToDo) {
       {{"rebase", "events"}, 5, "is this server's already", ""},
       {{"drop", "events", "--group", "daily", "--keep-table"}, 2, "--keep-table is about a whole stream", ""},
   };
-  for (const Mistake& mistake : mistakes) {
+  for (const StreamMistake& mistake : mistakes) {
     const WeirResult result = run(mistake.words);
     EXPECT_EQ(result.status, mistake.status) << mistake.message << '\n' << result.err;
     EXPECT_THAT(result.err, AllOf(HasSubstr(mistake.message), HasSubstr(mistake.remedy)));

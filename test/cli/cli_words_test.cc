@@ -179,14 +179,14 @@ TEST(CliWords, VersionIsOneLineOrOneDocument) {
   EXPECT_GE(document.at("schema").get<int>(), 1);
 }
 
-struct Mistake {
+struct WordsMistake {
   Words words;
   std::string message;
   std::string remedy;
 };
 
 TEST(CliWords, MistakesAreToldWithWhatWasProbablyMeant) {
-  const std::vector<Mistake> mistakes{
+  const std::vector<WordsMistake> mistakes{
       {{},
        "no command was given",
        "One of: init, check, plan, deploy, up, run, backfill, runs, explain, logs, alerts, retry, clear, "
@@ -225,7 +225,7 @@ TEST(CliWords, MistakesAreToldWithWhatWasProbablyMeant) {
        "cannot use project folder /nowhere: No such file or directory",
        ""},
   };
-  for (const Mistake& mistake : mistakes) {
+  for (const WordsMistake& mistake : mistakes) {
     const WeirResult result = run_weir(mistake.words);
     SCOPED_TRACE(::testing::PrintToString(mistake.words));
     EXPECT_EQ(result.status, 2);

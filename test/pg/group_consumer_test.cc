@@ -16,8 +16,6 @@ namespace {
 using namespace std::chrono_literals;
 using work::Outcome;
 
-const GroupKey kGroup{"t", "k"};
-
 class GroupConsumerTest : public test::GroupTest {
  protected:
   void SetUp() override {

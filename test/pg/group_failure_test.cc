@@ -11,8 +11,6 @@ namespace {
 using namespace std::chrono_literals;
 using work::Outcome;
 
-const GroupKey kGroup{"t", "k"};
-
 /// Inside or outside of the batch's transaction: what is written of a failure is the same.
 class GroupFailureTest : public test::GroupTest, public ::testing::WithParamInterface<Sink::Place> {
  protected:

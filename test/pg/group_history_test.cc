@@ -12,8 +12,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const GroupKey kGroup{"t", "k"};
-
 class GroupHistoryTest : public test::GroupTest {
  protected:
   void SetUp() override {

@@ -11,8 +11,6 @@ namespace {
 using namespace std::chrono_literals;
 using work::Outcome;
 
-const GroupKey kGroup{"t", "k"};
-
 class GroupInsideTest : public test::GroupTest, public ::testing::WithParamInterface<Ownership> {
  protected:
   void SetUp() override {

@@ -11,8 +11,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const GroupKey kGroup{"t", "k"};
-
 class GroupOrderTest : public test::GroupTest {
  protected:
   void SetUp() override {

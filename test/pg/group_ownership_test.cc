@@ -13,8 +13,6 @@ namespace {
 using namespace std::chrono_literals;
 using State = OwnedGroup::Begun::State;
 
-const GroupKey kGroup{"t", "k"};
-
 /// Two keys of one sink whose hashes are the same.
 std::pair<GroupKey, GroupKey> colliding(std::int32_t sink) {
   std::map<std::int32_t, GroupKey> seen;

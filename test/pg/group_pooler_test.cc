@@ -16,8 +16,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const GroupKey kGroup{"t", "k"};
-
 class GroupPoolerTest : public test::GroupTest {
  protected:
   void SetUp() override {

@@ -46,6 +46,9 @@ struct Submission {
 /// effects.
 class GroupTest : public SchemaTest {
  protected:
+  /// For tests that need one group and care not which.
+  inline static const group::GroupKey kGroup{"t", "k"};
+
   using Function = std::function<work::Outcome(const group::Batch&, const group::Application&)>;
   void SetUp() override;
   void TearDown() override;

@@ -157,17 +157,17 @@ TEST(Trim, TakesSpaceFromBothEndsOnly) {
   EXPECT_EQ(trim("a"), "a");
 }
 
-std::string json(std::string_view text) {
+std::string json_string(std::string_view text) {
   std::string out;
   append_json_string(out, text);
   return out;
 }
 
 TEST(JsonText, EscapesWhatJsonAndTerminalsMindAndNothingElse) {
-  EXPECT_EQ(json(""), R"("")");
-  EXPECT_EQ(json("a\"b\\c/ž💧"), R"("a\"b\\c/ž💧")");
-  EXPECT_EQ(json("\n\r\t\b\0\x1f"s), R"("\n\r\t\u0008\u0000\u001f")");
-  EXPECT_EQ(json("\x7f\xC2\x9B\xC2\xA0"), "\"\\u007f\\u009b\xC2\xA0\"");
+  EXPECT_EQ(json_string(""), R"("")");
+  EXPECT_EQ(json_string("a\"b\\c/ž💧"), R"("a\"b\\c/ž💧")");
+  EXPECT_EQ(json_string("\n\r\t\b\0\x1f"s), R"("\n\r\t\u0008\u0000\u001f")");
+  EXPECT_EQ(json_string("\x7f\xC2\x9B\xC2\xA0"), "\"\\u007f\\u009b\xC2\xA0\"");
 }
 
 TEST(JsonText, AppendsToWhatIsThere) {
@@ -183,7 +183,7 @@ RC_GTEST_PROP(JsonTextProperty, ParsesBackWithOneReplacementForEachBadByte, (con
     expected += length == 0 ? "\uFFFD" : text.substr(at, length);
     at += std::max<std::size_t>(length, 1);
   }
-  const std::string written = json(text);
+  const std::string written = json_string(text);
   RC_ASSERT(nlohmann::json::parse(written).get<std::string>() == expected);
   for (const char c : written) RC_ASSERT(static_cast<unsigned char>(c) >= 0x20);
 }

@@ -92,11 +92,11 @@ TEST(CliParse, ThatJsonIsWantedIsKnownBeforeTheWordsAreUnderstood) {
 }
 
 TEST(CliParse, KnowsWhoseStandardOutputIsATapsStates) {
-  using Words = std::vector<std::string_view>;
-  for (const Words& yes : {Words{"load", "--singer"}, Words{"load", "--format=singer", "--nonsense"},
-                           Words{"load", "x", "--format", "singer"}})
+  using Line = std::vector<std::string_view>;
+  for (const Line& yes : {Line{"load", "--singer"}, Line{"load", "--format=singer", "--nonsense"},
+                          Line{"load", "x", "--format", "singer"}})
     EXPECT_TRUE(tells_states(yes));
-  for (const Words& no : {Words{"load", "--", "--singer"}, Words{"load", "singer"}, Words{"singer"}, Words{}})
+  for (const Line& no : {Line{"load", "--", "--singer"}, Line{"load", "singer"}, Line{"singer"}, Line{}})
     EXPECT_FALSE(tells_states(no));
 }
 

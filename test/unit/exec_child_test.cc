@@ -13,21 +13,16 @@
 #include "exec/child.h"
 #include "exec/process.h"
 #include "exec/spawn.h"
+#include "support/commands.h"
 
 namespace weir::exec {
 namespace {
 
+using test::shell;
+using test::soon;
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-Deadline soon() { return Deadline::after(seconds(30)); }
-
-Command shell(const std::string& script) {
-  Command command;
-  command.argv = {"/bin/sh", "-c", script};
-  return command;
-}
 
 Outcome run(const Command& command) { return run_command(command, soon(), {}); }
 

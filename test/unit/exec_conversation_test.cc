@@ -12,19 +12,14 @@
 #include "exec/conversation.h"
 #include "exec/process.h"
 #include "exec/strays.h"
+#include "support/commands.h"
 
 namespace weir::exec {
 namespace {
 
 using std::chrono::seconds;
-
-Deadline soon() { return Deadline::after(seconds(30)); }
-
-Command shell(const std::string& script) {
-  Command command;
-  command.argv = {"/bin/sh", "-c", script};
-  return command;
-}
+using test::shell;
+using test::soon;
 
 /// Reads until `end` was read, or the stream is closed.
 std::string read_until(Conversation& program, Conversation::Stream stream, const std::string& end) {

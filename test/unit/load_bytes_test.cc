@@ -18,7 +18,7 @@ namespace weir::load {
 namespace {
 
 namespace fs = std::filesystem;
-using std::string_literals::operator""s;
+using namespace std::string_literals;
 
 std::string read_all(ByteSource& source, std::size_t room_size = 4096) {
   std::string all;

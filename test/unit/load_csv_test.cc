@@ -9,7 +9,7 @@
 namespace weir::load {
 namespace {
 
-using std::string_literals::operator""s;
+using namespace std::string_literals;
 
 Input lines(const std::string& text, const std::string& name = "a.csv") { return memory_input(name, text); }
 
@@ -29,7 +29,7 @@ std::string show(CsvReader& reader) {
   return out;
 }
 
-std::string read(std::vector<Input> inputs, const CsvChoice& choice = {}) {
+std::string read_csv(std::vector<Input> inputs, const CsvChoice& choice = {}) {
   try {
     CsvReader reader(std::move(inputs), choice, {});
     return show(reader);
@@ -37,55 +37,56 @@ std::string read(std::vector<Input> inputs, const CsvChoice& choice = {}) {
     return error.what();
   }
 }
-std::string read(const std::string& text, const CsvChoice& choice = {}) {
-  return read({lines(text)}, choice);
+std::string read_csv(const std::string& text, const CsvChoice& choice = {}) {
+  return read_csv({lines(text)}, choice);
 }
 
 TEST(CsvReader, HeaderAndCells) {
-  EXPECT_EQ(read("id,name\n1,\"\"\n2,\n"), "<id><name>\n2 [1][]\n3 [2]-");
-  EXPECT_EQ(read("\xEF\xBB\xBFid,name\r\n1,x"), "<id><name>\n2 [1][x]") << "a byte order mark";
-  EXPECT_EQ(read("id,name\n"), "<id><name>") << "a header alone";
-  EXPECT_EQ(read(""), "") << "nothing";
-  EXPECT_EQ(read("\n\n"), "");
-  EXPECT_EQ(read("1,2\n3,4\n", {.header = false}), "<column_1><column_2>\n1 [1][2]\n2 [3][4]");
-  EXPECT_EQ(read("a,,a,a_2, b ,\n1,2,3,4,5,6\n"),
+  EXPECT_EQ(read_csv("id,name\n1,\"\"\n2,\n"), "<id><name>\n2 [1][]\n3 [2]-");
+  EXPECT_EQ(read_csv("\xEF\xBB\xBFid,name\r\n1,x"), "<id><name>\n2 [1][x]") << "a byte order mark";
+  EXPECT_EQ(read_csv("id,name\n"), "<id><name>") << "a header alone";
+  EXPECT_EQ(read_csv(""), "") << "nothing";
+  EXPECT_EQ(read_csv("\n\n"), "");
+  EXPECT_EQ(read_csv("1,2\n3,4\n", {.header = false}), "<column_1><column_2>\n1 [1][2]\n2 [3][4]");
+  EXPECT_EQ(read_csv("a,,a,a_2, b ,\n1,2,3,4,5,6\n"),
             "<a><column_2><a_3><a_2><b><column_6>\n2 [1][2][3][4][5][6]");
-  EXPECT_EQ(read("a\n\\N\n\"\\N\"\nx\n", {.nulls = std::vector<std::string>{"\\N", "x"}}),
+  EXPECT_EQ(read_csv("a\n\\N\n\"\\N\"\nx\n", {.nulls = std::vector<std::string>{"\\N", "x"}}),
             "<a>\n2 -\n3 [\\N]\n4 -");
-  EXPECT_EQ(read("a,b\n,\n", {.nulls = std::vector<std::string>{"NULL"}}), "<a><b>\n2 [][]");
+  EXPECT_EQ(read_csv("a,b\n,\n", {.nulls = std::vector<std::string>{"NULL"}}), "<a><b>\n2 [][]");
 }
 
 TEST(CsvReader, BrokenRecordsSayWhyAndTheNextOneFollows) {
-  EXPECT_EQ(read("a,b\n1\n1,2,3\n\"x\ny\"z,2\n3,4\n"),
+  EXPECT_EQ(read_csv("a,b\n1\n1,2,3\n\"x\ny\"z,2\n3,4\n"),
             "<a><b>\n2 ! 1 field where there are 2 columns\n3 ! 3 fields where there are 2 columns\n"
             "4 ! the quote that opens in line 4, column 1 is closed in line 5, and other text follows; a "
             "quote inside "
             "of quotes is written twice\n6 [3][4]");
-  EXPECT_EQ(read("a,b\n1,2\n3,  \"\n5,\"6\n7,8\n"),
+  EXPECT_EQ(read_csv("a,b\n1,2\n3,  \"\n5,\"6\n7,8\n"),
             "a.csv: the quote that opens in line 4, column 3 is never closed; the file ends in line 6");
-  EXPECT_EQ(read("a,\"b\n1,2\n", {.delimiter = ','}),
+  EXPECT_EQ(read_csv("a,\"b\n1,2\n", {.delimiter = ','}),
             "a.csv: the quote that opens in line 1, column 3 is never closed; the file ends in line 3");
-  EXPECT_EQ(read("a,b\n1,\xFF\n2,x\0y\n"s, {.encoding = "utf-8"}), "<a><b>\n2 [1][\xFF]\n3 [2][x\0y]"s)
+  EXPECT_EQ(read_csv("a,b\n1,\xFF\n2,x\0y\n"s, {.encoding = "utf-8"}), "<a><b>\n2 [1][\xFF]\n3 [2][x\0y]"s)
       << "left to whoever writes them";
-  EXPECT_EQ(read("a,\xFFz\n1,2\n", {.encoding = "utf-8"}),
+  EXPECT_EQ(read_csv("a,\xFFz\n1,2\n", {.encoding = "utf-8"}),
             "a.csv, line 1: the name of column 2 is no text in UTF-8: \\xffz");
 }
 
 TEST(CsvReader, SeveralFilesHaveOneHeader) {
-  EXPECT_EQ(read({lines("", "0"), lines("a;b\n1;2", "1"), lines("a;b\r\n", "2"), lines("\"a\";b\n3;4", "3")}),
-            "<a><b>\n2 1[1][2]\n2 3[3][4]");
-  EXPECT_EQ(read({lines("a,b\n1,2\n", "1"), lines("a,c\n", "2")}),
+  EXPECT_EQ(
+      read_csv({lines("", "0"), lines("a;b\n1;2", "1"), lines("a;b\r\n", "2"), lines("\"a\";b\n3;4", "3")}),
+      "<a><b>\n2 1[1][2]\n2 3[3][4]");
+  EXPECT_EQ(read_csv({lines("a,b\n1,2\n", "1"), lines("a,c\n", "2")}),
             "2: its header is not that of the files before it: column 2 is 'c', not 'b'");
-  EXPECT_EQ(read({lines("a,b\n1,2\n", "1"), lines("a\n", "2")}),
+  EXPECT_EQ(read_csv({lines("a,b\n1,2\n", "1"), lines("a\n", "2")}),
             "2: its header is not that of the files before it: column 2 is missing, not 'b'");
-  EXPECT_EQ(read({lines("1,2\n", "1"), lines("3\n5,6\n", "2")}, {.header = false}),
+  EXPECT_EQ(read_csv({lines("1,2\n", "1"), lines("3\n5,6\n", "2")}, {.header = false}),
             "<column_1><column_2>\n1 1[1][2]\n1 2! 1 field where there are 2 columns\n2 2[5][6]");
 }
 
 TEST(CsvReader, EncodingsAreFoundOut) {
-  EXPECT_EQ(read("\xFF\xFE" + "a\0;\0b\0\n\0\xE9\0;\0\"\0\r\0\"\0"s), "<a><b>\n2 [é][\r]");
-  EXPECT_EQ(read("\0a\0,\0b\0\n\0x\0,\0y"s), "<a><b>\n2 [x][y]");
-  EXPECT_EQ(read("a,b\ncaf\xE9,1\n"), "<a><b>\n2 [café][1]");
+  EXPECT_EQ(read_csv("\xFF\xFE" + "a\0;\0b\0\n\0\xE9\0;\0\"\0\r\0\"\0"s), "<a><b>\n2 [é][\r]");
+  EXPECT_EQ(read_csv("\0a\0,\0b\0\n\0x\0,\0y"s), "<a><b>\n2 [x][y]");
+  EXPECT_EQ(read_csv("a,b\ncaf\xE9,1\n"), "<a><b>\n2 [café][1]");
 }
 
 /// Gives bytes without end, of which nobody could hold all.
@@ -119,7 +120,7 @@ std::string read_flood(std::string head, char body, std::uint64_t count, std::st
   Input input{.name = "flood", .open = [=](const std::stop_token&) {
                 return std::make_unique<Flood>(head, body, count, tail);
               }};
-  return read({std::move(input)}, choice);
+  return read_csv({std::move(input)}, choice);
 }
 
 TEST(CsvReader, ALineOfManyMegabytesIsRejectedAndReadingGoesOn) {

@@ -43,7 +43,7 @@ std::vector<std::string> read_all(JsonReader& reader) {
   return out;
 }
 
-std::vector<std::string> read(const std::string& text, JsonOptions options = {}) {
+std::vector<std::string> read_json(const std::string& text, JsonOptions options = {}) {
   JsonReader reader(bytes_of(text), options);
   std::vector<std::string> whole = read_all(reader);
   // Where a block of the input ends is no business of the records.
@@ -55,7 +55,7 @@ std::vector<std::string> read(const std::string& text, JsonOptions options = {})
 }
 
 std::string read_one(const std::string& line, JsonOptions options = {}) {
-  const std::vector<std::string> records = read(line, std::move(options));
+  const std::vector<std::string> records = read_json(line, std::move(options));
   return records.size() == 1 ? records[0] : fmt::format("{} records", records.size());
 }
 
@@ -101,7 +101,7 @@ TEST(LoadJson, KeysAreWhateverTheyAre) {
   EXPECT_EQ(read_one(R"({"select":1,"Mixed Case":2,"\u017ee\u0161":3,"a\"b":4,"a\\u0062":5,"":6})"),
             "select=1 Mixed Case=2 žeš=3 a\"b=4 a\\u0062=5 =6");
   // A key that is written as another one is meant is that other one only where it means it.
-  EXPECT_EQ(read("{\"a\\\\u0062\":1}\n{\"a\\u0062\":2}\n"), (Lines{"a\\u0062=1", "ab=2"}));
+  EXPECT_EQ(read_json("{\"a\\\\u0062\":1}\n{\"a\\u0062\":2}\n"), (Lines{"a\\u0062=1", "ab=2"}));
 }
 
 TEST(LoadJson, FlatteningGoesToItsDepth) {
@@ -109,7 +109,7 @@ TEST(LoadJson, FlatteningGoesToItsDepth) {
   EXPECT_EQ(read_one(line), R"(a=<{"b":{"c":1},"d":[{"e":2}]}> f=<{}>)");
   EXPECT_EQ(read_one(line, {.flatten = 1}), R"(a__b=<{"c":1}> a__d=<[{"e":2}]>)");
   EXPECT_EQ(read_one(line, {.flatten = 9}), R"(a__b__c=1 a__d=<[{"e":2}]>)");
-  EXPECT_EQ(read("{\"a\":{\"b\":1,\"c\":2}}\n{\"a\":null}\n", {.flatten = 1}),
+  EXPECT_EQ(read_json("{\"a\":{\"b\":1,\"c\":2}}\n{\"a\":null}\n", {.flatten = 1}),
             (Lines{"a__b=1 a__c=2", "a__b=null a__c=null"}));
 }
 
@@ -122,10 +122,11 @@ TEST(LoadJson, AColumnThatIsKeptAsJsonHasItsQuotes) {
 }
 
 TEST(LoadJson, LinesEndAsTheyLike) {
-  EXPECT_EQ(read("\xEF\xBB\xBF{\"a\":1}\r\n\r\n\n   \t\n{\"a\":2}\n{\"a\":3}"), (Lines{"a=1", "a=2", "a=3"}));
-  EXPECT_EQ(read(""), Lines{});
-  EXPECT_EQ(read("\xEF\xBB\xBF"), Lines{});
-  EXPECT_EQ(read("\n \n"), Lines{});
+  EXPECT_EQ(read_json("\xEF\xBB\xBF{\"a\":1}\r\n\r\n\n   \t\n{\"a\":2}\n{\"a\":3}"),
+            (Lines{"a=1", "a=2", "a=3"}));
+  EXPECT_EQ(read_json(""), Lines{});
+  EXPECT_EQ(read_json("\xEF\xBB\xBF"), Lines{});
+  EXPECT_EQ(read_json("\n \n"), Lines{});
   JsonReader reader(bytes_of("\n\n{\"a\":1}\n\n{\"a\":2}"));
   EXPECT_EQ(reader.next()->line, 3);
   const auto second = reader.next();
@@ -177,7 +178,7 @@ TEST(LoadJson, WhatIsBrokenSaysWhereAndTheNextLineIsRead) {
        "2:1005 it is nested deeper than 1000 levels"},
   };
   for (const Broken& broken : table) {
-    const Lines all = read("{\"a\":0}\n" + broken.line + "\n{\"a\":9}\n");
+    const Lines all = read_json("{\"a\":0}\n" + broken.line + "\n{\"a\":9}\n");
     EXPECT_EQ(all, (Lines{"a=0", broken.expected, "a=9"})) << broken.line;
   }
 }
@@ -198,12 +199,13 @@ TEST(LoadJson, ABrokenRecordShowsWhatItWas) {
 }
 
 TEST(LoadJson, AnArrayHasItsElements) {
-  EXPECT_EQ(read(R"([{"a":1},{"a":2}])"), (Lines{"a=1", "a=2"}));
+  EXPECT_EQ(read_json(R"([{"a":1},{"a":2}])"), (Lines{"a=1", "a=2"}));
   EXPECT_EQ(
-      read("\xEF\xBB\xBF \n [\n  {\n    \"a\": 1,\n    \"b\": [1, 2]\n  },\n  {\"a\": \"],[\\\"\"}\n]\n"),
+      read_json(
+          "\xEF\xBB\xBF \n [\n  {\n    \"a\": 1,\n    \"b\": [1, 2]\n  },\n  {\"a\": \"],[\\\"\"}\n]\n"),
       (Lines{"a=1 b=<[1, 2]>", "a='],[\"'"}));
-  EXPECT_EQ(read("[]"), Lines{});
-  EXPECT_EQ(read(" [ \n ] \n"), Lines{});
+  EXPECT_EQ(read_json("[]"), Lines{});
+  EXPECT_EQ(read_json(" [ \n ] \n"), Lines{});
   JsonReader reader(bytes_of("[\n {\"a\":1},\n\n {\"a\":2}\n]"));
   EXPECT_EQ(reader.next()->line, 2);
   EXPECT_EQ(reader.next()->line, 4);
@@ -219,10 +221,10 @@ TEST(LoadJson, ABrokenElementLeavesTheOthers) {
       {"[{\"a\":0},\n{\"b\":1,\n  \"c\":x},\n{\"a\":9}]", "2:7 a value was expected, not 'x}' (in line 3)"},
   };
   for (const Broken& broken : table) {
-    EXPECT_EQ(read(broken.line), (Lines{"a=0", broken.expected, "a=9"})) << broken.line;
+    EXPECT_EQ(read_json(broken.line), (Lines{"a=0", broken.expected, "a=9"})) << broken.line;
   }
-  EXPECT_EQ(read(R"([{"a":0},])"), (Lines{"a=0", "1:10 there is no value"}));
-  EXPECT_EQ(read("[{\"a\":0}]\n{\"a\":1}\n{\"a\":2}"),
+  EXPECT_EQ(read_json(R"([{"a":0},])"), (Lines{"a=0", "1:10 there is no value"}));
+  EXPECT_EQ(read_json("[{\"a\":0}]\n{\"a\":1}\n{\"a\":2}"),
             (Lines{"a=0", "2:1 it stands after the end of the array"}));
 }
 
@@ -291,8 +293,8 @@ TEST(LoadJson, TheLimitIsExact) {
   for (const std::string shape : {"{}\n", "[{},{}]"}) {
     const auto records = [&](std::size_t limit) {
       const std::string text = "{\"a\":\"12345\"}";  // 13 bytes
-      return read(shape.front() == '[' ? "[" + text + "," + text + "]" : text + "\n" + text,
-                  {.max_record_bytes = limit});
+      return read_json(shape.front() == '[' ? "[" + text + "," + text + "]" : text + "\n" + text,
+                       {.max_record_bytes = limit});
     };
     EXPECT_EQ(records(13), (Lines{"a='12345'", "a='12345'"}));
     EXPECT_TRUE(records(12).at(0).ends_with("it is longer than 12 B, the limit for one record"));

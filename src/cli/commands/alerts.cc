@@ -19,9 +19,9 @@ using nlohmann::ordered_json;
 using pipeline::utc_text;
 
 /// Of a definition, as far as it matters here: never with a secret.
-std::string target_text(const std::optional<pg::JsonView>& json) {
-  if (!json) return "?";
-  const auto said = nlohmann::json::parse(json->text, nullptr, false);
+std::string target_text(const std::optional<pg::JsonView>& definition) {
+  if (!definition) return "?";
+  const auto said = nlohmann::json::parse(definition->text, nullptr, false);
   if (!said.is_object()) return "?";
   pipeline::Alert alert;
   alert.to = said.value("to", std::string());
@@ -52,7 +52,7 @@ ExitCode send_again(Context& context, pg::Session& session, std::optional<std::i
   return ExitCode::ok;
 }
 
-ExitCode run(Context& context) {
+ExitCode run_alerts(Context& context) {
   const auto run = wanted_run(context);
   pg::Session session = open_database(context, "alerts");
   if (run) require_pipeline_run(session, *run);
@@ -120,7 +120,7 @@ Command alerts_command() {
                   {"count", 'n', "N", "so many (default: 20)"}},
       .words = "[RUN]",
       .examples = {{"weir alerts", ""}, {"weir alerts 42", "of a run"}, {"weir alerts --again", ""}},
-      .run = run};
+      .run = run_alerts};
 }
 
 }  // namespace weir::cli

@@ -105,8 +105,7 @@ ExitCode lag(Context& context) {
   if (context.global.json) {
     const auto oldest = group::oldest_unclaimed(sinks);
     context.out.json(
-        {{"oldest_unclaimed_seconds",
-          oldest ? ordered_json(std::chrono::duration<double>(*oldest).count()) : ordered_json()},
+        {{"oldest_unclaimed_seconds", oldest ? ordered_json(to_seconds(*oldest)) : ordered_json()},
          {"sinks", lag_json(sinks)}});
   } else if (sinks.empty()) {
     context.progress.note("no feed has a sink: weir feed sink FEED NAME adds one");
@@ -128,8 +127,7 @@ ExitCode status(Context& context) {
   if (context.global.json) {
     const auto oldest = group::oldest_unclaimed(sinks);
     context.out.json(
-        {{"oldest_unclaimed_seconds",
-          oldest ? ordered_json(std::chrono::duration<double>(*oldest).count()) : ordered_json()},
+        {{"oldest_unclaimed_seconds", oldest ? ordered_json(to_seconds(*oldest)) : ordered_json()},
          {"groups", in_flight_json(groups)},
          {"more", more},
          {"sinks", lag_json(sinks)}});

@@ -137,7 +137,7 @@ ExitCode submit_lines(Context& context, const std::string& name) {
   return ExitCode::ok;
 }
 
-ExitCode run(Context& context) {
+ExitCode run_batch_submit(Context& context) {
   if (const auto name = context.arguments.value("from")) return submit_lines(context, *name);
   if (context.arguments.has("batch"))
     throw Error(ExitCode::usage, "--batch is for many batches", "Use it with --from.");
@@ -179,7 +179,7 @@ Command batch_submit_command() {
       .examples = {{R"(weir batch submit --tenant acme --key orders '[{"id": 1}]')", "a run of its own"},
                    {"weir batch submit --tenant acme --key orders --run 2026-11-21 --index 0 @rows.json", ""},
                    {"weir batch submit --from batches.ndjson", "1000 lines a transaction"}},
-      .run = run};
+      .run = run_batch_submit};
 }
 
 }  // namespace weir::cli

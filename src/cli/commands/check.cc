@@ -103,7 +103,7 @@ ExitCode show_schema(Output& out, const std::string& word) {
               near ? fmt::format("Did you mean '{}'?", *near) : "See: weir help check");
 }
 
-ExitCode run(Context& context) {
+ExitCode run_check(Context& context) {
   const Arguments& given = context.arguments;
   if (const auto word = given.value("schema")) return show_schema(context.out, *word);
   if (given.words.size() > 1) throw Error(ExitCode::usage, "check takes one folder", "See: weir help check");
@@ -131,7 +131,7 @@ Command check_command() {
       .examples = {{"weir check", "the project in the current folder"},
                    {"weir check demo --json", "for editors and CI"},
                    {"weir check --schema pipeline > pipeline.schema.json", "completion in an editor"}},
-      .run = run};
+      .run = run_check};
 }
 
 }  // namespace weir::cli

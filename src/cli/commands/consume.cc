@@ -252,7 +252,7 @@ class Consuming {
   SteadyTime next_progress_{};
 };
 
-ExitCode run(Context& context) { return Consuming(context).run(); }
+ExitCode run_consume(Context& context) { return Consuming(context).run(); }
 
 }  // namespace
 
@@ -298,7 +298,7 @@ Command consume_command() {
                     "done when done_at is set; errors are kept in the table"},
                    {"weir consume events --install-trigger",
                     "once; idle consumers then start within milliseconds"}},
-      .run = run};
+      .run = run_consume};
 }
 
 }  // namespace weir::cli

@@ -71,7 +71,7 @@ ordered_json report_json(const schema::MigrationReport& report) {
   return {{"applied", applied}, {"version", report.version}, {"notices", report.notices}};
 }
 
-ExitCode run(Context& context) {
+ExitCode run_db_migrate(Context& context) {
   const bool plan_only = context.arguments.has("plan");
   const pg::Conninfo conninfo = running_database(context.global, choose_database(context.global));
   const pg::Connector connector = connector_for(conninfo, !plan_only);
@@ -104,7 +104,7 @@ Command db_migrate_command() {
       .options = {{"plan", 0, "", "only show what would be done; writes nothing"}},
       .examples = {{"weir db migrate --plan", "what is applied and what is pending"},
                    {"DATABASE_URL=postgresql://.. weir db migrate", "on a server of your own"}},
-      .run = run};
+      .run = run_db_migrate};
 }
 
 }  // namespace weir::cli

@@ -34,7 +34,7 @@ void restore_signals() noexcept {
   std::signal(SIGPIPE, SIG_DFL);
 }
 
-ExitCode run(Context& context) {
+ExitCode run_db_psql(Context& context) {
   if (context.global.json) {
     throw Error(ExitCode::usage, "db psql becomes psql, which knows no --json",
                 "For machines: weir db psql -- --csv -c 'select ..'");
@@ -71,7 +71,7 @@ Command db_psql_command() {
       .examples = {{"weir db psql", "a prompt"},
                    {"weir db psql -- -c 'select version()'", "one statement"},
                    {"weir db psql < script.sql", "a script"}},
-      .run = run};
+      .run = run_db_psql};
 }
 
 }  // namespace weir::cli

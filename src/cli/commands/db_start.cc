@@ -10,7 +10,7 @@
 namespace weir::cli {
 namespace {
 
-ExitCode run(Context& context) {
+ExitCode run_db_start(Context& context) {
   const auto port = context.arguments.number("port", 1, 65535);
   const DatabaseChoice choice = choose_database(context.global);
   require_private(choice, "db start");
@@ -53,7 +53,7 @@ Command db_start_command() {
       .examples = {{"weir db start", "for this project"},
                    {"weir db start --port 5433", "for programs that know no unix sockets"},
                    {"psql \"$(weir db url)\"", "connect to it"}},
-      .run = run};
+      .run = run_db_start};
 }
 
 }  // namespace weir::cli

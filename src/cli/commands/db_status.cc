@@ -6,7 +6,7 @@
 namespace weir::cli {
 namespace {
 
-ExitCode run(Context& context) {
+ExitCode run_db_status(Context& context) {
   const DatabaseStatus status = look_at_database(context, choose_database(context.global));
   if (context.global.json) {
     context.out.json(to_json(status));
@@ -28,7 +28,7 @@ Command db_status_command() {
           .examples = {{"weir db status", ""},
                        {"weir db status --json | jq -r .state",
                         "absent, stopped, starting, running or unresponsive"}},
-          .run = run};
+          .run = run_db_status};
 }
 
 }  // namespace weir::cli

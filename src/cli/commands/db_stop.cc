@@ -7,7 +7,7 @@
 namespace weir::cli {
 namespace {
 
-ExitCode run(Context& context) {
+ExitCode run_db_stop(Context& context) {
   require_private(choose_database(context.global), "db stop");
   context.progress.step("stopping the private PostgreSQL");
   const bool ran = private_server(context.global).stop(Deadline::after(kStopSpan), context.stop);
@@ -30,7 +30,7 @@ Command db_stop_command() {
           "Whoever uses it: open transactions are rolled back, and a weir up of this project ends. The data\n"
           "stay. Exit code 0 also when none was running.",
       .examples = {{"weir db stop", ""}},
-      .run = run};
+      .run = run_db_stop};
 }
 
 }  // namespace weir::cli

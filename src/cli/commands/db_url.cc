@@ -15,7 +15,7 @@ std::string tcp_url(const GlobalOptions& global, const DatabaseChoice& choice) {
               "Start it with a port: weir db stop; weir db start --port 5433");
 }
 
-ExitCode run(Context& context) {
+ExitCode run_db_url(Context& context) {
   const DatabaseChoice choice = choose_database(context.global);
   const std::string url = context.arguments.has("tcp") ? tcp_url(context.global, choice)
                                                        : running_database(context.global, choice).url();
@@ -41,7 +41,7 @@ Command db_url_command() {
       .options = {{"tcp", 0, "", "of the private server's TCP port, password included"}},
       .examples = {{"psql \"$(weir db url)\"", ""},
                    {"DATABASE_URL=$(weir db url --tcp) ./program", "for drivers without unix sockets"}},
-      .run = run};
+      .run = run_db_url};
 }
 
 }  // namespace weir::cli

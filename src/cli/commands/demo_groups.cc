@@ -21,26 +21,24 @@ namespace {
 using group::GroupsDemoWay;
 using nlohmann::ordered_json;
 
-double seconds(Duration span) { return std::chrono::duration<double>(span).count(); }
-
 ordered_json to_json(const std::vector<GroupsDemoWay>& ways, const group::GroupsDemoOptions& options) {
   ordered_json all = ordered_json::array();
   for (const GroupsDemoWay& way : ways) {
     all.push_back({{"way", way.name},
-                   {"seconds", seconds(way.lasted)},
+                   {"seconds", to_seconds(way.lasted)},
                    {"batches", way.batches},
                    {"twice", way.twice},
                    {"refused", way.refused},
                    {"taken_away", way.taken},
-                   {"longest_silence_seconds", seconds(way.silence)},
-                   {"longest_standstill_seconds", seconds(way.standstill)},
+                   {"longest_silence_seconds", to_seconds(way.silence)},
+                   {"longest_standstill_seconds", to_seconds(way.standstill)},
                    {"connections", way.connections},
                    {"timeline_batches", way.timeline}});
   }
   return {{"groups", options.groups},
-          {"lease_seconds", seconds(options.lease())},
-          {"blocked_seconds", seconds(options.blocked())},
-          {"slot_seconds", seconds(GroupsDemoWay::kSlot)},
+          {"lease_seconds", to_seconds(options.lease())},
+          {"blocked_seconds", to_seconds(options.blocked())},
+          {"slot_seconds", to_seconds(GroupsDemoWay::kSlot)},
           {"results", all}};
 }
 
@@ -101,7 +99,7 @@ constexpr std::string_view kLegend =
     "work\n"
     "that nobody blocked gave no sign of life; nothing done: the longest that no batch of any group ended";
 
-ExitCode run(Context& context) {
+ExitCode run_demo_groups(Context& context) {
   require_private(choose_database(context.global), "demo groups");
   group::GroupsDemoOptions options;
   options.groups = static_cast<int>(context.arguments.number("groups", 2, 32).value_or(options.groups));
@@ -154,7 +152,7 @@ Command demo_groups_command() {
       .examples = {{"weir demo groups", ""},
                    {"weir demo groups --seconds 40", "longer locks are easier to see"},
                    {"weir demo groups --json", "one document: results[]"}},
-      .run = run};
+      .run = run_demo_groups};
 }
 
 }  // namespace weir::cli

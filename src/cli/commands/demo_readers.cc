@@ -21,23 +21,21 @@ namespace {
 using load::ReadersDemoWay;
 using nlohmann::ordered_json;
 
-double seconds(Duration span) { return std::chrono::duration<double>(span).count(); }
-
 ordered_json to_json(const std::vector<ReadersDemoWay>& ways, const load::ReadersDemoOptions& options) {
   ordered_json all = ordered_json::array();
   for (const ReadersDemoWay& way : ways) {
     ordered_json timeline = ordered_json::array();
-    for (const Duration took : way.reads.timeline) timeline.push_back(seconds(took));
+    for (const Duration took : way.reads.timeline) timeline.push_back(to_seconds(took));
     all.push_back({{"way", way.name},
-                   {"seconds", seconds(way.lasted)},
+                   {"seconds", to_seconds(way.lasted)},
                    {"reads", way.reads.reads},
-                   {"longest_seconds", seconds(way.reads.longest)},
-                   {"p99_seconds", seconds(way.reads.p99)},
+                   {"longest_seconds", to_seconds(way.reads.longest)},
+                   {"p99_seconds", to_seconds(way.reads.p99)},
                    {"empty", way.reads.empty},
                    {"mixed", way.reads.mixed},
                    {"waited", way.reads.waited},
                    {"replacements", way.replacements},
-                   {"replacement_seconds", seconds(way.replacement)},
+                   {"replacement_seconds", to_seconds(way.replacement)},
                    {"rows_written", way.rows_written},
                    {"wal_bytes", way.wal_bytes},
                    {"growth_bytes", way.growth_bytes},
@@ -46,7 +44,7 @@ ordered_json to_json(const std::vector<ReadersDemoWay>& ways, const load::Reader
   }
   return {{"rows", options.rows},
           {"dashboards", options.dashboards},
-          {"slot_seconds", seconds(load::demo::ReadFigures::kSlot)},
+          {"slot_seconds", to_seconds(load::demo::ReadFigures::kSlot)},
           {"results", all}};
 }
 
@@ -89,9 +87,9 @@ class Stage {
 
 /// Shows the ways as they go: the picture again and again on a terminal, a line for each replacement
 /// elsewhere.
-class Watching {
+class WatchingReaders {
  public:
-  explicit Watching(Context& context) : context_(context) {
+  explicit WatchingReaders(Context& context) : context_(context) {
     if (!context.global.json && !context.global.quiet &&
         look_at_terminal(STDOUT_FILENO, context.global.color).overprint) {
       screen_.emplace(STDOUT_FILENO, -1);
@@ -138,7 +136,7 @@ class Watching {
   int told_replacements_ = 0;
 };
 
-ExitCode run(Context& context) {
+ExitCode run_demo_readers(Context& context) {
   load::ReadersDemoOptions options;
   options.rows = context.arguments.number("rows", 2'000, 10'000'000).value_or(options.rows);
   options.dashboards = context.arguments.number("dashboards", 1, 64).value_or(options.dashboards);
@@ -148,7 +146,7 @@ ExitCode run(Context& context) {
   Stage stage(context);
   std::vector<ReadersDemoWay> ways;
   {
-    Watching watching(context);
+    WatchingReaders watching(context);
     options.on_step = [&](std::string_view step) { watching.step(step); };
     options.on_frame = [&](std::span<const ReadersDemoWay> frame) { watching.frame(frame); };
     ways = load::run_readers_demo(stage.connector(), options);
@@ -191,7 +189,7 @@ Command demo_readers_command() {
           .examples = {{"weir demo readers", ""},
                        {"weir demo readers --rows 1000000 --seconds 30", "longer waits are easier to see"},
                        {"weir demo readers --json", "one document: results[]"}},
-          .run = run};
+          .run = run_demo_readers};
 }
 
 }  // namespace weir::cli

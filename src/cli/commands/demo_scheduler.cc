@@ -20,8 +20,6 @@ namespace {
 using nlohmann::ordered_json;
 using pipeline::SchedulerFigures;
 
-double seconds(Duration span) { return std::chrono::duration<double>(span).count(); }
-
 ordered_json to_json(const SchedulerFigures& figures, const pipeline::SchedulerDemoOptions& options) {
   ordered_json states = ordered_json::array();
   for (const auto& way : figures.states) {
@@ -32,14 +30,14 @@ ordered_json to_json(const SchedulerFigures& figures, const pipeline::SchedulerD
                       {"lost_updates", way.lost_updates},
                       {"runs", way.runs},
                       {"wrong_runs", way.wrong_runs},
-                      {"seconds", seconds(way.span)}});
+                      {"seconds", to_seconds(way.span)}});
   }
   ordered_json looks = ordered_json::array();
   for (const auto& look : figures.looks) {
     looks.push_back({{"way", look.way},
                      {"history", look.history},
                      {"pages", look.pages},
-                     {"seconds", seconds(look.took)}});
+                     {"seconds", to_seconds(look.took)}});
   }
   ordered_json connections = ordered_json::array();
   for (const auto& way : figures.connections) {
@@ -48,11 +46,11 @@ ordered_json to_json(const SchedulerFigures& figures, const pipeline::SchedulerD
                            {"done", way.done},
                            {"gave_up", way.gave_up},
                            {"waited", way.waited},
-                           {"longest_wait_seconds", seconds(way.longest_wait)},
+                           {"longest_wait_seconds", to_seconds(way.longest_wait)},
                            {"idle_in_transaction", way.idle_in_transaction},
                            {"connections", way.connections},
                            {"budget", way.budget},
-                           {"seconds", seconds(way.span)}});
+                           {"seconds", to_seconds(way.span)}});
   }
   return {{"loops", options.loops},
           {"seed", options.seed},
@@ -62,9 +60,9 @@ ordered_json to_json(const SchedulerFigures& figures, const pipeline::SchedulerD
 }
 
 /// Shows the figures as they come: on a terminal again and again, elsewhere a line for each step.
-class Watching {
+class WatchingScheduler {
  public:
-  explicit Watching(Context& context) : context_(context) {
+  explicit WatchingScheduler(Context& context) : context_(context) {
     if (!context.global.json && !context.global.quiet &&
         look_at_terminal(STDOUT_FILENO, context.global.color).overprint)
       screen_.emplace(STDOUT_FILENO, -1);
@@ -105,7 +103,7 @@ constexpr std::string_view kLegend =
     "there "
     "may be";
 
-ExitCode run(Context& context) {
+ExitCode run_demo_scheduler(Context& context) {
   require_private(choose_database(context.global), "demo scheduler");
   pipeline::SchedulerDemoOptions options;
   options.tasks = context.arguments.number("tasks", 1, 100'000).value_or(options.tasks);
@@ -118,7 +116,7 @@ ExitCode run(Context& context) {
   embedded::ServerUse use = server.use(Deadline::after(kStartSpan), context.stop);
   SchedulerFigures figures;
   {
-    Watching watching(context);
+    WatchingScheduler watching(context);
     options.on_step = [&](std::string_view step) { watching.step(step); };
     options.on_frame = [&](const SchedulerFigures& frame) { watching.frame(frame); };
     figures = pipeline::run_scheduler_demo(pg::Conninfo::parse(use.status().url), options);
@@ -160,7 +158,7 @@ Command demo_scheduler_command() {
                    {"weir demo scheduler --history 2000000",
                     "a longer history, which takes its time to be made"},
                    {"weir demo scheduler --json", "one document: states[], looks[], connections[]"}},
-      .run = run};
+      .run = run_demo_scheduler};
 }
 
 }  // namespace weir::cli

@@ -43,13 +43,13 @@ ordered_json to_json(const std::vector<DemoResult>& results) {
                    {"processed", result.processed},
                    {"duplicates", result.duplicates},
                    {"lost", result.lost},
-                   {"seconds", std::chrono::duration<double>(result.span).count()},
+                   {"seconds", to_seconds(result.span)},
                    {"events_per_second", result.rate()}});
   }
   return {{"workers", 4}, {"results", all}};
 }
 
-ExitCode run(Context& context) {
+ExitCode run_demo_workers(Context& context) {
   require_private(choose_database(context.global), "demo workers");
   queue::DemoOptions options;
   options.events = context.arguments.number("events", 1, 1'000'000).value_or(options.events);
@@ -86,7 +86,7 @@ Command demo_workers_command() {
               "of effects. Takes less than a minute; each way ends after 15 s, done or not.",
           .options = {{"events", 0, "N", "so many events (default: 20000)"}},
           .examples = {{"weir demo workers", ""}, {"weir demo workers --json", "one document: results[]"}},
-          .run = run};
+          .run = run_demo_workers};
 }
 
 }  // namespace weir::cli

@@ -77,7 +77,7 @@ std::string summary(const Findings& findings) {
                      count(Verdict::fail));
 }
 
-ExitCode run(Context& context) {
+ExitCode run_doctor(Context& context) {
   const auto [findings, reached] = examine(context);
   const bool ok = std::none_of(findings.begin(), findings.end(),
                                [](const Finding& finding) { return finding.verdict == Verdict::fail; });
@@ -112,7 +112,7 @@ Command doctor_command() {
       .examples = {{"weir doctor", ""},
                    {"weir doctor --processes 8", "would eight processes fit?"},
                    {"weir doctor --json", "one document: ok, checks[]"}},
-      .run = run};
+      .run = run_doctor};
 }
 
 }  // namespace weir::cli

@@ -253,7 +253,7 @@ class GroupConsuming {
   Wakeup stopped_;
 };
 
-ExitCode run(Context& context) { return GroupConsuming(context).run(); }
+ExitCode run_group_consume(Context& context) { return GroupConsuming(context).run(); }
 
 }  // namespace
 
@@ -298,7 +298,7 @@ Command group_consume_command() {
       .examples = {{"weir group consume --sink silver --into silver_orders --key id", "exactly once"},
                    {"weir group consume --sink gold --sql gold.sql --concurrency 4", "exactly once"},
                    {"weir group consume --sink lake -- ./write-parquet", "at least once"}},
-      .run = run};
+      .run = run_group_consume};
 }
 
 }  // namespace weir::cli

@@ -9,7 +9,7 @@
 namespace weir::cli {
 namespace {
 
-ExitCode run(Context& context) {
+ExitCode run_help(Context& context) {
   const Registry registry = all_commands();
   const std::string path = fmt::format("{}", fmt::join(context.arguments.words, " "));
   if (show_help(context.out, context.global.json, registry, path)) return ExitCode::ok;
@@ -30,7 +30,7 @@ Command help_words_command() {
           .description = "The same text as weir COMMAND --help.",
           .words = "[COMMAND]...",
           .examples = {{"weir help db migrate", "the options of weir db migrate"}},
-          .run = run};
+          .run = run_help};
 }
 
 }  // namespace weir::cli

@@ -8,7 +8,7 @@
 namespace weir::cli {
 namespace {
 
-ExitCode run(Context& context) {
+ExitCode run_init(Context& context) {
   const Arguments& given = context.arguments;
   if (given.words.size() > 1) throw Error(ExitCode::usage, "init takes one folder", "See: weir help init");
   const std::string folder = given.words.empty() ? "." : given.words.front();
@@ -39,7 +39,7 @@ Command init_command() {
       .words = "DIR",
       .examples = {{"weir init demo && cd demo && weir up", "from nothing to a pipeline that runs"},
                    {"weir init", "in the current folder"}},
-      .run = run};
+      .run = run_init};
 }
 
 }  // namespace weir::cli

@@ -144,7 +144,7 @@ class Enqueueing {
   queue::JobSpec spec_;
 };
 
-ExitCode run(Context& context) { return Enqueueing(context).run(); }
+ExitCode run_job_enqueue(Context& context) { return Enqueueing(context).run(); }
 
 }  // namespace
 
@@ -178,7 +178,7 @@ Command job_enqueue_command() {
                    {"weir job enqueue mail '{}' --kind digest --delay 5m --unique digest",
                     "once, in five minutes"},
                    {"weir job enqueue mail - < jobs.ndjson", "all lines or none"}},
-      .run = run};
+      .run = run_job_enqueue};
 }
 
 }  // namespace weir::cli

@@ -87,7 +87,7 @@ std::string to_text(const JobView& job, const Paint& paint) {
   return text;
 }
 
-ExitCode run(Context& context) {
+ExitCode run_job_show(Context& context) {
   if (context.arguments.words.size() != 1)
     throw Error(ExitCode::usage, "which job?", "Write: weir job show ID");
   const std::int64_t id = job_ids(context.arguments.words).front();
@@ -113,7 +113,7 @@ Command job_show_command() {
           .description = "Looks wherever a job can be. Exit code 1 when there is none of that id.",
           .words = "ID",
           .examples = {{"weir job show 42", ""}, {"weir job show 42 --json", "one document"}},
-          .run = run};
+          .run = run_job_show};
 }
 
 }  // namespace weir::cli

@@ -9,7 +9,7 @@
 namespace weir::cli {
 namespace {
 
-ExitCode run(Context& context) {
+ExitCode run_job_stats(Context& context) {
   pg::Session session = open_database(context, "job-stats");
   const auto queues = queue::queue_figures(session, context.arguments.words);
   if (context.global.json) {
@@ -38,7 +38,7 @@ Command job_stats_command() {
       .words = "[QUEUE...]",
       .examples = {{"weir job stats", "all queues"},
                    {"weir job stats mail --json", "one document: queues[]"}},
-      .run = run};
+      .run = run_job_stats};
 }
 
 }  // namespace weir::cli

@@ -7,7 +7,7 @@
 namespace weir::cli {
 namespace {
 
-ExitCode run(Context& context) { return run_load(context, read_load_options(context.arguments)); }
+ExitCode load_here(Context& context) { return run_load(context, read_load_options(context.arguments)); }
 
 }  // namespace
 
@@ -40,7 +40,7 @@ Command load_command() {
             "a command that fails loads nothing"},
            {"tap-shop --state state.json | weir load --singer --into 'shop.*' --pipeline shop",
             "a Singer tap: a table of each stream"}},
-      .run = run};
+      .run = load_here};
 }
 
 }  // namespace weir::cli

@@ -186,7 +186,7 @@ class Replaying {
   load::RunRow run_;
 };
 
-ExitCode run(Context& context) { return Replaying(context).run(); }
+ExitCode run_load_replay(Context& context) { return Replaying(context).run(); }
 
 }  // namespace
 
@@ -209,7 +209,7 @@ Command load_replay_command() {
       .options = std::move(options),
       .words = "RUN",
       .examples = {{"weir load replay 12", ""}, {"weir load replay 12 --key ts,pair --max-rejects 5", ""}},
-      .run = run};
+      .run = run_load_replay};
 }
 
 }  // namespace weir::cli

@@ -100,7 +100,7 @@ std::string for_people(std::string text) {
   return text;
 }
 
-ExitCode run(Context& context) {
+ExitCode run_next(Context& context) {
   const Arguments& arguments = context.arguments;
   pipeline::ScheduleDefinition definition = definition_of(context);
   const Zone zone = Zone::load(definition.timezone);
@@ -149,7 +149,7 @@ Command next_command() {
       .examples = {{"weir next rates", "of the project in this folder"},
                    {"weir next --cron '30 2 * * *' -z Europe/Berlin --after 2026-03-28", ""},
                    {"weir next --every 90m -n 3 --json", ""}},
-      .run = run};
+      .run = run_next};
 }
 
 }  // namespace weir::cli

@@ -16,18 +16,17 @@ using nlohmann::ordered_json;
 using queue::QueueConfig;
 
 ordered_json to_json(const QueueConfig& config) {
-  const auto seconds = [](Duration span) { return std::chrono::duration<double>(span).count(); };
   return {{"queue", config.name},
           {"paused", config.paused},
           {"max_attempts", config.max_attempts},
-          {"backoff_seconds", seconds(config.backoff)},
-          {"backoff_cap_seconds", seconds(config.backoff_cap)},
-          {"timeout_seconds", config.timeout ? ordered_json(seconds(*config.timeout)) : ordered_json()},
+          {"backoff_seconds", to_seconds(config.backoff)},
+          {"backoff_cap_seconds", to_seconds(config.backoff_cap)},
+          {"timeout_seconds", config.timeout ? ordered_json(to_seconds(*config.timeout)) : ordered_json()},
           {"keep_days", or_null(config.keep_days)},
           {"max_running", or_null(config.max_running)},
           {"max_per_key", or_null(config.max_per_key)},
-          {"rate", config.rate ? ordered_json(
-                                     {{"jobs", config.rate->jobs}, {"seconds", seconds(config.rate->period)}})
+          {"rate", config.rate ? ordered_json({{"jobs", config.rate->jobs},
+                                               {"seconds", to_seconds(config.rate->period)}})
                                : ordered_json()},
           {"relaxed", config.relaxed}};
 }
@@ -62,7 +61,7 @@ ExitCode list(Context& context) {
   return ExitCode::ok;
 }
 
-ExitCode pause(Context& context, bool paused) {
+ExitCode pause_queue(Context& context, bool paused) {
   const std::string_view verb = paused ? "pause" : "resume";
   const auto& names = queue_names(context, fmt::format("weir queue {} QUEUE...", verb));
   pg::Session session = open_database(context, fmt::format("queue-{}", verb));
@@ -76,7 +75,7 @@ ExitCode pause(Context& context, bool paused) {
   return ExitCode::ok;
 }
 
-ExitCode set(Context& context) {
+ExitCode set_queue(Context& context) {
   const auto& words = queue_names(context, "weir queue set QUEUE KEY=VALUE...");
   if (words.size() == 1) {
     throw Error(ExitCode::usage, "nothing to set was named",
@@ -109,7 +108,7 @@ Command queue_pause_command() {
           .description = "What runs goes on to its end. Jobs can be enqueued as ever.",
           .words = "QUEUE...",
           .examples = {{"weir queue pause mail", ""}},
-          .run = [](Context& context) { return pause(context, true); }};
+          .run = [](Context& context) { return pause_queue(context, true); }};
 }
 
 Command queue_resume_command() {
@@ -118,7 +117,7 @@ Command queue_resume_command() {
           .description = "Wakes their workers.",
           .words = "QUEUE...",
           .examples = {{"weir queue resume mail", ""}},
-          .run = [](Context& context) { return pause(context, false); }};
+          .run = [](Context& context) { return pause_queue(context, false); }};
 }
 
 Command queue_set_command() {
@@ -142,7 +141,7 @@ Command queue_set_command() {
       .words = "QUEUE KEY=VALUE...",
       .examples = {{"weir queue set mail rate=100/s max_attempts=5", ""},
                    {"weir queue set mail rate=none", "no limit any more"}},
-      .run = set};
+      .run = set_queue};
 }
 
 }  // namespace weir::cli

@@ -145,7 +145,7 @@ pg::Session lasting_session(const Context& context) {
   return session;
 }
 
-ExitCode run(Context& context) {
+ExitCode run_stream_adopt(Context& context) {
   const stream::AdoptRequest request = wanted(context);
   stream::AdoptOptions options;
   options.patience = context.arguments.duration("patience", 1ms, 24h).value_or(options.patience);
@@ -213,7 +213,7 @@ Command stream_adopt_command() {
       .examples = {{"weir stream adopt orders --dry-run",
                     "the steps, their locks, what programs will notice"},
                    {"weir stream adopt app.orders --at placed_at --key customer --yes", ""}},
-      .run = run};
+      .run = run_stream_adopt};
 }
 
 }  // namespace weir::cli

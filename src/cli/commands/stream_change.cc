@@ -135,7 +135,7 @@ ExitCode replay(Context& context) {
   return ExitCode::ok;
 }
 
-ExitCode pause(Context& context, bool paused) {
+ExitCode pause_stream(Context& context, bool paused) {
   const std::string verb = paused ? "pause" : "resume";
   OpenGroup group =
       open_group(context, "stream-" + verb, fmt::format("weir stream {} NAME --group GROUP", verb));
@@ -157,7 +157,7 @@ auto or_none(const Arguments& given, std::string_view option, Read&& read) {
   return std::optional<Value>(given.value(option) == "none" ? Value() : read());
 }
 
-ExitCode set(Context& context) {
+ExitCode set_stream(Context& context) {
   const Arguments& given = context.arguments;
   constexpr std::string_view usage = "weir stream set NAME --OPTION VALUE.. See: weir help stream set";
   const stream::StreamChange change{
@@ -247,7 +247,7 @@ Command stream_pause_command() {
           .options = {kGroup},
           .words = "NAME",
           .examples = {{"weir stream pause events --group daily", ""}},
-          .run = [](Context& context) { return pause(context, true); }};
+          .run = [](Context& context) { return pause_stream(context, true); }};
 }
 
 Command stream_resume_command() {
@@ -257,7 +257,7 @@ Command stream_resume_command() {
           .options = {kGroup},
           .words = "NAME",
           .examples = {{"weir stream resume events --group daily", ""}},
-          .run = [](Context& context) { return pause(context, false); }};
+          .run = [](Context& context) { return pause_stream(context, false); }};
 }
 
 Command stream_set_command() {
@@ -279,7 +279,7 @@ Command stream_set_command() {
       .words = "NAME",
       .examples = {{"weir stream set events --retain 90d --hold 3d", ""},
                    {"weir stream set events --group daily --max-attempts 5 --backoff 10s", ""}},
-      .run = set};
+      .run = set_stream};
 }
 
 }  // namespace weir::cli

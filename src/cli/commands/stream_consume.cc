@@ -29,8 +29,6 @@ using namespace std::chrono_literals;
 constexpr std::string_view kUsage =
     "weir stream consume NAME --group GROUP --sql 'SQL', or weir stream consume NAME --group GROUP -- "
     "COMMAND..";
-/// A statement of the user may take longer than our own.
-constexpr Duration kSqlTimeout = 10min;
 
 class StreamConsuming {
  public:
@@ -204,7 +202,7 @@ class StreamConsuming {
   Telling telling_;
 };
 
-ExitCode run(Context& context) { return StreamConsuming(context).run(); }
+ExitCode run_stream_consume(Context& context) { return StreamConsuming(context).run(); }
 
 }  // namespace
 
@@ -240,7 +238,7 @@ Command stream_consume_command() {
                     "'INSERT INTO seen SELECT event_id FROM weir_chunk'",
                     ""},
                    {"weir stream consume events --group mail -w 2 -- ./send-mail", "at least once"}},
-      .run = run};
+      .run = run_stream_consume};
 }
 
 }  // namespace weir::cli

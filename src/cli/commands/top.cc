@@ -71,7 +71,7 @@ ordered_json to_json(const View& view) {
     workers.push_back({{"worker", process.id},
                        {"name", process.name},
                        {"dead", process.dead},
-                       {"lease_seconds", std::chrono::duration<double>(process.lease).count()},
+                       {"lease_seconds", to_seconds(process.lease)},
                        {"running", process.running},
                        {"done", process.done},
                        {"failed", process.failed},
@@ -151,7 +151,7 @@ void show_in_lines(Context& context, Source& source, Duration every) {
   }
 }
 
-ExitCode run(Context& context) {
+ExitCode run_top(Context& context) {
   const Duration every = context.arguments.duration("interval", 100ms, 1h).value_or(1s);
   Source source(context);
   if (context.arguments.has("once")) {
@@ -195,7 +195,7 @@ Command top_command() {
       .examples = {{"weir top", ""},
                    {"weir top --once", "for scripts and mails"},
                    {"weir top --json", "a JSON line each time: queues[], workers[]"}},
-      .run = run};
+      .run = run_top};
 }
 
 }  // namespace weir::cli

@@ -167,7 +167,7 @@ class Keeper {
   std::unique_ptr<pipeline::Worker> worker_;
 };
 
-ExitCode run(Context& context) {
+ExitCode run_up(Context& context) {
   Keeper keeper(context, choose_database(context.global));
   keeper.start();
   keeper.run();
@@ -206,7 +206,7 @@ Command up_command() {
                    {"weir up examples/rates", "the pipelines of that folder, with the database of this one"},
                    {"weir up --json", "events as JSON lines: ready, lost, recovered, stopped"},
                    {"DATABASE_URL=postgresql://.. weir up", "with a server of your own"}},
-      .run = run};
+      .run = run_up};
 }
 
 }  // namespace weir::cli

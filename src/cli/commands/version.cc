@@ -15,7 +15,7 @@ constexpr std::string_view kCompiler = "clang " __clang_version__;
 constexpr std::string_view kCompiler = "g++ " __VERSION__;
 #endif
 
-ExitCode run(Context& context) {
+ExitCode run_version(Context& context) {
   const std::string_view commit_or_none = commit().empty() ? "none" : commit();
   const std::size_t schema = schema::known_migrations().size();
   if (context.global.json) {
@@ -37,7 +37,7 @@ Command version_command() {
               "Version, commit, compiler, and the number of the database schema that this program\n"
               "works with. Connects to nothing.",
           .examples = {{"weir version --json", "the same for scripts"}},
-          .run = run};
+          .run = run_version};
 }
 
 }  // namespace weir::cli

@@ -28,8 +28,6 @@ using namespace std::chrono_literals;
 
 constexpr int kMostSlots = 1000;
 constexpr int kMostInBatch = 100'000;
-/// A statement of the user may take longer than our own.
-constexpr Duration kSqlTimeout = 10min;
 /// Between two figures: on a terminal one line that changes, elsewhere a line each.
 constexpr Duration kRedrawEvery = 500ms;
 constexpr Duration kLineEvery = 10s;
@@ -134,8 +132,8 @@ class Working {
   void tell_progress() {
     const queue::Worker::Stats now = worker_->stats();
     const SteadyTime time = std::chrono::steady_clock::now();
-    const double rate = static_cast<double>(now.done - last_done_) /
-                        std::max(0.001, std::chrono::duration<double>(time - last_).count());
+    const double rate =
+        static_cast<double>(now.done - last_done_) / std::max(0.001, to_seconds(time - last_));
     const bool news = now.done != last_done_ || now.failed != last_failed_;
     last_ = time;
     last_done_ = now.done;
@@ -167,13 +165,12 @@ class Working {
   void tell_end(bool finished) {
     const queue::Worker::Stats end = worker_->stats();
     const Duration span = std::chrono::steady_clock::now() - began_;
-    const double rate =
-        static_cast<double>(end.done) / std::max(0.001, std::chrono::duration<double>(span).count());
+    const double rate = static_cast<double>(end.done) / std::max(0.001, to_seconds(span));
     context_.progress.clear();
     if (context_.global.json) {
       ordered_json event = with("stopped", end, rate);
       event["finished"] = finished;
-      event["seconds"] = std::chrono::duration<double>(span).count();
+      event["seconds"] = to_seconds(span);
       context_.out.json_line(event);
       return;
     }
@@ -210,7 +207,7 @@ bool means_pipelines(const Context& context) {
   return !given.has("queue") && !given.has("sql") && given.rest.empty() && is_project(context.global.project);
 }
 
-ExitCode run(Context& context) {
+ExitCode run_worker(Context& context) {
   return means_pipelines(context) ? work_on_pipelines(context) : Working(context).run();
 }
 
@@ -254,7 +251,7 @@ Command worker_command() {
                         "exactly once"},
                        {"weir worker --once --json -- ./work",
                         "events as JSON lines: started, progress, draining, stopped"}},
-          .run = run};
+          .run = run_worker};
 }
 
 }  // namespace weir::cli

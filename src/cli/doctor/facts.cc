@@ -8,9 +8,7 @@
 namespace weir::cli {
 namespace {
 
-Duration seconds(double value) {
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(value));
-}
+Duration seconds(double value) { return from_seconds(value); }
 
 }  // namespace
 

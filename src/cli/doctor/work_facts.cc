@@ -8,7 +8,7 @@ namespace {
 
 std::optional<Duration> seconds(std::optional<double> value) {
   if (!value) return std::nullopt;
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(*value));
+  return from_seconds(*value);
 }
 
 void gather_processes(pg::Session& session, WorkFacts& facts) {

@@ -46,8 +46,8 @@ LoadMeter::View LoadMeter::add(const load::LoadProgress& progress, SteadyTime no
     phase_began_ = now;
     phase_first_ = progress;
   }
-  View view{.at = progress, .seconds = std::chrono::duration<double>(now - *began_).count()};
-  const double within = std::chrono::duration<double>(now - *phase_began_).count();
+  View view{.at = progress, .seconds = to_seconds(now - *began_)};
+  const double within = to_seconds(now - *phase_began_);
   if (within >= kLeastSeconds) {
     view.rows_per_second = static_cast<double>(progress.rows - phase_first_.rows) / within;
     view.bytes_per_second = static_cast<double>(progress.read.bytes - phase_first_.read.bytes) / within;

@@ -110,12 +110,10 @@ ordered_json refusals_json(const load::Plan& plan) {
   return refusals;
 }
 
-double seconds(Duration span) { return std::chrono::duration<double>(span).count(); }
-
 /// Nothing where nothing was read, as where an earlier run had read all of it.
 std::optional<double> rows_per_second(const LoadReport& report) {
   if (report.resumed_from >= report.records) return std::nullopt;
-  return static_cast<double>(report.records - report.resumed_from) / std::max(seconds(report.took), 1e-3);
+  return static_cast<double>(report.records - report.resumed_from) / std::max(to_seconds(report.took), 1e-3);
 }
 
 std::string time_text(const LoadReport& report) {
@@ -290,7 +288,7 @@ ordered_json summary_json(const LoadReport& report, const LoadSubject& subject) 
                         {"resumed_from", report.resumed_from},
                         {"rejected", report.rejected},
                         {"direct", report.direct},
-                        {"seconds", seconds(report.took)},
+                        {"seconds", to_seconds(report.took)},
                         {"records_per_second", nullptr}};
   if (const auto rate = rows_per_second(report)) document["records_per_second"] = *rate;
   if (report.applied) {
@@ -306,10 +304,10 @@ ordered_json summary_json(const LoadReport& report, const LoadSubject& subject) 
         {"rows_before", applied.rows_before},
         {"wal_bytes", applied.wal_bytes ? ordered_json(*applied.wal_bytes) : ordered_json()},
         {"strongest_lock", load::to_string(applied.strongest_lock)},
-        {"longest_wait_seconds", seconds(applied.longest_wait)},
+        {"longest_wait_seconds", to_seconds(applied.longest_wait)},
         {"dead_rows", applied.dead_rows},
         {"attempts", applied.attempts},
-        {"apply_seconds", seconds(applied.took)},
+        {"apply_seconds", to_seconds(applied.took)},
         {"was_in_doubt", applied.was_in_doubt}};
     document.update(done);
     document["rejected"] = applied.rejected;

@@ -45,9 +45,7 @@ SELECT floor(extract(epoch FROM a.ended_at - f.created_at) * 1000 / $2::int8)::i
 
 std::int64_t ms(Duration span) { return std::chrono::duration_cast<std::chrono::milliseconds>(span).count(); }
 
-Duration seconds(double value) {
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(value));
-}
+Duration seconds(double value) { return from_seconds(value); }
 
 std::shared_ptr<const pg::Connector> connector_to(const pg::ScratchDatabase& database) {
   pg::Connector::Options options;

@@ -148,7 +148,7 @@ void Dashboards::report_on() {
   pg::Session session = scenery_.connect();
   session.set_stop(closing_.get_token());
   report_pid_ = session.backend_pid();
-  const double seconds = std::chrono::duration<double>(options_.slow).count();
+  const double seconds = to_seconds(options_.slow);
   for (;;) {
     {
       MutexLock lock(mutex_);

@@ -24,18 +24,6 @@ constexpr std::size_t kUnknownKept = 20;
 constexpr std::size_t kParserKept = std::size_t{1024} * 1024;
 constexpr std::string_view kSeparator = "__";
 
-/// A key at its place in the object, as far as keys were met or declared.
-struct Node {
-  std::string name;         // the key alone
-  std::string column_name;  // with the keys that lead to it
-  bool plain = false;       // as written is as meant, and short: comparing bytes is enough
-  std::size_t place = 0;    // among its siblings
-  std::size_t column = kNoColumn;
-  std::uint64_t seen_in = 0;  // the object that had it last
-  std::vector<std::unique_ptr<Node>> children;
-  std::unordered_map<std::string_view, Node*> by_name;
-};
-
 }  // namespace
 
 class JsonCells::Parser {
@@ -79,6 +67,18 @@ class JsonCells::Parser {
   std::vector<std::string> unknown_;
 
  private:
+  /// A key at its place in the object, as far as keys were met or declared.
+  struct Node {
+    std::string name;         // the key alone
+    std::string column_name;  // with the keys that lead to it
+    bool plain = false;       // as written is as meant, and short: comparing bytes is enough
+    std::size_t place = 0;    // among its siblings
+    std::size_t column = kNoColumn;
+    std::uint64_t seen_in = 0;  // the object that had it last
+    std::vector<std::unique_ptr<Node>> children;
+    std::unordered_map<std::string_view, Node*> by_name;
+  };
+
   simdjson::error_code parse() {
     ondemand::document document;
     ondemand::object object;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/ascii.h"
 #include "load/value/text_check.h"
 
 namespace weir::load {
@@ -20,7 +21,6 @@ constexpr std::int64_t kDateEnd = 2'147'483'494 - kJulianEpoch;
 constexpr std::int64_t kTimestampMin = -kJulianEpoch * kDay;
 constexpr std::int64_t kTimestampEnd = 9'223'371'331'200'000'000;
 
-bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 bool is_space(char c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 bool is_leap(std::int64_t year) noexcept { return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0); }

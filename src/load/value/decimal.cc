@@ -4,10 +4,10 @@
 #include <charconv>
 #include <limits>
 
+#include "base/ascii.h"
+
 namespace weir::load {
 namespace {
-
-bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
 std::string_view take_digits(std::string_view& text) noexcept {
   std::size_t length = 0;

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/ascii.h"
 #include "base/text.h"
 #include "load/value/decimal.h"
 
@@ -11,7 +12,6 @@ namespace weir::load {
 namespace {
 
 bool is_space(char c) noexcept { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
-bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
 /// Bytes of the number at the start of `text`; 0 where there is none.
 std::size_t number_length(std::string_view text) noexcept {

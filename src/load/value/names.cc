@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "base/ascii.h"
 #include "base/text.h"
 
 namespace weir::load {
@@ -35,10 +36,6 @@ std::string clean(std::string_view written) {
   return name;
 }
 
-bool is_upper(char c) noexcept { return c >= 'A' && c <= 'Z'; }
-bool is_lower(char c) noexcept { return c >= 'a' && c <= 'z'; }
-bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
-
 std::string snake(std::string_view name) {
   std::string out;
   for (std::size_t at = 0; at < name.size(); ++at) {
@@ -48,9 +45,9 @@ std::string snake(std::string_view name) {
     // "orderId" has a word at I, "HTTPServer" at S.
     const bool begins_word =
         is_upper(c) && (is_lower(before) || is_digit(before) || (is_upper(before) && is_lower(after)));
-    const bool is_letter = is_upper(c) || is_lower(c) || is_digit(c) || static_cast<unsigned char>(c) >= 0x80;
-    if ((begins_word || !is_letter) && !out.empty() && out.back() != '_') out.push_back('_');
-    if (is_letter) out.push_back(is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c);
+    const bool kept = is_letter(c) || is_digit(c) || static_cast<unsigned char>(c) >= 0x80;
+    if ((begins_word || !kept) && !out.empty() && out.back() != '_') out.push_back('_');
+    if (kept) out.push_back(is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c);
   }
   while (!out.empty() && out.back() == '_') out.pop_back();
   if (!out.empty() && is_digit(out.front())) out.insert(out.begin(), 'c');

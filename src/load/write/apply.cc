@@ -2,20 +2,18 @@
 
 #include <fmt/format.h>
 
-#include "base/backoff.h"
 #include "base/text.h"
 #include "base/wait.h"
 #include "load/write/apply_attempt.h"
 #include "load/write/apply_meter.h"
 #include "load/write/doubt.h"
+#include "load/write/patience.h"
 #include "load/write/swap.h"
 #include "pg/transaction.h"
 #include "schema/queries/loads.h"
 
 namespace weir::load {
 namespace {
-
-constexpr BackoffPolicy kBackoff{std::chrono::milliseconds(50), std::chrono::seconds(5), 2.0, 1.0};
 
 /// The attempt was lost at its COMMIT, and is known to be undone.
 struct NotCarriedOut {};
@@ -98,7 +96,7 @@ class Apply {
   }
 
   void pause(int attempt, const std::string& why) {
-    const Duration delay = backoff_delay(kBackoff, attempt, random_unit());
+    const Duration delay = retry_pause(attempt);
     tell({.kind = ApplyEvent::Kind::retrying, .text = why, .delay = delay});
     if (!waited(delay))
       pg::raise({.kind = pg::ErrorKind::stopped, .message = "stopped between two attempts to write"});

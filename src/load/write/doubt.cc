@@ -4,15 +4,13 @@
 
 #include <fmt/format.h>
 
-#include "base/backoff.h"
 #include "base/wait.h"
+#include "load/write/patience.h"
 #include "pg/transaction.h"
 #include "schema/queries/loads.h"
 
 namespace weir::load {
 namespace {
-
-constexpr BackoffPolicy kBackoff{std::chrono::milliseconds(50), std::chrono::seconds(5), 2.0, 1.0};
 
 [[noreturn]] void still_in_doubt(const pg::InDoubt& doubt, std::int64_t run) {
   pg::ErrorInfo info = doubt.info();
@@ -41,8 +39,7 @@ bool was_applied(const std::function<pg::Session()>& connect, const Target& targ
       still_in_doubt(doubt, run);
     }
     Wakeup wakeup;
-    if (wait_fd(-1, 0, Deadline::after(backoff_delay(kBackoff, attempt, random_unit())), options.stop,
-                wakeup) == WaitEnd::stopped)
+    if (wait_fd(-1, 0, Deadline::after(retry_pause(attempt)), options.stop, wakeup) == WaitEnd::stopped)
       still_in_doubt(doubt, run);
   }
 }

@@ -4,11 +4,11 @@
 
 #include <fmt/format.h>
 
-#include "base/backoff.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/wait.h"
+#include "load/write/patience.h"
 #include "pg/identifier.h"
 #include "pg/limit.h"
 #include "pg/session.h"
@@ -18,7 +18,6 @@
 namespace weir::load {
 namespace {
 
-constexpr BackoffPolicy kBackoff{std::chrono::milliseconds(50), std::chrono::seconds(5), 2.0, 1.0};
 // What a table that loads rewrite in place needs (design, section 8).
 constexpr std::string_view kSettings =
     "fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, "
@@ -126,8 +125,8 @@ void evolve(pg::Session& session, const Target& target, const Drift& drift, cons
     if (attempt == options.attempts) break;
     Wakeup wakeup;
     const pg::Limit limit = session.limit();
-    if (wait_fd(-1, 0, Deadline::after(backoff_delay(kBackoff, std::min(attempt, 4), random_unit())),
-                limit.stop, wakeup) == WaitEnd::stopped) {
+    if (wait_fd(-1, 0, Deadline::after(retry_pause(std::min(attempt, 4))), limit.stop, wakeup) ==
+        WaitEnd::stopped) {
       pg::raise({.kind = pg::ErrorKind::stopped, .message = "stopped before a change of the table"});
     }
   }

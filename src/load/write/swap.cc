@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "base/backoff.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "base/wait.h"
@@ -10,6 +9,7 @@
 #include "load/write/apply_meter.h"
 #include "load/write/doubt.h"
 #include "load/write/load_sql.h"
+#include "load/write/patience.h"
 #include "load/write/target_lock.h"
 #include "pg/identifier.h"
 #include "schema/queries/loads.h"
@@ -18,8 +18,6 @@ namespace weir::load {
 namespace {
 
 using pg::quote_identifier;
-
-constexpr BackoffPolicy kBackoff{std::chrono::milliseconds(50), std::chrono::seconds(5), 2.0, 1.0};
 
 std::string millis(Duration span) {
   return std::to_string(std::chrono::ceil<std::chrono::milliseconds>(span).count()) + "ms";
@@ -187,7 +185,7 @@ class Swap {
       } catch (const pg::Retryable& error) {
         why = error.what();
       }
-      const Duration delay = backoff_delay(kBackoff, std::min(attempt, 4), random_unit());
+      const Duration delay = retry_pause(std::min(attempt, 4));
       if (options_.on_event)
         options_.on_event({.kind = ApplyEvent::Kind::retrying, .text = why, .delay = delay});
       Wakeup wakeup;

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "base/ascii.h"
 #include "base/text.h"
 #include "pg/identifier.h"
 
@@ -121,11 +122,10 @@ constexpr std::array kReserved{"all"sv,
 
 static_assert(std::is_sorted(kReserved.begin(), kReserved.end()));
 
-bool is_lower(char c) noexcept {
-  return (c >= 'a' && c <= 'z') || c == '_' || (static_cast<unsigned char>(c) & 0x80U) != 0;
+bool begins_name(char c) noexcept {
+  return is_letter(c) || c == '_' || (static_cast<unsigned char>(c) & 0x80U) != 0;
 }
-bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
-bool is_word(char c) noexcept { return is_lower(c) || is_digit(c) || (c >= 'A' && c <= 'Z') || c == '$'; }
+bool continues_name(char c) noexcept { return begins_name(c) || is_digit(c) || c == '$'; }
 
 /// One part of a relation's name, from the front of `text`; nothing where it is none.
 std::optional<std::string> take_part(std::string_view& text) {
@@ -146,10 +146,9 @@ std::optional<std::string> take_part(std::string_view& text) {
     return part;
   }
   const auto end =
-      static_cast<std::size_t>(std::find_if_not(text.begin(), text.end(), is_word) - text.begin());
+      static_cast<std::size_t>(std::find_if_not(text.begin(), text.end(), continues_name) - text.begin());
   if (end == 0 || is_digit(text.front()) || text.front() == '$') return {};
-  for (const char c : text.substr(0, end))
-    part += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  for (const char c : text.substr(0, end)) part += is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c;
   text.remove_prefix(end);
   return part;
 }
@@ -175,9 +174,8 @@ std::optional<std::string> name_fault(std::string_view name) {
 
 bool is_variable_name(std::string_view name) noexcept {
   if (name.empty() || name.size() > kLongest || is_digit(name.front())) return false;
-  return std::all_of(name.begin(), name.end(), [](char c) {
-    return c == '_' || is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-  });
+  return std::all_of(name.begin(), name.end(),
+                     [](char c) { return c == '_' || is_digit(c) || is_letter(c); });
 }
 
 std::optional<std::string> normal_relation(std::string_view text) {
@@ -192,9 +190,9 @@ std::optional<std::string> normal_relation(std::string_view text) {
 }
 
 std::string sql_name(std::string_view name) {
-  const bool plain = !name.empty() && !is_digit(name.front()) &&
-                     std::all_of(name.begin(), name.end(),
-                                 [](char c) { return (c >= 'a' && c <= 'z') || c == '_' || is_digit(c); });
+  const bool plain =
+      !name.empty() && !is_digit(name.front()) &&
+      std::all_of(name.begin(), name.end(), [](char c) { return is_lower(c) || c == '_' || is_digit(c); });
   if (plain && !std::binary_search(kReserved.begin(), kReserved.end(), name)) return std::string(name);
   return pg::quote_identifier(name);
 }

@@ -15,7 +15,7 @@
 namespace weir::pipeline::demo {
 namespace {
 
-constexpr const char* kPipeline = "connections";
+constexpr const char* kConnectionsPipeline = "connections";
 constexpr int kExecutors = 16;
 constexpr std::size_t kPool = 5;
 /// In seconds, a little more than a task holds one: other pools wait 30 s, of tasks that take minutes.
@@ -34,8 +34,9 @@ SELECT count(*), count(*) FILTER (WHERE a.state = 'idle in transaction'
 
 constexpr const char* kFill =
     "INSERT INTO demo.task_instance (id, run_id) SELECT n, 1 FROM generate_series(0, $1::int4 - 1) n";
-constexpr const char* kBegin = "UPDATE demo.task_instance SET state = 'running' WHERE id = $1::int4";
-constexpr const char* kEnd = "UPDATE demo.task_instance SET state = 'success' WHERE id = $1::int4";
+constexpr const char* kConnectionsBegin =
+    "UPDATE demo.task_instance SET state = 'running' WHERE id = $1::int4";
+constexpr const char* kConnectionsEnd = "UPDATE demo.task_instance SET state = 'success' WHERE id = $1::int4";
 
 // done, waited, longest wait: from the moment that the slot before it was free, or that all of them were.
 constexpr const char* kWaitsOfWeir = R"(
@@ -58,9 +59,7 @@ std::vector<double> holds(const SchedulerDemoOptions& options) {
   return all;
 }
 
-Duration seconds(double value) {
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(value));
-}
+Duration seconds(double value) { return from_seconds(value); }
 
 /// Looks at the sessions while it lives, on a thread of its own.
 class Sampler {
@@ -130,10 +129,10 @@ class SharedPool {
   void run(pg::Session& session, std::size_t task) {
     session.set_stop(stage_.stop());
     pg::Transaction transaction(session);
-    session.execute(kBegin, static_cast<std::int32_t>(task));
+    session.execute(kConnectionsBegin, static_cast<std::int32_t>(task));
     Wakeup unused;
     wait_fd(-1, 0, Deadline::after(seconds(holds_[task])), stage_.stop(), unused);
-    session.execute(kEnd, static_cast<std::int32_t>(task));
+    session.execute(kConnectionsEnd, static_cast<std::int32_t>(task));
     transaction.commit();
     ++done_;
   }
@@ -186,7 +185,7 @@ void show_weir(Stage& stage, SchedulerFigures& figures) {
   pg::Session session = stage.connect();
   const Sampler sampler(stage);
   const SteadyTime began = std::chrono::steady_clock::now();
-  const std::int64_t run = stage.start_runs(kPipeline, 1);
+  const std::int64_t run = stage.start_runs(kConnectionsPipeline, 1);
   const auto look = [&] {
     ConnectionFigures& own = figures.connections.back();
     own.span = std::chrono::steady_clock::now() - began;
@@ -216,7 +215,7 @@ PipelineDefinition connections_pipeline(const SchedulerDemoOptions& options) {
     tasks.push_back({.name = fmt::format("t{}", tasks.size()),
                      .body = RunBody{.argv = {"sleep", fmt::format("{:.3f}", hold)}}});
   }
-  return independent_tasks(kPipeline, std::move(tasks));
+  return independent_tasks(kConnectionsPipeline, std::move(tasks));
 }
 
 void show_connections(Stage& stage, SchedulerFigures& figures) {

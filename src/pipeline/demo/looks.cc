@@ -12,7 +12,7 @@
 namespace weir::pipeline::demo {
 namespace {
 
-constexpr const char* kPipeline = "looks";
+constexpr const char* kLooksPipeline = "looks";
 constexpr int kLive = 100;
 constexpr std::int64_t kSteps = 4;
 constexpr int kLooks = 15;
@@ -91,10 +91,10 @@ class Looks {
     session_.execute(kMakeTable);
     session_.execute(kFillLive, kLive);
     session_.execute_script(kMakeDays);
-    run_ = stage.start_runs(kPipeline, 1);
+    run_ = stage.start_runs(kLooksPipeline, 1);
     const auto process = session_.run<sql::RegisterProcess>("demo", kLease);
     process_ = process.one().id;
-    const auto pipeline = session_.run<sql::FindPipeline>(kPipeline);
+    const auto pipeline = session_.run<sql::FindPipeline>(kLooksPipeline);
     pipeline_ = pipeline.one().id;
   }
   ~Looks() = default;
@@ -158,7 +158,7 @@ PipelineDefinition looks_pipeline() {
   std::vector<TaskDefinition> tasks;
   for (int i = 0; i < kLive; ++i)
     tasks.push_back({.name = fmt::format("t{}", i), .body = SqlBody{.text = "SELECT 1"}});
-  return independent_tasks(kPipeline, std::move(tasks));
+  return independent_tasks(kLooksPipeline, std::move(tasks));
 }
 
 void show_looks(Stage& stage, SchedulerFigures& figures) {

@@ -10,7 +10,7 @@ namespace {
 // No named queries here and in the other acts: they are about tables of the demo, and the classical ones are
 // what others write.
 
-constexpr const char* kPipeline = "states";
+constexpr const char* kStatesPipeline = "states";
 constexpr std::int64_t kTasksOfRun = 30;
 constexpr std::size_t kSlots = 2;
 
@@ -36,11 +36,11 @@ constexpr const char* kFillTasks =
 // The classical loop. It reads what is to be done, decides, and writes each task by its key.
 constexpr const char* kRead =
     "SELECT id, run_id, try_number FROM demo.task_instance WHERE state = 'scheduled' ORDER BY id LIMIT 16";
-constexpr const char* kBegin =
+constexpr const char* kStatesBegin =
     "UPDATE demo.task_instance SET state = 'running', try_number = $2::int4, scheduler = $3::int4 WHERE id = "
     "$1::int4";
 constexpr const char* kStart = "INSERT INTO demo.start (run_id, task) VALUES ($1::int4, $2::int4)";
-constexpr const char* kEnd = "UPDATE demo.task_instance SET state = 'success' WHERE id = $1::int4";
+constexpr const char* kStatesEnd = "UPDATE demo.task_instance SET state = 'success' WHERE id = $1::int4";
 constexpr const char* kReadRun = "SELECT finished FROM demo.dag_run WHERE id = $1::int4";
 constexpr const char* kWriteRun = "UPDATE demo.dag_run SET finished = $2::int4 WHERE id = $1::int4";
 
@@ -77,9 +77,9 @@ void loop_classically(const Stage& stage, int scheduler) {
     for (const auto& task : found) {
       const auto id = task.get<std::int32_t>(0);
       const auto run = task.get<std::int32_t>(1);
-      session.execute(kBegin, id, task.get<std::int32_t>(2) + 1, scheduler);
+      session.execute(kStatesBegin, id, task.get<std::int32_t>(2) + 1, scheduler);
       session.execute(kStart, run, id);
-      session.execute(kEnd, id);
+      session.execute(kStatesEnd, id);
       const auto finished = session.execute(kReadRun, run)[0].get<std::int32_t>(0);
       session.execute(kWriteRun, run, finished + 1);
     }
@@ -136,7 +136,7 @@ void show_weir(Stage& stage, SchedulerFigures& figures, std::int64_t runs) {
   std::vector<std::unique_ptr<Worker>> workers;
   for (int i = 0; i < stage.options().loops; ++i) workers.push_back(stage.worker(kSlots));
   Count count(stage, figures, "Weir", runs);
-  stage.start_runs(kPipeline, runs);
+  stage.start_runs(kStatesPipeline, runs);
   stage.wait_until([&] { return !session.execute("SELECT EXISTS (SELECT FROM weir.run)")[0].get<bool>(0); },
                    [&] { count.look(kCountWeir, runs, kTasksOfRun); });
   count.end();
@@ -154,7 +154,7 @@ PipelineDefinition states_pipeline() {
          .body = SqlBody{
              .text = fmt::format("INSERT INTO demo.start (run_id, task) VALUES (weir.run_id(), {})", i)}});
   }
-  return independent_tasks(kPipeline, std::move(tasks));
+  return independent_tasks(kStatesPipeline, std::move(tasks));
 }
 
 void show_states(Stage& stage, SchedulerFigures& figures) {

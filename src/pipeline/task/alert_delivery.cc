@@ -15,7 +15,7 @@
 namespace weir::pipeline {
 namespace {
 
-constexpr std::size_t kLastWords = 1000;
+constexpr std::size_t kAlertTail = 1000;
 
 std::string run_program(const Alert& alert, const AlertMessage& message, const std::filesystem::path& project,
                         Duration limit) {
@@ -27,7 +27,7 @@ std::string run_program(const Alert& alert, const AlertMessage& message, const s
                  {"WEIR_RUN", std::to_string(message.run)}};
   command.input = message.document + "\n";
   command.keep_head = 0;
-  command.keep_tail = kLastWords;
+  command.keep_tail = kAlertTail;
   command.dies_with_thread = true;
   hide_server(command);
   const exec::Outcome outcome = exec::run_command(command, Deadline::after(limit), {});

@@ -11,7 +11,7 @@
 namespace weir::pipeline {
 namespace {
 
-constexpr std::size_t kLastWords = 2048;
+constexpr std::size_t kErrorTail = 2048;
 /// The word that makes it a message comes in front, and blanks before it are few.
 constexpr std::size_t kHead = 256;
 
@@ -30,7 +30,7 @@ ProcessOutput::ProcessOutput(LogSink& log, std::size_t longest_message, Progress
       progress_(std::move(progress)),
       out_(log, LogStream::out),
       err_(log, LogStream::err),
-      err_tail_(0, kLastWords) {}
+      err_tail_(0, kErrorTail) {}
 
 void ProcessOutput::take_out(std::string_view bytes, WallTime at) {
   while (!bytes.empty()) {

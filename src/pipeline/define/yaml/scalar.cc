@@ -4,10 +4,10 @@
 #include <charconv>
 #include <limits>
 
+#include "base/ascii.h"
+
 namespace weir::pipeline::yaml {
 namespace {
-
-bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
 std::optional<std::int64_t> parse_digits(std::string_view digits, int base) noexcept {
   std::int64_t value = 0;
