@@ -44,7 +44,7 @@ double look(GroupScene& scene, std::int32_t sink) {
   std::vector<double> times;
   for (int i = 0; i < kLooks; ++i) {
     times.push_back(1000 * seconds_of([&] {
-                      const auto found = scene.session().run<sql::GroupCandidates>(
+                      const auto found = scene.session().run<sql::ReadyGroups>(
                           sink, std::string(), 48, 256, 5000, std::vector<std::string_view>(),
                           std::vector<std::string_view>());
                       if (found.size() != 49)

@@ -335,7 +335,7 @@ proctype Backend(byte what, s, token, outcome, m_batch, m_attempt; bool locked) 
   if :: advisory[s] == c + 1 -> advisory[s] = BACKEND :: else fi; \
   run Backend(what, s, name[c], outcome, m_batch, m_attempt, uses_lock)
 
-/* A group that nobody has, whose head can be applied now (weir.group_candidates()). */
+/* A group that nobody has, whose head can be applied now (weir.ready_groups()). */
 #define candidate(s) (hold[s].owner == 0 && head(s) != NONE && (head(s) <= next[s] || run_failed[s]))
 
 proctype Consumer(byte c) {

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "group/feed_lock.h"
 #include "group/group_key.h"
 #include "pg/transaction.h"
 #include "schema/queries/groups.h"
@@ -140,24 +141,23 @@ bool pause_sink(pg::Session& session, const FeedSink& sink, bool paused) {
 }
 
 void drop_feed(pg::Session& session, const Feed& feed) {
-  pg::Transaction transaction(session);
-  static_cast<void>(session.run<sql::LockFeed>(feed.id));
-  // What a consumer that is gone has left behind is nobody's.
-  for (const FeedSink& sink : feed.sinks) {
-    session.run<sql::RecoverGroups>(sink.id, lock_space(sink.id), feed.max_attempts,
-                                    std::int64_t{feed.backoff / std::chrono::milliseconds(1)});
-  }
-  const auto busy = session.run<sql::FeedGroupsInFlight>(feed.id);
-  if (const auto row = busy.one(); row.groups > 0) {
-    throw Error(
-        ExitCode::refused,
-        fmt::format("{} has a group of the feed {} in flight", printable(row.owner.value_or("")),
-                    printable(feed.name)),
-        "Stop its consumers first; weir group status shows who has what. One that is gone lets go when "
-        "its lease ends.");
-  }
-  session.run<sql::DropFeed>(feed.id);
-  transaction.commit();
+  with_feed_to_oneself(session, feed.name, [&] {
+    static_cast<void>(session.run<sql::LockFeed>(feed.id));
+    // What a consumer that is gone has left behind is nobody's.
+    for (const FeedSink& sink : feed.sinks) {
+      session.run<sql::RecoverGroups>(sink.id, lock_space(sink.id), feed.max_attempts,
+                                      std::int64_t{feed.backoff / std::chrono::milliseconds(1)});
+    }
+    const auto busy = session.run<sql::FeedGroupsInFlight>(feed.id);
+    if (const auto row = busy.one(); row.groups > 0) {
+      throw Error(ExitCode::refused,
+                  fmt::format("{} has a group of the feed {} in flight", printable(row.owner.value_or("")),
+                              printable(feed.name)),
+                  "Stop its consumers first; weir group status shows who has what. One that is gone lets go "
+                  "when its lease ends.");
+    }
+    session.run<sql::DropFeed>(feed.id);
+  });
 }
 
 BatchId parse_batch_id(std::string_view text) {
@@ -180,14 +180,15 @@ std::vector<RunChange> retry_run(pg::Session& session, std::int64_t id,
                 "What it would bring is older than what is there. Submit it again as a run of its own.");
   }
   // One that failed because the sink before it did comes back with that one.
-  pg::Transaction transaction(session);
   std::vector<RunChange> changes;
-  for (const RunAtSink& at : run.sinks) {
-    if (!at.failed || !run.is_at_or_behind(at, first)) continue;
-    const auto rows = session.run<sql::RetryBatchRun>(at.sink_id, id);
-    changes.push_back({at.sink, rows.one().batches});
-  }
-  transaction.commit();
+  with_feed_to_oneself(session, run.feed, [&] {
+    changes.clear();
+    for (const RunAtSink& at : run.sinks) {
+      if (!at.failed || !run.is_at_or_behind(at, first)) continue;
+      const auto rows = session.run<sql::RetryBatchRun>(at.sink_id, id);
+      changes.push_back({at.sink, rows.one().batches});
+    }
+  });
   if (!changes.empty()) return changes;
   throw Error(ExitCode::refused,
               fmt::format("{} has not failed{}", run.text(), sink ? " at the sink " + printable(*sink) : ""),

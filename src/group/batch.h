@@ -9,6 +9,13 @@
 
 namespace weir::group {
 
+/// An attempt at a batch, as its owner names it.
+struct BatchTry {
+  std::int64_t run_id = 0;
+  std::int32_t idx = 0;
+  int attempt = 1;
+};
+
 /// A batch that its group's owner has begun to apply.
 struct Batch {
   GroupKey group;
@@ -24,6 +31,7 @@ struct Batch {
   std::string error;    ///< of the attempt before
   std::string payload;  ///< JSON text; empty for a sink that reads it on the server
 
+  [[nodiscard]] BatchTry at() const { return {run_id, idx, attempt}; }
   /// "17.0": what weir batch shows.
   [[nodiscard]] std::string id() const { return std::to_string(run_id) + "." + std::to_string(idx); }
 };

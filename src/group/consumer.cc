@@ -7,7 +7,9 @@
 
 #include "base/backoff.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "pg/budget.h"
+#include "pg/error.h"
 #include "pg/pooler.h"
 #include "schema/server_info.h"
 #include "work/process.h"
@@ -34,6 +36,12 @@ Ownership choose(std::optional<Ownership> wanted, const pg::Connector& connector
   if (!wanted) return pooling == pg::Pooling::none ? Ownership::advisory : Ownership::lease;
   if (*wanted == Ownership::advisory) pg::require_session_state(pooling, "owning groups by advisory lock");
   return *wanted;
+}
+
+/// What weir.ready_groups() says of a sink that was dropped.
+bool is_gone(const std::exception& error) {
+  const auto* const ours = dynamic_cast<const pg::Error*>(&error);
+  return ours != nullptr && ours->info().sqlstate == "P0002";
 }
 
 }  // namespace
@@ -74,6 +82,7 @@ void Consumer::run(const std::stop_token& stop, const std::function<void()>& rea
   recovery.start();
   ready();
   std::optional<PollConnection> connection;
+  bool gone = false;
   int idle = 0;
   for (int failures = 0; !stop.stop_requested();) {
     std::optional<Duration> pause;
@@ -88,6 +97,7 @@ void Consumer::run(const std::stop_token& stop, const std::function<void()>& rea
       failures = 0;
     } catch (const std::exception& error) {
       if (stop.stop_requested()) break;
+      if ((gone = is_gone(error))) break;
       log::warn("looking for batches failed", {{"sink", sink_.name}, {"error", error.what()}});
       pause = backoff_delay(kTrouble, ++failures, random_unit());
     }
@@ -98,6 +108,12 @@ void Consumer::run(const std::stop_token& stop, const std::function<void()>& rea
   // First: of a session that is broken off in the end, it would take for dead what is about to be given back.
   recovery.stop();
   slots.drain(Deadline::after(options_.drain));
+  if (gone) {
+    throw Error(ExitCode::refused,
+                fmt::format("the feed {} was dropped, and its sink {} with it", printable(sink_.feed),
+                            printable(sink_.name)),
+                "One of that name that is made anew is another one: start the consumer again for it.");
+  }
 }
 
 std::optional<Duration> Consumer::look(PollConnection& connection, Slots& slots, int& idle) {

@@ -145,11 +145,18 @@ bool OwnedGroup::is_open() const noexcept {
 }
 
 void give_back(pg::Session& session, const SinkDefinition& sink, const GroupKey& group,
-               const std::string& owner, const Ending& ending) {
-  session.run<sql::EndBatch>(sink.id, group.tenant, group.key, owner, sink.lease_ms(), to_string(ending.kind),
-                             ending.error,
-                             std::chrono::duration_cast<std::chrono::milliseconds>(ending.delay).count());
-  session.run<sql::ReleaseGroup>(sink.id, group.tenant, group.key, owner);
+               const std::string& owner, const std::optional<BatchTry>& at, const Ending& ending) {
+  std::optional<std::int64_t> run;
+  std::optional<std::int32_t> idx;
+  std::optional<std::int32_t> attempt;
+  if (at) {
+    run = at->run_id;
+    idx = at->idx;
+    attempt = at->attempt;
+  }
+  session.run<sql::GiveBackGroup>(
+      sink.id, group.tenant, group.key, owner, sink.lease_ms(), run, idx, attempt, to_string(ending.kind),
+      ending.error, std::chrono::duration_cast<std::chrono::milliseconds>(ending.delay).count());
 }
 
 }  // namespace weir::group

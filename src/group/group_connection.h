@@ -91,8 +91,9 @@ class OwnedGroup {
 
 /// For an owner whose connection is of no use any more: ends what he had begun and gives the group back by
 /// another one, so that nobody waits for the lease. What was committed, or went to somebody else, stays as it
-/// is.
+/// is. `at` is what he knows that he was at: what the server has begun for him beyond that, its answer being
+/// lost, was never tried.
 void give_back(pg::Session& session, const SinkDefinition& sink, const GroupKey& group,
-               const std::string& owner, const Ending& ending);
+               const std::string& owner, const std::optional<BatchTry>& at, const Ending& ending);
 
 }  // namespace weir::group

@@ -45,6 +45,7 @@ std::optional<GroupConnection> GroupTask::run(OwnedGroup owned, const Yield& yie
   Next next = std::move(begun.batch);
   while (next) {
     const Batch batch = *std::exchange(next, std::nullopt);
+    at_ = batch.at();
     const Step step = apply(group, batch, yield, next);
     // What is not ours stays as it is; what is, such as a group whose batch failed with its run at another
     // sink, is free at once.

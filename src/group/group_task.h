@@ -33,6 +33,8 @@ class GroupTask {
 
   /// The connection, when the group was given up in order. `yield` is asked after each batch.
   std::optional<GroupConnection> run(OwnedGroup group, const std::function<bool()>& yield);
+  /// What it was at, also when run() threw.
+  [[nodiscard]] const std::optional<BatchTry>& at() const noexcept { return at_; }
 
  private:
   enum class Step { succeeded, halted, lost };
@@ -53,6 +55,7 @@ class GroupTask {
   Sink& sink_;
   GroupCounts& counts_;
   Stops stops_;
+  std::optional<BatchTry> at_;
 };
 
 }  // namespace weir::group

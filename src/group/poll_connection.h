@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "base/clock.h"
 #include "group/group_key.h"
 #include "group/sink_definition.h"
 #include "pg/pinned_session.h"
@@ -30,11 +29,11 @@ class PollConnection {
   explicit PollConnection(pg::PinnedSession session) noexcept : session_(std::move(session)) {}
 
   pg::PinnedSession session_;
-  std::vector<GroupKey> look(const SinkDefinition& sink, std::size_t wanted, std::int32_t depth);
+  std::vector<GroupKey> look(const SinkDefinition& sink, std::size_t wanted);
 
   std::string last_tenant_;  // where there are more than one look takes in, the next look goes on behind it
   std::map<std::string, std::string> last_keys_;  // of each tenant: the next look goes on behind it
-  SteadyTime deep_at_{};
+  bool cut_ = false;                              // the last look did not come to a tenant's end
 };
 
 }  // namespace weir::group

@@ -13,6 +13,8 @@ namespace {
 
 constexpr Duration kSweepEvery = std::chrono::seconds(5);
 constexpr Duration kKeepEvery = std::chrono::minutes(10);
+/// Where it failed. Groups are taken from those who are gone meanwhile, as ever.
+constexpr Duration kKeepAgain = std::chrono::minutes(1);
 constexpr BackoffPolicy kTrouble{.base = std::chrono::milliseconds(200), .cap = std::chrono::seconds(10)};
 
 }  // namespace
@@ -36,13 +38,13 @@ void Recovery::run(const std::stop_token& stop, const std::function<void()>& rea
     try {
       if (!connection || !connection->is_open())
         connection.emplace(RecoveryConnection::open(*connector_, id_, {.stop = stop}));
-      // First: where everybody was away for a week, what a sweep has to write down has no day yet.
-      if (const SteadyTime now = std::chrono::steady_clock::now(); now >= keep_at) {
+      tell(connection->recover(sink_));
+      failures = 0;
+      if (const SteadyTime now = steady_now(); now >= keep_at) {
+        keep_at = now + kKeepAgain;
         tell(connection->keep(sink_));
         keep_at = now + kKeepEvery;
       }
-      tell(connection->recover(sink_));
-      failures = 0;
     } catch (const std::exception& error) {
       if (stop.stop_requested()) return;
       log::warn("a recovery sweep failed", {{"sink", sink_.name}, {"error", error.what()}});

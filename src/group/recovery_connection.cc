@@ -20,6 +20,7 @@ RecoveryConnection RecoveryConnection::open(const pg::Connector& connector, std:
 RecoveryConnection::Swept RecoveryConnection::recover(const SinkDefinition& sink) {
   return session_.use([&](pg::Session& session) {
     const std::int32_t space = lock_space(sink.id);
+    session.run<sql::MakeBatchDay>();
     const int frozen = session.run<sql::HangUpFrozenOwners>(sink.id, space, sink.lease_ms()).size();
     if (frozen > 0)
       log::warn("owners of groups said nothing for a lease: hung up on", {{"sessions", frozen}});

@@ -2,17 +2,13 @@
 
 #include <fmt/format.h>
 
-#include "base/deadline.h"
 #include "base/error.h"
 #include "base/text.h"
-#include "pg/error.h"
-#include "pg/transaction.h"
+#include "group/feed_lock.h"
 #include "schema/queries/groups.h"
 
 namespace weir::group {
 namespace {
-
-constexpr Duration kLongestWait = std::chrono::minutes(1);
 
 /// Nothing where the feed has no such sink.
 std::optional<SinkDefinition> look_up(pg::Session& session, std::string_view feed, std::string_view sink,
@@ -39,21 +35,6 @@ std::optional<SinkDefinition> look_up(pg::Session& session, std::string_view fee
   return found;
 }
 
-SinkDefinition try_to_add(pg::Session& session, const NewSink& wanted) {
-  pg::Transaction transaction(session);
-  std::int32_t feed_id = 0;
-  if (look_up(session, wanted.feed, wanted.name, feed_id)) {
-    throw Error(ExitCode::refused, fmt::format("the feed {} has the sink {} already", printable(wanted.feed),
-                                               printable(wanted.name)));
-  }
-  std::optional<std::int32_t> after;
-  if (wanted.after) after = find_sink(session, wanted.feed, *wanted.after).id;
-  session.run<sql::AddFeedSink>(feed_id, wanted.name, after, wanted.from);
-  SinkDefinition made = find_sink(session, wanted.feed, wanted.name);
-  transaction.commit();
-  return made;
-}
-
 }  // namespace
 
 SinkDefinition find_sink(pg::Session& session, std::string_view feed, std::string_view sink) {
@@ -64,18 +45,19 @@ SinkDefinition find_sink(pg::Session& session, std::string_view feed, std::strin
 }
 
 SinkDefinition add_sink(pg::Session& session, const NewSink& wanted) {
-  // Whoever has submitted and not committed is waited for, but not in a way that others wait behind us.
-  for (const Deadline deadline = Deadline::after(kLongestWait);;) {
-    try {
-      return try_to_add(session, wanted);
-    } catch (const pg::LockTimeout&) {
-      if (!deadline.expired()) continue;
-      throw Error(ExitCode::refused,
-                  fmt::format("somebody has had batches of the feed {} in an open transaction for {}",
-                              printable(wanted.feed), human_duration(kLongestWait)),
-                  "A sink is added between two transactions of producers: try again when they have ended.");
+  SinkDefinition made;
+  with_feed_to_oneself(session, wanted.feed, [&] {
+    std::int32_t feed_id = 0;
+    if (look_up(session, wanted.feed, wanted.name, feed_id)) {
+      throw Error(ExitCode::refused, fmt::format("the feed {} has the sink {} already",
+                                                 printable(wanted.feed), printable(wanted.name)));
     }
-  }
+    std::optional<std::int32_t> after;
+    if (wanted.after) after = find_sink(session, wanted.feed, *wanted.after).id;
+    session.run<sql::AddFeedSink>(feed_id, wanted.name, after, wanted.from);
+    made = find_sink(session, wanted.feed, wanted.name);
+  });
+  return made;
 }
 
 }  // namespace weir::group

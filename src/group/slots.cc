@@ -19,6 +19,9 @@ constexpr Duration kTurn = std::chrono::seconds(2);
 constexpr Duration kLinger = std::chrono::milliseconds(200);
 /// A connection that gives back what another one could not: who is gone by then leaves it to the sweep.
 constexpr Duration kGiveBack = std::chrono::seconds(5);
+/// How long a group is left alone that could not be had though nobody seemed to have it, such as one whose
+/// owner is frozen between his lock and his row.
+constexpr Duration kShun = std::chrono::milliseconds(500);
 
 constexpr BackoffPolicy kTrouble{.base = std::chrono::milliseconds(100), .cap = std::chrono::seconds(10)};
 
@@ -51,8 +54,10 @@ std::size_t Slots::free() const {
 std::size_t Slots::dispatch(const std::vector<GroupKey>& groups) {
   std::size_t begun = 0;
   const MutexLock lock(mutex_);
+  std::erase_if(shunned_, [now = steady_now()](const auto& group) { return group.second <= now; });
   for (const GroupKey& group : groups) {
     if (in_flight_.size() == settings_.count) break;
+    if (shunned_.contains(group)) continue;
     if (!in_flight_.insert(group).second) continue;
     dispatched_.push_back(group);
     ++begun;
@@ -111,20 +116,21 @@ void Slots::work(std::size_t number) {
     }
     // A name for each time: what an earlier one left on its way to the server is not taken for this one's.
     const std::string owner = settings_.owner + "#" + std::to_string(++turns_);
-    bool tried = false;
+    std::optional<GroupTask> task;
     try {
       if (!sink) sink = settings_.sinks();
       if (!connection)
         connection.emplace(
             GroupConnection::open(*settings_.connector, settings_.owner, {.stop = hard_.get_token()}));
-      tried = true;
-      connection = serve(*std::exchange(connection, std::nullopt), *group, owner, *sink);
+      task.emplace(settings_.sink, *sink, counts_,
+                   GroupTask::Stops{.soft = soft_.get_token(), .hard = hard_.get_token()});
+      connection = serve(*std::exchange(connection, std::nullopt), *group, owner, *task);
       failures = 0;
     } catch (const std::exception& error) {
       connection.reset();
       log::warn("a group was given up",
                 {{"slot", number}, {"group", to_string(*group)}, {"error", error.what()}});
-      if (tried) give_up(*group, owner, error.what());
+      if (task) give_up(*group, owner, task->at(), error.what());
       rest(++failures);
     }
     done(*group);
@@ -132,16 +138,17 @@ void Slots::work(std::size_t number) {
 }
 
 std::optional<GroupConnection> Slots::serve(GroupConnection connection, const GroupKey& group,
-                                            const std::string& owner, Sink& sink) {
+                                            const std::string& owner, GroupTask& task) {
   auto owned =
       GroupConnection::try_lock(std::move(connection), settings_.sink, group, settings_.ownership, owner);
   if (!owned) {
     ++counts_.skipped;
+    const MutexLock lock(mutex_);
+    shunned_[group] = steady_now() + kShun;
     return std::move(owned.error());
   }
-  const SteadyTime end = std::chrono::steady_clock::now() + kTurn;
-  GroupTask task(settings_.sink, sink, counts_, {soft_.get_token(), hard_.get_token()});
-  return task.run(*std::move(owned), [&] { return crowded_ && std::chrono::steady_clock::now() >= end; });
+  const SteadyTime end = steady_now() + kTurn;
+  return task.run(*std::move(owned), [&] { return crowded_ && steady_now() >= end; });
 }
 
 /// What failed fails again at once. The group is in flight meanwhile, so that nobody here asks for it.
@@ -151,7 +158,8 @@ void Slots::rest(int failures) {
                     [] { return false; });
 }
 
-void Slots::give_up(const GroupKey& group, const std::string& owner, std::string_view reason) noexcept {
+void Slots::give_up(const GroupKey& group, const std::string& owner, const std::optional<BatchTry>& at,
+                    std::string_view reason) noexcept {
   const bool stopped = hard_.stop_requested();
   const Ending ending = stopped ? Ending{Ending::Kind::returned, std::nullopt}
                                 : Ending{Ending::Kind::retry, std::string(reason), settings_.sink.backoff};
@@ -160,7 +168,7 @@ void Slots::give_up(const GroupKey& group, const std::string& owner, std::string
     pg::Session session =
         settings_.connector->connect(pg::Role::group, settings_.owner, pg::Limit::within(kGiveBack, {}));
     session.set_timeout(kGiveBack);
-    give_back(session, settings_.sink, group, owner, ending);
+    give_back(session, settings_.sink, group, owner, at, ending);
   } catch (const std::exception& error) {
     log::warn("a group is left to the recovery sweep",
               {{"group", to_string(group)}, {"error", error.what()}});

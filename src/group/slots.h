@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -12,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/mutex.h"
 #include "base/wait.h"
 #include "group/group_task.h"
@@ -38,7 +40,7 @@ class Slots {
   ~Slots();
 
   [[nodiscard]] std::size_t free() const;
-  /// Those of `groups` that are not in flight here, as many as there are free slots.
+  /// Those of `groups` that are not in flight here and could be had of late, as many as there are free slots.
   std::size_t dispatch(const std::vector<GroupKey>& groups);
   /// Others wait: who has had several batches lets them have the slot.
   void set_crowded(bool crowded) noexcept { crowded_ = crowded; }
@@ -55,9 +57,10 @@ class Slots {
   bool wait_for_group(std::optional<Duration> limit);
   void done(const GroupKey& group);
   std::optional<GroupConnection> serve(GroupConnection connection, const GroupKey& group,
-                                       const std::string& owner, Sink& sink);
+                                       const std::string& owner, GroupTask& task);
   void rest(int failures);
-  void give_up(const GroupKey& group, const std::string& owner, std::string_view reason) noexcept;
+  void give_up(const GroupKey& group, const std::string& owner, const std::optional<BatchTry>& at,
+               std::string_view reason) noexcept;
 
   const Settings settings_;
   GroupCounts& counts_;
@@ -70,6 +73,7 @@ class Slots {
   mutable Mutex mutex_;
   std::condition_variable_any changed_;
   std::set<GroupKey> in_flight_ WEIR_GUARDED_BY(mutex_);
+  std::map<GroupKey, SteadyTime> shunned_ WEIR_GUARDED_BY(mutex_);
   std::vector<GroupKey> dispatched_ WEIR_GUARDED_BY(mutex_);
   std::vector<std::jthread> threads_;  // last: they use the others
 };

@@ -53,7 +53,7 @@ class GroupHistoryTest : public test::GroupTest {
 TEST_F(GroupHistoryTest, APollCostsTheSameWithAMillionBatchesOfThePast) {
   for (int i = 0; i < 20; ++i) submit({"t", std::to_string(i)});
   const std::string poll =
-      "SELECT * FROM weir.group_candidates(" + std::to_string(sink_.id) + ", '', 48, 256, 5000, '{}', '{}')";
+      "SELECT * FROM weir.ready_groups(" + std::to_string(sink_.id) + ", '', 48, 256, 5000, '{}', '{}')";
   one_->execute("VACUUM ANALYZE weir.batch_step");
   const std::int64_t before = pages(poll);
   one_->execute(
@@ -91,7 +91,7 @@ TEST_F(GroupHistoryTest, ADayStaysAsLongAsSomebodyHasABatchOfItBeforeHim) {
   // As if its run had been made so long ago.
   one_->execute_script(
       "UPDATE weir.batch_run SET created_at = created_at - interval '20 d';"
-      "UPDATE weir.batch SET run_at = run_at - interval '20 d';"
+      "UPDATE weir.batch SET run_at = run_at - interval '20 d', created_at = created_at - interval '20 d';"
       "UPDATE weir.batch_step SET run_at = run_at - interval '20 d'");
   keep();
   EXPECT_TRUE(has_day("batch", -20));
@@ -103,6 +103,76 @@ TEST_F(GroupHistoryTest, ADayStaysAsLongAsSomebodyHasABatchOfItBeforeHim) {
   EXPECT_FALSE(has_day("batch", -20));
   EXPECT_EQ(number("SELECT count(*) FROM weir.batch_run"), 0);
   EXPECT_EQ(number("SELECT count(*) FROM weir.batch_turn"), 0);
+}
+
+// Found in review: a run that is fed a batch a day for longer than history is kept was forgotten in between.
+TEST_F(GroupHistoryTest, ADayStaysAsLongAsARunOfItIsFed) {
+  make_day("batch", -20);
+  const std::string first = submit(kGroup, {.run = "r"});
+  submit(kGroup, {.run = "over", .final = true});
+  one_->execute_script(
+      "UPDATE weir.batch_run SET created_at = created_at - interval '20 d';"
+      "UPDATE weir.batch SET run_at = run_at - interval '20 d';"
+      "UPDATE weir.batch_step SET run_at = run_at - interval '20 d'");
+  work_off({.sink = "s"}, inside_effect("s"));
+  EXPECT_EQ(number("SELECT count(*) FROM weir.batch_step"), 0);
+  keep();
+  EXPECT_TRUE(has_day("batch", -20));
+  EXPECT_EQ(submit(kGroup, {.run = "r"}), first.substr(0, first.find('.')) + ".1");
+  work_off({.sink = "s"}, inside_effect("s"));
+  EXPECT_EQ(effects("s"), "0 0 1");
+  one_->execute("UPDATE weir.batch SET created_at = created_at - interval '20 d'");
+  keep();
+  EXPECT_FALSE(has_day("batch", -20));
+  EXPECT_EQ(number("SELECT count(*) FROM weir.batch_run") + number("SELECT count(*) FROM weir.batch_turn"),
+            0);
+}
+
+// Found in review: the sweep waited for the producer, as long as he had his transaction open.
+TEST_F(GroupHistoryTest, WhoSubmitsToAnOldRunKeepsItsDayAndHoldsNobodyUp) {
+  submit(kGroup, {.run = "r"});
+  work_off({.sink = "s"}, inside_effect("s"));
+  make_day("batch", -20);
+  one_->execute_script(
+      "UPDATE weir.batch_run SET created_at = created_at - interval '20 d';"
+      "UPDATE weir.batch SET run_at = run_at - interval '20 d', created_at = created_at - interval '20 d'");
+  pg::Session producer = session();
+  pg::Transaction transaction(producer);
+  producer.execute("SELECT weir.submit_batch('t', 'k', '{}', run => 'r')");
+  keep();
+  transaction.commit();
+  EXPECT_TRUE(has_day("batch", -20));
+  EXPECT_EQ(number("SELECT count(*) FROM weir.batch_run"), 1);
+  work_off({.sink = "s"}, inside_effect("s"));
+  EXPECT_EQ(effects("s"), "0 1");
+}
+
+// Found in review, as above.
+TEST_F(GroupHistoryTest, ARunThatIsBeingFedIsNotStrandedAndNotWaitedFor) {
+  submit(kGroup, {.run = "r", .idx = 1});
+  one_->execute("UPDATE weir.batch_step SET changed_at = changed_at - interval '1 d'");
+  pg::Session producer = session();
+  pg::Transaction transaction(producer);
+  producer.execute("SELECT weir.submit_batch('t', 'k', '{}', run => 'r', idx => 0)");
+  pg::Session sweeper = session();
+  sweeper.set("lock_timeout", "1s");
+  EXPECT_EQ(sweeper.execute("SELECT weir.fail_stranded_runs($1, 1000)", sink_.id)[0].get<std::int32_t>(0), 0);
+  transaction.commit();
+  work_off({.sink = "s"}, inside_effect("s"));
+  EXPECT_EQ(effects("s"), "0 1");
+}
+
+// Found in review: whoever keeps history in order and fails does not keep groups from being taken from the
+// dead.
+TEST_F(GroupHistoryTest, GroupsAreTakenFromTheDeadWhereHistoryCannotBeKept) {
+  one_->execute("DROP FUNCTION weir.fail_stranded_runs");
+  submit(kGroup);
+  auto owned = GroupConnection::try_lock(connection(), sink_, kGroup, Ownership::lease, "gone");
+  ASSERT_TRUE(owned);
+  ASSERT_TRUE(owned->begin().batch);
+  expire_leases();
+  work_off({.sink = "s"}, inside_effect("s"));
+  EXPECT_EQ(history("s"), "0/1 lost, 0/2 succeeded");
 }
 
 // Incident 7.12: rows in a DEFAULT partition are in the way of their day, and of no other.

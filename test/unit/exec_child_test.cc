@@ -154,8 +154,7 @@ TEST(ExecChild, LeadsItsOwnProcessGroup) {
 }
 
 TEST(ExecChild, TheDeadlineEndsTheWholeGroup) {
-  const Outcome outcome =
-      run_command(shell("sleep 1000 & echo $!; wait"), Deadline::after(milliseconds(300)), {});
+  const Outcome outcome = run_command(shell("sleep 1000 & echo $!; wait"), Deadline::after(seconds(3)), {});
   EXPECT_EQ(outcome.cause, Outcome::Cause::deadline);
   EXPECT_EQ(outcome.signal, SIGTERM);
   EXPECT_TRUE(ends(std::stoi(outcome.out)));

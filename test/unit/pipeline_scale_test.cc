@@ -1,6 +1,5 @@
 // Large pipelines, and the order of tasks against brute force.
 #include <algorithm>
-#include <chrono>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -31,16 +30,10 @@ std::string many_tasks(int count) {
 
 TEST(PipelineScale, FiveThousandTasksAreReadAtOnce) {
   const std::string text = many_tasks(5'000);
-  const auto began = std::chrono::steady_clock::now();
   const ReadProject read = read_files({{"pipelines/p/pipeline.yml", text}});
-  const auto took = std::chrono::steady_clock::now() - began;
   ASSERT_TRUE(read.diagnostics.ok()) << to_text(read.diagnostics).substr(0, 500);
   EXPECT_EQ(read.project.pipelines.at(0).tasks.size(), 5'000U);
-  // Far above what it takes (0.1 s), and far below what anything quadratic would.
-  EXPECT_LT(took, std::chrono::seconds(5));
   EXPECT_EQ(pipeline_from_json(to_json(read.project.pipelines.at(0))).tasks.size(), 5'000U);
-  RecordProperty("milliseconds",
-                 static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(took).count()));
 }
 
 TEST(PipelineScale, AFanOfThousandsAndALongChainHaveAnOrder) {

@@ -94,9 +94,9 @@ class SharedConsumer {
     do {
       const auto groups = connection_.use([&](pg::Session& session) {
         std::vector<std::string> found;
-        for (const auto& row : session.run<sql::GroupCandidates>(sink_.id, std::string(), options_.groups, 16,
-                                                                 100, std::vector<std::string_view>(),
-                                                                 std::vector<std::string_view>()))
+        for (const auto& row :
+             session.run<sql::ReadyGroups>(sink_.id, std::string(), options_.groups, 16, 100,
+                                           std::vector<std::string_view>(), std::vector<std::string_view>()))
           if (row.key) found.emplace_back(*row.key);
         return found;
       });

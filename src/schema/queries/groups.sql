@@ -12,17 +12,20 @@ SELECT f.id AS feed_id, k.id AS sink_id, k.after_id, a.name AS after, f.max_atte
 -- name: add_feed_sink(feed int4, name text, after_sink int4?, from_at timestamptz?) -> (id int4)
 SELECT weir.add_feed_sink(:feed, :name, :after_sink, :from_at) AS id;
 
--- name: group_candidates(sink int4, after_tenant text, wanted int4, tenants int4, depth int4, last_tenants text[], last_keys text[]) -> (
---   tenant text?, key text?, since timestamptz?, last_tenant text?)
-SELECT c.tenant, c.key, c.since, c.last_tenant
-  FROM weir.group_candidates(:sink, :after_tenant, :wanted, :tenants, :depth, :last_tenants, :last_keys) c;
+-- name: ready_groups(sink int4, after_tenant text, wanted int4, tenants int4, depth int4, last_tenants text[], last_keys text[]) -> (
+--   tenant text?, key text?, since timestamptz?, seen text?, last_tenant text?)
+SELECT g.tenant, g.key, g.since, g.seen, g.last_tenant
+  FROM weir.ready_groups(:sink, :after_tenant, :wanted, :tenants, :depth, :last_tenants, :last_keys) g;
 
 -- name: group_work_left(sink int4) -> (left bool)
 -- Whether anything will be there to be applied without anybody submitting more: not what waits for a batch that is missing, and
 -- not what is behind that in its group.
 SELECT EXISTS (SELECT FROM weir.group_hold h WHERE h.sink_id = :sink)
        OR EXISTS (SELECT FROM weir.batch_step s LEFT JOIN weir.batch_turn t ON t.run_id = s.run_id AND t.sink_id = s.sink_id
-                   WHERE s.sink_id = :sink AND coalesce(t.next_idx, 0) >= s.idx
+                   WHERE s.sink_id = :sink
+                     AND (coalesce(t.next_idx, 0) >= s.idx OR t.failed
+                          OR EXISTS (SELECT FROM weir.batch_run r
+                                      WHERE r.id = s.run_id AND weir.superseded_by(r.feed_id, r.tenant, r.key, r.id) IS NOT NULL))
                      AND NOT EXISTS (SELECT FROM weir.batch_step e WHERE e.sink_id = s.sink_id AND e.tenant = s.tenant AND e.key = s.key
                                         AND (e.run_id, e.idx) < (s.run_id, s.idx))
                      AND NOT (SELECT k.paused FROM weir.feed_sink k WHERE k.id = :sink)) AS "left";
@@ -61,16 +64,13 @@ SELECT weir.end_batch(:sink, :tenant, :key, :owner, :lease_ms, :outcome, :error,
 SELECT b.accepted, b.state, b.run_id, b.run_at, b.idx, b.attempt, b.run, b.final, b.rows, b.bytes, b.created_at, b.error, b.payload, b.failed
   FROM weir.end_and_begin_batch(:sink, :tenant, :key, :owner, :lease_ms, :max_attempts, :with_payload) b;
 
--- name: release_group(sink int4, tenant text, key text, owner text)
--- Not with a batch that is executing: one that was begun by a statement still on its way, or whose end was refused, would be
--- nobody's for ever (models/group.pml: releases_blindly). A batch that failed with its run by another sink is gone, and may go.
+-- name: release_group(sink int4, tenant text, key text, owner text) -> (released bool)
 -- Forgotten in a crash, it is left to the sweep.
-WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS value)
-DELETE FROM weir.group_hold h
- WHERE h.sink_id = :sink AND h.tenant = :tenant AND h.key = :key AND h.owner = :owner
-   AND NOT EXISTS (SELECT FROM weir.batch_step s WHERE s.sink_id = h.sink_id AND s.tenant = h.tenant AND s.key = h.key
-                      AND s.run_id = h.run_id AND s.idx = h.idx AND s.state = 'executing' AND s.attempt = h.attempt)
-   AND (SELECT q.value IS NOT NULL FROM quick q);
+SELECT weir.release_group(:sink, :tenant, :key, :owner) AND set_config('synchronous_commit', 'off', true) IS NOT NULL AS released;
+
+-- name: give_back_group(sink int4, tenant text, key text, owner text, lease_ms int8, run_id int8?, idx int4?, attempt int4?, outcome text,
+--   error text?, delay_ms int8?) -> (released bool)
+SELECT weir.give_back_group(:sink, :tenant, :key, :owner, :lease_ms, :run_id, :idx, :attempt, :outcome, :error, :delay_ms) AS released;
 
 -- name: recover_groups(sink int4, space int4, max_attempts int4, backoff_ms int8) -> (
 --   tenant text, key text, owner text, run_id int8?, idx int4?, attempt int4?, failed bool)
@@ -90,6 +90,11 @@ SELECT pg_terminate_backend(a.pid, 1000) AS ended
 
 -- name: fail_stranded_runs(sink int4, older_ms int8) -> (failed int4)
 SELECT weir.fail_stranded_runs(:sink, :older_ms) AS failed;
+
+-- name: make_batch_day() -> (made int4)
+-- Where everybody was away for a week, what is to be written down now has no day yet.
+SELECT CASE WHEN to_regclass('weir.batch_attempt_' || to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NULL
+            THEN weir.make_batch_days() ELSE 0 END AS made;
 
 -- name: keep_batch_days() -> (changed int4)
 SELECT weir.keep_batch_days() AS changed;

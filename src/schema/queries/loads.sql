@@ -49,8 +49,9 @@ SELECT a.attname::text AS name, a.atttypid::int8 AS type_id, a.atttypmod AS modi
                            FROM pg_catalog.pg_cast x JOIN pg_catalog.pg_proc p ON p.oid = x.castfunc
                           WHERE x.castsource = u.element_id AND x.casttarget = u.element_id AND p.pronargs = 3)
             THEN format_type(u.type_id, -1) END AS uncut,
-       has_column_privilege(a.attrelid, a.attnum, 'INSERT') AS may_insert,
-       has_column_privilege(a.attrelid, a.attnum, 'UPDATE') AS may_update
+       -- null of a table that was dropped a moment ago: who asks looks again
+       coalesce(has_column_privilege(a.attrelid, a.attnum, 'INSERT'), false) AS may_insert,
+       coalesce(has_column_privilege(a.attrelid, a.attnum, 'UPDATE'), false) AS may_update
   FROM pg_catalog.pg_attribute a
   JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
   JOIN pg_catalog.pg_type e ON e.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
