@@ -104,8 +104,8 @@ TEST_F(StreamConsumeTest, WhatADeadProcessHadIsRescuedAndItsLateEndIsRefused) {
       "INSERT INTO weir.process (id, name, lease_until) OVERRIDING SYSTEM VALUE VALUES (4711, 'dead', now() "
       "+ "
       "interval '1 h')");
-  const auto claimed =
-      one_->run<sql::ClaimStreamWork>(std::int64_t{4711}, std::int64_t{1}, group, std::int64_t{-1}, 2);
+  const auto claimed = one_->run<sql::ClaimStreamWork>(std::int64_t{4711}, std::int64_t{1}, group,
+                                                       std::int64_t{-1}, 2, std::vector<std::int64_t>());
   ASSERT_EQ(claimed.size(), 2);
   one_->execute("UPDATE weir.process SET lease_until = now() - interval '1 s' WHERE id = 4711");
   const auto consumer = leased({.group = "g", .once = true}, [&](const work::Item&) {
