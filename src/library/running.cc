@@ -30,16 +30,20 @@ void Running::run(const std::stop_token& stop) {
     ended = ended_;
     ++waiting_;
   }
-  {
-    const std::stop_callback pass_on(stop, [&ended] { ended.request_stop(); });
-    what_.wait(ended.get_token());
-  }
-  {
-    const MutexLock lock(mutex_);
-    --waiting_;
-    changed_.notify_all();
-  }
-  this->stop();
+  /// However the wait ends: stop() and the destructor wait for us.
+  struct Leave {
+    Running& running;
+    ~Leave() {
+      {
+        const MutexLock lock(running.mutex_);
+        --running.waiting_;
+        running.changed_.notify_all();
+      }
+      running.stop();
+    }
+  } const leave{*this};
+  const std::stop_callback pass_on(stop, [&ended] { ended.request_stop(); });
+  what_.wait(ended.get_token());
 }
 
 bool Running::started() const {

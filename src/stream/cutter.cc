@@ -22,6 +22,8 @@ constexpr Duration kMostOfCut = std::chrono::hours(1);
 constexpr Duration kFollow = std::chrono::seconds(1);
 /// Between two looks at the partitions.
 constexpr Duration kKeep = std::chrono::minutes(1);
+/// For how long one who failed leaves the stream to others, who look for it every kFollow.
+constexpr Duration kGiveWay = 2 * kFollow;
 constexpr BackoffPolicy kRetry{.base = std::chrono::milliseconds(50), .cap = std::chrono::seconds(5)};
 
 }  // namespace
@@ -41,12 +43,13 @@ void Cutter::run(const std::stop_token& stop, const std::function<void()>& ready
       // It may have been taken over from another server, or changed.
       if (failures > 0) stream_ = find_stream(*session, stream_.name);
       pause = step(*session);
-      failures = 0;
+      if (leads_) failures = 0;
     } catch (const std::exception& error) {
       if (stop.stop_requested()) break;
-      pause = backoff_delay(kRetry, ++failures, random_unit());
+      pause = give_way(++failures);
       log::warn("a stream could not be cut; it is tried again",
                 {{"stream", stream_.name}, {"error", error.what()}});
+      failed.emit(failures);
     }
     wait_fd(-1, 0, Deadline::after(pause), stop, unused);
   }
@@ -65,6 +68,16 @@ pg::Session* Cutter::session(const std::stop_token& stop) {
   }
   session_->set_stop(stop);
   return &*session_;
+}
+
+/// What keeps us from cutting may keep nobody else, such as a right that our role lacks. A single failure may
+/// be anybody's.
+Duration Cutter::give_way(int failures) {
+  const Duration pause = backoff_delay(kRetry, failures, random_unit());
+  const bool ours = session_ && session_->is_open();
+  session_.reset();  // and with it the lock
+  leads_ = false;
+  return ours && failures > 1 ? std::max(pause, kGiveWay) : pause;
 }
 
 Duration Cutter::step(pg::Session& session) {

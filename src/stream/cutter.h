@@ -16,8 +16,8 @@ namespace weir::stream {
 /// Cuts a stream as events come. Any number of processes may have one for the same stream: a lock of its
 /// session makes one of them work and the others wait for its end; where there is none (a transaction pooler)
 /// they meet at the number of the next cut, which costs time and is never wrong. Of whoever works, the newest
-/// event is looked for every few milliseconds while events come, and more seldom when they do not. It also
-/// makes and drops the stream's partitions.
+/// event is looked for every few milliseconds while events come, and more seldom when they do not. Who fails
+/// lets another one try. It also makes and drops the stream's partitions.
 class Cutter final : public ThreadService {
  public:
   /// Should the process freeze, its session is ended by whoever declares it dead.
@@ -31,6 +31,8 @@ class Cutter final : public ThreadService {
 
   /// For tests: events of each cut.
   TestSignal<std::int64_t> cut_done;
+  /// For tests: failures in a row.
+  TestSignal<int> failed;
 
  protected:
   void run(const std::stop_token& stop, const std::function<void()>& ready) override;
@@ -41,6 +43,8 @@ class Cutter final : public ThreadService {
   /// Cuts once if it may; answers how long to wait then.
   Duration step(pg::Session& session);
   void keep(pg::Session& session);
+  /// Lets go of the stream; answers for how long.
+  Duration give_way(int failures);
   void tell(const KeepReport& report) const;
 
   const std::shared_ptr<const pg::Connector> connector_;

@@ -21,37 +21,106 @@ constexpr std::int64_t kMostEvents = 10'000;
 
 }  // namespace
 
-GroupSource::GroupSource(StreamDefinition stream, GroupDefinition group)
-    : stream_(std::move(stream)), group_(std::move(group)), sql_(stream_) {}
+GroupSource::GroupSource(StreamDefinition stream, GroupDefinition group, Duration patience)
+    : stream_(std::move(stream)),
+      group_(std::move(group)),
+      sql_(stream_),
+      unreadable_(patience),
+      letters_(kMostLetters) {}
 
 std::shared_ptr<work::Claim> GroupSource::claim(pg::Session& session, const work::Life& life,
                                                 std::size_t wanted, bool thorough) {
   for (;;) {
-    const auto claim = claim_once(session, life, wanted, thorough);
-    if (!claim || !claim->items().empty()) return claim;
+    part_with_unreadable(session);
+    const Look look = claim_once(session, life, wanted, thorough);
+    if (!look.found) return nullptr;
+    if (!look.claim) continue;
+    if (!look.claim->items().empty()) return look.claim;
     // What it had is gone, by retention or by hand: there is nothing to do.
-    finish(session, life, *claim);
+    finish(session, life, *look.claim);
   }
 }
 
-std::shared_ptr<GroupClaim> GroupSource::claim_once(pg::Session& session, const work::Life& life,
-                                                    std::size_t wanted, bool thorough) {
+GroupSource::Look GroupSource::claim_once(pg::Session& session, const work::Life& life, std::size_t wanted,
+                                          bool thorough) {
   const std::int64_t number = ++claims_;
   const ClaimName name{life.id(), number};
   Taken taken;
-  if (look_.letters_are_due(thorough)) taken = claim_letters(session, group_, name, kMostLetters);
+  if (look_.letters_are_due(thorough)) taken = claim_letters(session, group_, name, letters_);
   if (taken.work.empty() && look_.may_take_chunks(session, group_)) {
     const auto events = std::min<std::int64_t>(static_cast<std::int64_t>(wanted), kMostEvents);
-    taken = claim_chunks(session, group_, name, look_.above(), look_.chunks_of(events));
+    taken = claim_chunks(session, group_, name, look_.above(), look_.chunks_of(events),
+                         unreadable_.passed_over(std::chrono::steady_clock::now()));
   }
   look_.took(taken);
-  if (taken.work.empty()) return nullptr;
+  if (taken.work.empty()) return {};
   auto claim = std::make_shared<GroupClaim>(number);
   for (GroupWork& work : taken.work) {
-    auto events = std::make_unique<ChunkEvents>(session, stream_, sql_, work, group_.max_attempts);
-    claim->add(std::move(events), std::move(work));
+    try {
+      read(session, work, *claim);
+    } catch (const pg::Error& error) {
+      if (!pass_over(session, life, work, error)) throw;
+      return {.found = true, .claim = nullptr};
+    }
   }
-  return claim;
+  return {.found = true, .claim = std::move(claim)};
+}
+
+void GroupSource::read(pg::Session& session, GroupWork work, GroupClaim& claim) {
+  claim.add(std::make_unique<ChunkEvents>(session, stream_, sql_, work, group_.max_attempts), work);
+  if (const auto* chunk = std::get_if<Chunk>(&work.events)) {
+    unreadable_.was_read(chunk->number);
+  } else {
+    letters_ = std::min(kMostLetters, letters_ * 2);
+  }
+}
+
+/// What has been claimed and cannot be read would come again and again, before all that is behind it.
+bool GroupSource::pass_over(pg::Session& session, const work::Life& life, const GroupWork& work,
+                            const pg::Error& error) {
+  if (!Unreadable::is_own_fault(session, error)) return false;
+  if (const auto* letters = std::get_if<Letters>(&work.events)) {
+    letters_ = std::max<std::size_t>(1, letters->size() / 2);
+    if (letters->size() == 1) {
+      pg::Transaction transaction(session);
+      if (session.run<sql::FinishStreamClaim>(life.id(), claims_, std::vector<std::int64_t>()).empty())
+        return false;
+      Failures failures(group_);
+      failures.add(letters->front().id, work::Outcome::failed(error.what()), letters->front().failed + 1);
+      failures.write(session, sql_, work);
+      transaction.commit();
+      counts_.again += static_cast<std::int64_t>(failures.again());
+      counts_.dead += static_cast<std::int64_t>(failures.dead());
+      return true;
+    }
+  } else {
+    const std::int64_t chunk = std::get<Chunk>(work.events).number;
+    if (!unreadable_.failed(chunk, std::chrono::steady_clock::now())) return false;
+    log::warn("a chunk cannot be read; others are done meanwhile",
+              {{"group", group_.name}, {"chunk", chunk}, {"error", error.what()}});
+  }
+  session.run<sql::ReturnStreamClaim>(life.id(), claims_);
+  look_.forget();
+  return true;
+}
+
+void GroupSource::part_with_unreadable(pg::Session& session) {
+  while (const auto chunk = unreadable_.given_up(std::chrono::steady_clock::now())) {
+    try {
+      session.run<sql::ScatterStuckChunk>(group_.id, *chunk);
+      unreadable_.forget(*chunk);
+      log::warn("a chunk could not be read for minutes; its events are tried one by one",
+                {{"group", group_.name}, {"chunk", *chunk}});
+    } catch (const pg::Error& error) {
+      if (!session.is_open() || error.kind() != pg::ErrorKind::server) throw;
+      log::error("a chunk cannot be read, nor any single event of it; it stays before its group",
+                 {{"group", group_.name}, {"chunk", *chunk}, {"error", error.what()}});
+    }
+  }
+}
+
+std::optional<Duration> GroupSource::next_look() const {
+  return unreadable_.next_try(std::chrono::steady_clock::now());
 }
 
 void GroupSource::resolve(pg::Session& session, const work::Life& life) {

@@ -9,6 +9,7 @@
 #include "stream/group_taker.h"
 #include "stream/stream_definition.h"
 #include "stream/stream_sql.h"
+#include "stream/unreadable.h"
 #include "work/transaction_source.h"
 
 namespace weir::stream {
@@ -17,13 +18,15 @@ namespace weir::stream {
 /// exactly once for effects in the same database.
 class GroupSource final : public work::TransactionSource {
  public:
-  GroupSource(StreamDefinition stream, GroupDefinition group);
+  /// `patience`: for how long a chunk that cannot be read is tried, before its events are tried one by one.
+  GroupSource(StreamDefinition stream, GroupDefinition group, Duration patience = std::chrono::minutes(5));
 
   [[nodiscard]] std::string_view name() const noexcept override { return "stream"; }
   [[nodiscard]] std::vector<std::string> topics() const override { return {group_.topic()}; }
   std::shared_ptr<work::Claim> claim(pg::Session& session, const work::Life& life, std::size_t wanted,
                                      bool thorough) override;
   void resolve(pg::Session& session, const work::Life& life) override;
+  [[nodiscard]] std::optional<Duration> next_look() const override;
   bool has_more(pg::Session& session) override;
   bool has_more_to_take(pg::Session& session) override { return has_more(session); }
   std::size_t settle(pg::Session& session, const work::Life& life, std::vector<work::Settlement>& pending,
@@ -43,8 +46,15 @@ class GroupSource final : public work::TransactionSource {
   [[nodiscard]] const GroupCounts& counts() const noexcept { return counts_; }
 
  private:
-  std::shared_ptr<GroupClaim> claim_once(pg::Session& session, const work::Life& life, std::size_t wanted,
-                                         bool thorough);
+  struct Look {
+    bool found = false;
+    std::shared_ptr<GroupClaim> claim;  ///< null: what was found could not be read, and was put back
+  };
+  Look claim_once(pg::Session& session, const work::Life& life, std::size_t wanted, bool thorough);
+  void read(pg::Session& session, GroupWork work, GroupClaim& claim);
+  /// After an error while reading: whether to go on without it.
+  bool pass_over(pg::Session& session, const work::Life& life, const GroupWork& work, const pg::Error& error);
+  void part_with_unreadable(pg::Session& session);
   bool end(pg::Session& session, const work::Life& life, GroupClaim& claim);
   /// Whether the claim was still ours.
   bool finish(pg::Session& session, const work::Life& life, GroupClaim& claim);
@@ -57,6 +67,8 @@ class GroupSource final : public work::TransactionSource {
   // Of the claiming thread.
   std::int64_t claims_ = 0;
   GroupLook look_;
+  Unreadable unreadable_;
+  std::size_t letters_;  ///< that are claimed together
 };
 
 }  // namespace weir::stream

@@ -59,9 +59,9 @@ Taken take_letters(pg::Session& session, const GroupDefinition& group, std::size
 }
 
 Taken claim_chunks(pg::Session& session, const GroupDefinition& group, ClaimName claim, std::int64_t above,
-                   std::size_t chunks) {
+                   std::size_t chunks, const std::vector<std::int64_t>& but) {
   return chunks_of(session.run<sql::ClaimStreamWork>(claim.process, claim.number, group.id, above,
-                                                     static_cast<std::int32_t>(chunks)),
+                                                     static_cast<std::int32_t>(chunks), but),
                    0);
 }
 

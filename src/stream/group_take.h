@@ -25,13 +25,13 @@ Taken take_chunks(pg::Session& session, const GroupDefinition& group, std::int64
 Taken take_letters(pg::Session& session, const GroupDefinition& group, std::size_t most);
 
 /// The same under the lease of a process: what is taken is its claim, and nobody else's. Chunks are not
-/// joined, so that those which were not begun can be given back.
+/// joined, so that those which were not begun can be given back; those in `but` are left where they are.
 struct ClaimName {
   std::int64_t process = 0;
   std::int64_t number = 0;
 };
 Taken claim_chunks(pg::Session& session, const GroupDefinition& group, ClaimName claim, std::int64_t above,
-                   std::size_t chunks);
+                   std::size_t chunks, const std::vector<std::int64_t>& but = {});
 Taken claim_letters(pg::Session& session, const GroupDefinition& group, ClaimName claim, std::size_t most);
 
 /// Where a group looks next. Dead rows that an old snapshot keeps are not walked each time, letters are asked

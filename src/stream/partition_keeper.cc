@@ -113,6 +113,8 @@ class PartitionKeeper {
       while (cut(session_, stream_, sql_).more) {
       }
       pg::Transaction transaction(session_);
+      // Who has a chunk in a transaction of his own holds its row: nobody could cut while we wait for him.
+      transaction.set_local("lock_timeout", kLockTimeout);
       static_cast<void>(session_.run<sql::LockStream>(stream_.id));
       if (!may_go(old, false)) return;
       const auto lost = session_.run<sql::ForgetStreamPartition>(stream_.id, name, span.from, span.to);

@@ -1,9 +1,12 @@
 // Groups of a stream: each event once, whoever consumes, fails or dies.
 
+#include <algorithm>
 #include <atomic>
+#include <iterator>
 
 #include <gtest/gtest.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "schema/queries/streams.h"
 #include "stream/cut.h"
@@ -104,8 +107,8 @@ TEST_F(StreamConsumeTest, WhatADeadProcessHadIsRescuedAndItsLateEndIsRefused) {
       "INSERT INTO weir.process (id, name, lease_until) OVERRIDING SYSTEM VALUE VALUES (4711, 'dead', now() "
       "+ "
       "interval '1 h')");
-  const auto claimed =
-      one_->run<sql::ClaimStreamWork>(std::int64_t{4711}, std::int64_t{1}, group, std::int64_t{-1}, 2);
+  const auto claimed = one_->run<sql::ClaimStreamWork>(std::int64_t{4711}, std::int64_t{1}, group,
+                                                       std::int64_t{-1}, 2, std::vector<std::int64_t>());
   ASSERT_EQ(claimed.size(), 2);
   one_->execute("UPDATE weir.process SET lease_until = now() - interval '1 s' WHERE id = 4711");
   const auto consumer = leased({.group = "g", .once = true}, [&](const work::Item&) {
@@ -118,6 +121,40 @@ TEST_F(StreamConsumeTest, WhatADeadProcessHadIsRescuedAndItsLateEndIsRefused) {
       one_->run<sql::FinishStreamClaim>(std::int64_t{4711}, std::int64_t{1}, std::vector<std::int64_t>())
           .empty());
   EXPECT_EQ(number("SELECT count(*) FROM weir.stream_work"), 0);
+}
+
+TEST_F(StreamConsumeTest, AHandlerHasTheEventsOfATransactionInTheOrderOfTheirIds) {
+  one_->execute_script(
+      "INSERT INTO events (at, payload) SELECT now() + n % 2 * interval '1 day', '{}' FROM "
+      "generate_series(1, 9) n");
+  pg::Session late = session();
+  late.execute_script(
+      "BEGIN; INSERT INTO events (at, payload) SELECT now() + n % 3 * interval '1 day', '{}' FROM "
+      "generate_series(1, 9) n");
+  cut_all();
+  insert(1);
+  cut_all();
+  late.execute("COMMIT");
+  for (const bool leased : {true, false}) {
+    std::vector<std::int64_t> ids;
+    const auto note = [&](const work::Item& item) {
+      ids.push_back(item.id);
+      return work::Outcome::done();
+    };
+    const ConsumerOptions options{
+        .group = leased ? "leased" : "tx", .from = WallTime{}, .workers = 1, .once = true};
+    work_off(leased ? *this->leased(options, note) : *transactional(options, note));
+    ASSERT_EQ(ids.size(), 19U);
+    EXPECT_TRUE(std::is_sorted(ids.begin(), ids.begin() + 9))
+        << leased << fmt::format(" {}", fmt::join(ids, ","));
+    // Those of the late one are together in one chunk, with others or without.
+    std::vector<std::int64_t> of_late;
+    std::copy_if(ids.begin(), ids.end(), std::back_inserter(of_late),
+                 [](std::int64_t id) { return id >= 10 && id <= 18; });
+    EXPECT_EQ(of_late.size(), 9U);
+    EXPECT_TRUE(std::is_sorted(of_late.begin(), of_late.end()))
+        << leased << fmt::format(" {}", fmt::join(ids, ","));
+  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <gmock/gmock.h>
 
+#include "schema/queries/streams.h"
 #include "stream/partition_keeper.h"
 #include "support/errors.h"
 #include "support/stream_test.h"
@@ -221,6 +222,25 @@ TEST_F(StreamKeepTest, AReaderIsNotWaitedForLongAndHoldsNobodyUp) {
   // A detach that was begun is ended by the next one.
   EXPECT_THAT(keep_partitions(*one_, stream).dropped, SizeIs(2));
   EXPECT_EQ(partitions(), 5);
+}
+
+TEST_F(StreamKeepTest, WhoHasAChunkInATransactionIsNotWaitedForWhileNobodyCanCut) {
+  const auto stream = make(3);
+  const std::int32_t g = group("g");
+  insert(7, "now() - interval '3 days'");
+  cut_all();
+  one_->execute("UPDATE weir.stream SET hold_ms = 1000");
+  pg::Session hung = session();
+  hung.execute("BEGIN");
+  EXPECT_EQ(hung.run<sql::TakeStreamWork>(g, std::int64_t{-1}, 10).size(), 1);
+  one_->set_timeout(10s);
+  EXPECT_THAT(keep_partitions(*one_, stream).busy, SizeIs(1));
+  insert(2);
+  cut_all();
+  EXPECT_EQ(number("SELECT count(*) FROM weir.stream_work"), 2);
+  EXPECT_EQ(number("SELECT lost_events FROM weir.stream_group"), 0);
+  hung.execute("ROLLBACK");
+  EXPECT_EQ(keep_partitions(*one_, stream).lost, 7);
 }
 
 TEST_F(StreamKeepTest, WithADefaultPartitionEventsOfAnyTimeAreTakenAndOldOnesGoAllTheSame) {

@@ -36,7 +36,9 @@ class StreamTroubleTest : public test::StreamTest {
     if (letters) {
       lost_ = one_->run<sql::ClaimStreamLetters>(process, std::int64_t{1}, group, 100).size();
     } else {
-      lost_ = one_->run<sql::ClaimStreamWork>(process, std::int64_t{1}, group, std::int64_t{-1}, 100).size();
+      lost_ = one_->run<sql::ClaimStreamWork>(process, std::int64_t{1}, group, std::int64_t{-1}, 100,
+                                              std::vector<std::int64_t>())
+                  .size();
     }
     one_->execute("UPDATE weir.process SET dead = true WHERE id = $1", process);
     const auto rescued = one_->run<sql::RescueStreamClaims>();
@@ -229,9 +231,10 @@ TEST_F(StreamTroubleTest, AGroupThatGoesAwayWithItsClaimsDoesNotHoldUpTheOthers)
   one_->execute(
       "INSERT INTO weir.process (id, name, lease_until, dead) OVERRIDING SYSTEM VALUE VALUES (4711, 'dead', "
       "now(), false)");
-  EXPECT_EQ(
-      one_->run<sql::ClaimStreamWork>(std::int64_t{4711}, std::int64_t{1}, gone, std::int64_t{-1}, 9).size(),
-      1);
+  EXPECT_EQ(one_->run<sql::ClaimStreamWork>(std::int64_t{4711}, std::int64_t{1}, gone, std::int64_t{-1}, 9,
+                                            std::vector<std::int64_t>())
+                .size(),
+            1);
   one_->execute("DELETE FROM weir.stream_group WHERE id = $1", gone);
   one_->execute("UPDATE weir.process SET dead = true");
   one_->run<sql::RescueStreamClaims>();
@@ -342,6 +345,33 @@ TEST_F(StreamTroubleTest, SmallChunksBecomeFewWhenEverybodyIsDoneWithThem) {
   std::sort(ids.begin(), ids.end());
   EXPECT_EQ(ids.size(), 20U);
   EXPECT_EQ(std::unique(ids.begin(), ids.end()), ids.end());
+}
+
+TEST_F(StreamTroubleTest, MergingChunksReadsNothingOfTheBacklogBehindThem) {
+  const std::int32_t slow = group("slow", std::nullopt);
+  group("fast", std::nullopt);
+  one_->execute_script(
+      "INSERT INTO weir.stream_chunk (stream_id, number, from_xid, to_xid, events, first_at, last_at, "
+      "cut_at, open, late) "
+      "SELECT id, n, n, n + 1, 1, now(), now(), now() - interval '1 h', '{}', '{}' FROM weir.stream, "
+      "generate_series(1, 30000) n;"
+      "ANALYZE weir.stream_work");  // as it was when it was empty
+  one_->execute(
+      "INSERT INTO weir.stream_work (group_id, chunk) SELECT $1, n FROM generate_series(101, 30000) n", slow);
+  one_->execute("INSERT INTO weir.stream_work (group_id, chunk) VALUES ($1, 20)", slow);
+  const auto stream = find_stream(*one_, "events");
+  std::int64_t up_to = 0;
+  pg::Transaction transaction(*one_);
+  merge_chunks(*one_, stream, up_to);
+  EXPECT_LT(number("SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = "
+                   "'weir.stream_work'::regclass"),
+            2500);
+  transaction.commit();
+  EXPECT_EQ(up_to, 2000);
+  // By tens, and 20 is nobody's but its own: 1, 11; 20; 21, 31, .. 91; what the slow one has before it.
+  EXPECT_EQ(number("SELECT count(*) FROM weir.stream_chunk WHERE number <= 100"), 11);
+  EXPECT_EQ(number("SELECT events FROM weir.stream_chunk WHERE number = 11"), 9);
+  EXPECT_EQ(number("SELECT count(*) FROM weir.stream_chunk WHERE number > 100"), 29900);
 }
 
 TEST_F(StreamTroubleTest, APausedGroupGetsNothingUntilItGoesOn) {

@@ -119,14 +119,14 @@ TEST(TaskLog, OneLineThatIsLargerThanTheTailIsKept) {
 }
 
 TEST(LogLines, CutsLinesWhereverThePiecesEnd) {
-  class Texts final : public LogSink {
+  class KeptTexts final : public LogSink {
    public:
     void append(LogStream, WallTime, std::string_view line) override { all.emplace_back(line); }
     std::vector<std::string> all;
   };
   const std::string text = "one\n\ntwo\r\n" + std::string(20, 'x') + "\nü" + "\xF0\x9F" + "\nlast";
   for (std::size_t piece = 1; piece <= text.size(); ++piece) {
-    Texts sink;
+    KeptTexts sink;
     LogLines lines(sink, LogStream::out, 8);
     for (std::size_t at = 0; at < text.size(); at += piece)
       lines.append(std::string_view(text).substr(at, piece), {});

@@ -199,16 +199,16 @@ WITH due AS MATERIALIZED (
 SELECT d.id, d.attempt FROM due d WHERE NOT d.alone OR (SELECT bool_and(o.alone) FROM due o)
  ORDER BY d.next_at LIMIT CASE WHEN (SELECT bool_and(o.alone) FROM due o) THEN 1 ELSE :wanted::int4 END;
 
--- name: claim_stream_work(process int8, claim int8, group_id int4, above int8, wanted int4) -> (
+-- name: claim_stream_work(process int8, claim int8, group_id int4, above int8, wanted int4, but int8[]) -> (
 --   number int8, attempt int2, since timestamptz?, from_xid int8, to_xid int8, after_event int8?, last_event int8?,
 --   events int8, first_at timestamptz, last_at timestamptz, open int8[], late int8[])
--- As take_stream_work, but under the lease of a process (see claim_jobs).
+-- As take_stream_work, but under the lease of a process (see claim_jobs), and without the chunks in `but`.
 WITH me AS MATERIALIZED (
   SELECT p.id FROM weir.process p WHERE p.id = :process AND NOT p.dead AND p.first_claim <= :claim FOR KEY SHARE
 ), picked AS MATERIALIZED (
   SELECT w.ctid AS tid FROM weir.stream_work w
    WHERE EXISTS (SELECT FROM me) AND EXISTS (SELECT FROM weir.stream_group g WHERE g.id = :group_id AND NOT g.paused)
-     AND w.group_id = :group_id AND w.chunk > :above
+     AND w.group_id = :group_id AND w.chunk > :above AND w.chunk <> ALL (:but::int8[])
    ORDER BY w.chunk LIMIT :wanted::int4 FOR UPDATE SKIP LOCKED
 ), taken AS (
   DELETE FROM weir.stream_work w USING picked WHERE w.ctid = picked.tid RETURNING w.*
