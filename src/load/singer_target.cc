@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "load/matching.h"
+#include "load/shape.h"
 #include "load/value/names.h"
 #include "load/value/row_encoder.h"
 #include "load/value/widen.h"
