@@ -43,8 +43,10 @@ SinkDefinition try_to_add(pg::Session& session, const NewSink& wanted) {
   pg::Transaction transaction(session);
   std::int32_t feed_id = 0;
   if (look_up(session, wanted.feed, wanted.name, feed_id)) {
-    throw Error(ExitCode::refused, fmt::format("the feed {} has the sink {} already", printable(wanted.feed),
-                                               printable(wanted.name)));
+    throw Error(
+        ExitCode::refused,
+        fmt::format("the feed {} has the sink {} already", printable(wanted.feed), printable(wanted.name)),
+        "weir feed list shows it, and what it follows: that stays as it was made.");
   }
   std::optional<std::int32_t> after;
   if (wanted.after) after = find_sink(session, wanted.feed, *wanted.after).id;
