@@ -27,7 +27,9 @@ class Outcome {
   static Outcome done(std::string result = {}) { return {Kind::done, std::move(result), Duration::zero()}; }
   static Outcome failed(std::string reason) { return {Kind::failed, std::move(reason), Duration::zero()}; }
   static Outcome retry(Duration delay, std::string reason) { return {Kind::retry, std::move(reason), delay}; }
-  static Outcome snoozed(Duration delay) { return {Kind::snoozed, {}, delay}; }
+  static Outcome snoozed(Duration delay, std::string reason = {}) {
+    return {Kind::snoozed, std::move(reason), delay};
+  }
   static Outcome discarded(std::string reason) {
     return {Kind::discarded, std::move(reason), Duration::zero()};
   }
@@ -36,7 +38,7 @@ class Outcome {
   [[nodiscard]] Kind kind() const noexcept { return kind_; }
   [[nodiscard]] bool is_open() const noexcept { return kind_ == Kind::open; }
   [[nodiscard]] bool is_done() const noexcept { return kind_ == Kind::done; }
-  /// The result of what is done, the reason of what failed.
+  /// The result of what is done, the reason of what failed or waits.
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
   [[nodiscard]] Duration delay() const noexcept { return delay_; }
 

@@ -29,6 +29,8 @@ constexpr Member kMembers[] = {{"tenant", Kind::text, true},  {"key", Kind::text
 /// With its quotes and escapes.
 bool is_payload(std::string_view key) { return json::parse(key).get<std::string>() == "payload"; }
 
+constexpr std::int64_t kMostIndex = 1'000'000'000;  // weir.submit_batch() takes no other
+
 bool is_number_up_to(const json& value, std::int64_t most) {
   return value.is_number_integer() && value >= 0 && value <= most;
 }
@@ -36,7 +38,7 @@ bool is_number_up_to(const json& value, std::int64_t most) {
 bool is_a(const json& value, Kind kind) {
   switch (kind) {
     case Kind::text: return value.is_string();
-    case Kind::index: return is_number_up_to(value, std::numeric_limits<std::int32_t>::max());
+    case Kind::index: return is_number_up_to(value, kMostIndex);
     case Kind::count: return is_number_up_to(value, std::numeric_limits<std::int64_t>::max());
     case Kind::truth: return value.is_boolean();
     case Kind::any: return true;
@@ -47,7 +49,7 @@ bool is_a(const json& value, Kind kind) {
 std::string_view name_of(Kind kind) {
   switch (kind) {
     case Kind::text: return "a text";
-    case Kind::index: return "a number from 0 to 2147483647";
+    case Kind::index: return "a number from 0 to 1000000000";
     case Kind::count: return "a number from 0 on";
     case Kind::truth: return "true or false";
     case Kind::any: break;
@@ -77,6 +79,8 @@ std::optional<std::string> find_batch_line_fault(std::string_view line) {
     if (!missing && !is_a(*found, member.kind))
       return fmt::format("'{}' has to be {}", member.name, name_of(member.kind));
   }
+  const auto given = [&](const char* name) { return object.contains(name) && !object[name].is_null(); };
+  if (given("index") && !given("run")) return "'index' is a place in a run, and 'run' is missing";
   for (const auto& [name, value] : object.items()) {
     bool known = false;
     for (const Member& member : kMembers) known = known || member.name == name;

@@ -31,7 +31,11 @@ Ending decide_ending(const work::Outcome& outcome, int attempt, const SinkDefini
     case Kind::failed: return try_again(sink.backoff * attempt);
     case Kind::retry: return try_again(outcome.delay());
     case Kind::discarded: return {Ending::Kind::failed, storable_text(outcome.text())};
-    case Kind::snoozed: return {Ending::Kind::returned, std::nullopt, outcome.delay()};
+    case Kind::snoozed: {
+      std::optional<std::string> reason;
+      if (!outcome.text().empty()) reason = storable_text(outcome.text());
+      return {Ending::Kind::returned, std::move(reason), outcome.delay()};
+    }
     case Kind::returned:
     case Kind::open: break;
   }

@@ -14,11 +14,21 @@ namespace {
 constexpr std::size_t kSendLines = 1000;
 constexpr std::size_t kSendBytes = std::size_t{4} << 20U;
 
+/// Where the server has none.
+std::string remedy_of(const pg::Error& error) {
+  if (!error.info().hint.empty()) return error.info().hint;
+  if (error.sqlstate() == "23505")
+    return "The same batch has the same payload, and is final or not as it was. Another one is another "
+           "index.";
+  if (error.sqlstate() == "55000") return "A newer run of its group replaces it: submit it as another run.";
+  return "";
+}
+
 /// What weir.submit_batch() says is for people as it is.
 [[noreturn]] void refuse(const pg::Error& error, std::string_view before, std::string_view behind) {
   const bool no_feed = error.sqlstate() == "P0002";
   throw Error(no_feed ? ExitCode::definition : ExitCode::failed,
-              fmt::format("{}{}{}", before, printable(error.info().message), behind), error.info().hint);
+              fmt::format("{}{}{}", before, printable(error.info().message), behind), remedy_of(error));
 }
 
 }  // namespace

@@ -149,8 +149,11 @@ std::vector<BatchLine> list_batches(pg::Session& session, const BatchFilter& fil
 BatchStory batch_story(pg::Session& session, std::int64_t run, std::int32_t idx) {
   const auto found = session.run<sql::BatchPayload>(run, idx);
   if (found.empty()) {
-    throw Error(ExitCode::failed, fmt::format("there is no batch {}.{}", run, idx),
-                "It was never submitted, or longer ago than its feed keeps batches.");
+    throw Error(
+        ExitCode::failed, fmt::format("there is no batch {}.{}", run, idx),
+        fmt::format("weir batch list --run {} shows those of its run. It was never submitted, or longer "
+                    "ago than batches are kept.",
+                    run));
   }
   const auto row = found.one();
   BatchStory story{.run_id = run,

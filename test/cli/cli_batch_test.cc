@@ -10,13 +10,14 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 class CliBatch : public CliGroupTest {};
 
 TEST_F(CliBatch, ABatchIsSubmittedAndShown) {
   EXPECT_EQ(submit({"--run", "r1", R"([{"id": 1}])"}), "1.0");
-  EXPECT_EQ(submit({"--run", "r1", "--index", "1", "--final", "--rows", "3",
+  EXPECT_EQ(submit({"--run", "r1", "--index", "1", "--final", "--rows", "3000000000",
                     R"({"big": 123456789012345678901234567890})"}),
             "1.1");
   EXPECT_EQ(submit({"--run", "r1", "--index", "0", R"([{"id": 1}])"}), "1.0") << "the same batch";
@@ -29,7 +30,7 @@ TEST_F(CliBatch, ABatchIsSubmittedAndShown) {
   EXPECT_EQ(shown.at("run"), "r1");
   EXPECT_EQ(shown.at("final"), true);
   EXPECT_EQ(shown.at("last_index"), 1);
-  EXPECT_EQ(shown.at("rows"), 3);
+  EXPECT_EQ(shown.at("rows"), 3'000'000'000);
   EXPECT_EQ(states("1.1"), "pending upstream");
   EXPECT_THAT(run({"batch", "show", "1.1"}).out,
               AllOf(HasSubstr("acme / orders in the feed default"),
@@ -103,7 +104,10 @@ TEST_F(CliBatch, ABadLineIsNamedWithWhatWasKept) {
   refused(R"({"tenant":"t","key":"k"})", "'payload' is missing");
   refused(R"({"tenant":1,"key":"k","payload":{}})", "'tenant' has to be a text");
   refused(R"({"tenant":"t","key":"k","index":-1,"payload":{}})",
-          "'index' has to be a number from 0 to 2147483647");
+          "'index' has to be a number from 0 to 1000000000");
+  refused(R"({"tenant":"t","key":"k","run":"r","index":1000000001,"payload":{}})",
+          "'index' has to be a number from 0 to 1000000000");
+  refused(R"({"tenant":"t","key":"k","index":1,"payload":{}})", "'index' is a place in a run");
   refused(R"({"tenant":"t","key":"k","idx":1,"payload":{}})", "nobody knows what 'idx' means");
   refused(R"({"tenant":"t","key":"k","run":"r","index":0,"payload":{"other":1}})",
           "batch 0 of the run 'r' was submitted before, and was another one");
@@ -122,14 +126,20 @@ TEST_F(CliBatch, WhatCannotBeSubmittedSaysWhy) {
   };
   refused(to_closed, {"2", "[]"}, 1, "batch 2 of the run 'closed' cannot be there: 1 is its final one");
   refused(to_closed, {"1", "[2]"}, 1, "was submitted before, and was another one");
+  refused(to_closed, {"1", "[]"}, 1, "and is final or not as it was");
   refused({"batch", "submit"}, {"[]"}, 2, "which tenant?");
   refused({"batch", "submit", "--tenant", "t"}, {"[]"}, 2, "which key?");
   const Words to_t{"batch", "submit", "--tenant", "t", "--key", "k"};
   refused(to_t, {}, 2, "what is its payload?");
   refused(to_t, {"{no}"}, 2, "the payload cannot be used");
-  refused(to_t, {"@nowhere.json"}, 2, "cannot read nowhere.json");
+  refused(to_t, {"@nowhere.json"}, 2, "cannot read nowhere.json: No such file");
+  refused(to_t, {"@/"}, 1, "cannot read /: Is a directory");
+  refused({"batch", "submit", "--tenant", "\xff", "--key", "k"}, {"[]"}, 2, "--tenant is not UTF-8");
   refused(to_t, {"--index", "3", "[]"}, 2, "--index is a place in a run");
+  refused(to_t, {"--run", "r", "--index", "1000000001", "[]"}, 2, "not a number from 0 to 1000000000");
   refused(to_t, {"--feed", "nowhere", "[]"}, 3, "there is no feed 'nowhere'");
+  refused(to_t, {"--feed", "defualt", "[]"}, 3, "Did you mean 'default'?");
+  refused({"batch", "submit", "--feed", "defualt", "--from", "/dev/null"}, {}, 3, "Did you mean 'default'?");
   refused({"batch", "submit", "--from", "nowhere.ndjson"}, {}, 2, "cannot read nowhere.ndjson");
   refused({"batch", "submit", "--from", "-", "--tenant", "t"}, {}, 2, "--tenant is of one batch");
   refused({"batch", "show"}, {}, 2, "which batch?");
@@ -137,6 +147,7 @@ TEST_F(CliBatch, WhatCannotBeSubmittedSaysWhy) {
   for (const char* const id : {"x", "1.", ".1", "1.x", "-1", "0"})
     refused({"batch", "show", "--", id}, {}, 2, "");
   refused({"batch", "list", "--state", "failde"}, {}, 2, "Did you mean 'failed'?");
+  refused({"batch", "list", "--since", "1h"}, {}, 2, "--since is about batches that have ended");
   refused({"batch", "list", "--run", "closed"}, {}, 2, "add --tenant T and --key K");
   refused({"batch", "list", "--sink", "sliver"}, {}, 3, "Did you mean 'silver'?");
   refused({"batch", "list", "--feed", "nowhere"}, {}, 3, "There are: default.");
@@ -188,6 +199,11 @@ TEST_F(CliBatch, FeedsAreMadeChangedAndDropped) {
   EXPECT_EQ(feed.at("max_attempts"), 3);
   EXPECT_EQ(run({"feed", "set", "imports", "--backoff", "1m"}).out,
             "imports: max-attempts 3, backoff 1 m 0 s, lease 1 m 0 s, keep 30 d 0 h, stranded 6 h 0 m\n");
+  const std::string later = "consumers that run keep what they began with";
+  EXPECT_THAT(run({"feed", "set", "imports", "--backoff", "2m"}).err, HasSubstr(later));
+  EXPECT_THAT(run({"feed", "set", "imports", "--keep", "31d"}).err, Not(HasSubstr(later)));
+  EXPECT_THAT(run({"feed", "set", "default", "--keep", "1d"}).err,
+              HasSubstr("kept as long as the longest of them: imports has 31 d"));
   const auto refused = [&](const Words& words, int status, const std::string& message) {
     const WeirResult result = run(words);
     EXPECT_EQ(result.status, status) << result.err;
@@ -198,6 +214,7 @@ TEST_F(CliBatch, FeedsAreMadeChangedAndDropped) {
           "b is to follow a, which does not stand before it");
   refused({"feed", "create", "x:y"}, 2, "'x:y' is no name of a feed");
   refused({"feed", "create", "x", "--keep", "1h"}, 2, "--keep");
+  refused({"feed", "create", "x", "--keep", "36h"}, 2, "not whole days");
   refused({"feed", "set", "imports"}, 2, "nothing to set was named");
   refused({"feed", "sink", "imports", "a"}, 5, "has the sink a already");
   refused({"feed", "sink", "imports", "c", "--after", "d"}, 3, "has no sink 'd'");
@@ -212,6 +229,8 @@ TEST_F(CliBatch, FeedsAreMadeChangedAndDropped) {
   EXPECT_EQ(run({"feed", "create", "bare"}).status, 0);
   refused({"batch", "submit", "--feed", "bare", "--tenant", "t", "--key", "k", "[]"}, 1,
           "has no sink: nobody would ever have the batch");
+  refused({"batch", "submit", "--feed", "bare", "--from", "/dev/null"}, 1,
+          "weir feed sink bare NAME adds one");
 }
 
 TEST_F(CliBatch, ASinkThatIsAddedMissesNothingThatIsStillToCome) {

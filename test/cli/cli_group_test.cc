@@ -305,6 +305,9 @@ TEST_F(CliGroup, MistakesAreToldWithWhatToDo) {
   refused({"--sink", "silver", "--sql", sql, "--into", "silver"}, 2, "exclude one another");
   refused({"--sink", "silver", "--sql", sql, "--key", "id"}, 2, "--key is about the table of --into");
   refused({"--sink", "silver", "--into", "silver", "--key", "a,,b"}, 2, "a column that has no name");
+  refused({"--sink", "silver", "--into", "silver", "--key", ""}, 2, "--key names no column");
+  refused({"--sink", "silver", "--sql", ""}, 2, "there is no SQL in it");
+  refused({"--sink", "silver", "--sql", "/"}, 2, "cannot read /: it is a directory");
   refused({"--sink", "silver", "--into", "silver", "--key", "id", "--to", url()}, 2,
           "--key is for a table of this database");
   refused({"--sink", "silver", "--sql", sql, "--ownership", "mine"}, 2, "none of: auto, advisory, lease");

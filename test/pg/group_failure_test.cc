@@ -89,9 +89,11 @@ TEST_P(GroupFailureTest, WhatIsSnoozedIsNotCounted) {
   std::atomic<int> calls{0};
   work_off({.sink = "s", .poll = 20ms}, by([&](const Batch& batch, const Application&) {
              EXPECT_EQ(batch.attempt, 1);
-             return ++calls < 5 ? Outcome::snoozed(1ms) : Outcome::done();
+             EXPECT_EQ(batch.error, calls == 0 ? "" : "not yet");
+             return ++calls < 5 ? Outcome::snoozed(1ms, "not yet") : Outcome::done();
            }));
   EXPECT_EQ(history("s"), "0/1 returned, 0/1 returned, 0/1 returned, 0/1 returned, 0/1 succeeded");
+  EXPECT_EQ(number("SELECT count(*) FROM weir.batch_attempt WHERE error = 'not yet'"), 4);
 }
 
 TEST_P(GroupFailureTest, ASinkThatThrowsKillsNothingElse) {

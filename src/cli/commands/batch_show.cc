@@ -62,9 +62,13 @@ ExitCode list(Context& context) {
   read_run(given, filter);
   if (filter.state == "upstream" && !filter.run && !filter.run_id)
     throw Error(ExitCode::usage, "--state upstream is for one run", "Name it with --run.");
+  const bool ended = filter.state == "succeeded" || filter.state == "failed";
+  if (given.has("since") && !ended)
+    throw Error(ExitCode::usage, "--since is about batches that have ended",
+                "Use it with --state succeeded or --state failed.");
   const int most = given.number("limit", 1, kMostListed).value_or(50);
   pg::Session session = open_database(context, "batch-list");
-  if (filter.state == "succeeded")
+  if (filter.state == "succeeded" || given.has("since"))
     filter.since = stream_time(session, "since", given.value("since").value_or("1h"));
   // One more than is shown tells whether there are more.
   filter.most = most + 1;
@@ -164,7 +168,8 @@ Command batch_list_command() {
                   {"tenant", 0, "T", "of this tenant only"},
                   {"key", 0, "K", "of this key only"},
                   {"run", 0, "R", "of this run only: its number, or with --tenant and --key its name"},
-                  {"since", 0, "TIME", "with --state succeeded: that ended since then (default: 1h)"},
+                  {"since", 0, "TIME",
+                   "with --state succeeded (default: 1h) or failed: that ended since then"},
                   {"limit", 0, "N", "so many at most (default: 50)"}},
       .examples = {{"weir batch list --state failed", ""},
                    {"weir batch list --tenant acme --key orders --run 2026-11-21", "one run"},

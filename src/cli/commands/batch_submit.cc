@@ -1,6 +1,7 @@
-#include <fstream>
-#include <iterator>
+#include <cerrno>
+#include <charconv>
 #include <limits>
+#include <system_error>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "cli/job_words.h"
 #include "cli/open_database.h"
 #include "group/intake.h"
+#include "group/overview.h"
 #include "queue/job_check.h"
 
 namespace weir::cli {
@@ -25,8 +27,40 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr int kMost = std::numeric_limits<int>::max();
+constexpr int kMostIndex = 1'000'000'000;  // weir.submit_batch() takes no other
 constexpr std::string_view kUsage =
     "weir batch submit --tenant T --key K PAYLOAD|@FILE|-, or weir batch submit --from FILE|-";
+
+/// As large as a bigint: what the payload only names may be large.
+std::int64_t read_rows(const std::string& text) {
+  std::int64_t rows = -1;
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, rows);
+  if (parsed.ec == std::errc() && parsed.ptr == end && rows >= 0) return rows;
+  throw Error(ExitCode::usage, fmt::format("--rows is '{}', which is not a number of rows", printable(text)),
+              "It is for who looks: leave it out where it is not known.");
+}
+
+UniqueFd open_file(const std::string& name) {
+  UniqueFd file(::open(name.c_str(), O_RDONLY | O_CLOEXEC));  // NOLINT(cppcoreguidelines-pro-type-vararg)
+  if (file.get() >= 0) return file;
+  throw Error(ExitCode::usage,
+              fmt::format("cannot read {}: {}", printable(name), std::generic_category().message(errno)));
+}
+
+std::string read_all(InputLines lines) {
+  std::string text;
+  while (const auto line = lines.next()) text += *line + "\n";
+  return text;
+}
+
+/// What weir.submit_batch() would say of every batch, before anything is read.
+void require_feed(pg::Session& session, const std::string& name) {
+  if (!group::find_feed(session, name).sinks.empty()) return;
+  throw Error(ExitCode::failed,
+              fmt::format("the feed '{}' has no sink: nobody would ever have the batch", printable(name)),
+              fmt::format("weir feed sink {} NAME adds one.", printable(name)));
+}
 
 /// PAYLOAD, @FILE or -.
 std::string read_payload(const Context& context) {
@@ -37,14 +71,11 @@ std::string read_payload(const Context& context) {
                 fmt::format("Write: {}", kUsage));
   std::string payload = words.front();
   if (payload == "-") {
-    payload.clear();
-    InputLines lines(STDIN_FILENO, context.stop);
-    while (const auto line = lines.next()) payload += *line + "\n";
+    payload = read_all({STDIN_FILENO, context.stop});
   } else if (payload.starts_with('@')) {
     const std::string name = payload.substr(1);
-    std::ifstream file(name, std::ios::binary);
-    payload.assign(std::istreambuf_iterator<char>(file), {});
-    if (!file) throw Error(ExitCode::usage, fmt::format("cannot read {}", printable(name)));
+    const UniqueFd file = open_file(name);
+    payload = read_all({file.get(), context.stop, printable(name)});
   }
   if (const auto fault = queue::find_payload_fault(payload)) {
     throw Error(ExitCode::usage,
@@ -63,20 +94,25 @@ ExitCode submit_one(Context& context) {
       throw Error(ExitCode::usage, fmt::format("which {}?", option), fmt::format("Write: {}", kUsage));
     return *value;
   };
+  for (const char* const option : {"tenant", "key", "run"}) {
+    if (find_invalid_utf8(given.value(option).value_or("")))
+      throw Error(ExitCode::usage, fmt::format("--{} is not UTF-8", option), "Convert it to UTF-8.");
+  }
   batch.tenant = needed("tenant");
   batch.key = needed("key");
   batch.run = given.value("run");
-  if (const auto index = given.number("index", 0, kMost)) batch.idx = *index;
+  if (const auto index = given.number("index", 0, kMostIndex)) batch.idx = *index;
   if (batch.idx && !batch.run)
     throw Error(ExitCode::usage, "--index is a place in a run",
                 "Name the run with --run R; without, the batch is a run of its own.");
   if (given.has("final")) batch.final = true;
   batch.feed = feed_option(context);
-  if (const auto rows = given.number("rows", 0, kMost)) batch.rows = *rows;
+  if (const auto rows = given.value("rows")) batch.rows = read_rows(*rows);
   batch.supersede = given.has("supersede");
   batch.payload = read_payload(context);
   batch.bytes = std::ssize(batch.payload);
   pg::Session session = open_database(context, "batch-submit");
+  require_feed(session, batch.feed);
   const std::string id = group::submit(session, batch);
   if (context.global.json) {
     context.out.json({{"feed", batch.feed}, {"id", id}});
@@ -99,11 +135,9 @@ ExitCode submit_lines(Context& context, const std::string& name) {
                 fmt::format("Write: {}", kUsage));
   const int every = given.number("batch", 1, kMost).value_or(1000);
   UniqueFd file;
-  if (name != "-") {
-    file = UniqueFd(::open(name.c_str(), O_RDONLY | O_CLOEXEC));  // NOLINT(cppcoreguidelines-pro-type-vararg)
-    if (file.get() < 0) throw Error(ExitCode::usage, fmt::format("cannot read {}", printable(name)));
-  }
+  if (name != "-") file = open_file(name);
   pg::Session session = open_database(context, "batch-submit");
+  require_feed(session, feed_option(context));
   group::Intake intake(session, feed_option(context), every);
   InputLines lines(name == "-" ? STDIN_FILENO : file.get(), context.stop,
                    name == "-" ? std::string("standard input") : printable(name));

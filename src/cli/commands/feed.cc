@@ -21,11 +21,20 @@ using nlohmann::ordered_json;
 constexpr Duration kLongest = 24h * 3650;
 constexpr std::size_t kLongestName = 200;
 
+/// What is kept is dropped by days: half of one would be none.
+std::optional<Duration> whole_days(const Arguments& given, std::string_view option) {
+  const auto span = given.duration(option, 24h, kLongest);
+  if (!span || *span % 24h == Duration::zero()) return span;
+  throw Error(ExitCode::usage,
+              fmt::format("--{} is '{}', which is not whole days", option, printable(*given.value(option))),
+              "Write it as 1d or 30d.");
+}
+
 group::FeedSettings settings_of(const Arguments& given) {
   return {.max_attempts = given.number("max-attempts", 1, 32'767),
           .backoff = given.duration("backoff", 0s, kLongest),
           .lease = given.duration("lease", 1s, 24h),
-          .keep = given.duration("keep", 24h, kLongest),
+          .keep = whole_days(given, "keep"),
           .stranded = given.duration("stranded", 1s, kLongest)};
 }
 
@@ -33,6 +42,16 @@ void check_name(std::string_view what, const std::string& name) {
   if (!name.empty() && name.size() <= kLongestName && name.find(':') == std::string::npos) return;
   throw Error(ExitCode::usage, fmt::format("'{}' is no name of a {}", printable(elide(name, 60)), what),
               fmt::format("A name has 1 to {} bytes, and no colon.", kLongestName));
+}
+
+/// Days are kept whole, whosever batches are in them.
+void note_longest_keep(Context& context, pg::Session& session, const group::Feed& feed) {
+  const auto feeds = group::list_feeds(session);
+  const auto longest = std::max_element(feeds.begin(), feeds.end(),
+                                        [](const auto& a, const auto& b) { return a.keep < b.keep; });
+  if (longest == feeds.end() || longest->keep <= feed.keep) return;
+  context.progress.note(fmt::format("all feeds are kept as long as the longest of them: {} has {}",
+                                    printable(longest->name), human_duration(longest->keep)));
 }
 
 /// NAME, or NAME:AFTER.
@@ -67,7 +86,8 @@ ExitCode create(Context& context) {
       return [&](const group::SinkWish& one) { return one.name == other; };
     };
     if (std::count_if(sinks.begin(), sinks.end(), is(wish.name)) > 1)
-      throw Error(ExitCode::usage, fmt::format("two sinks are called {}", printable(wish.name)));
+      throw Error(ExitCode::usage, fmt::format("two sinks are called {}", printable(wish.name)),
+                  "Each sink of a feed has a name of its own.");
     if (wish.after &&
         (*wish.after == wish.name || std::none_of(sinks.begin(), sinks.end(), is(*wish.after)))) {
       throw Error(ExitCode::usage,
@@ -78,7 +98,9 @@ ExitCode create(Context& context) {
   }
   pg::Session session = open_database(context, "feed-create");
   group::create_feed(session, name, settings, sinks);
-  tell(context, group::find_feed(session, name), fmt::format("made the feed {}", printable(name)));
+  const group::Feed made = group::find_feed(session, name);
+  tell(context, made, fmt::format("made the feed {}", printable(name)));
+  if (settings.keep) note_longest_keep(context, session, made);
   if (sinks.empty()) {
     context.progress.note(
         fmt::format("it takes no batches before it has a sink: weir feed sink {} NAME", printable(name)));
@@ -114,7 +136,9 @@ ExitCode set(Context& context) {
        fmt::format("{}: max-attempts {}, backoff {}, lease {}, keep {}, stranded {}", printable(now.name),
                    now.max_attempts, human_duration(now.backoff), human_duration(now.lease),
                    human_duration(now.keep), human_duration(now.stranded)));
-  context.progress.note("consumers that run keep what they began with");
+  if (settings.keep) note_longest_keep(context, session, now);
+  if (settings.max_attempts || settings.backoff || settings.lease || settings.stranded)
+    context.progress.note("consumers that run keep what they began with");
   return ExitCode::ok;
 }
 
@@ -199,8 +223,9 @@ constexpr OptionSpec kBackoff{
     "backoff", 0, "TIME", "the pause after the first failure; twice of it after the second (default: 15s)"};
 constexpr OptionSpec kLease{"lease", 0, "TIME",
                             "how long others wait for a consumer that says nothing (default: 60s)"};
-constexpr OptionSpec kKeep{"keep", 0, "TIME",
-                           "how long batches and their history are kept, whole days (default: 7d)"};
+constexpr OptionSpec kKeep{
+    "keep", 0, "TIME",
+    "how long batches and their history are kept, whole days; the longest of all feeds counts (default: 7d)"};
 constexpr OptionSpec kStranded{
     "stranded", 0, "TIME", "how long a run waits for a batch that is missing, before it fails (default: 6h)"};
 
@@ -236,7 +261,10 @@ Command feed_list_command() {
 Command feed_set_command() {
   return {.path = "feed set",
           .summary = "change the settings of a feed",
-          .description = "What is not named stays. It counts for consumers that start later; --keep at once.",
+          .description =
+              "What is not named stays. It counts for consumers that start later; --keep at once, and the "
+              "longest\n"
+              "one of all feeds is everybody's: 'weir feed list' shows them.",
           .options = {kAttempts, kBackoff, kLease, kKeep, kStranded},
           .words = "NAME",
           .examples = {{"weir feed set default --max-attempts 5 --backoff 30s", ""}},

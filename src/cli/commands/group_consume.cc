@@ -31,8 +31,8 @@ using namespace std::chrono_literals;
 
 constexpr std::string_view kUsage =
     "weir group consume --sink NAME --sql FILE|TEXT, or --into TABLE, or -- COMMAND..";
-/// A statement of the user may take longer than our own.
-constexpr Duration kSinkTimeout = 10min;
+/// By when the server, which ends what takes longer than --timeout, has answered.
+constexpr Duration kAnswer = 30s;
 
 std::optional<group::Ownership> ownership_option(const Arguments& given) {
   const std::string word = given.value("ownership").value_or("auto");
@@ -70,6 +70,7 @@ class GroupConsuming {
     options_.poll = given_.duration("poll", 10ms, 1h).value_or(options_.poll);
     options_.drain = given_.duration("drain", 0s, 24h).value_or(options_.drain);
     options_.once = given_.has("once");
+    timeout_ = given_.duration("timeout", 1ms, 24h);
     read_work();
   }
 
@@ -103,6 +104,8 @@ class GroupConsuming {
       if (given_.has(option) && !given_.has("into"))
         throw Error(ExitCode::usage, fmt::format("--{} is about the table of --into", option));
     }
+    if (given_.value("key") && trim(*given_.value("key")).empty())
+      throw Error(ExitCode::usage, "--key names no column", "Write: --key a,b, or leave it out.");
     if (given_.has("key") && given_.has("to")) {
       throw Error(ExitCode::usage, "--key is for a table of this database",
                   "On another server batches are only ever inserted, each of them once: leave --key out.");
@@ -127,7 +130,8 @@ class GroupConsuming {
   void connect() {
     const pg::Conninfo conninfo = running_database(context_.global, choose_database(context_.global));
     pg::Connector::Options options;
-    if (work_ == Work::sql || work_ == Work::table) options.session.timeout = kSinkTimeout;
+    if (work_ == Work::sql || work_ == Work::table)
+      options.session.timeout = timeout_ ? *timeout_ + kAnswer : kSqlTimeout;
     connector_ = std::make_shared<const pg::Connector>(conninfo, options);
     pg::Session session = connector_->connect(pg::Role::api, "group-consume", {.stop = context_.stop});
     session.set_stop(context_.stop);
@@ -146,21 +150,25 @@ class GroupConsuming {
     pg::Session users =
         pg::Connector(conninfo, options).connect(pg::Role::api, "group-consume", {.stop = context_.stop});
     users.set_stop(context_.stop);
-    if (work_ == Work::table) table_ = group::find_target(users, table_.table, table_.key);
+    if (work_ == Work::table) {
+      table_ = group::find_target(users, table_.table, table_.key);
+      table_.timeout = timeout_;
+    }
     if (work_ == Work::elsewhere) group::check_wire_target(wire_options(), context_.stop);
     if (work_ != Work::sql) return;
     sql_.search_path =
         users.execute("SELECT pg_catalog.current_setting('search_path')")[0].get<std::string>(0);
     group::check_batch_sql(session, sql_);
+    sql_.timeout = timeout_;
   }
 
   [[nodiscard]] group::WireSink::Options wire_options() const {
     pg::Connector::Options session;
-    session.session.timeout = kSinkTimeout;
     session.users_search_path = true;
     return {.connector = std::make_shared<const pg::Connector>(*elsewhere_, session),
             .table = table_.table,
-            .label = label_};
+            .label = label_,
+            .timeout = timeout_.value_or(kSqlTimeout)};
   }
 
   group::SinkFactory factory() {
@@ -174,7 +182,7 @@ class GroupConsuming {
     work::CommandOptions options;
     options.command.argv = given_.rest;
     options.queue = options_.feed;
-    options.timeout = given_.duration("timeout", 1ms, 24h);
+    options.timeout = timeout_;
     // Slots ask for their sinks at the same time.
     return [options, slots = std::make_shared<std::atomic<int>>(0)] {
       work::CommandOptions mine = options;
@@ -245,6 +253,7 @@ class GroupConsuming {
   group::SqlSink::Options sql_;
   group::TableSink::Options table_;
   std::string label_;  // of this sink on another server
+  std::optional<Duration> timeout_;
   std::optional<pg::Conninfo> elsewhere_;
   group::ConsumerOptions options_;
   std::shared_ptr<const pg::Connector> connector_;
@@ -291,7 +300,8 @@ Command group_consume_command() {
            {"ownership", 0, "WAY", "auto (default), advisory, or lease"},
            {"poll", 0, "TIME", "the longest pause between two looks for work (default: 1s)"},
            {"drain", 0, "TIME", "how long what is executing may take at the end (default: 30s)"},
-           {"timeout", 0, "TIME", "of a command: the longest that a batch may take (default: none)"},
+           {"timeout", 0, "TIME",
+            "the longest that a batch may take (default: none for a command, else 10m)"},
            {"once", 0, "",
             "end when nothing is left that can be applied; what waits for a missing batch stays"}},
       .rest = "COMMAND [ARGUMENT]...",

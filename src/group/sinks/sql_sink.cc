@@ -1,5 +1,7 @@
 #include "group/sinks/sql_sink.h"
 
+#include <chrono>
+
 #include <fmt/format.h>
 
 #include "pg/error.h"
@@ -30,9 +32,46 @@ void make_relation(pg::Session& session) {
   session.execute(fmt::format("CREATE TEMPORARY TABLE weir_batch ({}) ON COMMIT DELETE ROWS", kColumns));
 }
 
+std::string bounded_script(const SqlSink::Options& options) {
+  std::string script = work::user_script(options.sql, options.search_path);
+  if (!options.timeout) return script;
+  // The server counts each statement of a script by itself.
+  return fmt::format("{}; {}; {}", set_statement_timeout(options.timeout), script,
+                     set_statement_timeout(std::nullopt));
+}
+
+/// Nobody waits longer for a consumer to start.
+constexpr Duration kCheckTimeout = std::chrono::seconds(10);
+
+/// The SQLSTATE with which the server refuses `statement`, which holds the user's SQL; empty where it does
+/// not. It goes as one statement: where the user's SQL makes more than one of it, all of it is refused.
+std::string refusal_of(pg::Session& session, const SqlSink::Options& options, const std::string& statement) {
+  session.execute_script("SAVEPOINT weir_check");
+  if (!options.search_path.empty())
+    session.execute("SELECT pg_catalog.set_config('search_path', $1, true)", options.search_path);
+  std::string refusal;
+  try {
+    session.execute(statement);
+  } catch (const pg::Error& error) {
+    if (!session.is_open()) throw;
+    refusal = error.sqlstate();
+  }
+  session.execute_script("ROLLBACK TO SAVEPOINT weir_check");
+  return refusal;
+}
+
+/// Nothing of it is run: the server understands the queries as the body of a function, and of a single one it
+/// makes a plan, which finds also what its user may not do. False: only running it tells.
+bool are_good_queries(pg::Session& session, const SqlSink::Options& options) {
+  const std::string body =
+      "CREATE FUNCTION pg_temp.weir_check() RETURNS void BEGIN ATOMIC\n" + options.sql + "\n;\nEND";
+  return refusal_of(session, options, body).empty() &&
+         refusal_of(session, options, "EXPLAIN (COSTS OFF) " + options.sql) != "42501";
+}
+
 }  // namespace
 
-SqlSink::SqlSink(const Options& options) : script_(work::user_script(options.sql, options.search_path)) {}
+SqlSink::SqlSink(const Options& options) : script_(bounded_script(options)) {}
 
 work::Outcome SqlSink::apply(const Batch& batch, const Application& application) {
   pg::Session& session = *application.session;
@@ -48,18 +87,28 @@ work::Outcome SqlSink::apply(const Batch& batch, const Application& application)
 }
 
 void check_batch_sql(pg::Session& session, const SqlSink::Options& options) {
+  const std::string script = work::user_script(options.sql, options.search_path);
   pg::Transaction transaction(session);
   make_relation(session);
-  const std::string script = work::user_script(options.sql, options.search_path);
+  session.execute_script(set_statement_timeout(kCheckTimeout));
+  if (are_good_queries(session, options)) return;
+  // DO, what one statement makes and another one needs, a mistake; a query without a right does not begin.
   try {
     session.execute_script(script);
   } catch (const pg::Error& error) {
+    if (session.is_open() && error.kind() == pg::ErrorKind::cancelled) return;
     work::refuse_broken_script(
         session, options.sql, error,
         "The batch is the row of weir_batch (tenant, key, run_id, run, idx, final, attempt, rows, "
         "bytes, created_at, payload); other names are those that your psql finds, and COMMIT has "
         "no place in it.");
   }
+}
+
+std::string set_statement_timeout(std::optional<Duration> timeout) {
+  if (!timeout) return "SET LOCAL statement_timeout TO DEFAULT";
+  return fmt::format("SET LOCAL statement_timeout = {}",
+                     std::chrono::ceil<std::chrono::milliseconds>(*timeout).count());
 }
 
 bool is_fault_of_data(std::string_view sqlstate) noexcept { return sqlstate.starts_with("22"); }

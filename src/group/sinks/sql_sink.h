@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,7 @@ class SqlSink final : public Sink {
   struct Options {
     std::string sql;
     std::string search_path;  ///< for the user's SQL alone, as SET takes it; empty leaves it as it is
+    std::optional<Duration> timeout{};  ///< of the user's SQL; none: as the server has it
   };
   explicit SqlSink(const Options& options);
 
@@ -25,8 +27,12 @@ class SqlSink final : public Sink {
   std::string script_;
 };
 
-/// Throws where the SQL cannot work at all: runs it without a batch, and undoes that.
+/// Throws where the SQL cannot work at all. Queries are not run for that; what can only be run is, for a few
+/// seconds and without a batch, and undone.
 void check_batch_sql(pg::Session& session, const SqlSink::Options& options);
+
+/// For the next statements of the transaction at hand. Nothing: as the server has it.
+std::string set_statement_timeout(std::optional<Duration> timeout);
 
 /// SQL that failed for what is in the batch: another attempt would fail as well.
 bool is_fault_of_data(std::string_view sqlstate) noexcept;

@@ -14,7 +14,7 @@ namespace {
 
 /// The payload is read where it is.
 constexpr std::string_view kBatch = "weir.batch b CROSS JOIN LATERAL ";
-constexpr std::string_view kNoRows =
+constexpr const char* kNoRows =
     "the payload has no rows: an array of objects, {\"rows\": [..]}, or one object is what a table can take";
 constexpr std::string_view kIsBatch = "WHERE b.run_at = $1 AND b.run_id = $2 AND b.idx = $3";
 
@@ -84,10 +84,17 @@ TableSink::Options find_target(pg::Session& session, const std::string& name, st
   return {.table = std::string(*row.table_name), .key = std::move(key)};
 }
 
+void TableSink::write(pg::Session& session, const Batch& batch,
+                      const std::vector<std::string>& columns) const {
+  if (options_.timeout) session.execute(set_statement_timeout(options_.timeout));
+  session.execute(insert(options_, columns), batch.run_at, batch.run_id, batch.idx);
+  if (options_.timeout) session.execute(set_statement_timeout(std::nullopt));
+}
+
 work::Outcome TableSink::apply(const Batch& batch, const Application& application) {
   pg::Session& session = *application.session;
+  std::vector<std::string> columns;
   try {
-    std::vector<std::string> columns;
     for (const auto& row :
          session.run<sql::BatchColumns>(batch.run_id, batch.run_at, batch.idx, options_.table)) {
       if (!row.known) {
@@ -97,11 +104,16 @@ work::Outcome TableSink::apply(const Batch& batch, const Application& applicatio
       columns.push_back(pg::quote_identifier(row.name));
     }
     if (columns.empty()) return work::Outcome::done();
-    session.execute(insert(options_, columns), batch.run_at, batch.run_id, batch.idx);
+  } catch (const pg::Error& error) {
+    // Asked for the keys of what is no object.
+    if (!session.is_open() || error.sqlstate() != "22023") throw;
+    return work::Outcome::discarded(kNoRows);
+  }
+  try {
+    write(session, batch, columns);
   } catch (const pg::Error& error) {
     if (!session.is_open() || !is_fault_of_rows(error.sqlstate())) throw;
-    // Of the keys of what is no object.
-    return work::Outcome::discarded(error.sqlstate() == "22023" ? std::string(kNoRows) : error.what());
+    return work::Outcome::discarded(error.what());
   }
   return work::Outcome::done();
 }

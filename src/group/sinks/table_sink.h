@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@ class TableSink final : public Sink {
   struct Options {
     std::string table;             ///< quoted where that is needed, with its schema
     std::vector<std::string> key;  ///< rows that are there already by it are updated; empty: all are inserted
+    std::optional<Duration> timeout{};  ///< of the statement that writes them; none: as the server has it
   };
   explicit TableSink(Options options) : options_(std::move(options)) {}
 
@@ -23,6 +25,8 @@ class TableSink final : public Sink {
   work::Outcome apply(const Batch& batch, const Application& application) override;
 
  private:
+  void write(pg::Session& session, const Batch& batch, const std::vector<std::string>& columns) const;
+
   Options options_;
 };
 

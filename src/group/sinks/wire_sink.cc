@@ -1,10 +1,11 @@
 #include "group/sinks/wire_sink.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/log.h"
 #include "base/text.h"
-#include "group/sinks/payload_rows.h"
 #include "group/sinks/sql_sink.h"
 #include "pg/error.h"
 #include "pg/identifier.h"
@@ -23,7 +24,13 @@ std::string literal(const std::optional<std::string>& value) {
   return value ? pg::quote_literal(*value) : "NULL";
 }
 
-void insert_rows(pg::Session& session, const std::string& table, const PayloadRows& payload) {
+/// For the next statement: what is left until `end`.
+void bound(pg::Session& session, const Deadline& end) {
+  session.set_timeout(std::max<Duration>(end.at() - steady_now(), std::chrono::milliseconds(1)));
+}
+
+void insert_rows(pg::Session& session, const std::string& table, const PayloadRows& payload,
+                 const Deadline& end) {
   if (payload.columns().empty()) return;
   std::string head = "INSERT INTO " + table + " (";
   for (const std::string& column : payload.columns())
@@ -35,11 +42,14 @@ void insert_rows(pg::Session& session, const std::string& table, const PayloadRo
     for (std::size_t i = 0; i < row.size(); ++i) sql += (i == 0 ? "(" : ", ") + literal(row[i]);
     sql += ')';
     if (sql.size() > kInsertBytes) {
+      bound(session, end);
       session.execute_script(sql);
       sql.clear();
     }
   });
-  if (!sql.empty()) session.execute_script(sql);
+  if (sql.empty()) return;
+  bound(session, end);
+  session.execute_script(sql);
 }
 
 void make_markers(pg::Session& session) {
@@ -60,6 +70,7 @@ pg::Session& WireSink::connected(const Application& application) {
     session_.emplace(std::move(session));
   }
   session_->set_stop(application.stop);
+  session_->set_timeout(options_.timeout);
   return *session_;
 }
 
@@ -76,24 +87,44 @@ bool WireSink::has_applied(pg::Session& session, const Batch& batch) const {
 /// Not the batch's fault: no attempt is used up while the other server is away.
 work::Outcome WireSink::put_off(const pg::Error& error) const {
   log::warn("the server of a sink is away", {{"sink", options_.label}, {"error", error.what()}});
-  return work::Outcome::snoozed(kAway);
+  return work::Outcome::snoozed(
+      kAway, fmt::format("the other server is away, which uses up no attempt: {}", error.what()));
 }
 
 work::Outcome WireSink::apply(const Batch& batch, const Application& application) {
-  const PayloadRows rows(batch.payload);
+  std::optional<PayloadRows> rows;
+  try {
+    rows.emplace(batch.payload);
+  } catch (const Error& error) {
+    return work::Outcome::discarded(error.what());
+  }
+  return apply(batch, *rows, application);
+}
+
+work::Outcome WireSink::apply(const Batch& batch, const PayloadRows& rows, const Application& application) {
+  bool answers = false;
   try {
     pg::Session& session = connected(application);
     if (has_applied(session, batch)) return work::Outcome::done();
+    answers = true;
+    const Deadline end = Deadline::after(options_.timeout);
     pg::Transaction transaction(session);
     // First: who comes second with the same batch waits here, and fails.
+    bound(session, end);
     session.execute_script(
         fmt::format("INSERT INTO weir_applied (sink, tenant, key, run_id, idx) VALUES ({}, {}, {}, {}, {})",
                     pg::quote_literal(options_.label), pg::quote_literal(batch.group.tenant),
                     pg::quote_literal(batch.group.key), batch.run_id, batch.idx));
-    insert_rows(session, options_.table, rows);
+    insert_rows(session, options_.table, rows, end);
     application.verify();
+    session.set_timeout(options_.timeout);
     transaction.commit();
   } catch (const pg::ConnectionLost& error) {
+    // A moment ago it was there: it is the batch that takes long, or a lock that it waits for.
+    if (answers && error.kind() == pg::ErrorKind::deadline) {
+      return work::Outcome::failed(
+          fmt::format("the other server had not taken it after {}", human_duration(options_.timeout)));
+    }
     return put_off(error);
   } catch (const pg::InDoubt& error) {
     return put_off(error);  // the marker will tell

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "group/sink.h"
+#include "group/sinks/payload_rows.h"
 #include "pg/connector.h"
 
 namespace weir::group {
@@ -21,6 +23,7 @@ class WireSink final : public Sink {
     /// Of this sink, in the markers: the same for all of its consumers, and no other Weir's on the same
     /// server.
     std::string label;
+    Duration timeout = std::chrono::minutes(10);  ///< how long that server may take for a batch
   };
   explicit WireSink(Options options) : options_(std::move(options)) {}
 
@@ -30,6 +33,7 @@ class WireSink final : public Sink {
  private:
   pg::Session& connected(const Application& application);
   [[nodiscard]] bool has_applied(pg::Session& session, const Batch& batch) const;
+  work::Outcome apply(const Batch& batch, const PayloadRows& rows, const Application& application);
   [[nodiscard]] work::Outcome put_off(const pg::Error& error) const;
   [[nodiscard]] std::string is_batch(const Batch& batch) const;
 
