@@ -29,8 +29,6 @@ constexpr Member kMembers[] = {{"tenant", Kind::text, true},  {"key", Kind::text
 /// With its quotes and escapes.
 bool is_payload(std::string_view key) { return json::parse(key).get<std::string>() == "payload"; }
 
-constexpr std::int64_t kMostIndex = 1'000'000'000;  // weir.submit_batch() takes no other
-
 bool is_number_up_to(const json& value, std::int64_t most) {
   return value.is_number_integer() && value >= 0 && value <= most;
 }
@@ -38,7 +36,7 @@ bool is_number_up_to(const json& value, std::int64_t most) {
 bool is_a(const json& value, Kind kind) {
   switch (kind) {
     case Kind::text: return value.is_string();
-    case Kind::index: return is_number_up_to(value, kMostIndex);
+    case Kind::index: return is_number_up_to(value, kMostBatchIndex);
     case Kind::count: return is_number_up_to(value, std::numeric_limits<std::int64_t>::max());
     case Kind::truth: return value.is_boolean();
     case Kind::any: return true;

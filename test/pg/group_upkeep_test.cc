@@ -106,6 +106,16 @@ TEST_F(GroupUpkeepTest, WhatComesToARunThatHasFailedIsCounted) {
   EXPECT_EQ(number("SELECT count(*) FROM weir.batch_step"), 0);
 }
 
+// Found by a new user: its batch 0 could never come, and the group waited for it.
+TEST_F(GroupUpkeepTest, AnIndexWithoutARunIsRefused) {
+  const Error error = test::error_of([&] { submit(kGroup, {.idx = 1}); });
+  EXPECT_TRUE(test::has(error.what(), "a batch with the index 1 belongs to a run")) << error.what();
+  EXPECT_EQ(number("SELECT count(*) FROM weir.batch_run"), 0);
+  submit(kGroup, {.idx = 0});
+  work_off({.sink = "s"}, inside_effect("s"));
+  EXPECT_EQ(effects("s"), "0");
+}
+
 // Found in review: one look took in all of a tenant's groups, every five seconds in every consumer.
 TEST_F(GroupUpkeepTest, BehindManyGroupsThatWaitTheOneThatDoesNotIsFoundInSteps) {
   one_->execute(

@@ -27,7 +27,6 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr int kMost = std::numeric_limits<int>::max();
-constexpr int kMostIndex = 1'000'000'000;  // weir.submit_batch() takes no other
 constexpr std::string_view kUsage =
     "weir batch submit --tenant T --key K PAYLOAD|@FILE|-, or weir batch submit --from FILE|-";
 
@@ -101,7 +100,7 @@ ExitCode submit_one(Context& context) {
   batch.tenant = needed("tenant");
   batch.key = needed("key");
   batch.run = given.value("run");
-  if (const auto index = given.number("index", 0, kMostIndex)) batch.idx = *index;
+  if (const auto index = given.number("index", 0, kMostBatchIndex)) batch.idx = *index;
   if (batch.idx && !batch.run)
     throw Error(ExitCode::usage, "--index is a place in a run",
                 "Name the run with --run R; without, the batch is a run of its own.");

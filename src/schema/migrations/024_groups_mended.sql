@@ -89,6 +89,97 @@ BEGIN
   RETURN sink;
 END $$;
 
+-- As before, but an index without a run is refused: it made a run that could never begin, and stopped its group until it was stranded.
+-- Submits a batch; answers its run and index, '17.0'. Without `run` it is a run of its own. Without `idx` it is the next of
+-- its run. `final`: none follows. `supersede`: what is left of the group's older runs fails. The same batch submitted again
+-- is the same batch.
+CREATE OR REPLACE FUNCTION weir.submit_batch(tenant text, key text, payload jsonb, run text DEFAULT NULL, idx int4 DEFAULT NULL,
+                                  final bool DEFAULT NULL, feed text DEFAULT 'default', rows int8 DEFAULT NULL,
+                                  bytes int8 DEFAULT NULL, supersede bool DEFAULT false) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  the_feed int4 := (SELECT f.id FROM weir.feed f WHERE f.name = submit_batch.feed);
+  r        weir.batch_run;
+  place    int4 := submit_batch.idx;
+  is_final bool := coalesce(submit_batch.final, submit_batch.run IS NULL);
+  is_same  bool;
+  newest   int4;
+BEGIN
+  IF the_feed IS NULL THEN
+    RAISE EXCEPTION 'there is no feed %', quote_literal(coalesce(submit_batch.feed, '')) USING ERRCODE = 'no_data_found',
+      HINT = 'weir feed create makes one; weir feed list shows which there are.';
+  END IF;
+  IF submit_batch.tenant IS NULL OR submit_batch.key IS NULL OR submit_batch.payload IS NULL THEN
+    RAISE EXCEPTION 'a batch has a tenant, a key and a payload' USING ERRCODE = 'null_value_not_allowed';
+  END IF;
+  IF place NOT BETWEEN 0 AND 1000000000 THEN
+    RAISE EXCEPTION 'the index of a batch is a number from 0 to 1000000000: %', place USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  IF place > 0 AND submit_batch.run IS NULL THEN
+    RAISE EXCEPTION 'a batch with the index % belongs to a run', place USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Name its run. Without one it is a run of its own, of which the batch 0 would never come.';
+  END IF;
+  IF pg_column_size(submit_batch.payload) > 64 * 1024 * 1024 THEN
+    RAISE EXCEPTION 'the payload of a batch has at most 64 MB: %', pg_size_pretty(pg_column_size(submit_batch.payload)::int8)
+      USING ERRCODE = 'program_limit_exceeded', HINT = 'Submit several batches of one run, or say in the payload where the data is.';
+  END IF;
+  PERFORM pg_advisory_xact_lock_shared(weir.feed_lock(the_feed));
+  IF submit_batch.run IS NOT NULL THEN
+    SELECT * INTO r FROM weir.batch_run b
+     WHERE b.feed_id = the_feed AND b.tenant = submit_batch.tenant AND b.key = submit_batch.key AND b.run = submit_batch.run FOR UPDATE;
+  END IF;
+  IF r.id IS NULL THEN
+    INSERT INTO weir.batch_run (feed_id, tenant, key, run, last_idx, supersedes)
+    VALUES (the_feed, submit_batch.tenant, submit_batch.key, submit_batch.run, CASE WHEN is_final THEN coalesce(place, 0) END,
+            submit_batch.supersede)
+    ON CONFLICT ON CONSTRAINT batch_run_feed_id_tenant_key_run_key DO UPDATE SET run = excluded.run RETURNING * INTO r;
+    IF to_regclass('weir.batch_' || to_char(r.created_at AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NULL THEN
+      PERFORM weir.make_batch_days();  -- no consumer has run for a week
+    END IF;
+  END IF;
+  place := coalesce(place, (SELECT b.idx + 1 FROM weir.batch b WHERE b.run_at = r.created_at AND b.run_id = r.id ORDER BY b.idx DESC LIMIT 1), 0);
+  SELECT b.payload = submit_batch.payload AND b.final = is_final INTO is_same
+    FROM weir.batch b WHERE b.run_at = r.created_at AND b.run_id = r.id AND b.idx = place;
+  IF is_same THEN
+    RETURN r.id || '.' || place;
+  ELSIF is_same IS NOT NULL THEN
+    RAISE EXCEPTION 'batch % of the run % was submitted before, and was another one', place, quote_literal(r.run)
+      USING ERRCODE = 'unique_violation';
+  END IF;
+  IF submit_batch.run IS NOT NULL AND weir.superseded_by(the_feed, r.tenant, r.key, r.id) IS NOT NULL THEN
+    RAISE EXCEPTION 'the run % was superseded by another one', quote_literal(r.run) USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
+  IF place > r.last_idx THEN
+    RAISE EXCEPTION 'batch % of the run % cannot be there: % is its final one', place, quote_literal(r.run), r.last_idx
+      USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'What comes after the final batch is another run.';
+  END IF;
+  newest := (SELECT max(b.idx) FROM weir.batch b WHERE is_final AND b.run_at = r.created_at AND b.run_id = r.id);
+  IF newest > place THEN
+    RAISE EXCEPTION 'batch % of the run % cannot be its final one: batch % is there', place, quote_literal(r.run), newest
+      USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'The batch with the highest index is the final one.';
+  END IF;
+  INSERT INTO weir.batch (run_at, run_id, idx, final, rows, bytes, payload)
+  VALUES (r.created_at, r.id, place, is_final, submit_batch.rows, submit_batch.bytes, submit_batch.payload)
+  ON CONFLICT DO NOTHING;  -- whose snapshot is too old to have seen it is told to begin again
+  INSERT INTO weir.batch_step (sink_id, tenant, key, run_id, idx, run_at)
+  SELECT k.id, submit_batch.tenant, submit_batch.key, r.id, place, r.created_at
+    FROM weir.feed_sink k
+   WHERE k.feed_id = the_feed AND k.after_id IS NULL
+     AND (k.created_at < r.created_at  -- a sink that came later has nothing of a run before its turn there
+          OR place >= coalesce((SELECT t.next_idx FROM weir.batch_turn t WHERE t.run_id = r.id AND t.sink_id = k.id), 0));
+  IF NOT EXISTS (SELECT FROM weir.feed_sink k WHERE k.feed_id = the_feed) THEN
+    RAISE EXCEPTION 'the feed % has no sink: nobody would ever have the batch', quote_literal(submit_batch.feed)
+      USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'weir feed sink adds one.';
+  END IF;
+  IF is_final AND r.last_idx IS NULL OR submit_batch.supersede AND NOT r.supersedes THEN
+    UPDATE weir.batch_run b
+       SET last_idx = CASE WHEN is_final THEN place ELSE b.last_idx END, supersedes = b.supersedes OR submit_batch.supersede
+     WHERE b.id = r.id;
+  END IF;
+  RETURN r.id || '.' || place;
+END $$;
+
 -- What weir.group_candidates() did. It answered nothing where the sink is gone, so that its consumers looked healthy for ever; and who
 -- had to look at all groups of a tenant, because those in front cannot be taken, could do so only at once. Now: the groups, those who
 -- have least in flight first; for each tenant of whom not all groups were looked at a row with `seen`, the last one of them, to
