@@ -211,8 +211,12 @@ TEST_F(StreamChaosTest, EveryGroupHasWhatWasCommittedAndNothingElse) {
       ADD_FAILURE() << error.what() << ": " << number(missing) << " are missing";
     }
   }
-  const char* pending = "SELECT count(*) FROM weir.stream_work";
-  test::wait_until([&] { return number(pending) == 0; }, "nothing to be left", 60s);
+  // A leased event whose effect is there, and whose handler had no answer to that, is still to come again.
+  const char* pending =
+      "SELECT (SELECT count(*) FROM weir.stream_work) + (SELECT count(*) FROM weir.stream_letter WHERE "
+      "next_at "
+      "IS NOT NULL)";
+  test::wait_until([&] { return number(pending) == 0; }, "nothing to be left", 120s);
   crew_.stop_all();
   EXPECT_EQ(wrong("sql", "= 1"), 0);
   EXPECT_EQ(wrong("exact", "= 1"), 0);
