@@ -7,7 +7,7 @@ namespace {
 
 constexpr int kGroups = 8;
 constexpr int kRounds = 12;
-constexpr int kBatchesEach = 2'000;  // more than a round gets through
+constexpr int kBatchesEach = 6'000;  // more than all rounds get through
 constexpr Duration kBatch = std::chrono::milliseconds(5);
 
 // Of batches that follow each other in a group: from the end of one to the beginning of the next, on the
