@@ -16,7 +16,6 @@
 namespace weir::load {
 namespace {
 
-/// As in other loads: a table of more is not written anew in passing.
 std::size_t place_of(const std::vector<std::string>& names, const std::string& name) {
   return static_cast<std::size_t>(std::find(names.begin(), names.end(), name) - names.begin());
 }
