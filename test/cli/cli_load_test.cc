@@ -8,9 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <sqlite3.h>
 
-#include "support/database.h"
+#include "cli_load_fixture.h"
 #include "support/waiting.h"
-#include "weir_program.h"
 
 namespace weir::test {
 namespace {
@@ -22,30 +21,7 @@ using ::testing::StartsWith;
 using Words = std::vector<std::string>;
 using nlohmann::json;
 
-class CliLoad : public SchemaTest {
- protected:
-  [[nodiscard]] WeirSetup setup(const std::string& input = "") const {
-    return {.env = {{"DATABASE_URL", url()}}, .folder = folder_.path(), .input = input};
-  }
-  WeirResult run(Words words, const std::string& input = "") const {
-    words.insert(words.begin() + (!words.empty() && words.front() == "--json" ? 1 : 0), "load");
-    return run_weir(words, setup(input));
-  }
-  json document(Words words, const std::string& input = "") const {
-    // In front: behind `--` it would be a word of the command.
-    words.insert(words.begin(), "--json");
-    const WeirResult result = run(std::move(words), input);
-    EXPECT_EQ(result.status, 0) << result.out << result.err;
-    return json::parse(result.out);
-  }
-  void write(const std::string& name, const std::string& text) const {
-    std::ofstream(folder_.path() / name) << text;
-  }
-  void execute(const std::string& sql) { session().execute(sql); }
-  std::string value(const std::string& sql) { return session().execute(sql)[0].get<std::string>(0); }
-
-  ScratchFolder folder_{"load"};
-};
+class CliLoad : public CliLoadFixture {};
 
 std::string example() { return WEIR_TEST_DIR "/../examples/rates/rates.csv"; }
 

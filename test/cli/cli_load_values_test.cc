@@ -5,8 +5,7 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
-#include "support/database.h"
-#include "weir_program.h"
+#include "cli_load_fixture.h"
 
 namespace weir::test {
 namespace {
@@ -17,30 +16,7 @@ using ::testing::HasSubstr;
 using Words = std::vector<std::string>;
 using nlohmann::json;
 
-class CliLoadValues : public SchemaTest {
- protected:
-  [[nodiscard]] WeirSetup setup(const std::string& input = "") const {
-    return {.env = {{"DATABASE_URL", url()}}, .folder = folder_.path(), .input = input};
-  }
-  WeirResult run(Words words, const std::string& input = "") const {
-    words.insert(words.begin() + (!words.empty() && words.front() == "--json" ? 1 : 0), "load");
-    return run_weir(words, setup(input));
-  }
-  json document(Words words, const std::string& input = "") const {
-    // In front: behind `--` it would be a word of the command.
-    words.insert(words.begin(), "--json");
-    const WeirResult result = run(std::move(words), input);
-    EXPECT_EQ(result.status, 0) << result.out << result.err;
-    return json::parse(result.out);
-  }
-  void write(const std::string& name, const std::string& text) const {
-    std::ofstream(folder_.path() / name) << text;
-  }
-  void execute(const std::string& sql) { session().execute(sql); }
-  std::string value(const std::string& sql) { return session().execute(sql)[0].get<std::string>(0); }
-
-  ScratchFolder folder_{"load-values"};
-};
+class CliLoadValues : public CliLoadFixture {};
 
 TEST_F(CliLoadValues, AValueThatAColumnWouldCutIsRejected) {
   execute("CREATE DOMAIN dv AS varchar(3)");
