@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "pipeline/define/instant_text.h"
 #include "pipeline/define/names.h"
 #include "pipeline/define/schedule_check.h"
 #include "pipeline/define/yaml/scalar.h"
@@ -40,10 +41,9 @@ std::optional<std::string> value_text(const yaml::Node& node, Parameter::Type ty
       return flag ? std::optional<std::string>(*flag ? "true" : "false") : std::nullopt;
     }
     case Parameter::Type::date:
-      return node.text.size() == 10 && parse_instant(node.text, "UTC") ? std::optional(node.text)
-                                                                       : std::nullopt;
+      return is_date_text(node.text) ? std::optional(node.text) : std::nullopt;
     case Parameter::Type::timestamp:
-      return parse_instant(node.text, "UTC") ? std::optional(node.text) : std::nullopt;
+      return is_timestamp_text(node.text) ? std::optional(node.text) : std::nullopt;
   }
   return {};
 }

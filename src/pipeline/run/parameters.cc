@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <optional>
 #include <vector>
 
@@ -11,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "pipeline/define/instant_text.h"
 
 namespace weir::pipeline {
 namespace {
@@ -25,14 +27,15 @@ std::optional<Number> to_number(const std::string& text) {
   return number;
 }
 
-/// Nothing: it is not of the type. Dates and times stay text, which PostgreSQL reads when they are used.
+/// Nothing: it is not of the type. Dates and times stay text.
 std::optional<ordered_json> to_value(Parameter::Type type, const std::string& text) {
   switch (type) {
     case Parameter::Type::integer:
       if (const auto number = to_number<std::int64_t>(text)) return ordered_json(*number);
       return std::nullopt;
     case Parameter::Type::number:
-      if (const auto number = to_number<double>(text)) return ordered_json(*number);
+      if (const auto number = to_number<double>(text); number && std::isfinite(*number))
+        return ordered_json(*number);
       return std::nullopt;
     case Parameter::Type::boolean:
       if (text == "true") return ordered_json(true);
@@ -57,6 +60,44 @@ std::string_view to_string(Parameter::Type type) {
   return "";
 }
 
+std::string remedy(const Parameter& parameter) {
+  const auto write = [&](std::string_view example) {
+    return fmt::format("Write: --param {}={}", parameter.name, example);
+  };
+  switch (parameter.type) {
+    case Parameter::Type::string: break;
+    case Parameter::Type::integer: return fmt::format("Write a whole number: --param {}=42", parameter.name);
+    case Parameter::Type::number: return write("1.5");
+    case Parameter::Type::boolean: return write("true");
+    case Parameter::Type::date: return write("2026-01-31");
+    case Parameter::Type::timestamp:
+      return write("2026-01-31T06:00Z") + "; without Z or +02:00 it is local time where it is used.";
+  }
+  return {};
+}
+
+/// What PostgreSQL would not read when it is used: then the run has begun, and fails late.
+bool can_be_read(Parameter::Type type, const std::string& text) {
+  if (type == Parameter::Type::date) return is_date_text(text);
+  return type != Parameter::Type::timestamp || is_timestamp_text(text);
+}
+
+[[noreturn]] void refuse(const PipelineDefinition& pipeline, const Parameter& parameter,
+                         const std::string& text) {
+  throw Error(ExitCode::usage,
+              fmt::format("parameter {} of {} is {}, and '{}' is none", parameter.name, pipeline.name,
+                          to_string(parameter.type), printable(text)),
+              remedy(parameter));
+}
+
+/// Of a default: what it must be was asked when it was deployed.
+ordered_json converted(const PipelineDefinition& pipeline, const Parameter& parameter,
+                       const std::string& text) {
+  auto value = to_value(parameter.type, text);
+  if (!value) refuse(pipeline, parameter, text);
+  return *std::move(value);
+}
+
 ordered_json checked(const PipelineDefinition& pipeline, const Parameter& parameter,
                      const std::string& text) {
   if (!parameter.choices.empty() &&
@@ -66,12 +107,8 @@ ordered_json checked(const PipelineDefinition& pipeline, const Parameter& parame
         fmt::format("parameter {} of {} cannot be '{}'", parameter.name, pipeline.name, printable(text)),
         fmt::format("It is one of: {}", fmt::join(parameter.choices, ", ")));
   }
-  auto value = to_value(parameter.type, text);
-  if (!value) {
-    throw Error(ExitCode::usage, fmt::format("parameter {} of {} is {}, and '{}' is none", parameter.name,
-                                             pipeline.name, to_string(parameter.type), printable(text)));
-  }
-  return *std::move(value);
+  if (!can_be_read(parameter.type, text)) refuse(pipeline, parameter, text);
+  return converted(pipeline, parameter, text);
 }
 
 }  // namespace
@@ -84,7 +121,7 @@ std::string run_parameters(const PipelineDefinition& pipeline,
     if (found != given.end()) {
       all[parameter.name] = checked(pipeline, parameter, found->second);
     } else if (parameter.default_value) {
-      all[parameter.name] = checked(pipeline, parameter, *parameter.default_value);
+      all[parameter.name] = converted(pipeline, parameter, *parameter.default_value);
     } else {
       throw Error(ExitCode::usage, fmt::format("{} needs the parameter {}", pipeline.name, parameter.name),
                   fmt::format("Write: --param {}=VALUE", parameter.name));
@@ -106,7 +143,7 @@ std::string run_parameters(const PipelineDefinition& pipeline,
 std::string default_parameters(const PipelineDefinition& pipeline) {
   ordered_json all = ordered_json::object();
   for (const Parameter& parameter : pipeline.parameters) {
-    if (parameter.default_value) all[parameter.name] = checked(pipeline, parameter, *parameter.default_value);
+    if (parameter.default_value) all[parameter.name] = converted(pipeline, parameter, *parameter.default_value);
   }
   return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
