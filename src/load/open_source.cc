@@ -169,7 +169,7 @@ OpenedSource open_postgres(const SourceChoice& choice, const std::stop_token& st
   session.set_stop(stop);
   const std::string query =
       choice.query.empty() ? PostgresReader::query_of_table(choice.table) : choice.query;
-  return {.reader = std::make_unique<PostgresReader>(std::move(session), query),
+  return {.reader = std::make_unique<PostgresReader>(std::move(session), query, choice.settings),
           .format = Format::postgres,
           .label = fmt::format("{}{}", source_label(choice),
                                choice.query.empty() ? " " + choice.table : " (query)"),

@@ -10,6 +10,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "load/read/byte_source.h"
@@ -36,6 +37,8 @@ struct SourceChoice {
   CsvChoice csv{};
   std::string table{};      ///< of sqlite and postgres; or
   std::string query{};      ///< what they are asked
+  /// Of PostgreSQL: what the query finds set. Not a part of the URL, which the server takes 10 kB of.
+  std::vector<std::pair<std::string, std::string>> settings{};
   std::string stream{};     ///< of singer; empty: the only one
   std::size_t flatten = 0;  ///< of JSON: levels of objects that become columns
 };

@@ -8,6 +8,7 @@
 
 #include "pipeline/run/explain.h"
 #include "schema/queries/pipelines.h"
+#include "schema/queries/tasks.h"
 #include "support/project_text.h"
 #include "support/waiting.h"
 
@@ -198,6 +199,24 @@ TEST_F(PipelineWorker, AModelWhoseCheckFailsIsNotSeen) {
   EXPECT_EQ(text("SELECT string_agg(id || ':' || v, ',') FROM gold"), "1:1") << "nothing of it was committed";
   EXPECT_NE(text("SELECT max(error) FROM weir.task_done").find("check not_null"), std::string::npos)
       << text("SELECT max(error) FROM weir.task_done");
+}
+
+TEST_F(PipelineWorker, AModelTakesParametersThatAreLong) {
+  auto read = test::read_files(
+      {{"pipelines/p/pipeline.yml", "parameters: {word: x}\ntasks: {}\n"},
+       {"pipelines/p/models/gold.sql",
+        "/* weir\nkey: id\n*/\nselect 1 as id, length(weir.param('word')) as n, right(weir.param('word'), 5) as last"}});
+  ASSERT_TRUE(read.diagnostics.ok()) << to_text(read.diagnostics);
+  deploy(*sql_, read.project);
+  start_worker();
+  const auto found = sql_->run<sql::FindPipeline>("p");
+  const auto made = sql_->execute(
+      "SELECT weir.create_run($1, 'manual', now(), now(), now(), jsonb_build_object('word', repeat('long ', "
+      "20000) || $2::text))",
+      found.one().id, std::string(R"(\'" )"));
+  sql_->run<sql::StartRuns>(found.one().id);
+  EXPECT_EQ(ended(made[0].get<std::int64_t>(0)), "success") << text("SELECT max(error) FROM weir.task_done");
+  EXPECT_EQ(text("SELECT n || last FROM gold"), R"(100004 \'" )");
 }
 
 TEST_F(PipelineWorker, WhyATaskWaitsIsSaid) {

@@ -21,11 +21,14 @@ std::string without_semicolon(std::string query) {
 
 }  // namespace
 
-PostgresReader::PostgresReader(pg::Session session, std::string query) : session_(std::move(session)) {
+PostgresReader::PostgresReader(pg::Session session, std::string query,
+                               const std::vector<std::pair<std::string, std::string>>& settings)
+    : session_(std::move(session)) {
   query = without_semicolon(std::move(query));
   // Both statements see the same table: nobody changes its columns in between.
   transaction_.emplace(
       session_, pg::TransactionOptions{.isolation = pg::Isolation::repeatable_read, .read_only = true});
+  for (const auto& [name, value] : settings) transaction_->set_local(name, value);
   // How values are written must not depend on the source's settings.
   transaction_->set_local("DateStyle", "ISO, YMD");
   transaction_->set_local("IntervalStyle", "postgres");

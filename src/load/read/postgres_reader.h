@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "load/read/copy_text.h"
@@ -20,7 +21,9 @@ class PostgresReader : public RecordReader {
   static std::string query_of_table(const std::string& name) { return "SELECT * FROM " + name; }
 
   /// The session's time-out is for the longest wait for a row, and the first may take as long as a sort.
-  PostgresReader(pg::Session session, std::string query);
+  /// `settings` hold for the query.
+  PostgresReader(pg::Session session, std::string query,
+                 const std::vector<std::pair<std::string, std::string>>& settings = {});
 
   [[nodiscard]] const std::vector<std::string>& columns() const override { return columns_; }
   /// What the server says of the column.

@@ -58,34 +58,19 @@ work::Outcome load_and_finish(RunningTask& running, LoadOrder order,
   return written(running, std::move(news));
 }
 
-/// The run's settings for a session that somebody else opens, as the server's command line has them.
-std::string settings_for(const TaskContext& context) {
-  std::string text;
-  const auto add = [&](std::string_view name, std::string_view value) {
-    text += fmt::format(" -c {}=", name);
-    for (const char c : value) {
-      if (c == ' ' || c == '\\') text += '\\';
-      text += c;
-    }
-  };
-  add("weir.params", context.params);
-  add("weir.run_id", std::to_string(context.run));
-  add("weir.item", context.item.value_or(""));
-  add("weir.logical_time", utc_text(context.logical_time));
-  add("weir.interval_start", utc_text(context.interval.from));
-  add("weir.interval_end", utc_text(context.interval.to));
-  return text;
-}
-
 /// A query on Weir's database that knows its run.
 load::SourceChoice query_source(const RunningTask& running, const std::string& query) {
-  pg::Conninfo conninfo = running.at.connector->conninfo();
-  const std::string before(conninfo.get("options").value_or(""));
-  conninfo.set("options", before + settings_for(running.context));
+  const TaskContext& context = running.context;
   load::SourceChoice choice;
-  choice.words = {conninfo.url()};
+  choice.words = {running.at.connector->conninfo().url()};
   choice.format = load::Format::postgres;
   choice.query = query;
+  choice.settings = {{"weir.params", context.params},
+                     {"weir.run_id", std::to_string(context.run)},
+                     {"weir.item", context.item.value_or("")},
+                     {"weir.logical_time", utc_text(context.logical_time)},
+                     {"weir.interval_start", utc_text(context.interval.from)},
+                     {"weir.interval_end", utc_text(context.interval.to)}};
   return choice;
 }
 
