@@ -106,12 +106,8 @@ TEST_F(PipelineRunsRaces, WhoEndsARunLocksItsTasksInTheOneOrder) {
   // What follows is left undone, and the end of the run with it.
   for (const auto& piece : claim(*sql_, worker, ++claims_, 10)) finish(*sql_, piece, "success");
   const auto untold = sql_->run<sql::UntoldTasks>(std::int64_t{0}, 100);
-  for (const auto& each : news_of(untold)) {
-    ASSERT_EQ(each.state, TaskNews::State::untold);
-    sql_->run<sql::TellSuccessors>(std::vector<std::int64_t>{each.key.run},
-                                   std::vector<std::int32_t>{each.key.no},
-                                   std::vector<std::int32_t>{each.key.item});
-  }
+  for (const auto& each : news_of(untold)) ASSERT_EQ(each.state, TaskNews::State::untold);
+  while (!sql_->run<sql::TellRuns>(std::vector<std::int64_t>{run}, 2).empty()) continue;
   ASSERT_EQ(text("SELECT state FROM weir.task WHERE pool_id IS NULL"), "ready");
   // A late result of the piece 1, between its own row and its task's.
   pg::Session late = session();
@@ -189,12 +185,71 @@ TEST_F(PipelineRunsRaces, AnEndThatIsToldTwiceIsCountedOnce) {
   const auto claimed = claim(*sql_, worker, 1, 10);
   ASSERT_EQ(claimed.size(), 2U);
   end(*sql_, claimed[0], "success");
-  for (int i = 0; i < 2; ++i) {
-    const auto told = sql_->run<sql::TellSuccessors>(
-        std::vector<std::int64_t>{run}, std::vector<std::int32_t>{0}, std::vector<std::int32_t>{-1});
-    EXPECT_EQ(told.size(), 0);
-  }
+  for (int i = 0; i < 2; ++i)
+    EXPECT_EQ(sql_->run<sql::TellRuns>(std::vector<std::int64_t>{run}, 100).size(), 0);
   EXPECT_EQ(states(run), "t0 success, t1 running, t2 waiting");
+}
+
+TEST_F(PipelineRunsRaces, WhoFindsAnotherOneTellingLeavesItToHim) {
+  std::vector<Task> tasks(12);
+  tasks.push_back({.after = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}});
+  const auto run = start_run(store(define("p", tasks)));
+  const auto worker = process();
+  const auto claimed = claim(*sql_, worker, 1, 20);
+  ASSERT_EQ(claimed.size(), 12U);
+  Aftermath first;
+  for (int i = 0; i < 6; ++i) first.add(finish(*sql_, claimed[static_cast<std::size_t>(i)], "success"));
+  pg::Session other = session();
+  other.execute("BEGIN");
+  first.carry_out(other);
+  pg::Session mine = session();
+  mine.execute("SET lock_timeout = '1ms'");
+  Aftermath second;
+  for (std::size_t i = 6; i < 12; ++i) second.add(finish(mine, claimed[i], "success"));
+  EXPECT_NO_THROW(second.carry_out(mine)) << "nobody waits for the row of t12";
+  EXPECT_TRUE(second.empty());
+  EXPECT_EQ(text("SELECT remaining FROM weir.task WHERE task_no = 12"), "12");
+  other.execute("COMMIT");
+  // As he does it himself, who looks again after each transaction.
+  first.add({{{run, 0, -1}, TaskNews::State::untold}});
+  first.carry_out(other);
+  EXPECT_EQ(text("SELECT state || ' ' || remaining FROM weir.task WHERE task_no = 12"), "ready 0");
+  EXPECT_EQ(text("SELECT count(*) FROM weir.task WHERE NOT told AND weir.has_ended(state)"), "0");
+}
+
+TEST_F(PipelineRunsRaces, WhoTellsLooksAgainUntilNothingIsLeftToHim) {
+  std::vector<Task> tasks(12);
+  tasks.push_back({.after = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}});
+  const auto run = start_run(store(define("p", tasks)));
+  for (const auto& each : claim(*sql_, process(), 1, 20)) finish(*sql_, each, "success");
+  int rounds = 0;
+  const std::vector<std::int64_t> runs{run};
+  for (;; ++rounds) {
+    const auto told = news_of(sql_->run<sql::TellRuns>(runs, 5));
+    if (told.empty()) break;
+    EXPECT_EQ(told[0].state, TaskNews::State::untold) << "to look again, also after the last";
+  }
+  EXPECT_EQ(rounds, 3);
+  EXPECT_EQ(text("SELECT state FROM weir.task WHERE task_no = 12"), "ready");
+}
+
+TEST_F(PipelineRunsRaces, AnEndWaitsForNobodyWhoHasItsSuccessor) {
+  const auto run = start_run(store(define("p", {{}, {}, {{0, 1}}})));
+  const auto worker = process();
+  const auto claimed = claim(*sql_, worker, 1, 10);
+  ASSERT_EQ(claimed.size(), 2U);
+  // Of SQL: its user's transaction is open until it is committed.
+  pg::Session other = session();
+  other.execute("BEGIN");
+  finish(other, claimed[0], "success");
+  pg::Session mine = session();
+  mine.execute("SET lock_timeout = '1ms'");
+  Aftermath later;
+  EXPECT_NO_THROW(later.add(finish(mine, claimed[1], "success")));
+  EXPECT_FALSE(later.empty());
+  other.execute("COMMIT");
+  later.carry_out(mine);
+  EXPECT_EQ(states(run), "t0 success, t1 success, t2 ready");
 }
 
 TEST_F(PipelineRunsRaces, AFailureThatIsAllowedCountsAsSuccess) {

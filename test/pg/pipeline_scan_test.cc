@@ -152,13 +152,12 @@ class PipelineScans : public test::PipelineTest {
     expect_only_living_rows("return_task_claim",
                             [&] { session.run<sql::ReturnTaskClaim>(worker_, std::int64_t{1}); });
     expect_only_living_rows("finish_tasks", [&] { EXPECT_EQ(finish(session, own, "success").size(), 2U); });
-    expect_only_living_rows("tell_successors", [&] {
+    expect_only_living_rows("tell_runs", [&] {
       const auto ended = session.execute(
           "UPDATE weir.task SET state = 'success', ended_at = now() WHERE run_id = 17 AND task_no = 10 "
           "RETURNING run_id");
       ASSERT_EQ(ended.rows(), 1);
-      session.run<sql::TellSuccessors>(std::vector<std::int64_t>{17}, std::vector<std::int32_t>{10},
-                                       std::vector<std::int32_t>{-1});
+      EXPECT_EQ(session.run<sql::TellRuns>(std::vector<std::int64_t>{17}, 500).size(), 1);
     });
     expect_only_living_rows("expand_task", [&] {
       const std::vector<pg::JsonView> elements(20, pg::JsonView{"1"});

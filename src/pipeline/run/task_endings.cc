@@ -11,7 +11,8 @@
 namespace weir::pipeline {
 namespace {
 
-constexpr std::size_t kMostTold = 2000;
+/// In one transaction: who cancels the run waits for it.
+constexpr std::int32_t kMostTold = 500;
 
 template <class Rows>
 std::vector<TaskNews> to_news_of(const Rows& rows) {
@@ -85,7 +86,7 @@ std::vector<TaskNews> finish_tasks(pg::Session& session, std::int64_t worker,
 void Aftermath::add(const std::vector<TaskNews>& news) {
   for (const TaskNews& each : news) {
     switch (each.state) {
-      case TaskNews::State::untold: untold_.push_back(each.key); break;
+      case TaskNews::State::untold: untold_.insert(each.key.run); break;
       case TaskNews::State::end: ended_.push_back(each.key.run); break;
       case TaskNews::State::ready: ready = true; break;
       case TaskNews::State::accepted:
@@ -101,17 +102,9 @@ void Aftermath::carry_out(pg::Session& session) {
 }
 
 void Aftermath::tell(pg::Session& session) {
-  const std::size_t count = std::min(untold_.size(), kMostTold);
-  std::vector<std::int64_t> runs;
-  std::vector<std::int32_t> nos;
-  std::vector<std::int32_t> items;
-  for (std::size_t i = 0; i < count; ++i) {
-    runs.push_back(untold_[i].run);
-    nos.push_back(untold_[i].no);
-    items.push_back(untold_[i].item);
-  }
-  const auto news = to_news_of(session.run<sql::TellSuccessors>(runs, nos, items));
-  untold_.erase(untold_.begin(), untold_.begin() + static_cast<std::ptrdiff_t>(count));
+  const std::vector<std::int64_t> runs(untold_.begin(), untold_.end());
+  const auto news = to_news_of(session.run<sql::TellRuns>(runs, kMostTold));
+  untold_.clear();
   add(news);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,7 @@ std::vector<TaskNews> finish_tasks(pg::Session& session, std::int64_t worker,
                                    const std::vector<EndedAttempt>& ended);
 
 /// What is left to do when tasks have ended: tell successors generation by generation, end runs, start the
-/// next ones. Each step is a transaction that may be repeated, and the keepers of all processes do what is
+/// next ones. A run that somebody else tells just now is left to him. Each step is a transaction that may be repeated, and the keepers of all processes do what is
 /// left undone by one that died.
 class Aftermath {
  public:
@@ -44,7 +45,7 @@ class Aftermath {
   void end_runs(pg::Session& session);
   void start_runs(pg::Session& session);
 
-  std::vector<TaskKey> untold_;
+  std::set<std::int64_t> untold_;  ///< runs that have something to tell
   std::vector<std::int64_t> ended_;
   std::vector<std::int32_t> pipelines_;
 };

@@ -17,8 +17,8 @@ SELECT weir.return_task_claim(:process, :number) AS returned;
 SELECT f.run_id, f.task_no, f.item, f.state
   FROM weir.finish_tasks(:worker, :claims, :run_ids, :task_nos, :items, :states, :delays_ms, :errors, :details) f;
 
--- name: tell_successors(run_ids int8[], task_nos int4[], items int4[]) -> (run_id int8, task_no int4, item int4, state text)
-SELECT s.run_id, s.task_no, s.item, s.state FROM weir.tell_successors(:run_ids, :task_nos, :items) s;
+-- name: tell_runs(run_ids int8[], most int4) -> (run_id int8, task_no int4, item int4, state text)
+SELECT s.run_id, s.task_no, s.item, s.state FROM weir.tell_runs(:run_ids, :most) s;
 
 -- name: end_runs(run_ids int8[]) -> (run_id int8, pipeline_id int4, state text, alerts int4)
 -- With their alerts, in one order of pipelines: those lock a row of each.
