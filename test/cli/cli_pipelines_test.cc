@@ -298,6 +298,25 @@ TEST_F(CliPipelines, WhatFailedIsBegunAgain) {
   expect_refused({"clear", run + "/kep"}, 2, "run 1 has no task 'kep'", "Did you mean 'keep'?");
 }
 
+TEST_F(CliPipelines, WhatIsBegunAgainWaitsForItsTurn) {
+  deploy();
+  put("pipelines/shop/broken", "");
+  const std::string run = make_run();
+  EXPECT_EQ(work(), 1);
+  fs::remove(folder_.path() / "pipelines/shop/broken");
+  const std::string other = make_run();
+  const WeirResult again = weir({"retry", run});
+  EXPECT_EQ(again.out, "run 1: 2 tasks begin again when it has its turn\n");
+  EXPECT_THAT(again.err, HasSubstr("why not now: weir explain 1"));
+  EXPECT_TRUE(document({"clear", run + "/keep"}).at("queued"));
+  EXPECT_EQ(document({"runs", run}).at("state"), "queued");
+  EXPECT_THAT(weir({"explain", run}).out, AllOf(HasSubstr("it was begun again, and waits for its turn"),
+                                                HasSubstr("1 of 1 runs of shop at a time (max_active_runs)")));
+  EXPECT_EQ(work(), 0);
+  EXPECT_EQ(document({"runs", run}).at("state"), "success");
+  EXPECT_EQ(document({"runs", other}).at("state"), "success");
+}
+
 TEST_F(CliPipelines, ATaskThatRunsIsNotBegunAgain) {
   deploy("tasks: {a: {shell: 'until test -e go; do sleep 0.01; done'}}\n");
   const std::string run = make_run();

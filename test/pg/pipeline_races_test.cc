@@ -271,18 +271,6 @@ TEST_F(PipelineRunsRaces, WhatWasCancelledIsNotHandedBack) {
   EXPECT_EQ(states(run), "t0 cancelled");
 }
 
-TEST_F(PipelineRunsRaces, ARunWithoutTasksToBeginAgainIsNotLeftRunning) {
-  const auto pipeline = store(define("p", {{}}));
-  start_run(pipeline);
-  const auto waits = start_run(pipeline);
-  ASSERT_EQ(text("SELECT weir.cancel_run(" + std::to_string(waits) + ")"), "cancelled");
-  sql_->execute("BEGIN");
-  sql_->run<sql::ReopenRun>(waits);
-  EXPECT_THROW(sql_->run<sql::ResetTasks>(waits, std::vector<std::int32_t>{}), pg::Error);
-  sql_->execute("ROLLBACK");
-  EXPECT_EQ(text("SELECT state FROM weir.run_done WHERE id = " + std::to_string(waits)), "cancelled");
-}
-
 TEST_F(PipelineRunsRaces, AMarkStopsThePiecesThatRun) {
   const auto worker = process();
   const auto run = mapped(store(define("p", {{}})), worker, 2);
@@ -335,10 +323,9 @@ TEST_F(PipelineRunsRaces, AWaitThatIsDoneAgainHasAllItsTime) {
   const auto worker = process();
   end(*sql_, claim(*sql_, worker, 1, 1).at(0), "success");
   end(*sql_, claim(*sql_, worker, 2, 1).at(0), "failed");
-  sql_->run<sql::ReopenRun>(run);
+  sql_->run<sql::BeginAgain>(run, std::vector<std::int32_t>{1});
   sql_->execute("UPDATE weir.run SET started_at = clock_timestamp() - interval '1 day'");
   sql_->execute("UPDATE weir.task SET ended_at = ended_at - interval '1 hour'");
-  sql_->run<sql::ResetTasks>(run, std::vector<std::int32_t>{1});
   const auto again = sql_->run<sql::TaskWaits>(run, 1, -1);
   EXPECT_LT(again.one().waits_ms, 60'000);
   sql_->execute("UPDATE weir.task SET reset_at = NULL");

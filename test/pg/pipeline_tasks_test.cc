@@ -284,8 +284,7 @@ TEST_F(PipelineRuns, ARunIsBegunAgainFromATask) {
     end(*sql_, attempt, attempt.key.no == 1 ? "failed" : "success");
   EXPECT_EQ(text("SELECT state FROM weir.run_done"), "failed");
   const std::string id = std::to_string(run);
-  EXPECT_EQ(text("SELECT weir.reopen_run(" + id + ")"), "true");
-  EXPECT_EQ(text("SELECT weir.reset_tasks(" + id + ", '{1}')"), "2");
+  EXPECT_EQ(text("SELECT weir.begin_again(" + id + ", '{1}')"), "2");
   EXPECT_EQ(states(run), "t0 success, t1 ready, t2 waiting, t3 success");
   end(*sql_, claim(*sql_, worker, 3, 10).at(0), "success");
   end(*sql_, claim(*sql_, worker, 4, 10).at(0), "success");

@@ -11,7 +11,6 @@
 #include "cli/open_database.h"
 #include "cli/project/project.h"
 #include "cli/project/run_target.h"
-#include "pg/transaction.h"
 #include "pipeline/run/task_endings.h"
 #include "schema/queries/pipelines.h"
 #include "schema/queries/tasks.h"
@@ -41,12 +40,21 @@ void carry_out(pg::Session& session, std::int64_t run) {
   if (aftermath.ready) session.run<sql::WakeTopic>("task", 2);
 }
 
+/// Whether it has its turn; one without work left may have ended by now.
+bool is_queued(pg::Session& session, std::int64_t run) {
+  const auto rows = session.run<sql::ShowRun>(run);
+  return !rows.empty() && rows[0].state == "queued";
+}
+
 void tell_begun(Context& context, pg::Session& session, std::int64_t run, std::int64_t tasks) {
+  const bool queued = is_queued(session, run);
   if (context.global.json) {
-    context.out.json({{"run", run}, {"change", "begin again"}, {"tasks", tasks}});
+    context.out.json({{"run", run}, {"change", "begin again"}, {"tasks", tasks}, {"queued", queued}});
     return;
   }
-  context.out.line(fmt::format("run {}: {} begin{} again", run, tasks_text(tasks), tasks == 1 ? "s" : ""));
+  context.out.line(fmt::format("run {}: {} begin{} again{}", run, tasks_text(tasks), tasks == 1 ? "s" : "",
+                               queued ? " when it has its turn" : ""));
+  if (queued) context.progress.note(fmt::format("why not now: weir explain {}", run));
   tell_where_nobody_works(context, session);
 }
 
@@ -65,20 +73,14 @@ void asking(Action&& action) {
   }
 }
 
-std::int64_t reset(pg::Session& session, std::int64_t run, std::vector<std::int32_t> tasks) {
+/// Without tasks: all of them.
+std::int64_t begin_again(pg::Session& session, std::int64_t run, const std::vector<std::int32_t>& tasks) {
   std::int64_t count = 0;
   asking([&] {
-    pg::Transaction transaction(session);
-    const auto open = session.run<sql::ReopenRun>(run);
-    if (!open.one().open) require_pipeline_run(session, run);
-    if (tasks.empty()) {  // all of them; one that was cancelled before its turn had none until now
-      for (const auto& row : session.run<sql::ListTasks>(run)) {
-        if (row.item < 0) tasks.push_back(row.task_no);
-      }
-    }
-    const auto answer = session.run<sql::ResetTasks>(run, tasks);
-    count = answer.one().tasks;
-    transaction.commit();
+    const auto answer = session.run<sql::BeginAgain>(run, tasks);
+    const auto begun = answer.one().tasks;
+    if (!begun) require_pipeline_run(session, run);
+    count = begun.value_or(0);
   });
   carry_out(session, run);
   return count;
@@ -100,7 +102,7 @@ ExitCode run_retry(Context& context) {
     throw Error(ExitCode::refused, fmt::format("nothing of run {} has failed", target.run),
                 fmt::format("Name the task to begin with: weir retry {}/TASK", target.run));
   }
-  tell_begun(context, session, target.run, reset(session, target.run, tasks));
+  tell_begun(context, session, target.run, begin_again(session, target.run, tasks));
   return ExitCode::ok;
 }
 
@@ -110,7 +112,7 @@ ExitCode run_clear(Context& context) {
   require_pipeline_run(session, target.run);
   std::vector<std::int32_t> tasks;
   if (!target.task.empty()) tasks.push_back(find_task(session, target));
-  tell_begun(context, session, target.run, reset(session, target.run, tasks));
+  tell_begun(context, session, target.run, begin_again(session, target.run, tasks));
   return ExitCode::ok;
 }
 
@@ -163,11 +165,8 @@ ExitCode run_mark(Context& context) {
   const std::int32_t task = find_task(session, target);
   std::int64_t count = 0;
   asking([&] {
-    pg::Transaction transaction(session);
-    session.run<sql::ReopenRun>(target.run);
     const auto answer = session.run<sql::MarkTask>(target.run, task, words[1]);
     count = answer.one().tasks;
-    transaction.commit();
   });
   carry_out(session, target.run);
   if (context.global.json) {
@@ -203,7 +202,8 @@ Command retry_command() {
       .path = "retry",
       .summary = "begin again what failed in a run, or a task and what comes after it",
       .description =
-          "Tasks that succeeded and come before stay as they are. The run keeps its version and parameters.",
+          "Tasks that succeeded and come before stay as they are. The run keeps its version and parameters.\n"
+          "One that has ended waits for its turn as any other: max_active_runs holds for it, too.",
       .words = "RUN[/TASK]",
       .examples = {{"weir retry 42", "what failed"}, {"weir retry 42/load", "from load on"}},
       .run = run_retry};

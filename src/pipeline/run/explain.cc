@@ -62,6 +62,26 @@ void explain_waiting(pg::Session& session, std::int64_t run, const Row& row,
                            row.upstream, row.rule));
 }
 
+template <class Row>
+void explain_turn(pg::Session& session, std::int64_t run, const Row& row, std::vector<std::string>& reasons) {
+  for (const auto& turn : session.run<sql::TurnOfRun>(run)) {
+    if (turn.again) add(reasons, "it was begun again, and waits for its turn; its tasks are as they were");
+    const bool by_hand = turn.again || (row.kind == "manual" && !turn.removed);
+    if (row.paused && !by_hand)
+      add(reasons, fmt::format("{} is paused: weir resume {}", row.pipeline, row.pipeline));
+    if (turn.removed && !by_hand)
+      add(reasons, fmt::format("{} is no more in its project: weir cancel {}", row.pipeline, run));
+    if (turn.backfill) {
+      add(reasons, fmt::format("{} of {} runs of backfill {} at a time (--parallel)", turn.active, turn.most,
+                               *turn.backfill));
+    } else {
+      add(reasons, fmt::format("{} of {} runs of {} at a time (max_active_runs)", turn.active, turn.most,
+                               row.pipeline));
+    }
+  }
+  add(reasons, no_worker(session));
+}
+
 }  // namespace
 
 std::optional<Explanation> explain_task(pg::Session& session, std::int64_t run, std::int32_t task,
@@ -92,6 +112,10 @@ std::optional<Explanation> explain_task(pg::Session& session, std::int64_t run, 
       add(reasons, fmt::format("it ended at {}, at attempt {}", text(row.ended_at), row.attempt));
       if (row.error) add(reasons, std::string(*row.error));
     }
+    for (const auto& turn : session.run<sql::BeginsWithRun>(run, task)) {
+      if (turn.waits)
+        add(reasons, fmt::format("it begins again when its run has its turn: weir explain {}", run));
+    }
     return explanation;
   }
   return std::nullopt;
@@ -105,12 +129,7 @@ std::optional<Explanation> explain_run(pg::Session& session, std::int64_t run) {
                           .state = std::string(row.state)};
   auto& reasons = explanation.reasons;
   if (row.state == "queued") {
-    if (row.paused && row.kind != "manual")
-      add(reasons, fmt::format("{} is paused: weir resume {}", row.pipeline, row.pipeline));
-    const auto active = session.run<sql::ActiveRuns>(row.pipeline_id);
-    add(reasons, fmt::format("{} of {} runs of {} at a time (max_active_runs)", active.one().active,
-                             row.max_active_runs, row.pipeline));
-    add(reasons, no_worker(session));
+    explain_turn(session, run, row, reasons);
     return explanation;
   }
   if (row.ended_at) {

@@ -52,8 +52,7 @@ BEGIN
   SELECT array_agg(ROW(told.*)::weir.ended_task) INTO ended FROM told;
   RETURN QUERY SELECT * FROM weir.count_ended(ended);
 END $$;
-DROP FUNCTION weir.tell_successors(int8[], int4[], int4[]);
-DELETE FROM weir.role_grant WHERE object LIKE 'weir.tell_successors(%';
+-- weir.tell_successors() stays for workers that were there before.
 
 -- Which of these attempts, by their place, cannot tell their successors now: somebody else is at one of them, perhaps in a
 -- transaction of a user that has yet to be committed. They are told afterwards. The rows of all others are locked by this, in the one order
@@ -169,8 +168,289 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = o
     WHERE t.state = 'ready' AND t.pool_id IS NULL AND t.ready_at < clock_timestamp() - older_ms * interval '1 ms' LIMIT wanted)
 $$;
 
+-- 2. Turns. A run that was begun again by hand ran at once, beside as many others as its pipeline may have. Now it waits for its turn, as
+-- it is, and begins with what it was begun again for.
+ALTER TABLE weir.run ADD COLUMN again int4[] CHECK (again <> '{}'), ADD CHECK (again IS NULL OR state = 'queued');
+COMMENT ON COLUMN weir.run.again IS 'Of a run that was begun again and waits for its turn: the tasks that it begins with. The others are as they were.';
+CREATE INDEX run_again ON weir.run (pipeline_id, backfill_id) WHERE again IS NOT NULL;
+
+-- Runs of a pipeline that have room to start, in their order. Within a transaction that has the pipeline's row. What somebody begins
+-- again by hand is started also where the pipeline is paused, or no more in its project.
+CREATE OR REPLACE FUNCTION weir.startable_runs(p weir.pipeline) RETURNS SETOF int8
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+  open     bool := NOT p.paused AND NOT p.removed;
+  backfill int8;
+BEGIN
+  RETURN QUERY
+    SELECT q.id FROM weir.run q
+     WHERE q.state = 'queued' AND q.pipeline_id = p.id AND q.backfill_id IS NULL
+       AND (open OR q.again IS NOT NULL OR q.kind = 'manual' AND NOT p.removed)
+     ORDER BY q.priority DESC, q.logical_at, q.id
+     LIMIT greatest(0, p.max_active_runs - (SELECT count(*) FROM weir.run u WHERE u.state = 'running' AND u.pipeline_id = p.id
+                                               AND u.backfill_id IS NULL));
+  FOR backfill IN
+    SELECT b FROM weir.waiting_backfills(p.id) b WHERE open
+    UNION ALL
+    SELECT DISTINCT a.backfill_id FROM weir.run a
+     WHERE NOT open AND a.again IS NOT NULL AND a.pipeline_id = p.id AND a.backfill_id IS NOT NULL
+  LOOP
+    RETURN QUERY
+      SELECT q.id FROM weir.run q
+       WHERE q.state = 'queued' AND q.pipeline_id = p.id AND q.backfill_id = backfill AND (open OR q.again IS NOT NULL)
+       ORDER BY q.logical_at, q.id
+       LIMIT greatest(0, (SELECT b.parallel FROM weir.backfill b WHERE b.id = backfill)
+                         - (SELECT count(*) FROM weir.run u WHERE u.state = 'running' AND u.pipeline_id = p.id AND u.backfill_id = backfill));
+  END LOOP;
+END $$;
+
+-- Starts runs that wait, as many as the pipeline has room for; answers those it started. Backfills have a limit of their
+-- own, and a paused pipeline starts only what was asked for by hand.
+CREATE OR REPLACE FUNCTION weir.start_runs(pipeline int4) RETURNS SETOF int8
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+  p     weir.pipeline;
+  ids   int8[];
+  fresh int8[];
+  ready int8;
+  begun record;
+BEGIN
+  SELECT * INTO p FROM weir.pipeline k WHERE k.id = pipeline FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  FOR begun IN
+    WITH old AS MATERIALIZED (
+      SELECT u.id, u.again FROM weir.run u WHERE u.id = ANY (ARRAY(SELECT s FROM weir.startable_runs(p) s)))
+    UPDATE weir.run u SET state = 'running', started_at = coalesce(u.started_at, clock_timestamp()), again = NULL
+      FROM old o WHERE u.id = o.id AND u.state = 'queued' RETURNING u.id, o.again
+  LOOP
+    ids := ids || begun.id;
+    IF begun.again IS NULL THEN
+      fresh := fresh || begun.id;
+    ELSE
+      PERFORM weir.reset_tasks(begun.id, begun.again);
+    END IF;
+  END LOOP;
+  IF fresh IS NOT NULL THEN
+    INSERT INTO weir.task (run_id, task_no, pipeline_id, version, pool_id, slots, upstream, remaining, priority, deferred,
+                           durable, allow_failure, ready_at, state, rule, successors, produces)
+    SELECT r.id, k.task_no, k.pipeline_id, k.version, k.pool_id, k.slots, k.upstream, k.upstream,
+           greatest(-32768, least(32767, k.priority + r.priority)), k.deferred, k.durable, k.allow_failure,
+           CASE WHEN k.upstream = 0 OR k.rule = 'always' THEN clock_timestamp() END,
+           CASE WHEN k.upstream = 0 OR k.rule = 'always' THEN 'ready' ELSE 'waiting' END, k.rule, k.successors, k.produces
+      FROM weir.run r JOIN weir.pipeline_task k ON k.pipeline_id = r.pipeline_id AND k.version = r.version
+     WHERE r.id = ANY (fresh);
+    SELECT count(*) INTO ready FROM weir.task t WHERE t.run_id = ANY (fresh) AND t.state = 'ready';
+    IF ready > 0 THEN
+      PERFORM weir.wake('task', least(16, ready)::int4);
+    END IF;
+  END IF;
+  RETURN QUERY SELECT unnest(ids);
+END $$;
+
+-- Pipelines that may have a run to start: the backstop of whoever ended a run and died before he started the next one.
+CREATE OR REPLACE FUNCTION weir.startable_pipelines() RETURNS SETOF int4
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+  WITH RECURSIVE waiting AS (
+    (SELECT least((SELECT min(q.pipeline_id) FROM weir.run q WHERE q.state = 'queued' AND q.backfill_id IS NULL),
+                  (SELECT min(q.pipeline_id) FROM weir.run q WHERE q.state = 'queued' AND q.backfill_id IS NOT NULL)) AS id)
+    UNION ALL
+    SELECT least((SELECT min(q.pipeline_id) FROM weir.run q WHERE q.state = 'queued' AND q.backfill_id IS NULL AND q.pipeline_id > w.id),
+                 (SELECT min(q.pipeline_id) FROM weir.run q WHERE q.state = 'queued' AND q.backfill_id IS NOT NULL AND q.pipeline_id > w.id))
+      FROM waiting w WHERE w.id IS NOT NULL)
+  SELECT p.id FROM waiting w JOIN weir.pipeline p ON p.id = w.id WHERE EXISTS (SELECT FROM weir.startable_runs(p))
+$$;
+
+-- Its pipeline, whose row is the caller's from here on; null where there is no such run any more.
+CREATE FUNCTION weir.lock_pipeline_of(run int8) RETURNS int4
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  found_id int4;
+BEGIN
+  SELECT f.pipeline_id INTO found_id
+    FROM (SELECT u.pipeline_id FROM weir.run u WHERE u.id = run
+          UNION ALL SELECT d.pipeline_id FROM weir.run_done d WHERE d.id = run) f LIMIT 1;
+  PERFORM FROM weir.pipeline k WHERE k.id = found_id FOR NO KEY UPDATE;
+  RETURN found_id;
+END $$;
+
+-- These tasks of a definition, and all that come after them (`itself` false: only those). The end of the run is always one.
+CREATE FUNCTION weir.tasks_after(pipeline int4, version int4, task_nos int4[], itself bool) RETURNS int4[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  WITH RECURSIVE below AS (
+    SELECT n AS no, false AS follows FROM unnest(task_nos) n
+    UNION
+    SELECT s.no, true FROM below b
+      JOIN weir.pipeline_task k ON k.pipeline_id = tasks_after.pipeline AND k.version = tasks_after.version AND k.task_no = b.no
+     CROSS JOIN LATERAL unnest(k.successors) s(no))
+  SELECT array_agg(DISTINCT b.no) FROM below b
+    JOIN weir.pipeline_task k ON k.pipeline_id = tasks_after.pipeline AND k.version = tasks_after.version AND k.task_no = b.no
+   WHERE itself OR b.follows
+$$;
+
+DROP FUNCTION weir.reopen_run(int8);
+DELETE FROM weir.role_grant WHERE object = 'weir.reopen_run(int8)';
+
+-- Brings a run that has ended back: its tasks are as they were, and it waits for its turn to begin with these, and with those that never had
+-- one because it was cancelled before. Within a transaction that has the pipeline's row. False where it has not ended.
+CREATE FUNCTION weir.reopen_run(run int8, task_nos int4[], itself bool) RETURNS bool
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  d weir.run_done;
+BEGIN
+  IF EXISTS (SELECT FROM weir.run u WHERE u.id = run FOR UPDATE) THEN
+    RETURN false;
+  END IF;
+  DELETE FROM weir.run_done o WHERE o.id = run RETURNING * INTO d;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  WITH back AS (
+    DELETE FROM weir.task_done t WHERE t.run_id = run AND t.run_ended_at = d.ended_at RETURNING t.*)
+  INSERT INTO weir.task (run_id, task_no, item, pipeline_id, version, pool_id, slots, attempt, upstream, remaining, failures,
+                         priority, deferred, durable, told, allow_failure, ready_at, started_at, ended_at, state, rule,
+                         successors, produces, element, output, follow, error)
+  SELECT run, k.task_no, coalesce(b.item, -1), k.pipeline_id, k.version, k.pool_id, k.slots, coalesce(b.attempt, 0),
+         k.upstream, 0, coalesce(b.failures, 0), k.priority, k.deferred, k.durable, k.pool_id IS NOT NULL,
+         k.allow_failure AND coalesce(b.item, -1) < 0, b.ready_at, b.started_at, b.ended_at, coalesce(b.state, 'waiting'),
+         k.rule, CASE WHEN b.item >= 0 THEN '{}' ELSE k.successors END, k.produces, b.element, b.output, b.follow, b.error
+    FROM weir.pipeline_task k LEFT JOIN back b ON b.task_no = k.task_no
+   WHERE k.pipeline_id = d.pipeline_id AND k.version = d.version;
+  INSERT INTO weir.run (id, logical_at, interval_start, interval_end, created_at, started_at, backfill_id, pipeline_id, version,
+                        priority, state, kind, made_by, params, again)
+  VALUES (d.id, d.logical_at, d.interval_start, d.interval_end, d.created_at, d.started_at, d.backfill_id, d.pipeline_id, d.version,
+          d.priority, 'queued', d.kind, d.made_by, d.params,
+          ARRAY(SELECT unnest(weir.tasks_after(d.pipeline_id, d.version, task_nos, itself))
+                UNION SELECT t.task_no FROM weir.task t WHERE t.run_id = run AND t.state = 'waiting' AND t.pool_id IS NOT NULL));
+  RETURN true;
+END $$;
+
+-- Has tasks of a run done once more, with all that comes after them; without any, all of it. One that runs is not begun again. One that
+-- has ended waits for its turn, and begins then. Answers how many tasks; null where there is no such run any more.
+CREATE FUNCTION weir.begin_again(run int8, task_nos int4[]) RETURNS int4
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  pipeline int4 := weir.lock_pipeline_of(run);
+  r        weir.run;
+  v        int4;
+  tasks    int4[];
+BEGIN
+  SELECT * INTO r FROM weir.run u WHERE u.id = run FOR UPDATE;
+  v := coalesce(r.version, (SELECT d.version FROM weir.run_done d WHERE d.id = run));
+  IF v IS NULL THEN
+    RETURN NULL;
+  END IF;
+  IF cardinality(task_nos) = 0 THEN
+    task_nos := ARRAY(SELECT k.task_no FROM weir.pipeline_task k WHERE k.pipeline_id = pipeline AND k.version = v);
+  END IF;
+  tasks := weir.tasks_after(pipeline, v, task_nos, true);
+  IF tasks IS NULL THEN
+    RAISE EXCEPTION 'run % has none of these tasks', run USING ERRCODE = 'no_data_found';
+  END IF;
+  IF r.state = 'running' THEN
+    RETURN weir.reset_tasks(run, task_nos);
+  ELSIF r.id IS NOT NULL AND r.again IS NULL THEN
+    RAISE EXCEPTION 'run % waits for its turn: nothing of it has begun', run USING ERRCODE = 'no_data_found';
+  ELSIF r.id IS NOT NULL THEN
+    UPDATE weir.run u SET again = ARRAY(SELECT unnest(u.again) UNION SELECT unnest(tasks)) WHERE u.id = run;
+  ELSIF NOT weir.reopen_run(run, task_nos, true) THEN
+    RETURN NULL;
+  END IF;
+  PERFORM weir.start_runs(pipeline);
+  RETURN (SELECT count(*) FROM weir.pipeline_task k
+           WHERE k.pipeline_id = pipeline AND k.version = v AND k.pool_id IS NOT NULL AND k.task_no = ANY (tasks));
+END $$;
+
+-- Says what became of a task, whatever it was about to do: a running one is fenced off, and what comes after it is done
+-- anew by the new state: of a run that has ended, when it has its turn. Where nothing comes after it, at once.
+CREATE OR REPLACE FUNCTION weir.mark_task(run int8, no int4, becomes text) RETURNS int4
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  pipeline int4 := weir.lock_pipeline_of(run);
+  r        weir.run;
+  owners   int8[];
+BEGIN
+  IF becomes NOT IN ('success', 'failed', 'skipped') THEN
+    RAISE EXCEPTION 'a task is marked success, failed or skipped, not %', becomes USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  PERFORM weir.reopen_run(run, ARRAY[no], false);
+  SELECT * INTO r FROM weir.run u WHERE u.id = run FOR UPDATE;
+  PERFORM FROM (SELECT FROM weir.task t WHERE t.run_id = run AND (t.item < 0 OR t.task_no = no)
+                 ORDER BY t.run_id, t.task_no, t.item DESC FOR UPDATE) l;
+  -- Those of its pieces, too.
+  SELECT array_agg(DISTINCT t.worker_id) INTO owners FROM weir.task t WHERE t.run_id = run AND t.task_no = no HAVING count(*) > 0;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'run % has no such task', run USING ERRCODE = 'no_data_found';
+  END IF;
+  DELETE FROM weir.task t WHERE t.run_id = run AND t.task_no = no AND t.item >= 0;
+  UPDATE weir.task t SET state = becomes, told = true, worker_id = NULL, claim = NULL, ended_at = clock_timestamp(),
+                         attempt = t.attempt + 1, remaining = 0, error = CASE WHEN becomes = 'failed' THEN 'marked failed by hand' END
+   WHERE t.run_id = run AND t.task_no = no AND t.item = -1;
+  PERFORM pg_notify('weir_' || o, 'cancel') FROM unnest(owners) o WHERE o IS NOT NULL;
+  IF r.state = 'queued' THEN
+    r.again := ARRAY(SELECT a FROM (SELECT unnest(r.again) UNION SELECT unnest(weir.tasks_after(r.pipeline_id, r.version, ARRAY[no], false)))
+                                    o(a) WHERE a <> no ORDER BY a);
+    IF EXISTS (SELECT FROM weir.task t WHERE t.run_id = run AND t.task_no = ANY (r.again) AND t.pool_id IS NOT NULL) THEN
+      UPDATE weir.run u SET again = r.again WHERE u.id = run;
+      PERFORM weir.start_runs(pipeline);
+      RETURN (SELECT count(*) FROM weir.pipeline_task k
+               WHERE k.pipeline_id = r.pipeline_id AND k.version = r.version AND k.pool_id IS NOT NULL
+                 AND k.task_no = ANY (weir.tasks_after(r.pipeline_id, r.version, ARRAY[no], false)));
+    END IF;
+    -- It only ends: that needs no room.
+    UPDATE weir.run u SET again = NULL, state = 'running' WHERE u.id = run;
+  END IF;
+  RETURN weir.reset_tasks(run, ARRAY[no], false);
+END $$;
+
+-- As before; what waits for its turn to begin again goes back to history with what it had.
+CREATE OR REPLACE FUNCTION weir.cancel_run(run int8) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+  r      weir.run;
+  now_at timestamptz := clock_timestamp();
+BEGIN
+  SELECT * INTO r FROM weir.run u WHERE u.id = run FOR UPDATE;
+  IF NOT FOUND THEN
+    RETURN 'missing';
+  END IF;
+  IF r.state = 'queued' THEN
+    WITH ended AS MATERIALIZED (
+      DELETE FROM weir.task t WHERE t.run_id = run RETURNING t.*
+    ), history AS (
+      INSERT INTO weir.task_done (run_id, run_ended_at, task_no, item, attempt, failures, ready_at, started_at, ended_at, state,
+                                  element, output, follow, error)
+      SELECT e.run_id, now_at, e.task_no, e.item, e.attempt, e.failures, e.ready_at, e.started_at, e.ended_at, e.state,
+             e.element, e.output, e.follow, e.error
+        FROM ended e WHERE e.pool_id IS NOT NULL AND weir.has_ended(e.state)
+    ), gone AS (
+      DELETE FROM weir.run u WHERE u.id = run
+    )
+    INSERT INTO weir.run_done (id, ended_at, logical_at, interval_start, interval_end, created_at, started_at, backfill_id, pipeline_id,
+                               version, priority, tasks, state, kind, made_by, params)
+    SELECT r.id, now_at, r.logical_at, r.interval_start, r.interval_end, r.created_at, r.started_at, r.backfill_id,
+           r.pipeline_id, r.version, r.priority,
+           (SELECT count(*) FROM ended e WHERE e.item < 0 AND e.pool_id IS NOT NULL AND weir.has_ended(e.state)),
+           'cancelled', r.kind, r.made_by, r.params;
+    RETURN 'cancelled';
+  END IF;
+  UPDATE weir.run u SET cancelled = true WHERE u.id = run;
+  PERFORM FROM (SELECT FROM weir.task t WHERE t.run_id = run ORDER BY t.run_id, t.task_no, t.item DESC FOR UPDATE) l;
+  UPDATE weir.task t
+     SET state = CASE WHEN t.state IN ('running', 'mapped') THEN t.state ELSE 'cancelled' END, cancelled = true,
+         ended_at = CASE WHEN t.state IN ('running', 'mapped') THEN NULL ELSE clock_timestamp() END
+   WHERE t.run_id = run AND t.pool_id IS NOT NULL AND NOT weir.has_ended(t.state);
+  PERFORM pg_notify('weir_' || w.worker_id, 'cancel')
+     FROM (SELECT DISTINCT t.worker_id FROM weir.task t WHERE t.run_id = run AND t.state = 'running') w;
+  RETURN 'stopping';
+END $$;
+
 INSERT INTO weir.role_grant (role, kind, object, privilege)
   SELECT 'weir_worker', 'routine', 'weir.' || f, 'EXECUTE'
-    FROM unnest(ARRAY['tell_runs(int8[], int4)', 'told_later(int8[], int4[], int4[])']) f;
+    FROM unnest(ARRAY['tell_runs(int8[], int4)', 'told_later(int8[], int4[], int4[])',
+                      'lock_pipeline_of(int8)', 'tasks_after(int4, int4, int4[], bool)', 'reopen_run(int8, int4[], bool)',
+                      'begin_again(int8, int4[])']) f;
 
 SELECT weir.apply_grants();

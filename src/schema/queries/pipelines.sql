@@ -83,8 +83,9 @@ SELECT t.run_id, t.task_no, t.item, CASE WHEN t.pool_id IS NULL THEN 'end' ELSE 
   FROM weir.task t
  WHERE t.run_id = :run_id AND (NOT t.told AND weir.has_ended(t.state) OR t.pool_id IS NULL AND t.state = 'ready');
 
--- name: reopen_run(run_id int8) -> (open bool)
-SELECT weir.reopen_run(:run_id) AS open;
+-- name: begin_again(run_id int8, task_nos int4[]) -> (tasks int4?)
+-- Without tasks: all of the run.
+SELECT weir.begin_again(:run_id, :task_nos) AS tasks;
 
 -- name: reset_tasks(run_id int8, task_nos int4[]) -> (tasks int4)
 SELECT weir.reset_tasks(:run_id, :task_nos) AS tasks;
@@ -182,8 +183,18 @@ SELECT k.name, b.state, b.error FROM weir.task b
 SELECT count(*) AS workers FROM weir.listener l JOIN weir.process p ON p.id = l.process_id
  WHERE l.topic = 'task' AND NOT p.dead AND p.lease_until > clock_timestamp();
 
--- name: active_runs(pipeline int4) -> (active int8)
-SELECT count(*) AS active FROM weir.run u WHERE u.state = 'running' AND u.pipeline_id = :pipeline AND u.backfill_id IS NULL;
+-- name: turn_of_run(run_id int8) -> (again bool, backfill int8?, active int8, most int4, removed bool)
+-- What a run waits for that has no turn yet: as many run as may.
+SELECT r.again IS NOT NULL AS again, r.backfill_id AS backfill,
+       (SELECT count(*) FROM weir.run u WHERE u.state = 'running' AND u.pipeline_id = r.pipeline_id
+           AND u.backfill_id IS NOT DISTINCT FROM r.backfill_id) AS active,
+       coalesce(b.parallel, p.max_active_runs) AS most, p.removed
+  FROM weir.run r JOIN weir.pipeline p ON p.id = r.pipeline_id LEFT JOIN weir.backfill b ON b.id = r.backfill_id
+ WHERE r.id = :run_id AND r.state = 'queued';
+
+-- name: begins_with_run(run_id int8, task_no int4) -> (waits bool)
+-- Whether the task is to begin again when its run has its turn.
+SELECT :task_no = ANY (r.again) AS waits FROM weir.run r WHERE r.id = :run_id AND r.again IS NOT NULL;
 
 -- name: read_task_log(run_id int8, task_no int4, item int4, attempt int4?, after_attempt int4, after int8) -> (
 --   attempt int4, number int8, stream text, at timestamptz, line text)
