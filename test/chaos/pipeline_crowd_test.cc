@@ -35,8 +35,8 @@ class LockWaits {
   void expect_none_was_long() {
     thread_.request_stop();
     thread_.join();
-    fmt::print("[ waits    ] the longest took {:.0f} ms, {} were longer than 50 ms\n", longest_ * 1000,
-               waits_.size());
+    fmt::print("[ waits    ] the longest took {:.0f} ms, {} were longer than 50 ms {}\n", longest_ * 1000,
+               waits_.size(), example_);
     EXPECT_LT(longest_, 1) << example_;
   }
 
@@ -47,7 +47,8 @@ class LockWaits {
       const auto rows = session.execute(
           "SELECT l.pid, l.waitstart, extract(epoch FROM clock_timestamp() - l.waitstart)::float8, "
           "concat_ws(' ', "
-          "l.locktype, l.mode, a.query) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid WHERE NOT "
+          "l.locktype, l.mode, l.relation::regclass, left(a.query, 60), 'for', (SELECT string_agg(left(b.query, 60), "
+          "' and ') FROM pg_stat_activity b WHERE b.pid = ANY (pg_blocking_pids(l.pid)))) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid WHERE NOT "
           "l.granted "
           "AND a.datname = current_database() AND l.waitstart < clock_timestamp() - interval '50 ms'");
       for (const auto& row : rows) {

@@ -167,7 +167,8 @@ TEST_F(CliPipelines, ARunThatCannotBeSaysWhy) {
   expect_refused({"run", "shop", "-p", "country=it"}, 2, "parameter country of shop cannot be 'it'",
                  "It is one of: de, fr");
   expect_refused({"run", "shop", "-p", "limit=many"}, 2,
-                 "parameter limit of shop is an integer, and 'many' is none");
+                 "parameter limit of shop is an integer, and 'many' is none",
+                 "Write a whole number: --param limit=42");
   expect_refused({"run", "shop", "-p", "contry=de"}, 2, "shop has no parameter 'contry'",
                  "Did you mean 'country'?");
   expect_refused({"run", "shop", "--at", "noon"}, 2, "--at 'noon' is no time in UTC",

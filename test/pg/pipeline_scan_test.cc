@@ -144,10 +144,11 @@ class PipelineScans : public test::PipelineTest {
     const TaskKey& key = own.key;
     pg::Session& session = *sql_;
     const auto none = std::optional<WallTime>();
+    const std::vector<std::int64_t> nobody;
     const auto now =
         WallTime(std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()));
     expect_only_living_rows("claim_tasks", [&] {
-      EXPECT_EQ(session.run<sql::ClaimTasks>(worker_, ++number, 50, 0, 7).size(), 50);
+      EXPECT_EQ(session.run<sql::ClaimTasks>(worker_, ++number, 50, 0, 7, std::vector<std::int64_t>()).size(), 50);
     });
     expect_only_living_rows("return_task_claim",
                             [&] { session.run<sql::ReturnTaskClaim>(worker_, std::int64_t{1}); });
@@ -190,8 +191,8 @@ class PipelineScans : public test::PipelineTest {
     expect_only_living_rows("has_runs", [&] { session.run<sql::HasRuns>(); });
     expect_only_living_rows("task_definition", [&] { session.run<sql::TaskDefinition>(7, 1); });
     expect_only_living_rows("due_pipelines",
-                            [&] { EXPECT_EQ(session.run<sql::DuePipelines>(none, 50).size(), 50); });
-    expect_only_living_rows("next_firing", [&] { session.run<sql::NextFiring>(none); });
+                            [&] { EXPECT_EQ(session.run<sql::DuePipelines>(none, 50, nobody).size(), 50); });
+    expect_only_living_rows("next_firing", [&] { session.run<sql::NextFiring>(none, nobody); });
     expect_only_living_rows("set_next_firing", [&] { session.run<sql::SetNextFiring>(7, none, none); });
     expect_only_living_rows("create_run", [&] {
       session.run<sql::CreateRun>(7, "scheduled", now, now, now, pg::JsonView{"{}"}, 0, none, std::nullopt);
@@ -199,7 +200,7 @@ class PipelineScans : public test::PipelineTest {
     expect_only_living_rows("has_dataset_updates", [&] { session.run<sql::HasDatasetUpdates>(); });
     // There are as many pipelines as there are; it is asked when a dataset was updated.
     expect_only_living_rows(
-        "updated_pipelines", [&] { EXPECT_EQ(session.run<sql::UpdatedPipelines>(50).size(), 1); },
+        "updated_pipelines", [&] { EXPECT_EQ(session.run<sql::UpdatedPipelines>(50, nobody).size(), 1); },
         "pipeline");
     expect_only_living_rows("write_task_log", [&] {
       session.run<sql::WriteTaskLog>(key.run, key.no, key.item, 1, std::vector<std::int64_t>{1},

@@ -219,6 +219,35 @@ TEST_F(PipelineWorker, AModelTakesParametersThatAreLong) {
   EXPECT_EQ(text("SELECT n || last FROM gold"), R"(100004 \'" )");
 }
 
+TEST_F(PipelineWorker, AWaitSeesARunThatWasMadeLongBeforeItsTime) {
+  auto read = test::read_files({{"pipelines/p/pipeline.yml", "tasks: {w: {wait: {pipeline: q, every: 10ms}}}\n"},
+                                {"pipelines/q/pipeline.yml", "tasks: {a: {sql: select 1}}\n"}});
+  ASSERT_TRUE(read.diagnostics.ok()) << to_text(read.diagnostics);
+  deploy(*sql_, read.project);
+  start_worker();
+  const auto ahead = [&](const char* pipeline, const char* by) {
+    const auto found = sql_->run<sql::FindPipeline>(pipeline);
+    const auto made = sql_->execute(
+        "SELECT weir.create_run($1, 'manual', t, t, t, '{}') FROM (SELECT date_trunc('day', now()) + $2::text::interval) "
+        "d(t)",
+        found.one().id, std::string_view(by));
+    sql_->run<sql::StartRuns>(found.one().id);
+    return made[0].get<std::int64_t>(0);
+  };
+  const auto waits = ahead("p", "20 days");
+  EXPECT_EQ(ended(ahead("q", "19 days")), "success");
+  until("attempt > 2 FROM weir.task WHERE pool_id IS NOT NULL");
+  EXPECT_EQ(states(waits).substr(0, 3), "t0 ") << "that was for the day before";
+  const auto early = ahead("q", "20 days");
+  EXPECT_EQ(ended(early), "success");
+  EXPECT_EQ(ended(waits), "success");
+  sql_->run<sql::BeginAgain>(early, std::vector<std::int32_t>{});
+  EXPECT_EQ(text("SELECT count(*) FROM weir.early_success WHERE run_id = " + std::to_string(early) +
+                 " AND NOT EXISTS (SELECT FROM weir.run_done WHERE id = run_id)"),
+            "0")
+      << "it has not succeeded any more";
+}
+
 TEST_F(PipelineWorker, WhyATaskWaitsIsSaid) {
   deploy_text("tasks:\n  a: {run: ['true']}\n  b: {after: a, run: ['true']}\n");
   const auto id = run();

@@ -15,6 +15,16 @@ std::string no_worker(pg::Session& session) {
                                 : "nobody works on pipelines just now: weir up, or weir worker";
 }
 
+/// Workers that cannot have it, and the first one's reason.
+std::string left_to_others(pg::Session& session, std::int64_t run) {
+  const auto rows = session.run<sql::LeftToOthers>(run);
+  if (rows.empty()) return {};
+  const auto workers = session.run<sql::TaskWorkers>();
+  return fmt::format("{} of {} workers cannot read its definition: {} ({}); a newer Weir there can, or weir "
+                     "deploy by one that is as old",
+                     rows.size(), workers.one().workers, rows[0].reason, rows[0].worker);
+}
+
 void add(std::vector<std::string>& reasons, std::string reason) {
   if (!reason.empty()) reasons.push_back(std::move(reason));
 }
@@ -39,6 +49,7 @@ template <class Row>
 void explain_ready(pg::Session& session, std::int64_t run, const Row& row,
                    std::vector<std::string>& reasons) {
   add(reasons, no_worker(session));
+  add(reasons, left_to_others(session, run));
   if (row.pool_id) add(reasons, pool_use(session, *row.pool_id, row.pool.value_or("?")));
   const auto ahead = session.run<sql::ReadyBefore>(run, row.task_no, row.item);
   const std::int64_t count = ahead.one().ahead;

@@ -38,7 +38,7 @@ Duration Scheduler::fire(pg::Session& session, Duration longest, std::optional<W
     }
   }
   Duration pause = longest;
-  for (const auto& row : session.run<sql::NextFiring>(now))
+  for (const auto& row : session.run<sql::NextFiring>(now, definitions_.avoided()))
     pause = std::min<Duration>(pause, std::chrono::milliseconds(row.next_ms));
   return pause;
 }
@@ -46,11 +46,12 @@ Duration Scheduler::fire(pg::Session& session, Duration longest, std::optional<W
 std::size_t Scheduler::fire_some(pg::Session& session, std::optional<WallTime> now, std::int32_t wanted,
                                  std::int32_t& current) {
   pg::Transaction transaction(session);
-  const auto due = session.run<sql::DuePipelines>(now, wanted);
+  const auto due = session.run<sql::DuePipelines>(now, wanted, definitions_.avoided());
   for (const auto& row : due) {
     current = row.id;
+    const auto definition = read(session, row.id, row.version, row.name);
+    if (!definition) continue;
     try {
-      const auto definition = definitions_.get(session, row.id, row.version);
       const Schedule schedule(definition->schedule);
       const WallTime last = row.fired_at.value_or(row.next_at - std::chrono::microseconds(1));
       const Due instants =
@@ -69,8 +70,8 @@ std::size_t Scheduler::fire_some(pg::Session& session, std::optional<WallTime> n
     } catch (const pg::Error&) {
       throw;
     } catch (const Error& error) {
-      // A newer Weir may have written it, or this host lacks a zone: others can schedule it. It keeps what
-      // was fired, so that nothing is missed, and stands in nobody's way meanwhile.
+      // This host lacks a zone: others can schedule it. It keeps what was fired, so that nothing is missed, and
+      // stands in nobody's way meanwhile.
       log::error("a pipeline cannot be scheduled here; it is tried again in a minute",
                  {{"pipeline", row.name}, {"error", error.what()}});
       session.run<sql::PostponeFiring>(row.id, now);
@@ -80,20 +81,26 @@ std::size_t Scheduler::fire_some(pg::Session& session, std::optional<WallTime> n
   return static_cast<std::size_t>(due.size());
 }
 
+std::shared_ptr<const PipelineDefinition> Scheduler::read(pg::Session& session, std::int32_t pipeline,
+                                                          std::int32_t version, std::string_view name) {
+  try {
+    return definitions_.get(session, pipeline, version);
+  } catch (const pg::Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    log::error("a pipeline is left to other workers to schedule: its definition cannot be read here",
+               {{"pipeline", name}, {"version", version}, {"error", error.what()}});
+    return nullptr;
+  }
+}
+
 void Scheduler::fire_updated(pg::Session& session) {
   pg::Transaction transaction(session);
-  const auto updated = session.run<sql::UpdatedPipelines>(kFiredTogether);
+  const auto updated = session.run<sql::UpdatedPipelines>(kFiredTogether, definitions_.avoided());
   for (const auto& row : updated) {
-    std::string params;
-    try {
-      params = default_parameters(*definitions_.get(session, row.id, row.version));
-    } catch (const pg::Error&) {
-      throw;
-    } catch (const Error& error) {
-      log::error("a pipeline cannot be started here for its datasets; the updates wait",
-                 {{"pipeline", row.name}, {"error", error.what()}});
-      continue;
-    }
+    const auto definition = read(session, row.id, row.version, row.name);
+    if (!definition) continue;  // the updates wait for others
+    const std::string params = default_parameters(*definition);
     std::optional<WallTime> at;
     for (const auto& update : session.run<sql::TakeDatasetUpdates>(row.id))
       at = std::max(at.value_or(update.updated_at), update.updated_at);

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <memory>
 #include <optional>
-#include <vector>
+#include <string_view>
 
 #include "pg/session.h"
 #include "pipeline/run/definitions.h"
@@ -26,6 +26,9 @@ class Scheduler {
   /// `current`: the one that it was at when it threw.
   std::size_t fire_some(pg::Session& session, std::optional<WallTime> now, std::int32_t wanted,
                         std::int32_t& current);
+  /// Null where a newer Weir has written it: others schedule it, and it does not come here again.
+  std::shared_ptr<const PipelineDefinition> read(pg::Session& session, std::int32_t pipeline,
+                                                 std::int32_t version, std::string_view name);
 
   Definitions& definitions_;
 };

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "base/wait.h"
 #include "pg/error.h"
+#include "schema/queries/tasks.h"
 
 namespace weir::pipeline {
 namespace {
@@ -105,6 +106,8 @@ work::Outcome TaskHandler::run_task(TaskAttempt& attempt, const std::stop_token&
     log::warn("a task could not begin; it is tried again",
               {{"run", attempt.key.run}, {"error", error.what()}});
     return work::Outcome::snoozed(kBeginAgain);
+  } catch (const std::exception& error) {
+    return leave_to_others(attempt, error);
   }
   pg::Session& session = *session_;
   const TaskDefinition& task = definition->tasks.at(static_cast<std::size_t>(attempt.key.no));
@@ -144,6 +147,20 @@ work::Outcome TaskHandler::run_task(TaskAttempt& attempt, const std::stop_token&
     clean_session();
   }
   return outcome;
+}
+
+/// It is claimed here no more, and handed back as it was.
+work::Outcome TaskHandler::leave_to_others(const TaskAttempt& attempt, const std::exception& reason) {
+  log::error("tasks are left to other workers: their definition cannot be read here",
+             {{"run", attempt.key.run}, {"version", attempt.version}, {"error", reason.what()}});
+  try {
+    session_->run<sql::LeaveToOthers>(attempt.worker, attempt.pipeline, attempt.version,
+                                      storable_text(reason.what()));
+  } catch (const pg::Error& error) {
+    session_.reset();
+    log::warn("that could not be written down", {{"error", error.what()}});
+  }
+  return work::Outcome::returned();
 }
 
 void TaskHandler::store_log(LogStore& log, const TaskAttempt& attempt, const std::stop_token& stop) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <exception>
 #include <functional>
 #include <optional>
 
@@ -29,6 +30,7 @@ class TaskHandler final : public work::Handler {
   work::Outcome run_task(TaskAttempt& attempt, const std::stop_token& stop);
   static work::Outcome run_body(RunningTask& running);
   pg::Session& session(const TaskAttempt& attempt, const std::stop_token& stop);
+  work::Outcome leave_to_others(const TaskAttempt& attempt, const std::exception& reason);
   void store_log(LogStore& log, const TaskAttempt& attempt, const std::stop_token& stop);
   void clean_session() noexcept;
 

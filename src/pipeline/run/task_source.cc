@@ -62,7 +62,7 @@ std::shared_ptr<work::Claim> TaskSource::claim(pg::Session& session, const work:
   ++claims_;
   const auto rows = session.run<sql::ClaimTasks>(
       life.id(), claims_, static_cast<std::int32_t>(std::min<std::size_t>(wanted, kMostAtOnce)), turn_pool_,
-      turn_pipeline_);
+      turn_pipeline_, definitions_.avoided());
   busy_ = false;
   auto claim = std::make_shared<TaskClaim>();
   for (const auto& row : rows) {
@@ -234,7 +234,7 @@ Duration TaskSource::do_chores(pg::Session& session) {
   {
     // One transaction: this is what an idle process costs.
     pg::Transaction transaction(session);
-    for (const auto& row : session.run<sql::NextFiring>(std::nullopt)) no_later_than(row.next_ms);
+    for (const auto& row : session.run<sql::NextFiring>(std::nullopt, definitions_.avoided())) no_later_than(row.next_ms);
     const auto promoted = session.run<sql::PromoteTasks>(kMostAtOnce);
     if (const auto row = promoted.one(); row.promoted > 0 || row.next_ms) {
       after_keeping_.ready = after_keeping_.ready || row.promoted > 0;

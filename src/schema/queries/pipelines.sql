@@ -183,6 +183,13 @@ SELECT k.name, b.state, b.error FROM weir.task b
 SELECT count(*) AS workers FROM weir.listener l JOIN weir.process p ON p.id = l.process_id
  WHERE l.topic = 'task' AND NOT p.dead AND p.lease_until > clock_timestamp();
 
+-- name: left_to_others(run_id int8) -> (worker text, reason text)
+-- Living workers that cannot read the run's definition.
+SELECT p.name AS worker, l.reason FROM weir.run r
+  JOIN weir.left_to_others l ON l.pipeline_id = r.pipeline_id AND l.version = r.version
+  JOIN weir.process p ON p.id = l.process_id AND NOT p.dead AND p.lease_until > clock_timestamp()
+ WHERE r.id = :run_id ORDER BY p.id;
+
 -- name: turn_of_run(run_id int8) -> (again bool, backfill int8?, active int8, most int4, removed bool)
 -- What a run waits for that has no turn yet: as many run as may.
 SELECT r.again IS NOT NULL AS again, r.backfill_id AS backfill,

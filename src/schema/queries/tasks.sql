@@ -1,13 +1,13 @@
 -- What processes run that work on pipelines. See migrations/013_tasks.sql and 014_runs.sql, and docs/state-machine.md.
 
--- name: claim_tasks(process int8, number int8, wanted int4, turn_pool int4, turn_pipeline int4) -> (
+-- name: claim_tasks(process int8, number int8, wanted int4, turn_pool int4, turn_pipeline int4, avoided int8[]) -> (
 --   run_id int8?, task_no int4?, item int4?, attempt int4?, failures int2?, pipeline_id int4?, version int4?, pool_id int4?,
 --   ready_at timestamptz?, logical_at timestamptz?, interval_start timestamptz?, interval_end timestamptz?, params jsonb?,
 --   element jsonb?)
 -- A row without a run: a pool was being claimed from by somebody else, so it is worth looking again.
 SELECT c.run_id, c.task_no, c.item, c.attempt, c.failures, c.pipeline_id, c.version, c.pool_id, c.ready_at, c.logical_at,
        c.interval_start, c.interval_end, c.params, c.element
-  FROM weir.claim_tasks(:process, :number, :wanted, :turn_pool, :turn_pipeline) c;
+  FROM weir.claim_tasks(:process, :number, :wanted, :turn_pool, :turn_pipeline, :avoided) c;
 
 -- name: return_task_claim(process int8, number int8) -> (returned int4)
 SELECT weir.return_task_claim(:process, :number) AS returned;
@@ -61,17 +61,24 @@ SELECT (SELECT true FROM weir.run r WHERE r.state = 'running' ORDER BY r.pipelin
 -- name: task_definition(pipeline_id int4, version int4) -> (definition jsonb)
 SELECT v.definition FROM weir.pipeline_version v WHERE v.pipeline_id = :pipeline_id AND v.version = :version;
 
--- name: due_pipelines(now timestamptz?, wanted int4) -> (
+-- name: leave_to_others(process int8, pipeline_id int4, version int4, reason text)
+INSERT INTO weir.left_to_others (process_id, pipeline_id, version, reason) VALUES (:process, :pipeline_id, :version, :reason)
+ON CONFLICT DO NOTHING;
+
+-- name: due_pipelines(now timestamptz?, wanted int4, avoided int8[]) -> (
 --   id int4, version int4, name text, next_at timestamptz, fired_at timestamptz?, now timestamptz)
 -- FOR UPDATE: who fires moves next_at in the same transaction, so that no logical time is fired twice.
 SELECT p.id, p.version, p.name, p.next_at, p.fired_at, coalesce(:now::timestamptz, clock_timestamp()) AS now
   FROM weir.pipeline p
  WHERE p.next_at <= coalesce(:now::timestamptz, clock_timestamp()) AND NOT p.paused AND NOT p.removed
+   AND ((p.id::int8 << 32) | p.version) <> ALL (:avoided::int8[])
  ORDER BY p.next_at LIMIT :wanted::int4 FOR NO KEY UPDATE SKIP LOCKED;
 
--- name: next_firing(now timestamptz?) -> (next_ms int8)
+-- name: next_firing(now timestamptz?, avoided int8[]) -> (next_ms int8)
 SELECT greatest(0, ceil(extract(epoch FROM p.next_at - coalesce(:now::timestamptz, clock_timestamp())) * 1000))::int8 AS next_ms
-  FROM weir.pipeline p WHERE p.next_at IS NOT NULL AND NOT p.paused AND NOT p.removed ORDER BY p.next_at LIMIT 1;
+  FROM weir.pipeline p
+ WHERE p.next_at IS NOT NULL AND NOT p.paused AND NOT p.removed AND ((p.id::int8 << 32) | p.version) <> ALL (:avoided::int8[])
+ ORDER BY p.next_at LIMIT 1;
 
 -- name: set_next_firing(pipeline int4, next_at timestamptz?, fired_at timestamptz?)
 UPDATE weir.pipeline SET next_at = :next_at, fired_at = coalesce(:fired_at, fired_at) WHERE id = :pipeline;
@@ -96,10 +103,10 @@ SELECT weir.create_run(:pipeline, :kind, :logical_at, :interval_start, :interval
 -- name: has_dataset_updates() -> (has bool)
 SELECT EXISTS (SELECT FROM weir.dataset_update) AS has;
 
--- name: updated_pipelines(wanted int4) -> (id int4, version int4, name text)
+-- name: updated_pipelines(wanted int4, avoided int8[]) -> (id int4, version int4, name text)
 -- Pipelines whose datasets were all updated since their last run, as far as is known before they are locked.
 SELECT p.id, p.version, p.name FROM weir.pipeline p
- WHERE NOT p.paused AND NOT p.removed
+ WHERE NOT p.paused AND NOT p.removed AND ((p.id::int8 << 32) | p.version) <> ALL (:avoided::int8[])
    AND p.id IN (SELECT DISTINCT u.pipeline_id FROM weir.dataset_update u)
    AND NOT EXISTS (SELECT FROM weir.pipeline_dataset d
                     WHERE d.pipeline_id = p.id
@@ -122,6 +129,9 @@ RETURNING u.updated_at;
 SELECT l.run_id, l.pipeline, l.logical_at, l.alerts FROM weir.find_late_runs() l;
 
 -- name: keep_run_history() -> (changed int4)
+WITH early AS (
+  DELETE FROM weir.early_success e
+   WHERE e.logical_at < clock_timestamp() - (SELECT h.keep_days FROM weir.run_history h) * interval '1 day')
 SELECT weir.keep_run_history() AS changed;
 
 -- name: write_task_log(run_id int8, task_no int4, item int4, attempt int4, numbers int8[], streams text[],
@@ -138,9 +148,12 @@ UPDATE weir.task SET progress = :progress
    AND set_config('synchronous_commit', 'off', true) = 'off';
 
 -- name: pipeline_has_succeeded(pipeline text, logical_at timestamptz, since timestamptz) -> (has bool)
--- For that logical time or a later one. since: no run for it has ended before; history is not looked through from its beginning.
+-- For that logical time or a later one. since: what has ended before it was early, and is written down elsewhere; history is not looked
+-- through from its beginning.
 SELECT EXISTS (SELECT FROM weir.pipeline p JOIN weir.run_done d ON d.pipeline_id = p.id
-                WHERE p.name = :pipeline AND d.logical_at >= :logical_at AND d.ended_at >= :since AND d.state = 'success') AS has;
+                WHERE p.name = :pipeline AND d.logical_at >= :logical_at AND d.ended_at >= :since AND d.state = 'success')
+       OR EXISTS (SELECT FROM weir.pipeline p JOIN weir.early_success e ON e.pipeline_id = p.id
+                   WHERE p.name = :pipeline AND e.logical_at >= :logical_at) AS has;
 
 -- name: task_waits(run_id int8, task_no int4, item int4) -> (waits_ms int8)
 -- How long since it could first begin: since the last of those before it has ended, since it was begun again by hand, or since
