@@ -35,8 +35,8 @@ struct SourceChoice {
   std::map<std::string, std::optional<std::string>> command_env{};  ///< laid over our environment
   std::optional<Format> format{};
   CsvChoice csv{};
-  std::string table{};      ///< of sqlite and postgres; or
-  std::string query{};      ///< what they are asked
+  std::string table{};  ///< of sqlite and postgres; or
+  std::string query{};  ///< what they are asked
   /// Of PostgreSQL: what the query finds set. Not a part of the URL, which the server takes 10 kB of.
   std::vector<std::pair<std::string, std::string>> settings{};
   std::string stream{};     ///< of singer; empty: the only one

@@ -47,8 +47,10 @@ class LockWaits {
       const auto rows = session.execute(
           "SELECT l.pid, l.waitstart, extract(epoch FROM clock_timestamp() - l.waitstart)::float8, "
           "concat_ws(' ', "
-          "l.locktype, l.mode, l.relation::regclass, left(a.query, 60), 'for', (SELECT string_agg(left(b.query, 60), "
-          "' and ') FROM pg_stat_activity b WHERE b.pid = ANY (pg_blocking_pids(l.pid)))) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid WHERE NOT "
+          "l.locktype, l.mode, l.relation::regclass, left(a.query, 60), 'for', (SELECT "
+          "string_agg(left(b.query, 60), "
+          "' and ') FROM pg_stat_activity b WHERE b.pid = ANY (pg_blocking_pids(l.pid)))) FROM pg_locks l "
+          "JOIN pg_stat_activity a ON a.pid = l.pid WHERE NOT "
           "l.granted "
           "AND a.datname = current_database() AND l.waitstart < clock_timestamp() - interval '50 ms'");
       for (const auto& row : rows) {

@@ -101,7 +101,9 @@ TEST_F(PipelineChaosServer, TheStartOfACommandOutlivesACrashOfTheServer) {
     // As who claims does it; the server is gone right behind it.
     pg::Session claiming = session();
     claiming.set("synchronous_commit", "off");
-    ASSERT_EQ(claiming.run<sql::ClaimTasks>(process, std::int64_t{1}, 10, 0, 0, std::vector<std::int64_t>()).size(), 3)
+    ASSERT_EQ(
+        claiming.run<sql::ClaimTasks>(process, std::int64_t{1}, 10, 0, 0, std::vector<std::int64_t>()).size(),
+        3)
         << "a, b and the model";
     server_.kill();
   }

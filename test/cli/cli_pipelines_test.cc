@@ -311,8 +311,9 @@ TEST_F(CliPipelines, WhatIsBegunAgainWaitsForItsTurn) {
   EXPECT_THAT(again.err, HasSubstr("why not now: weir explain 1"));
   EXPECT_TRUE(document({"clear", run + "/keep"}).at("queued"));
   EXPECT_EQ(document({"runs", run}).at("state"), "queued");
-  EXPECT_THAT(weir({"explain", run}).out, AllOf(HasSubstr("it was begun again, and waits for its turn"),
-                                                HasSubstr("1 of 1 runs of shop at a time (max_active_runs)")));
+  EXPECT_THAT(weir({"explain", run}).out,
+              AllOf(HasSubstr("it was begun again, and waits for its turn"),
+                    HasSubstr("1 of 1 runs of shop at a time (max_active_runs)")));
   EXPECT_EQ(work(), 0);
   EXPECT_EQ(document({"runs", run}).at("state"), "success");
   EXPECT_EQ(document({"runs", other}).at("state"), "success");

@@ -148,7 +148,8 @@ class PipelineScans : public test::PipelineTest {
     const auto now =
         WallTime(std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()));
     expect_only_living_rows("claim_tasks", [&] {
-      EXPECT_EQ(session.run<sql::ClaimTasks>(worker_, ++number, 50, 0, 7, std::vector<std::int64_t>()).size(), 50);
+      EXPECT_EQ(session.run<sql::ClaimTasks>(worker_, ++number, 50, 0, 7, std::vector<std::int64_t>()).size(),
+                50);
     });
     expect_only_living_rows("return_task_claim",
                             [&] { session.run<sql::ReturnTaskClaim>(worker_, std::int64_t{1}); });

@@ -146,7 +146,8 @@ TEST_F(PipelineRuns, ALockedPoolIsPassedOverAndTheOthersGoOn) {
   pg::Session other = session();
   other.execute("BEGIN");
   other.execute("SELECT FROM weir.pool WHERE name = 'a' FOR UPDATE");
-  const auto rows = sql_->run<sql::ClaimTasks>(worker, std::int64_t{1}, 10, 0, 0, std::vector<std::int64_t>());
+  const auto rows =
+      sql_->run<sql::ClaimTasks>(worker, std::int64_t{1}, 10, 0, 0, std::vector<std::int64_t>());
   ASSERT_EQ(rows.size(), 2);
   EXPECT_EQ(rows[0].task_no, 1);
   EXPECT_FALSE(rows[1].run_id) << "says that it is worth looking again";

@@ -1,7 +1,7 @@
 // Runs that are begun again wait for their turn as all others do.
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "pg/error.h"
 #include "pipeline/run/explain.h"
@@ -62,7 +62,8 @@ TEST_F(PipelineTurns, ARunThatIsBegunAgainWaitsUntilThereIsRoom) {
   EXPECT_EQ(states(failed), "t0 failed, t1 upstream_failed") << "as they were";
   EXPECT_THAT(why(failed), HasSubstr("it was begun again, and waits for its turn"));
   EXPECT_THAT(why(failed), HasSubstr("1 of 1 runs of p at a time (max_active_runs)"));
-  EXPECT_THAT(explain_task(*sql_, failed, 0, -1)->reasons.back(), HasSubstr("begins again when its run has its turn"));
+  EXPECT_THAT(explain_task(*sql_, failed, 0, -1)->reasons.back(),
+              HasSubstr("begins again when its run has its turn"));
   EXPECT_TRUE(sql_->run<sql::StartRuns>(pipeline).empty());
   work(other, "success");  // and t1 of it
   work(other, "success");
@@ -111,7 +112,8 @@ TEST_F(PipelineTurns, OneThatWaitsIsCancelledWithWhatItHad) {
   const auto other = start_run(pipeline);
   begin_again(failed, {0});
   EXPECT_EQ(text("SELECT weir.cancel_run(" + std::to_string(failed) + ")"), "cancelled");
-  EXPECT_EQ(text("SELECT state || ' ' || tasks FROM weir.run_done WHERE id = " + std::to_string(failed)), "cancelled 2");
+  EXPECT_EQ(text("SELECT state || ' ' || tasks FROM weir.run_done WHERE id = " + std::to_string(failed)),
+            "cancelled 2");
   EXPECT_EQ(states(failed), "t0 failed, t1 upstream_failed");
   EXPECT_EQ(text("SELECT count(*) FROM weir.task WHERE run_id = " + std::to_string(failed)), "0");
   work(other, "failed");
@@ -148,7 +150,8 @@ TEST_F(PipelineTurns, ABackfillHoldsItsNumberAlsoForThoseThatAreBegunAgain) {
   const auto pipeline = store(define("p", {{}}));
   const auto backfill = sql_->run<sql::MakeBackfill>(pipeline, 1, WallTime{}, WallTime{}, 2);
   const auto rows = sql_->execute(
-      "SELECT weir.create_run($1, 'backfill', to_timestamp(n), to_timestamp(n), to_timestamp(n), '{}', -1, NULL, $2) "
+      "SELECT weir.create_run($1, 'backfill', to_timestamp(n), to_timestamp(n), to_timestamp(n), '{}', -1, "
+      "NULL, $2) "
       "FROM generate_series(1, 2) n",
       pipeline, backfill.one().id);
   const auto first = rows[0].get<std::int64_t>(0);

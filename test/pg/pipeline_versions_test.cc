@@ -1,7 +1,7 @@
 // Workers of several versions of Weir: what one of them cannot read is left to those who can.
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "pipeline/run/explain.h"
 #include "schema/queries/pipelines.h"
@@ -19,12 +19,15 @@ class PipelineVersions : public test::PipelineWorkerTest {
   /// As a newer Weir writes it: nobody here reads that.
   void make_newer(const std::string& of = "p") {
     sql_->execute(
-        "UPDATE weir.pipeline_version v SET definition = definition || '{\"hologram\": true}' FROM weir.pipeline p "
+        "UPDATE weir.pipeline_version v SET definition = definition || '{\"hologram\": true}' FROM "
+        "weir.pipeline p "
         "WHERE p.id = v.pipeline_id AND p.name = $1 AND v.version = p.version",
         of);
   }
   /// Who begins now is the newer one.
-  void make_known() { sql_->execute("UPDATE weir.pipeline_version SET definition = definition - 'hologram'"); }
+  void make_known() {
+    sql_->execute("UPDATE weir.pipeline_version SET definition = definition - 'hologram'");
+  }
   static std::int64_t code(std::int32_t pipeline, std::int32_t version) {
     return std::int64_t{pipeline} << 32 | version;
   }
@@ -50,9 +53,11 @@ TEST_F(PipelineVersions, AWorkerLeavesWhatItCannotReadToOthersAndGoesOn) {
   EXPECT_EQ(states(newer), "t0 ready");
   EXPECT_EQ(text("SELECT failures || ' ' || losses FROM weir.task WHERE pool_id IS NOT NULL"), "0 0");
   EXPECT_EQ(text("SELECT count(*) FROM weir.task_attempt WHERE run_id = " + std::to_string(newer)), "0");
-  EXPECT_EQ(text("SELECT attempt FROM weir.task WHERE pool_id IS NOT NULL"), "1") << "and does not try it again";
+  EXPECT_EQ(text("SELECT attempt FROM weir.task WHERE pool_id IS NOT NULL"), "1")
+      << "and does not try it again";
   EXPECT_THAT(explain_task(*sql_, newer, 0, -1)->reasons.at(0),
-              HasSubstr("1 of 1 workers cannot read its definition: a stored definition cannot be read: 'hologram' is unknown"));
+              HasSubstr("1 of 1 workers cannot read its definition: a stored definition cannot be read: "
+                        "'hologram' is unknown"));
   make_known();
   const auto second = make_worker(1);
   second->start();
@@ -73,7 +78,8 @@ TEST_F(PipelineVersions, WhatItHasSaidGoesWithTheWorker) {
 TEST_F(PipelineVersions, AScheduleIsLeftToThoseWhoCanReadIt) {
   deploy_text("schedule: {every: 1h, missed: last}\ntasks: {a: {sql: select 1}}\n");
   make_newer();
-  sql_->execute("UPDATE weir.pipeline SET next_at = now() - interval '1 s', fired_at = now() - interval '1 h'");
+  sql_->execute(
+      "UPDATE weir.pipeline SET next_at = now() - interval '1 s', fired_at = now() - interval '1 h'");
   const std::string next = text("SELECT next_at FROM weir.pipeline");
   pg::Session mine = session();
   Definitions old;
@@ -96,7 +102,8 @@ TEST_F(PipelineVersions, OtherVersionsOfThePipelineAreClaimed) {
   start_run(p);
   const auto q = store(define("q", {{}}));
   start_run(q);
-  ASSERT_EQ(text("SELECT string_agg(DISTINCT pipeline_id || '.' || version, ' ') FROM weir.task WHERE pool_id IS NOT NULL"),
+  ASSERT_EQ(text("SELECT string_agg(DISTINCT pipeline_id || '.' || version, ' ') FROM weir.task WHERE "
+                 "pool_id IS NOT NULL"),
             std::to_string(p) + ".1 " + std::to_string(p) + ".2 " + std::to_string(q) + ".1");
   const std::string first = std::to_string(p) + ".1";
   const std::string other = std::to_string(q) + ".1";

@@ -202,10 +202,10 @@ TEST_F(PipelineWorker, AModelWhoseCheckFailsIsNotSeen) {
 }
 
 TEST_F(PipelineWorker, AModelTakesParametersThatAreLong) {
-  auto read = test::read_files(
-      {{"pipelines/p/pipeline.yml", "parameters: {word: x}\ntasks: {}\n"},
-       {"pipelines/p/models/gold.sql",
-        "/* weir\nkey: id\n*/\nselect 1 as id, length(weir.param('word')) as n, right(weir.param('word'), 5) as last"}});
+  auto read = test::read_files({{"pipelines/p/pipeline.yml", "parameters: {word: x}\ntasks: {}\n"},
+                                {"pipelines/p/models/gold.sql",
+                                 "/* weir\nkey: id\n*/\nselect 1 as id, length(weir.param('word')) as n, "
+                                 "right(weir.param('word'), 5) as last"}});
   ASSERT_TRUE(read.diagnostics.ok()) << to_text(read.diagnostics);
   deploy(*sql_, read.project);
   start_worker();
@@ -220,15 +220,17 @@ TEST_F(PipelineWorker, AModelTakesParametersThatAreLong) {
 }
 
 TEST_F(PipelineWorker, AWaitSeesARunThatWasMadeLongBeforeItsTime) {
-  auto read = test::read_files({{"pipelines/p/pipeline.yml", "tasks: {w: {wait: {pipeline: q, every: 10ms}}}\n"},
-                                {"pipelines/q/pipeline.yml", "tasks: {a: {sql: select 1}}\n"}});
+  auto read =
+      test::read_files({{"pipelines/p/pipeline.yml", "tasks: {w: {wait: {pipeline: q, every: 10ms}}}\n"},
+                        {"pipelines/q/pipeline.yml", "tasks: {a: {sql: select 1}}\n"}});
   ASSERT_TRUE(read.diagnostics.ok()) << to_text(read.diagnostics);
   deploy(*sql_, read.project);
   start_worker();
   const auto ahead = [&](const char* pipeline, const char* by) {
     const auto found = sql_->run<sql::FindPipeline>(pipeline);
     const auto made = sql_->execute(
-        "SELECT weir.create_run($1, 'manual', t, t, t, '{}') FROM (SELECT date_trunc('day', now()) + $2::text::interval) "
+        "SELECT weir.create_run($1, 'manual', t, t, t, '{}') FROM (SELECT date_trunc('day', now()) + "
+        "$2::text::interval) "
         "d(t)",
         found.one().id, std::string_view(by));
     sql_->run<sql::StartRuns>(found.one().id);

@@ -69,7 +69,8 @@ std::int64_t PipelineTest::process() {
 std::vector<TaskAttempt> PipelineTest::claim(pg::Session& session, std::int64_t worker, std::int64_t number,
                                              int wanted) {
   std::vector<TaskAttempt> claimed;
-  for (const auto& row : session.run<sql::ClaimTasks>(worker, number, wanted, 0, 0, std::vector<std::int64_t>())) {
+  for (const auto& row :
+       session.run<sql::ClaimTasks>(worker, number, wanted, 0, 0, std::vector<std::int64_t>())) {
     if (!row.run_id) continue;
     claimed.push_back({.key = {*row.run_id, *row.task_no, *row.item},
                        .worker = worker,

@@ -1,7 +1,7 @@
 // Values that somebody gives to a run: of their type, or refused at once.
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "base/error.h"
 #include "pipeline/run/parameters.h"
@@ -29,8 +29,8 @@ std::string refused(Type type, const std::string& value) {
 
 TEST(PipelineParameters, ADateThatIsNoneIsRefusedWhenTheRunIsMade) {
   EXPECT_EQ(given(Type::date, "2028-02-29"), R"({"x":"2028-02-29"})");
-  for (const char* const bad : {"2026-02-29", "2026-13-01", "yesterday", "2026-1-1", "01.02.2026", "", " 2026-01-01",
-                                "2026-01-01 06:00", "2026-01-01x", "0000-01-01", "infinity"}) {
+  for (const char* const bad : {"2026-02-29", "2026-13-01", "yesterday", "2026-1-1", "01.02.2026", "",
+                                " 2026-01-01", "2026-01-01 06:00", "2026-01-01x", "0000-01-01", "infinity"}) {
     EXPECT_THAT(refused(Type::date, bad), HasSubstr("parameter x of p is a date, and '")) << bad;
     EXPECT_THAT(refused(Type::date, bad), HasSubstr("Write: --param x=2026-01-31")) << bad;
   }
@@ -42,9 +42,9 @@ TEST(PipelineParameters, ATimestampIsADayATimeOrAnInstant) {
         "2026-01-31 06:00:00+02:00", "2026-01-31T06:00:00.5Z", "2026-01-31T06:00:00.123456", "0001-01-01"}) {
     EXPECT_EQ(refused(Type::timestamp, good), std::string("taken: {\"x\":\"") + good + "\"}");
   }
-  for (const char* const bad :
-       {"2026-02-30 06:00", "2026-01-31 24:01", "2026-01-31 06:60", "now", "2026-01-31T06:00:00.", "2026-01-31.5",
-        "2026-01-31T06:00:00.5.5", "2026-01-31T06:00 Europe/Paris", "2026-01-31T06:00.5", ""}) {
+  for (const char* const bad : {"2026-02-30 06:00", "2026-01-31 24:01", "2026-01-31 06:60", "now",
+                                "2026-01-31T06:00:00.", "2026-01-31.5", "2026-01-31T06:00:00.5.5",
+                                "2026-01-31T06:00 Europe/Paris", "2026-01-31T06:00.5", ""}) {
     EXPECT_THAT(refused(Type::timestamp, bad), HasSubstr("is a timestamp, and '")) << bad;
     EXPECT_THAT(refused(Type::timestamp, bad), HasSubstr("2026-01-31T06:00Z")) << bad;
   }

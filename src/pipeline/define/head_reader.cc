@@ -40,8 +40,7 @@ std::optional<std::string> value_text(const yaml::Node& node, Parameter::Type ty
       const auto flag = yaml::as_boolean(node);
       return flag ? std::optional<std::string>(*flag ? "true" : "false") : std::nullopt;
     }
-    case Parameter::Type::date:
-      return is_date_text(node.text) ? std::optional(node.text) : std::nullopt;
+    case Parameter::Type::date: return is_date_text(node.text) ? std::optional(node.text) : std::nullopt;
     case Parameter::Type::timestamp:
       return is_timestamp_text(node.text) ? std::optional(node.text) : std::nullopt;
   }

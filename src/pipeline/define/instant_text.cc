@@ -23,8 +23,7 @@ bool is_date_text(std::string_view text) { return text.size() == kDate && is_ins
 bool is_timestamp_text(std::string_view text) {
   if (text.size() <= kSecond || text[kSecond] != '.') return is_instant(text);
   const std::string_view behind = text.substr(kSecond + 1);
-  const std::size_t digits =
-      std::min(behind.find_first_not_of("0123456789"), behind.size());
+  const std::size_t digits = std::min(behind.find_first_not_of("0123456789"), behind.size());
   return digits > 0 && is_instant(std::string(text.substr(0, kSecond)) + std::string(behind.substr(digits)));
 }
 

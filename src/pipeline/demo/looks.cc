@@ -127,7 +127,9 @@ class Looks {
     LookFigures figures{.way = "Weir", .history = filled_};
     std::vector<Duration> times;
     for (int i = 0; i < kLooks; ++i) {
-      times.push_back(took([&] { session_.run<sql::ClaimTasks>(process_, ++claims_, kWanted, 0, 0, std::vector<std::int64_t>()); }));
+      times.push_back(took([&] {
+        session_.run<sql::ClaimTasks>(process_, ++claims_, kWanted, 0, 0, std::vector<std::int64_t>());
+      }));
       session_.run<sql::ReturnTaskClaim>(process_, claims_);
     }
     figures.took = median(std::move(times));

@@ -17,8 +17,8 @@ namespace weir::pipeline {
 /// session.
 class Definitions {
  public:
-  /// Throws where it cannot be read: also when a newer Weir has written it. Whatever is no error of the server is
-  /// for good: then it is one of avoided().
+  /// Throws where it cannot be read: also when a newer Weir has written it. Whatever is no error of the
+  /// server is for good: then it is one of avoided().
   std::shared_ptr<const PipelineDefinition> get(pg::Session& session, std::int32_t pipeline,
                                                 std::int32_t version);
   /// Null when it is not known yet.

@@ -20,9 +20,10 @@ std::string left_to_others(pg::Session& session, std::int64_t run) {
   const auto rows = session.run<sql::LeftToOthers>(run);
   if (rows.empty()) return {};
   const auto workers = session.run<sql::TaskWorkers>();
-  return fmt::format("{} of {} workers cannot read its definition: {} ({}); a newer Weir there can, or weir "
-                     "deploy by one that is as old",
-                     rows.size(), workers.one().workers, rows[0].reason, rows[0].worker);
+  return fmt::format(
+      "{} of {} workers cannot read its definition: {} ({}); a newer Weir there can, or weir "
+      "deploy by one that is as old",
+      rows.size(), workers.one().workers, rows[0].reason, rows[0].worker);
 }
 
 void add(std::vector<std::string>& reasons, std::string reason) {

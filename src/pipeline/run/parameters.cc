@@ -143,7 +143,8 @@ std::string run_parameters(const PipelineDefinition& pipeline,
 std::string default_parameters(const PipelineDefinition& pipeline) {
   ordered_json all = ordered_json::object();
   for (const Parameter& parameter : pipeline.parameters) {
-    if (parameter.default_value) all[parameter.name] = converted(pipeline, parameter, *parameter.default_value);
+    if (parameter.default_value)
+      all[parameter.name] = converted(pipeline, parameter, *parameter.default_value);
   }
   return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }

@@ -70,8 +70,8 @@ std::size_t Scheduler::fire_some(pg::Session& session, std::optional<WallTime> n
     } catch (const pg::Error&) {
       throw;
     } catch (const Error& error) {
-      // This host lacks a zone: others can schedule it. It keeps what was fired, so that nothing is missed, and
-      // stands in nobody's way meanwhile.
+      // This host lacks a zone: others can schedule it. It keeps what was fired, so that nothing is missed,
+      // and stands in nobody's way meanwhile.
       log::error("a pipeline cannot be scheduled here; it is tried again in a minute",
                  {{"pipeline", row.name}, {"error", error.what()}});
       session.run<sql::PostponeFiring>(row.id, now);

@@ -23,8 +23,8 @@ std::vector<TaskNews> finish_tasks(pg::Session& session, std::int64_t worker,
                                    const std::vector<EndedAttempt>& ended);
 
 /// What is left to do when tasks have ended: tell successors generation by generation, end runs, start the
-/// next ones. A run that somebody else tells just now is left to him. Each step is a transaction that may be repeated, and the keepers of all processes do what is
-/// left undone by one that died.
+/// next ones. A run that somebody else tells just now is left to him. Each step is a transaction that may be
+/// repeated, and the keepers of all processes do what is left undone by one that died.
 class Aftermath {
  public:
   void add(const std::vector<TaskNews>& news);

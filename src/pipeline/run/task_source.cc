@@ -234,7 +234,8 @@ Duration TaskSource::do_chores(pg::Session& session) {
   {
     // One transaction: this is what an idle process costs.
     pg::Transaction transaction(session);
-    for (const auto& row : session.run<sql::NextFiring>(std::nullopt, definitions_.avoided())) no_later_than(row.next_ms);
+    for (const auto& row : session.run<sql::NextFiring>(std::nullopt, definitions_.avoided()))
+      no_later_than(row.next_ms);
     const auto promoted = session.run<sql::PromoteTasks>(kMostAtOnce);
     if (const auto row = promoted.one(); row.promoted > 0 || row.next_ms) {
       after_keeping_.ready = after_keeping_.ready || row.promoted > 0;
