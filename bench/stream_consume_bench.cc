@@ -38,12 +38,12 @@ std::string take_rows() {
 }
 
 /// A new group has all of it before it each time.
-double consume_all(StreamScene& scene, StreamScene::By by) {
+double consume_all(StreamScene& scene, StreamScene::By by, const std::string& stream = "events") {
   static int groups = 0;
   const std::string group = fmt::format("g{}", ++groups);
-  scene.add_group("events", group);
+  scene.add_group(stream, group);
   scene.session().execute("CHECKPOINT");
-  return scene.consume("events", group, by, kWorkers);
+  return scene.consume(stream, group, by, kWorkers);
 }
 
 }  // namespace
@@ -53,13 +53,17 @@ std::vector<Measurement> bench_stream_consume(StreamScene& scene) {
   scene.make("events");
   scene.add("events", kEvents);
   scene.cut("events");
-  scene.session().execute("VACUUM ANALYZE events");
-  std::vector<double> leased, sql;
+  scene.make("small");
+  scene.add("small", kEvents, 8);
+  scene.cut("small");
+  scene.session().execute("VACUUM ANALYZE events, small");
+  std::vector<double> leased, sql, small;
   const Pair rate = in_turn(
       kStreamRounds,
       [&] {
         leased.push_back(consume_all(scene, StreamScene::By::leased));
         sql.push_back(consume_all(scene, StreamScene::By::sql));
+        small.push_back(consume_all(scene, StreamScene::By::transactional, "small"));
         return consume_all(scene, StreamScene::By::transactional);
       },
       [&] {
@@ -79,6 +83,11 @@ std::vector<Measurement> bench_stream_consume(StreamScene& scene) {
            .ratio = rate.ours / rate.theirs,
            .target = 4,
            .against = against},
+          {.name = "the same, events of 60 bytes",
+           .value = median(small),
+           .unit = "events/s",
+           .ratio = median(small) / rate.ours,
+           .against = "events of 300 bytes"},
           {.name = "the same, leased",
            .value = median(leased),
            .unit = "events/s",

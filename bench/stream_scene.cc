@@ -36,13 +36,13 @@ void StreamScene::make(const std::string& name) {
   session_.execute("CHECKPOINT");
 }
 
-void StreamScene::add(const std::string& name, std::int64_t events) {
+void StreamScene::add(const std::string& name, std::int64_t events, int text) {
   constexpr std::int64_t kTransaction = 100'000;
   for (std::int64_t done = 0; done < events; done += kTransaction) {
     session_.execute(
         fmt::format("INSERT INTO {} (key, payload) SELECT 'k' || n % 1000, jsonb_build_object('n', n, "
-                    "'text', repeat('x', 230)) FROM generate_series(1, {}) n",
-                    name, std::min(kTransaction, events - done)));
+                    "'text', repeat('x', {})) FROM generate_series(1, {}) n",
+                    name, text, std::min(kTransaction, events - done)));
   }
 }
 

@@ -21,8 +21,8 @@ class StreamScene {
 
   /// A stream of that name that holds nothing; one that was there is dropped.
   void make(const std::string& name);
-  /// Events of about 300 bytes, in transactions of 100,000.
-  void add(const std::string& name, std::int64_t events);
+  /// Events of about 300 bytes, 230 of them text, in transactions of 100,000.
+  void add(const std::string& name, std::int64_t events, int text = 230);
   /// What consumers find cut already, so that only consuming is measured.
   void cut(const std::string& name);
   void add_group(const std::string& name, const std::string& group);

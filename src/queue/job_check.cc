@@ -53,6 +53,8 @@ void check_job(const NewJob& job) {
   }
   if (job.max_attempts && (*job.max_attempts < 1 || *job.max_attempts > Small::max()))
     refuse(job, "its max_attempts is " + std::to_string(*job.max_attempts), "use 1 to 32767");
+  if (job.unique_for && *job.unique_for <= NewJob::Span::zero())
+    refuse(job, "its unique_for is not more than nothing", "leave it out to keep the key as long as the job");
 }
 
 }  // namespace weir::queue

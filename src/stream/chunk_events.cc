@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <utility>
+#include <variant>
 
 #include <fmt/format.h>
 
@@ -13,16 +14,19 @@ namespace {
 /// What fits into a row as it is needs no second look.
 constexpr int kPlainBytes = 1900;
 
+/// Their number is not their id; that of a chunk's events is.
+bool are_letters(const GroupWork& work) { return std::holds_alternative<Letters>(work.events); }
+
 /// A large payload is left out; that of a compressed one is not known before it is unpacked. Mostly the index
 /// gives that order; where a transaction's events lie in several partitions, the server merges them.
 std::string in_order(const StreamSql& sql, const GroupWork& work) {
   const std::string columns = fmt::format(
-      "{0}::bigint AS number, {1}::bigint AS id, {2} AS at, {3} AS key, CASE WHEN {4} IS NULL OR "
-      "pg_catalog.pg_column_size({4}) <= {5} AND pg_catalog.pg_column_compression({4}) IS NULL THEN "
-      "coalesce({4}::text, 'null') END AS payload, {6} AS written_by, {1} AS place",
-      sql.number_of(work), sql.id(), sql.at(), sql.key(), sql.payload(), kPlainBytes, sql.xid());
-  return fmt::format("SELECT number, id, at, key, payload FROM ({}) e ORDER BY written_by, place",
-                     sql.select(work, columns));
+      "{0}::bigint AS id, {1} AS at, {2} AS key, CASE WHEN {3} IS NULL OR pg_catalog.pg_column_size({3}) <= "
+      "{4} AND pg_catalog.pg_column_compression({3}) IS NULL THEN coalesce({3}::text, 'null') END AS "
+      "payload, {5}::bigint AS number, {6} AS written_by, {0} AS place",
+      sql.id(), sql.at(), sql.key(), sql.payload(), kPlainBytes, sql.number_of(work), sql.xid());
+  return fmt::format("SELECT id, at, key, payload{} FROM ({}) e ORDER BY written_by, place",
+                     are_letters(work) ? ", number" : "", sql.select(work, columns));
 }
 
 }  // namespace
@@ -33,16 +37,18 @@ ChunkEvents::ChunkEvents(pg::Session& session, const StreamDefinition& stream, c
   items_.reserve(static_cast<std::size_t>(answer_.rows()));
   heavy_.reserve(items_.capacity());
   numbers_.reserve(items_.capacity());
+  const bool letters = are_letters(work);
   for (const pg::Row row : answer_) {
-    const auto number = row.get<std::int64_t>(0);
-    const auto payload = row.get<std::optional<std::string_view>>(4);
-    items_.push_back({.id = row.get<std::int64_t>(1),
+    const auto id = row.get<std::int64_t>(0);
+    const auto number = letters ? row.get<std::int64_t>(4) : id;
+    const auto payload = row.get<std::optional<std::string_view>>(3);
+    items_.push_back({.id = id,
                       .source = stream.name,
-                      .kind = row.get<std::optional<std::string_view>>(3).value_or(std::string_view()),
+                      .kind = row.get<std::optional<std::string_view>>(2).value_or(std::string_view()),
                       .payload = payload.value_or(std::string_view()),
                       .attempt = work.failed(number) + 1,
                       .max_attempts = max_attempts,
-                      .created_at = row.get<WallTime>(2)});
+                      .created_at = row.get<WallTime>(1)});
     numbers_.push_back(number);
     heavy_.push_back(!payload);
     if (!payload) loaded_.resize(items_.capacity());

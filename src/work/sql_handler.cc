@@ -42,7 +42,7 @@ SqlHandler::SqlHandler(const SqlOptions& options)
     : sql_(options.sql),
       relation_name_(options.relation),
       relation_("pg_temp." + pg::quote_identifier(options.relation)),
-      script_(user_script(options.sql, options.search_path)) {}
+      script_(bounded_script(user_script(options.sql, options.search_path), options.timeout)) {}
 
 void SqlHandler::run(Batch& batch) {
   if (batch.session() == nullptr) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@ struct SqlOptions {
   std::string sql;                    ///< one statement or several, without COMMIT, ROLLBACK or SAVEPOINT
   std::string relation = "weir_job";  ///< the temporary table that has the batch
   std::string search_path;            ///< for the user's SQL alone, as SET takes it; empty leaves it as it is
+  std::optional<Duration> timeout{};  ///< of a run of the user's SQL; none: as the server has it
 };
 
 /// Runs the user's SQL once for a batch, in the transaction that the outcomes commit with. What fails is

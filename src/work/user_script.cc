@@ -52,6 +52,19 @@ std::string user_script(std::string_view sql, std::string_view search_path) {
   return script;
 }
 
+std::string bounded_script(std::string script, std::optional<Duration> timeout) {
+  if (!timeout) return script;
+  // The server counts each statement of a script by itself.
+  return fmt::format("{}; {}; {}", set_statement_timeout(timeout), script,
+                     set_statement_timeout(std::nullopt));
+}
+
+std::string set_statement_timeout(std::optional<Duration> timeout) {
+  if (!timeout) return "SET LOCAL statement_timeout TO DEFAULT";
+  return fmt::format("SET LOCAL statement_timeout = {}",
+                     std::chrono::ceil<std::chrono::milliseconds>(*timeout).count());
+}
+
 void refuse_broken_script(const pg::Session& session, std::string_view sql, const pg::Error& error,
                           std::string_view remedy) {
   // Nothing of an aggregate's value, say: with something to work on there will be one.

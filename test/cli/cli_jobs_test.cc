@@ -215,6 +215,18 @@ TEST_F(CliJobs, OneBadJobOfSqlHoldsNobodyUp) {
   EXPECT_EQ(count("weir.job_dead WHERE attempt = 2 AND error LIKE '%missing_table%'"), 1);
 }
 
+TEST_F(CliJobs, SqlThatOutlastsItsTimeIsTheFaultOfItsJob) {
+  session().execute("CREATE TABLE public.effect (n int8 PRIMARY KEY)");
+  run({"queue", "set", "q", "max_attempts=2", "backoff=10ms", "backoff_cap=10ms"});
+  run({"job", "enqueue", "q", "-"}, "1\n2\n3\n");
+  const WeirResult result = run({"worker", "--queue", "q", "--once", "--timeout", "300ms", "--sql",
+                                 "insert into effect select n from (select (payload #>> '{}')::int8 n from "
+                                 "weir_job) j, lateral pg_sleep(case n when 2 then 3600 else 0 end)"});
+  EXPECT_EQ(result.status, 1) << result.err;
+  EXPECT_EQ(count("public.effect"), 2);
+  EXPECT_EQ(count("weir.job_dead WHERE attempt = 2 AND error LIKE '%57014%'"), 1);
+}
+
 TEST_F(CliJobs, SqlThatCannotWorkIsRefusedWithItsPlace) {
   enqueue({"q"});
   const auto refused = [&](const std::string& sql, const std::string& message) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +15,8 @@
 
 namespace weir::work {
 namespace {
+
+using namespace std::chrono_literals;
 
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
@@ -156,6 +159,23 @@ TEST_F(SqlHandlerTest, WhatOneItemAsksForIsItsOwnFault) {
   EXPECT_EQ(number("SELECT count(*) FROM app.effect"), 9);
   session_->execute("DROP TABLE app.effect");
   EXPECT_EQ(run(handler, {items[0]})[0].kind(), Kind::failed);
+}
+
+TEST_F(SqlHandlerTest, WhoOutlastsTheLimitFailsAlone) {
+  SqlHandler handler({.sql = "SELECT pg_sleep(60) FROM weir_job WHERE id = 2", .timeout = 200ms});
+  const auto outcomes = run(handler, items_from(1, 4));
+  for (std::size_t i = 0; i < outcomes.size(); ++i)
+    EXPECT_EQ(outcomes[i].is_done(), i != 1) << i << ' ' << outcomes[i].text();
+  EXPECT_THAT(outcomes[1].text(), HasSubstr("57014"));
+}
+
+TEST_F(SqlHandlerTest, TheLimitIsOfTheUsersSqlAlone) {
+  SqlHandler handler({.sql = "SELECT 1", .timeout = 200ms});
+  pg::Transaction transaction(*session_);
+  const std::vector<Item> items = items_from(1, 2);
+  Batch batch(items, {}, &*session_);
+  handler.run(batch);
+  EXPECT_EQ(session_->execute("SELECT current_setting('statement_timeout')")[0].get<std::string>(0), "0");
 }
 
 TEST_F(SqlHandlerTest, WhatCannotWorkIsRefusedBeforeThereIsAnything) {

@@ -51,13 +51,17 @@ queue::AdoptRequest request_of(const Arguments& given) {
 
 class Consuming {
  public:
-  explicit Consuming(Context& context) : context_(context), given_(context.arguments) { check_words(); }
+  explicit Consuming(Context& context) : context_(context), given_(context.arguments) {
+    check_words();
+    timeout_ = given_.duration("timeout", 1s, 24h);
+  }
 
   ExitCode run() {
     const pg::Conninfo conninfo = running_database(context_.global, choose_database(context_.global));
     pg::Connector::Options options;
     options.users_search_path =
         true;  // the table and the SQL are the user's: names mean what they mean in his psql
+    if (given_.has("sql")) options.session.timeout = timeout_.value_or(kSqlTimeout) + kAnswer;
     connector_ = std::make_shared<const pg::Connector>(conninfo, options);
     pg::Session session = connector_->connect(pg::Role::api, "consume", {.stop = context_.stop});
     session.set_stop(context_.stop);
@@ -149,20 +153,20 @@ class Consuming {
 
   work::HandlerFactory handlers(const queue::Adopted& adopted) const {
     if (const auto sql = given_.value("sql")) {
-      return [text = read_sql_argument(*sql)] {
-        return std::make_unique<work::SqlHandler>(work::SqlOptions{.sql = text, .relation = "weir_batch"});
+      return [text = read_sql_argument(*sql), timeout = timeout_.value_or(kSqlTimeout)] {
+        return std::make_unique<work::SqlHandler>(
+            work::SqlOptions{.sql = text, .relation = "weir_batch", .timeout = timeout});
       };
     }
     auto slots = std::make_shared<std::atomic<int>>(0);
-    return
-        [slots, words = given_.rest, table = adopted.label(), timeout = given_.duration("timeout", 1s, 24h)] {
-          work::CommandOptions options;
-          options.command.argv = words;
-          options.queue = table;
-          options.slot = (*slots)++;
-          options.timeout = timeout;
-          return std::make_unique<work::CommandHandler>(std::move(options));
-        };
+    return [slots, words = given_.rest, table = adopted.label(), timeout = timeout_] {
+      work::CommandOptions options;
+      options.command.argv = words;
+      options.queue = table;
+      options.slot = (*slots)++;
+      options.timeout = timeout;
+      return std::make_unique<work::CommandHandler>(std::move(options));
+    };
   }
 
   queue::AdoptConsumerOptions options() {
@@ -247,6 +251,7 @@ class Consuming {
 
   Context& context_;
   const Arguments& given_;
+  std::optional<Duration> timeout_;
   std::shared_ptr<const pg::Connector> connector_;
   bool overprints_ = false;
   SteadyTime next_progress_{};
@@ -283,7 +288,8 @@ Command consume_command() {
                   {"poll", 0, "TIME", "the longest pause between two looks (default: 5s)"},
                   {"drain", 0, "TIME", "how long a stop waits for batches to finish (default: 30s)"},
                   {"budget", 0, "TIME", "warn about transactions that are longer (default: 30s)"},
-                  {"timeout", 0, "TIME", "of a command, for one batch (default: none)"},
+                  {"timeout", 0, "TIME",
+                   "of a command for one batch (default: none), or of one run of --sql (default: 10m)"},
                   {"require-index", 0, "", "refuse to start where no index serves the poll (exit code 5)"},
                   {"install-trigger", 0, "", "make the trigger that wakes idle consumers at once"},
                   {"remove-trigger", 0, "", "drop it again"}},

@@ -31,8 +31,6 @@ using namespace std::chrono_literals;
 
 constexpr std::string_view kUsage =
     "weir group consume --sink NAME --sql FILE|TEXT, or --into TABLE, or -- COMMAND..";
-/// By when the server, which ends what takes longer than --timeout, has answered.
-constexpr Duration kAnswer = 30s;
 
 std::optional<group::Ownership> ownership_option(const Arguments& given) {
   const std::string word = given.value("ownership").value_or("auto");

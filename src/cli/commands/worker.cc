@@ -76,7 +76,7 @@ class Working {
   void connect() {
     const pg::Conninfo conninfo = running_database(context_.global, choose_database(context_.global));
     pg::Connector::Options options;
-    if (is_sql_) options.session.timeout = timeout_.value_or(kSqlTimeout);
+    if (is_sql_) options.session.timeout = timeout_.value_or(kSqlTimeout) + kAnswer;
     connector_ = std::make_shared<const pg::Connector>(conninfo, options);
     pg::Session session = connector_->connect(pg::Role::api, "worker", {.stop = context_.stop});
     session.set_stop(context_.stop);
@@ -91,7 +91,10 @@ class Working {
   }
 
   [[nodiscard]] work::SqlOptions sql_options() const {
-    return {.sql = sql_, .relation = "weir_job", .search_path = search_path_};
+    return {.sql = sql_,
+            .relation = "weir_job",
+            .search_path = search_path_,
+            .timeout = timeout_.value_or(kSqlTimeout)};
   }
 
   work::HandlerFactory factory() {
@@ -214,44 +217,45 @@ ExitCode run_worker(Context& context) {
 }  // namespace
 
 Command worker_command() {
-  return {.path = "worker",
-          .summary = "work on jobs, or on the project's pipelines, until Ctrl-C",
-          .description =
-              "A command is started once for each slot and gets jobs as lines of JSON "
-              "(docs/command-protocol.md):\n"
-              "every job is done at least once. With --sql the statements run in the transaction that ends "
-              "the jobs:\n"
-              "their effects happen exactly once. They find a batch of jobs in the relation weir_job (id, "
-              "queue, kind,\n"
-              "payload, attempt, max_attempts, error, created_at, deadline).\n"
-              "\n"
-              "Without --queue, --sql and COMMAND, in a project's folder, it works on the tasks of "
-              "pipelines, as weir up does:\n"
-              "any number of workers on any number of hosts share them.\n"
-              "\n"
-              "Ctrl-C or SIGTERM drains: no job is begun any more, those that run end or are handed back. "
-              "Once more\n"
-              "ends it at once. Exit code 0; with --once 0 when all was done, 1 when jobs went to the dead "
-              "letters,\n"
-              "130 when it was interrupted.",
-          .options = {{"queue", 0, "QUEUE", "a queue to work on; may be given several times (default: all)"},
-                      {"slots", 0, "N", "handlers that run at a time (default: 4)"},
-                      {"batch", 0, "N", "jobs that a handler gets at once, at most (default: 1000)"},
-                      {"sql", 0, "FILE|TEXT", "SQL that does the work of a batch, in its transaction"},
-                      {"once", 0, "", "end when nothing is left to do"},
-                      {"drain", 0, "TIME", "how long to wait for what runs, at the end (default: 30s)"},
-                      {"lease", 0, "TIME",
-                       "how long others wait before they take over from a dead worker (default: 15s)"},
-                      {"timeout", 0, "TIME",
-                       "the longest that a batch may take (default: none; with --sql 10m)"}},
-          .rest = "COMMAND [ARGUMENT]...",
-          .examples = {{"weir worker --queue mail -- ./send-mail",
-                        "one process of send-mail for each of 4 slots"},
-                       {"weir worker --queue q --sql 'INSERT INTO t SELECT payload FROM weir_job'",
-                        "exactly once"},
-                       {"weir worker --once --json -- ./work",
-                        "events as JSON lines: started, progress, draining, stopped"}},
-          .run = run_worker};
+  return {
+      .path = "worker",
+      .summary = "work on jobs, or on the project's pipelines, until Ctrl-C",
+      .description =
+          "A command is started once for each slot and gets jobs as lines of JSON "
+          "(docs/command-protocol.md):\n"
+          "every job is done at least once. With --sql the statements run in the transaction that ends "
+          "the jobs:\n"
+          "their effects happen exactly once. They find a batch of jobs in the relation weir_job (id, "
+          "queue, kind,\n"
+          "payload, attempt, max_attempts, error, created_at, deadline).\n"
+          "\n"
+          "Without --queue, --sql and COMMAND, in a project's folder, it works on the tasks of "
+          "pipelines, as weir up does:\n"
+          "any number of workers on any number of hosts share them.\n"
+          "\n"
+          "Ctrl-C or SIGTERM drains: no job is begun any more, those that run end or are handed back. "
+          "Once more\n"
+          "ends it at once. Exit code 0; with --once 0 when all was done, 1 when jobs went to the dead "
+          "letters,\n"
+          "130 when it was interrupted.",
+      .options = {{"queue", 0, "QUEUE", "a queue to work on; may be given several times (default: all)"},
+                  {"slots", 0, "N", "handlers that run at a time (default: 4)"},
+                  {"batch", 0, "N", "jobs that a handler gets at once, at most (default: 1000)"},
+                  {"sql", 0, "FILE|TEXT", "SQL that does the work of a batch, in its transaction"},
+                  {"once", 0, "", "end when nothing is left to do"},
+                  {"drain", 0, "TIME", "how long to wait for what runs, at the end (default: 30s)"},
+                  {"lease", 0, "TIME",
+                   "how long others wait before they take over from a dead worker (default: 15s)"},
+                  {"timeout", 0, "TIME",
+                   "the longest that a batch may take, or one run of --sql (default: none; with --sql 10m)"}},
+      .rest = "COMMAND [ARGUMENT]...",
+      .examples = {{"weir worker --queue mail -- ./send-mail",
+                    "one process of send-mail for each of 4 slots"},
+                   {"weir worker --queue q --sql 'INSERT INTO t SELECT payload FROM weir_job'",
+                    "exactly once"},
+                   {"weir worker --once --json -- ./work",
+                    "events as JSON lines: started, progress, draining, stopped"}},
+      .run = run_worker};
 }
 
 }  // namespace weir::cli

@@ -32,12 +32,8 @@ void make_relation(pg::Session& session) {
   session.execute(fmt::format("CREATE TEMPORARY TABLE weir_batch ({}) ON COMMIT DELETE ROWS", kColumns));
 }
 
-std::string bounded_script(const SqlSink::Options& options) {
-  std::string script = work::user_script(options.sql, options.search_path);
-  if (!options.timeout) return script;
-  // The server counts each statement of a script by itself.
-  return fmt::format("{}; {}; {}", set_statement_timeout(options.timeout), script,
-                     set_statement_timeout(std::nullopt));
+std::string script_of(const SqlSink::Options& options) {
+  return work::bounded_script(work::user_script(options.sql, options.search_path), options.timeout);
 }
 
 /// Nobody waits longer for a consumer to start.
@@ -71,7 +67,7 @@ bool are_good_queries(pg::Session& session, const SqlSink::Options& options) {
 
 }  // namespace
 
-SqlSink::SqlSink(const Options& options) : script_(bounded_script(options)) {}
+SqlSink::SqlSink(const Options& options) : script_(script_of(options)) {}
 
 work::Outcome SqlSink::apply(const Batch& batch, const Application& application) {
   pg::Session& session = *application.session;
@@ -90,7 +86,7 @@ void check_batch_sql(pg::Session& session, const SqlSink::Options& options) {
   const std::string script = work::user_script(options.sql, options.search_path);
   pg::Transaction transaction(session);
   make_relation(session);
-  session.execute_script(set_statement_timeout(kCheckTimeout));
+  session.execute_script(work::set_statement_timeout(kCheckTimeout));
   if (are_good_queries(session, options)) return;
   // DO, what one statement makes and another one needs, a mistake; a query without a right does not begin.
   try {
@@ -103,12 +99,6 @@ void check_batch_sql(pg::Session& session, const SqlSink::Options& options) {
         "bytes, created_at, payload); other names are those that your psql finds, and COMMIT has "
         "no place in it.");
   }
-}
-
-std::string set_statement_timeout(std::optional<Duration> timeout) {
-  if (!timeout) return "SET LOCAL statement_timeout TO DEFAULT";
-  return fmt::format("SET LOCAL statement_timeout = {}",
-                     std::chrono::ceil<std::chrono::milliseconds>(*timeout).count());
 }
 
 bool is_fault_of_data(std::string_view sqlstate) noexcept { return sqlstate.starts_with("22"); }

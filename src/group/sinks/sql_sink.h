@@ -31,9 +31,6 @@ class SqlSink final : public Sink {
 /// seconds and without a batch, and undone.
 void check_batch_sql(pg::Session& session, const SqlSink::Options& options);
 
-/// For the next statements of the transaction at hand. Nothing: as the server has it.
-std::string set_statement_timeout(std::optional<Duration> timeout);
-
 /// SQL that failed for what is in the batch: another attempt would fail as well.
 bool is_fault_of_data(std::string_view sqlstate) noexcept;
 /// The same of rows that go into a table by the names of its columns: one that it has not, or computes

@@ -8,6 +8,7 @@
 #include "pg/error.h"
 #include "pg/identifier.h"
 #include "schema/queries/groups.h"
+#include "work/user_script.h"
 
 namespace weir::group {
 namespace {
@@ -86,9 +87,9 @@ TableSink::Options find_target(pg::Session& session, const std::string& name, st
 
 void TableSink::write(pg::Session& session, const Batch& batch,
                       const std::vector<std::string>& columns) const {
-  if (options_.timeout) session.execute(set_statement_timeout(options_.timeout));
+  if (options_.timeout) session.execute(work::set_statement_timeout(options_.timeout));
   session.execute(insert(options_, columns), batch.run_at, batch.run_id, batch.idx);
-  if (options_.timeout) session.execute(set_statement_timeout(std::nullopt));
+  if (options_.timeout) session.execute(work::set_statement_timeout(std::nullopt));
 }
 
 work::Outcome TableSink::apply(const Batch& batch, const Application& application) {
