@@ -173,7 +173,7 @@ TEST_F(LoadMemoryTest, OfAReplay) {
       "INSERT INTO weir.load_reject (run, line, file, column_name, sqlstate, reason, raw) "
       "SELECT $1, n, '', 'v', '', 'no', convert_to(n || ',' || repeat('x', CASE WHEN n <= 3000 THEN 60000 ELSE "
       "9 END), 'UTF8') FROM generate_series(1, 303000) n",
-      std::stoll(last));
+      static_cast<std::int64_t>(std::stoll(last)));
   const Ended replayed = run({"load", "replay", last, "--fields", "id,v"}, {});
   EXPECT_EQ(replayed.status, 0) << replayed.said;
   EXPECT_LT(replayed.kibibytes, kMostKibibytes);

@@ -235,9 +235,10 @@ std::optional<Target> describe_target(pg::Session& session, const std::string& t
       auto target = describe_once(session, name);
       // Replaced between two questions, it would look as if it had no keys; and within the first one, as if it
       // were not there: its name is known before its row is seen.
-      const std::int64_t now = session.execute("SELECT coalesce(to_regclass($1)::oid::int8, 0)", name)[0]
-                                   .get<std::int64_t>(0);
-      if (now == (target ? std::int64_t{target->oid} : 0)) return target;
+      const Target none;
+      const Target& found = target ? *target : none;
+      const auto now = session.run<sql::LoadIsStill>(name, std::int64_t{found.oid}, found.schema, found.name);
+      if (now.one().same) return target;
       if (attempt == kMostDescriptions) {
         throw Error(ExitCode::refused, fmt::format("{} is replaced by others again and again", printable(table)),
                     "Nothing was written. Run the load again when that has ended.");

@@ -22,6 +22,16 @@ SELECT c.oid::int8 AS id, n.nspname::text AS schema_name, c.relname::text AS tab
   LEFT JOIN pg_catalog.pg_class c ON c.oid = given.id
   LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace;
 
+-- name: load_is_still(name text, table_id int8, schema_name text, table_name text) -> (same bool)
+-- Whether the table that was described is the one of that name; table_id 0: whether there is none. By its row too: the
+-- name alone may come from a cache that has not heard yet of a commit that statements see.
+SELECT coalesce(to_regclass(:name)::oid::int8, 0) = :table_id::int8
+       AND (:table_id::int8 = 0
+            OR EXISTS (SELECT 1
+                         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                        WHERE c.oid = :table_id::int8::oid AND n.nspname = :schema_name::text
+                          AND c.relname = :table_name::text)) AS same;
+
 -- name: load_columns(table_id int8) -> (
 --   name text, type_id int8, modifier int4, type text, not_null bool, default_sql text?, identity text, generated bool,
 --   comparable bool, exact bool, collation text?, uncut text?, may_insert bool, may_update bool)
