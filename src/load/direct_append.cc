@@ -157,8 +157,8 @@ void DirectAppend::add(SampledReader& reader, const Record& record, Evolution& e
   }
 }
 
-/// The bytes mean what the columns are: a time of a number's size would be taken for one. Where the name is that
-/// of a table alike, that is the target.
+/// The bytes mean what the columns are: a time of a number's size would be taken for one. Where the name is
+/// that of a table alike, that is the target.
 bool DirectAppend::is_same_table(pg::Session& session, const std::vector<std::string>& columns) {
   auto now = describe_target(session, target_.sql());
   if (!now) return false;

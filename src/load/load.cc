@@ -281,9 +281,10 @@ void Load::Parts::from_stage(Stage& stage, pg::Session& writer, LoadShape& shape
   report.rejected = static_cast<std::uint64_t>(report.applied->rejected);
 }
 
-/// Whether the table is another one now, and may be tried. One that is renamed, and then its successor, is gone
-/// between the two.
-bool Load::Parts::find_moved(LoadShape& shape, int round, const std::string& why, const std::stop_token& stop) {
+/// Whether the table is another one now, and may be tried. One that is renamed, and then its successor, is
+/// gone between the two.
+bool Load::Parts::find_moved(LoadShape& shape, int round, const std::string& why,
+                             const std::stop_token& stop) {
   ApplyOptions patience = options.apply;
   patience.stop = stop;
   patience.on_event = [this](const ApplyEvent& event) { tell(LoadProgress::Phase::apply, event.text); };
@@ -295,7 +296,8 @@ bool Load::Parts::find_moved(LoadShape& shape, int round, const std::string& why
       tell(LoadProgress::Phase::apply, why + ": the load goes on with that one");
       return true;
     }
-    const bool is_there = session.execute("SELECT to_regclass($1) IS NOT NULL", shape.name.sql())[0].get<bool>(0);
+    const bool is_there =
+        session.execute("SELECT to_regclass($1) IS NOT NULL", shape.name.sql())[0].get<bool>(0);
     if (is_there) return false;  // the same table, and so another fault
     wait_to_retry(patience, round, why);
   }

@@ -72,7 +72,7 @@ struct LoadReport {
   std::uint64_t rejected = 0;
   std::vector<std::string> notices{};  ///< of the source: what was guessed of it; what was not kept of values
   Losses losses{};
-  bool direct = false;                 ///< straight into the target, without the stage
+  bool direct = false;  ///< straight into the target, without the stage
   std::optional<Applied> applied{};
   CareReport care{};
   Duration took{};

@@ -10,7 +10,9 @@ namespace {
 
 using CountsJson = nlohmann::ordered_json;
 
-std::string dump_counts(const CountsJson& json) { return json.dump(-1, ' ', false, CountsJson::error_handler_t::replace); }
+std::string dump_counts(const CountsJson& json) {
+  return json.dump(-1, ' ', false, CountsJson::error_handler_t::replace);
+}
 
 CountsJson counts_of(const Losses::ByColumn& columns) {
   CountsJson all = CountsJson::object();
@@ -39,8 +41,8 @@ void Losses::add(ByColumn& columns, std::string_view column, const Record& recor
   auto at = columns.find(column);
   if (at == columns.end()) {
     at = columns.emplace(std::string(column), Of{}).first;
-    at->second.first = fmt::format("{}{}line {}", printable(record.file), record.file.empty() ? "" : ", ",
-                                   record.line);
+    at->second.first =
+        fmt::format("{}{}line {}", printable(record.file), record.file.empty() ? "" : ", ", record.line);
   }
   ++at->second.values;
 }
@@ -51,9 +53,10 @@ std::vector<std::string> Losses::notices() const {
     all.push_back(fmt::format("{}: {} left out (--schema discard), the first in {}", printable(name),
                               values_text(of.values), of.first));
   for (const auto& [name, of] : rounded_)
-    all.push_back(fmt::format("{}: {} rounded to microseconds, all that PostgreSQL keeps of a second; the first "
-                              "in {}",
-                              printable(name), values_text(of.values), of.first));
+    all.push_back(
+        fmt::format("{}: {} rounded to microseconds, all that PostgreSQL keeps of a second; the first "
+                    "in {}",
+                    printable(name), values_text(of.values), of.first));
   return all;
 }
 

@@ -97,8 +97,8 @@ std::vector<Input> inputs_of(const SourceChoice& choice) {
   return all;
 }
 
-/// What tells whether a file is still the one it was. Its time can be set back, that of its last change of any
-/// kind cannot.
+/// What tells whether a file is still the one it was. Its time can be set back, that of its last change of
+/// any kind cannot.
 std::string stamp_of(const std::string& path) {
   struct stat facts {};
   if (::stat(path.c_str(), &facts) != 0 || !S_ISREG(facts.st_mode)) return {};

@@ -93,8 +93,9 @@ std::optional<Reject> Router::add(const Record& record, std::int64_t chunk, std:
 std::optional<Misfit> Router::rounded(std::span<const Cell> cells) const {
   if (shape_.contract != Contract::freeze || encoder_.rounded().empty()) return std::nullopt;
   const std::size_t column = encoder_.rounded().front();
-  return Misfit{column, fmt::format("'{}' has more digits of a second than six, which is what PostgreSQL keeps",
-                                    printable(cells[column].text))};
+  return Misfit{column,
+                fmt::format("'{}' has more digits of a second than six, which is what PostgreSQL keeps",
+                            printable(cells[column].text))};
 }
 
 void Router::note_losses(const Record& record) const {

@@ -61,7 +61,8 @@ bool is_of_tap(std::string_view kept) {
 std::string tap_state_of(std::string_view kept) {
   namespace ondemand = simdjson::ondemand;
   const Json whole = Json::parse(kept, nullptr, false);
-  if (whole.is_object() && whole.contains(kTapText) && whole[kTapText].is_string() && whole.contains(kVersions))
+  if (whole.is_object() && whole.contains(kTapText) && whole[kTapText].is_string() &&
+      whole.contains(kVersions))
     return whole[kTapText].get<std::string>();
   const simdjson::padded_string padded(kept);
   ondemand::parser parser;

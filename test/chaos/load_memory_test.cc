@@ -171,14 +171,16 @@ TEST_F(LoadMemoryTest, OfAReplay) {
   session().execute("DELETE FROM weir.load_reject");
   session().execute(
       "INSERT INTO weir.load_reject (run, line, file, column_name, sqlstate, reason, raw) "
-      "SELECT $1, n, '', 'v', '', 'no', convert_to(n || ',' || repeat('x', CASE WHEN n <= 3000 THEN 60000 ELSE "
+      "SELECT $1, n, '', 'v', '', 'no', convert_to(n || ',' || repeat('x', CASE WHEN n <= 3000 THEN 60000 "
+      "ELSE "
       "9 END), 'UTF8') FROM generate_series(1, 303000) n",
       static_cast<std::int64_t>(std::stoll(last)));
   const Ended replayed = run({"load", "replay", last, "--fields", "id,v"}, {});
   EXPECT_EQ(replayed.status, 0) << replayed.said;
   EXPECT_LT(replayed.kibibytes, kMostKibibytes);
   EXPECT_EQ(number("SELECT count(*) FROM t"), 303'001);
-  EXPECT_EQ(number("SELECT sum(length(v)) FROM t WHERE id > 1 OR length(v) > 1"), 3'000 * 60'000L + 300'000 * 9);
+  EXPECT_EQ(number("SELECT sum(length(v)) FROM t WHERE id > 1 OR length(v) > 1"),
+            3'000 * 60'000L + 300'000 * 9);
   for (const std::vector<std::string>& words : {std::vector<std::string>{"load", "rejects", last},
                                                 {"load", "rejects", last, "--csv"},
                                                 {"load", "show", last}}) {

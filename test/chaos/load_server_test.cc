@@ -45,7 +45,8 @@ class LoadServerTest : public ::testing::TestWithParam<std::pair<Mode, bool>> {
     switch (mode()) {
       case Mode::append: session.execute("CREATE TABLE public.t (id int NOT NULL, v int)"); break;
       case Mode::scd2:
-        session.execute("CREATE TABLE public.t (id int, v int, valid_from timestamptz, valid_to timestamptz)");
+        session.execute(
+            "CREATE TABLE public.t (id int, v int, valid_from timestamptz, valid_to timestamptz)");
         session.execute("CREATE UNIQUE INDEX ON public.t (id) WHERE valid_to IS NULL");
         break;
       case Mode::partition_swap:
@@ -174,7 +175,8 @@ INSTANTIATE_TEST_SUITE_P(Modes, LoadServerTest,
                          ::testing::Values(std::pair{Mode::refresh, true}, std::pair{Mode::append, true},
                                            std::pair{Mode::append, false}, std::pair{Mode::swap, true},
                                            std::pair{Mode::upsert, true}, std::pair{Mode::window, true},
-                                           std::pair{Mode::scd2, true}, std::pair{Mode::partition_swap, true}),
+                                           std::pair{Mode::scd2, true},
+                                           std::pair{Mode::partition_swap, true}),
                          [](const auto& which) {
                            std::string name(to_string(which.param.first));
                            std::ranges::replace(name, '-', '_');

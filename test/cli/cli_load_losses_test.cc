@@ -1,4 +1,5 @@
-// What a load does not keep of values is told: digits of a second, what --schema discard leaves out. And what it keeps.
+// What a load does not keep of values is told: digits of a second, what --schema discard leaves out. And what
+// it keeps.
 #include <gtest/gtest.h>
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
@@ -9,10 +10,10 @@
 namespace weir::test {
 namespace {
 
+using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using nlohmann::json;
 
 class CliLoadLosses : public CliLoadFixture {
  protected:
@@ -47,7 +48,8 @@ TEST_F(CliLoadLosses, UnderFreezeATimeThatWouldBeRoundedIsAReject) {
   write("t.csv", "id,ts\n1,2026-01-01 10:00:00.1234567Z\n2,2026-01-01 10:00:00.1234560Z\n");
   const WeirResult refused = run({"t.csv", "--into", "t", "--mode", "append", "--schema", "freeze"});
   EXPECT_EQ(refused.status, 5) << refused.out << refused.err;
-  EXPECT_THAT(refused.err, AllOf(HasSubstr("line 2, column ts"), HasSubstr("more digits of a second than six")));
+  EXPECT_THAT(refused.err,
+              AllOf(HasSubstr("line 2, column ts"), HasSubstr("more digits of a second than six")));
   EXPECT_EQ(value("SELECT count(*)::text FROM t"), "0");
   const json allowed =
       document({"t.csv", "--into", "t", "--mode", "append", "--schema", "freeze", "--max-rejects", "1"});
@@ -58,7 +60,8 @@ TEST_F(CliLoadLosses, UnderFreezeATimeThatWouldBeRoundedIsAReject) {
 TEST_F(CliLoadLosses, WhatDiscardLeavesOutIsCounted) {
   execute("CREATE TABLE t (id int4 PRIMARY KEY, n int4)");
   write("t.ndjson",
-        "{\"id\":1,\"n\":1,\"x\":\"a\"}\n{\"id\":2,\"n\":\"none\",\"x\":null}\n{\"id\":3,\"n\":\"no\",\"x\":\"b\"}\n");
+        "{\"id\":1,\"n\":1,\"x\":\"a\"}\n{\"id\":2,\"n\":\"none\",\"x\":null}\n{\"id\":3,\"n\":\"no\",\"x\":"
+        "\"b\"}\n");
   for (const std::vector<std::string>& words :
        {std::vector<std::string>{"--mode", "append"}, {"--mode", "refresh", "--key", "id"}}) {
     execute("TRUNCATE t");
@@ -94,25 +97,29 @@ TEST_F(CliLoadLosses, ALoadThatGoesOnCountsWhatWasLeftOutBefore) {
 TEST_F(CliLoadLosses, RealOfSqliteIsDoublePrecision) {
   sqlite(
       "CREATE TABLE r (id INTEGER PRIMARY KEY, said REAL, unsaid, count INT, exact NUMERIC, large);"
-      "INSERT INTO r VALUES (1, 0.1, 1, 5, 0.1, 0.5), (2, 0.30000000000000004, 2.5, 0.1, 7, 9007199254740993),"
+      "INSERT INTO r VALUES (1, 0.1, 1, 5, 0.1, 0.5), (2, 0.30000000000000004, 2.5, 0.1, 7, "
+      "9007199254740993),"
       " (3, 0, 0, 0, 0, 1), (4, 5e-324, 1e300, 1.7976931348623157e308, NULL, 1)");
   for (const std::string from : {"r", "query"}) {
     std::vector<std::string> words{"a.db", "--into", from};
     if (from == "r")
       words.insert(words.end(), {"--table", "r"});
     else
-      words.insert(words.end(), {"--query", "SELECT id, said * 1 AS said, unsaid, count, exact, large FROM r"});
+      words.insert(words.end(),
+                   {"--query", "SELECT id, said * 1 AS said, unsaid, count, exact, large FROM r"});
     document(words);
-    EXPECT_EQ(value("SELECT string_agg(format('%s %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER BY "
-                    "attnum) FROM pg_attribute WHERE attrelid = '" +
-                    from + "'::regclass AND attnum > 0"),
-              "id bigint, said double precision, unsaid double precision, count double precision, exact numeric, "
-              "large numeric");
+    EXPECT_EQ(
+        value("SELECT string_agg(format('%s %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER BY "
+              "attnum) FROM pg_attribute WHERE attrelid = '" +
+              from + "'::regclass AND attnum > 0"),
+        "id bigint, said double precision, unsaid double precision, count double precision, exact numeric, "
+        "large numeric");
     EXPECT_EQ(value("SELECT string_agg(said::text, ' ' ORDER BY id) FROM " + from),
               "0.1 0.30000000000000004 0 5e-324");
     EXPECT_EQ(value("SELECT string_agg(count::text, ' ' ORDER BY id) FROM " + from),
               "5 0.1 0 1.7976931348623157e+308");
-    EXPECT_EQ(value("SELECT string_agg(large::text, ' ' ORDER BY id) FROM " + from), "0.5 9007199254740993 1 1");
+    EXPECT_EQ(value("SELECT string_agg(large::text, ' ' ORDER BY id) FROM " + from),
+              "0.5 9007199254740993 1 1");
   }
 }
 

@@ -22,9 +22,10 @@ class CliLoadTables : public CliLoadFixture {};
 TEST_F(CliLoadTables, AnIdentityThatIsTheKeyIsWritten) {
   execute("CREATE TABLE t (id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v text)");
   write("t.csv", "id,v\n7,a\n9,b\n");
-  for (const Words& words : {Words{"--mode", "append"}, Words{"--mode", "append", "--staged"},
-                             Words{"--mode", "upsert", "--key", "id"}, Words{"--mode", "refresh", "--key", "id"},
-                             Words{"--mode", "refresh"}, Words{"--mode", "swap"}}) {
+  for (const Words& words :
+       {Words{"--mode", "append"}, Words{"--mode", "append", "--staged"},
+        Words{"--mode", "upsert", "--key", "id"}, Words{"--mode", "refresh", "--key", "id"},
+        Words{"--mode", "refresh"}, Words{"--mode", "swap"}}) {
     if (words[1] == "append") execute("TRUNCATE t");
     Words all{"t.csv", "--into", "t"};
     all.insert(all.end(), words.begin(), words.end());
@@ -35,8 +36,9 @@ TEST_F(CliLoadTables, AnIdentityThatIsTheKeyIsWritten) {
 }
 
 TEST_F(CliLoadTables, AHistoryWithAnIdentity) {
-  execute("CREATE TABLE h (id int8 GENERATED ALWAYS AS IDENTITY, v text, valid_from timestamptz NOT NULL, "
-          "valid_to timestamptz)");
+  execute(
+      "CREATE TABLE h (id int8 GENERATED ALWAYS AS IDENTITY, v text, valid_from timestamptz NOT NULL, "
+      "valid_to timestamptz)");
   write("t.csv", "id,v\n7,a\n");
   const WeirResult first = run({"t.csv", "--into", "h", "--mode", "scd2", "--key", "id"});
   EXPECT_EQ(first.status, 0) << first.out << first.err;
@@ -76,7 +78,8 @@ TEST_F(CliLoadTables, AnIdentityBesideTheKeyIsWrittenOnceAndNeverChanged) {
 TEST_F(CliLoadTables, KeysAreWhatTheirUniqueIndexSaysAlsoWithoutCase) {
   execute("CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)");
   execute("CREATE TABLE t (k text COLLATE ci PRIMARY KEY, v int4)");
-  execute("INSERT INTO t VALUES ('Alpha', 1), ('Beta', 2), ('Gamma', 3), ('Delta', 4), ('Eps', 5), ('Zeta', 6)");
+  execute(
+      "INSERT INTO t VALUES ('Alpha', 1), ('Beta', 2), ('Gamma', 3), ('Delta', 4), ('Eps', 5), ('Zeta', 6)");
   write("t.csv", "k,v\nALPHA,10\nbeta,2\ngamma,3\nGAMMA,30\ndelta,4\neps,5\nzeta,6\nnew,1\nNEW,2\n");
   const json done = document({"t.csv", "--into", "t", "--mode", "refresh", "--key", "k"});
   EXPECT_EQ(done.at("inserted"), 1) << done;
@@ -86,7 +89,8 @@ TEST_F(CliLoadTables, KeysAreWhatTheirUniqueIndexSaysAlsoWithoutCase) {
             "alpha10,beta2,delta4,eps5,gamma30,new2,zeta6");
   // A rejected record keeps the row of its key.
   write("t.csv", "k,v\nALPHA,none\nbeta,2\ngamma,3\ndelta,4\neps,5\nzeta,6\nnew,1\n");
-  const json kept = document({"t.csv", "--into", "t", "--mode", "refresh", "--key", "k", "--max-rejects", "1"});
+  const json kept =
+      document({"t.csv", "--into", "t", "--mode", "refresh", "--key", "k", "--max-rejects", "1"});
   EXPECT_EQ(kept.at("deleted"), 0) << kept;
   EXPECT_EQ(value("SELECT v::text FROM t WHERE k = 'alpha'"), "10");
   // And a key that may be null.
@@ -120,10 +124,12 @@ TEST_F(CliLoadTables, ASwapKeepsTablespaceAndReplicaIdentity) {
   write("t.csv", "id,v\n1,a\n");
   document({"t.csv", "--into", "t", "--mode", "swap"});
   EXPECT_EQ(value("SELECT v FROM t"), "a");
-  EXPECT_EQ(value("SELECT string_agg(format('%s %s %s %s', c.relname, s.spcname, i.indisreplident, i.indisclustered), ',' "
-                  "ORDER BY c.relname) FROM pg_class c LEFT JOIN pg_tablespace s ON s.oid = c.reltablespace LEFT "
-                  "JOIN pg_index i ON i.indexrelid = c.oid WHERE c.relname IN ('t', 't_one', 't_two')"),
-            "t weir_swap_test  ,t_one weir_swap_test t f,t_two  f t");
+  EXPECT_EQ(
+      value("SELECT string_agg(format('%s %s %s %s', c.relname, s.spcname, i.indisreplident, "
+            "i.indisclustered), ',' "
+            "ORDER BY c.relname) FROM pg_class c LEFT JOIN pg_tablespace s ON s.oid = c.reltablespace LEFT "
+            "JOIN pg_index i ON i.indexrelid = c.oid WHERE c.relname IN ('t', 't_one', 't_two')"),
+      "t weir_swap_test  ,t_one weir_swap_test t f,t_two  f t");
   EXPECT_EQ(value("SELECT relreplident::text FROM pg_class WHERE oid = 't'::regclass"), "i");
   execute("DROP TABLE t");
   execute("DROP TABLESPACE weir_swap_test");

@@ -83,9 +83,9 @@ TEST_F(LoadMovedTest, ATableThatIsRenamedBeforeItsSuccessorIsThereIsWaitedFor) {
     LoadOptions append = options(Mode::append);
     append.staged = staged;
     const std::jthread other = another_load("t", "ALTER TABLE t RENAME TO old");
-    const LoadReport report =
-        load(csv("id,v\n1,1\n2,2\n3,3\n"), append, {},
-             once([&] { run("ALTER TABLE t2 RENAME TO t"); }, staged ? "another table now" : "does not exist"));
+    const LoadReport report = load(
+        csv("id,v\n1,1\n2,2\n3,3\n"), append, {},
+        once([&] { run("ALTER TABLE t2 RENAME TO t"); }, staged ? "another table now" : "does not exist"));
     EXPECT_EQ(report.direct, !staged);
     EXPECT_EQ(rows("SELECT id FROM t ORDER BY id"), "1,2,3");
     EXPECT_EQ(number("SELECT count(*) FROM old"), 0);
@@ -114,7 +114,8 @@ TEST_F(LoadMovedTest, ATableIsDescribedWhileOthersReplaceIt) {
     for (int n = 0; n < kRounds; ++n) {
       round.wait(n);  // one for each description, at some moment of it
       session.execute_script(
-          "BEGIN; CREATE TABLE t2 (LIKE t INCLUDING ALL); DROP VIEW w; DROP TABLE t; ALTER TABLE t2 RENAME TO t; "
+          "BEGIN; CREATE TABLE t2 (LIKE t INCLUDING ALL); DROP VIEW w; DROP TABLE t; ALTER TABLE t2 RENAME "
+          "TO t; "
           "CREATE VIEW w AS SELECT id AS one FROM t; COMMIT");
       ++replaced;
     }
@@ -140,8 +141,8 @@ TEST_F(LoadMovedTest, ADirectAppendTriesAgainBehindALock) {
   pg::Session holder = session();
   holder.execute("BEGIN");
   holder.execute("LOCK TABLE t IN SHARE MODE");
-  const LoadReport report = load(csv("id,v\n1,1\n2,2\n3,3\n"), append, {},
-                                 once([&] { holder.execute("ROLLBACK"); }, "lock"));
+  const LoadReport report =
+      load(csv("id,v\n1,1\n2,2\n3,3\n"), append, {}, once([&] { holder.execute("ROLLBACK"); }, "lock"));
   EXPECT_TRUE(report.direct);
   EXPECT_EQ(report.applied->inserted, 3);
   EXPECT_GT(report.applied->attempts, 1);

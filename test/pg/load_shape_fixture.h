@@ -66,8 +66,8 @@ class LoadShapeTest : public test::LoadTest {
     return options;
   }
   using test::LoadTest::load;
-  LoadReport load(std::unique_ptr<RecordReader> reader, LoadOptions options,
-                  const std::stop_token& stop = {}, Load::OnProgress on_progress = {}) {
+  LoadReport load(std::unique_ptr<RecordReader> reader, LoadOptions options, const std::stop_token& stop = {},
+                  Load::OnProgress on_progress = {}) {
     Load load(std::make_shared<const pg::Connector>(users_connector()), std::move(reader), std::move(options),
               std::move(on_progress));
     return load.run(stop);

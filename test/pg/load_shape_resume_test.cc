@@ -131,7 +131,8 @@ TEST_F(LoadShapeResumeTest, WhatOthersHaveDoneToTheTableMeanwhileIsSeen) {
   EXPECT_EQ(columns(), "id integer, v numeric, late bigint") << "nothing is made narrower";
   run("DROP TABLE t; CREATE TABLE t (id int PRIMARY KEY, v int)");
   at_the_end("DROP TABLE t; CREATE TABLE t (id int PRIMARY KEY, v bigint, late bigint)");
-  EXPECT_EQ(rows("SELECT * FROM t ORDER BY id"), "1|1|,2||,3|3000000000|1") << "another, which takes it as it is";
+  EXPECT_EQ(rows("SELECT * FROM t ORDER BY id"), "1|1|,2||,3|3000000000|1")
+      << "another, which takes it as it is";
   const Error another =
       error_of([&] { at_the_end("DROP TABLE t; CREATE TABLE t (id int PRIMARY KEY, v text, lat bigint)"); });
   EXPECT_EQ(another.exit_code(), ExitCode::refused);

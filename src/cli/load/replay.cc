@@ -103,10 +103,11 @@ std::optional<std::string> ReplayLines::line(const load::RejectRow& reject) {
   }
   if (form_.json) return leave_out(reject, "it is no JSON object");
   if (form_.fields.empty()) {
-    throw Error(ExitCode::usage,
-                fmt::format("the rejected records do not say what their columns are called, such as line {}: {}",
-                            reject.line, printable(elide(reject.raw, 60))),
-                "Name them in their order: --fields NAME,NAME,..");
+    throw Error(
+        ExitCode::usage,
+        fmt::format("the rejected records do not say what their columns are called, such as line {}: {}",
+                    reject.line, printable(elide(reject.raw, 60))),
+        "Name them in their order: --fields NAME,NAME,..");
   }
   return separated(reject);
 }
@@ -160,8 +161,8 @@ std::unique_ptr<load::RecordReader> replay_reader(NextReject next, const RawForm
   };
   return std::make_unique<ReaderWithOrigins>(
       std::make_unique<load::JsonInputs>(
-          std::move(one),
-          load::JsonOptions{.shape = load::JsonShape::lines, .text_is_json = found.separated}, stop),
+          std::move(one), load::JsonOptions{.shape = load::JsonShape::lines, .text_is_json = found.separated},
+          stop),
       origins);
 }
 

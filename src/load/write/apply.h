@@ -61,7 +61,7 @@ struct ApplyOptions {
   int attempts = 10;  ///< of a deadlock, a serialization failure, a lock
   int swap_attempts = 100;
   std::string losses = "{}";  ///< JSON: what was not kept of values, for the history
-  std::string work_mem{};  ///< "64MB"; empty: as it is
+  std::string work_mem{};     ///< "64MB"; empty: as it is
   std::stop_token stop{};
   std::function<void(const ApplyEvent&)> on_event{};
   /// Called in the transaction that changes the target, when all is written: what it does there commits with

@@ -243,8 +243,8 @@ std::string LoadSql::count_diff() const {
 }
 
 std::string LoadSql::count_changed(std::size_t column) {
-  return fmt::format(
-      "SELECT count(*) FROM pg_temp.weir_diff d WHERE d.weir_op = 'u' AND d.weir_changed[{}]", column + 1);
+  return fmt::format("SELECT count(*) FROM pg_temp.weir_diff d WHERE d.weir_op = 'u' AND d.weir_changed[{}]",
+                     column + 1);
 }
 
 std::string LoadSql::withhold_rejected_keys() const {
@@ -381,7 +381,8 @@ std::string LoadSql::close_changed() const {
 std::string LoadSql::open_versions() const {
   const bool flag = target_->column(spec_->history.is_current) != nullptr;
   return fmt::format(
-      "INSERT INTO {} ({}, {}, {}{}){} SELECT {}, {}, NULL{} FROM pg_temp.weir_diff d WHERE d.weir_op IN ('u', "
+      "INSERT INTO {} ({}, {}, {}{}){} SELECT {}, {}, NULL{} FROM pg_temp.weir_diff d WHERE d.weir_op IN "
+      "('u', "
       "'i') "
       "AND d.weir_n BETWEEN $1 AND $2 ORDER BY d.weir_n",
       target_->sql(), column_list(), quote_identifier(spec_->history.valid_from),

@@ -11,8 +11,7 @@ namespace weir::load {
 
 void wait_to_retry(const ApplyOptions& options, int attempt, const std::string& why) {
   const Duration delay = retry_pause(attempt);
-  if (options.on_event)
-    options.on_event({.kind = ApplyEvent::Kind::retrying, .text = why, .delay = delay});
+  if (options.on_event) options.on_event({.kind = ApplyEvent::Kind::retrying, .text = why, .delay = delay});
   Wakeup wakeup;
   if (wait_fd(-1, 0, Deadline::after(delay), options.stop, wakeup) == WaitEnd::stopped)
     pg::raise({.kind = pg::ErrorKind::stopped, .message = "stopped between two attempts to write"});
@@ -41,8 +40,9 @@ bool is_gone(const pg::Error& error) {
   if (error.kind() != pg::ErrorKind::server) return false;
   const std::string& message = error.info().message;
   return error.sqlstate() == "42P01" ||
-         (error.sqlstate() == "XX000" && (message.find("could not open relation with OID") != std::string::npos ||
-                                          message.find("cache lookup failed for") != std::string::npos));
+         (error.sqlstate() == "XX000" &&
+          (message.find("could not open relation with OID") != std::string::npos ||
+           message.find("cache lookup failed for") != std::string::npos));
 }
 
 }  // namespace weir::load

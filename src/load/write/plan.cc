@@ -155,13 +155,14 @@ class Planner {
     }
     if (unique && target_.key_of(spec_.key) == nullptr) {
       for (const UniqueKey& key : target_.keys) {
-        if (key.alike || !std::is_permutation(key.columns.begin(), key.columns.end(), spec_.key.begin(),
-                                              spec_.key.end()))
+        if (key.alike ||
+            !std::is_permutation(key.columns.begin(), key.columns.end(), spec_.key.begin(), spec_.key.end()))
           continue;
-        return refuse(fmt::format("the unique index {} compares its key by another collation than the column has: "
-                                  "what is one key to it is two to the table",
-                                  printable(key.index)),
-                      "Give the column the collation of the index, or make one of the column's own.");
+        return refuse(
+            fmt::format("the unique index {} compares its key by another collation than the column has: "
+                        "what is one key to it is two to the table",
+                        printable(key.index)),
+            "Give the column the collation of the index, or make one of the column's own.");
       }
       std::string list;
       for (const std::string& name : spec_.key) list += (list.empty() ? "" : ", ") + name;

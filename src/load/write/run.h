@@ -15,7 +15,7 @@
 namespace weir::pg {
 class Session;
 class Transaction;
-}
+}  // namespace weir::pg
 
 namespace weir::load {
 

@@ -22,7 +22,8 @@ std::string LoadSql::rejecting(const std::string& where, const std::string& name
   const std::string part = keep_key ? "-1 - " + part_ : part_;
   return fmt::format(
       "WITH weir_bad AS ({} WHERE {} >= 0 AND ({}) RETURNING {} AS line, {} AS part, {} AS "
-      "name, {} AS state, {} AS reason, substr(convert_to((to_jsonb(s) - ARRAY[{}, {}])::text, 'UTF8'), 1, {}) "
+      "name, {} AS state, {} AS reason, substr(convert_to((to_jsonb(s) - ARRAY[{}, {}])::text, 'UTF8'), 1, "
+      "{}) "
       "AS raw) "
       "INSERT INTO weir.load_reject (run, line, file, column_name, sqlstate, reason, raw) "
       "SELECT $1::int8, b.line, coalesce((SELECT c.position->>'file' FROM weir.load_chunk c WHERE c.run = "

@@ -191,7 +191,8 @@ class Swap {
   /// Another may have replaced it who asks for no lock of Weir's.
   void require_same_place(pg::Session& session) const {
     const pg::Result now = session.execute(
-        "SELECT coalesce(to_regclass($1)::oid::int8, 0) = $2::int8 AND coalesce(to_regclass($3)::oid::int8, 0) = "
+        "SELECT coalesce(to_regclass($1)::oid::int8, 0) = $2::int8 AND coalesce(to_regclass($3)::oid::int8, "
+        "0) = "
         "$4::int8",
         target_.sql(), std::int64_t{target_.oid}, place_.sql(), place_.id);
     if (!now[0].get<bool>(0)) refuse_moved(target_);

@@ -193,7 +193,8 @@ const TargetColumn* Target::column(std::string_view wanted) const {
 
 const UniqueKey* Target::key_of(const std::vector<std::string>& wanted) const {
   for (const UniqueKey& key : keys) {
-    if (key.alike && std::is_permutation(key.columns.begin(), key.columns.end(), wanted.begin(), wanted.end()))
+    if (key.alike &&
+        std::is_permutation(key.columns.begin(), key.columns.end(), wanted.begin(), wanted.end()))
       return &key;
   }
   return nullptr;
@@ -233,14 +234,15 @@ std::optional<Target> describe_target(pg::Session& session, const std::string& t
   for (int attempt = 1;; ++attempt) {
     try {
       auto target = describe_once(session, name);
-      // Replaced between two questions, it would look as if it had no keys; and within the first one, as if it
-      // were not there: its name is known before its row is seen.
+      // Replaced between two questions, it would look as if it had no keys; and within the first one, as if
+      // it were not there: its name is known before its row is seen.
       const Target none;
       const Target& found = target ? *target : none;
       const auto now = session.run<sql::LoadIsStill>(name, std::int64_t{found.oid}, found.schema, found.name);
       if (now.one().same) return target;
       if (attempt == kMostDescriptions) {
-        throw Error(ExitCode::refused, fmt::format("{} is replaced by others again and again", printable(table)),
+        throw Error(ExitCode::refused,
+                    fmt::format("{} is replaced by others again and again", printable(table)),
                     "Nothing was written. Run the load again when that has ended.");
       }
     } catch (const pg::Error& error) {

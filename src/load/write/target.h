@@ -24,9 +24,9 @@ struct TargetColumn {
   bool pinned = false;        ///< something depends on its type, so that it cannot be changed
   bool generated = false;     ///< the server computes it: no load may give it
   bool comparable = true;     ///< false: the type has no order (json, xml, point, ..); compared by its text
-  bool exact = false;   ///< of its type values that are equal look the same: not numeric (1.0, 1.00), citext
+  bool exact = false;  ///< of its type values that are equal look the same: not numeric (1.0, 1.00), citext
   std::string collation{};  ///< quoted; only one by which texts that are not the same can be equal
-  std::string uncut{};  ///< the type without its modifier, where a cast to it cuts what it should refuse
+  std::string uncut{};      ///< the type without its modifier, where a cast to it cuts what it should refuse
   bool may_insert = true;
   bool may_update = true;
 };
