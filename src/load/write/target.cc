@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "base/wait.h"
 #include "load/write/patience.h"
 #include "pg/identifier.h"
 #include "pg/session.h"
@@ -14,7 +15,7 @@
 namespace weir::load {
 namespace {
 
-constexpr int kMostDescriptions = 5;
+constexpr int kMostDescriptions = 8;
 
 std::string qualified(std::string_view schema, std::string_view name) {
   const std::string quoted = pg::quote_identifier(name);
@@ -250,6 +251,9 @@ std::optional<Target> describe_target(pg::Session& session, const std::string& t
       const bool torn = error.kind() == pg::ErrorKind::decode || is_gone(error);
       if (attempt == kMostDescriptions || session.in_transaction() || !torn) throw;
     }
+    // Until this session has heard of the commit it would find the same again.
+    Wakeup wakeup;
+    wait_fd(-1, 0, Deadline::after(retry_pause(attempt)), session.limit().stop, wakeup);
   }
 }
 
