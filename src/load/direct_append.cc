@@ -12,6 +12,7 @@
 #include "load/write/apply_attempt.h"
 #include "load/write/apply_meter.h"
 #include "load/write/doubt.h"
+#include "load/write/patience.h"
 #include "load/write/target_lock.h"
 #include "pg/copy.h"
 #include "pg/error.h"
@@ -51,15 +52,63 @@ DirectAppend::DirectAppend(Connect connect, const Target& target, const LoadOpti
 
 Applied DirectAppend::run(SampledReader& reader, Evolution& evolution, std::int64_t run,
                           const std::optional<StateChange>& state, const std::stop_token& stop) {
-  Applied applied{.strongest_lock = LockMode::row_exclusive};
-  pg::Session session = connect_();
-  const ApplyMeter meter(session);
-  pg::Transaction transaction(session);
-  applied.longest_wait = lock_target(session, target_, options_.apply, TargetLock::transaction);
+  const ApplyOptions& patience = options_.apply;
+  for (int attempt = 1;; ++attempt) {
+    std::string why;
+    try {
+      if (std::optional<Applied> applied = try_once(reader, evolution, run, state, stop)) {
+        applied->attempts = attempt;
+        return std::move(*applied);
+      }
+      why = "another table has its name";
+    } catch (const pg::LockTimeout& error) {
+      why = error.what();
+    } catch (const pg::Retryable& error) {
+      why = error.what();
+    } catch (const pg::Error& error) {
+      if (begun_ || !is_gone(error)) throw;
+      why = error.what();
+    }
+    if (begun_) {
+      if (options_.reopen) throw NeedsStage{why};
+      give_up(connect_, target_, attempt, why);
+    }
+    if (attempt >= patience.attempts) give_up(connect_, target_, attempt, why);
+    wait_to_retry(patience, attempt, why);
+  }
+}
+
+/// The table's own lock too, before the first record is read: behind one that is waited for in vain it can be
+/// tried again.
+Duration DirectAppend::lock(pg::Session& session, pg::Transaction& transaction) {
+  const Duration waited = lock_target(session, target_, options_.apply, TargetLock::transaction);
   transaction.set_local(
       "lock_timeout",
       std::to_string(std::chrono::ceil<std::chrono::milliseconds>(options_.apply.lock_timeout).count()) +
           "ms");
+  const SteadyTime before = std::chrono::steady_clock::now();
+  session.execute("SAVEPOINT weir_lock");
+  try {
+    session.execute(fmt::format("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE", target_.sql()));
+  } catch (const pg::Error& error) {
+    // Who may write some of its columns may not say LOCK, and COPY asks for the lock itself.
+    if (error.sqlstate() != "42501") throw;
+    session.execute("ROLLBACK TO SAVEPOINT weir_lock");
+  }
+  session.execute("RELEASE SAVEPOINT weir_lock");
+  return std::max<Duration>(waited, std::chrono::steady_clock::now() - before);
+}
+
+/// Nothing where it has to be tried again: the table of that name is another one.
+std::optional<Applied> DirectAppend::try_once(SampledReader& reader, Evolution& evolution, std::int64_t run,
+                                              const std::optional<StateChange>& state,
+                                              const std::stop_token& stop) {
+  Applied applied{.strongest_lock = LockMode::row_exclusive};
+  pg::Session session = connect_();
+  const ApplyMeter meter(session);
+  pg::Transaction transaction(session);
+  applied.longest_wait = lock(session, transaction);
+  if (!is_same_table(session, evolution.router(false).shape().names)) return std::nullopt;
   try {
     applied.inserted = copy(session, reader, evolution, stop);
   } catch (const pg::Error& error) {
@@ -73,7 +122,7 @@ Applied DirectAppend::run(SampledReader& reader, Evolution& evolution, std::int6
   }
   if (state) advance_state(session, *state, run, applied.inserted);
   meter.read(session, applied);
-  const std::string summary = applied.to_json();
+  const std::string summary = applied.to_json(evolution.losses().counts());
   session.run<sql::LoadFinishRun>(run, std::int64_t{0}, pg::JsonView{summary});
   if (options_.apply.before_commit) options_.apply.before_commit(session);
   try {
@@ -108,19 +157,21 @@ void DirectAppend::add(SampledReader& reader, const Record& record, Evolution& e
   }
 }
 
-/// The bytes mean what the columns are: a time of a number's size would be taken for one.
-void DirectAppend::require_same_table(pg::Session& session, const std::vector<std::string>& columns) const {
-  const auto now = describe_target(session, target_.sql());
-  const bool same =
-      now && now->oid == target_.oid && std::ranges::all_of(columns, [&](const std::string& name) {
-        const TargetColumn* const column = now->column(name);
-        const TargetColumn* const before = target_.column(name);
-        return column != nullptr && before != nullptr && column->type == before->type;
-      });
-  if (same) return;
-  throw Error(ExitCode::refused,
-              fmt::format("{} is another table now than when the load began", target_.label()),
-              "It was replaced or changed meanwhile; nothing was written. Run the load again.");
+/// The bytes mean what the columns are: a time of a number's size would be taken for one. Where the name is
+/// that of a table alike, that is the target.
+bool DirectAppend::is_same_table(pg::Session& session, const std::vector<std::string>& columns) {
+  auto now = describe_target(session, target_.sql());
+  if (!now) return false;
+  const bool alike = std::ranges::all_of(columns, [&](const std::string& name) {
+    const TargetColumn* const column = now->column(name);
+    const TargetColumn* const before = target_.column(name);
+    return column != nullptr && before != nullptr && column->type == before->type;
+  });
+  if (!alike) refuse_moved(target_);
+  const bool same = now->oid == target_.oid;
+  if (!same && !target_.row_security && now->row_security) refuse_moved(target_);
+  target_ = std::move(*now);
+  return same;
 }
 
 void DirectAppend::fail_stopped() const {
@@ -131,7 +182,6 @@ void DirectAppend::fail_stopped() const {
 std::int64_t DirectAppend::copy(pg::Session& session, SampledReader& reader, Evolution& evolution,
                                 const std::stop_token& stop) {
   Router router = evolution.router(false);
-  require_same_table(session, router.shape().names);
   pg::CopyIn copy(session, copy_sql(target_, router.shape().names));
   std::string rows;
   RowEncoder::begin(rows);
@@ -145,6 +195,7 @@ std::int64_t DirectAppend::copy(pg::Session& session, SampledReader& reader, Evo
         on_progress_(records, reader.progress());
       }
     }
+    begun_ = true;
     const std::optional<Record> record = reader.next();
     if (!record) break;
     add(reader, *record, evolution, router, rows);

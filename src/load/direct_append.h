@@ -18,9 +18,10 @@ namespace weir::load {
 /// stage, from the beginning of the source.
 class DirectAppend {
  public:
-  /// Thrown by run(), with nothing written: the source is wider than the table.
+  /// Thrown by run(), with nothing written: the source is wider than the table, or others hold what a record
+  /// in the middle of it needs, and the source can be read again.
   struct NeedsStage {
-    std::string what;  ///< the record and what does not fit
+    std::string what;  ///< the record and what does not fit; or who was in the way of it
   };
 
   using Connect = std::function<pg::Session()>;
@@ -30,12 +31,18 @@ class DirectAppend {
   static bool suits(const LoadOptions& options, const Target& target, const Matching& matching);
 
   DirectAppend(Connect connect, const Target& target, const LoadOptions& options, OnProgress on_progress);
-  /// The same outcome as apply().
+  /// The same outcome, and the same patience, as apply().
   Applied run(SampledReader& reader, Evolution& evolution, std::int64_t run,
               const std::optional<StateChange>& state, const std::stop_token& stop);
 
+  /// The table, as it is now.
+  [[nodiscard]] const Target& target() const noexcept { return target_; }
+
  private:
-  void require_same_table(pg::Session& session, const std::vector<std::string>& columns) const;
+  std::optional<Applied> try_once(SampledReader& reader, Evolution& evolution, std::int64_t run,
+                                  const std::optional<StateChange>& state, const std::stop_token& stop);
+  Duration lock(pg::Session& session, pg::Transaction& transaction);
+  bool is_same_table(pg::Session& session, const std::vector<std::string>& columns);
   [[noreturn]] void fail_stopped() const;
   std::int64_t copy(pg::Session& session, SampledReader& reader, Evolution& evolution,
                     const std::stop_token& stop);
@@ -44,7 +51,8 @@ class DirectAppend {
                   std::string& rows);
 
   Connect connect_;
-  const Target& target_;
+  Target target_;
+  bool begun_ = false;  ///< records were read: there is no second attempt
   const LoadOptions& options_;
   OnProgress on_progress_;
 };

@@ -56,7 +56,7 @@ void Evolution::keep_json() {
   }
 }
 
-Router Evolution::router(bool numbered) const {
+Router Evolution::router(bool numbered) {
   std::vector<bool> inferred(shape_.columns.size(), false);
   for (std::size_t i = 0; i < inferred.size() && may_widen(); ++i)
     inferred[i] = is_inferred(shape_.columns[i], shape_.types[i]);
@@ -67,6 +67,7 @@ Router Evolution::router(bool numbered) const {
                  .key = options_.spec.key,
                  .contract = options_.contract,
                  .text_is_json = reader_.text_is_json(),
+                 .losses = &losses_,
                  .numbered = numbered});
 }
 

@@ -29,7 +29,9 @@ class Evolution {
   void adopt(const Stage& stage);
   /// Tells the reader which columns go into json. Also after it has begun anew.
   void keep_json();
-  [[nodiscard]] Router router(bool numbered) const;
+  /// What routers note: they are as many as there are shapes.
+  [[nodiscard]] Losses& losses() noexcept { return losses_; }
+  [[nodiscard]] Router router(bool numbered);
 
   /// Whether another shape takes the record that `router` has rejected last.
   [[nodiscard]] bool helps(Router& router, const Record& record) const;
@@ -55,6 +57,7 @@ class Evolution {
   SampledReader& reader_;
   const LoadOptions& options_;
   int changes_ = 0;  ///< of types
+  Losses losses_;
 };
 
 }  // namespace weir::load

@@ -72,7 +72,10 @@ void Extraction::skip_resumed(const std::stop_token& stop) {
   const Stage::Resume& resume = *stage_.resume();
   totals_.chunks = resume.chunk + 1;
   totals_.rejected = static_cast<std::uint64_t>(resume.rejects);
-  totals_.resumed_from = nlohmann::json::parse(resume.position).at("records").get<std::uint64_t>();
+  const nlohmann::json position = nlohmann::json::parse(resume.position);
+  totals_.resumed_from = position.at("records").get<std::uint64_t>();
+  // Not of a piece that an older Weir has staged.
+  if (position.contains("losses")) evolution_.losses() = Losses::from_json(position["losses"].dump());
   for (; totals_.records < totals_.resumed_from; ++totals_.records) {
     if (totals_.records % kRecordsBetweenLooks == 0 && stop.stop_requested()) return;
     if (reader_.next()) continue;
@@ -152,6 +155,7 @@ void Extraction::commit() {
   flush();
   nlohmann::json position{{"records", totals_.records}};
   if (!chunk_file_.empty()) position["file"] = chunk_file_;
+  position["losses"] = nlohmann::json::parse(evolution_.losses().to_json());
   chunk_->commit(position.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), rejects_);
   chunk_.reset();
   rejects_.clear();

@@ -1,5 +1,7 @@
 #include "load/load.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -13,6 +15,7 @@
 #include "load/read/sampled_reader.h"
 #include "load/shape.h"
 #include "load/write/early_guard.h"
+#include "load/write/patience.h"
 #include "load/write/run.h"
 #include "load/write/target_lock.h"
 #include "pg/error.h"
@@ -51,6 +54,8 @@ struct Load::Parts {
   LoadOptions options;
   OnProgress on_progress;
   LoadReport report{};
+  bool made = false;     ///< the target, by this load
+  bool moved = false;    ///< the target is another table than when the load began
   bool resumes = false;  ///< a run that another process may have; ours once we hold its stage
 
   Parts(std::shared_ptr<const pg::Connector> connector, std::unique_ptr<RecordReader> source,
@@ -88,9 +93,12 @@ struct Load::Parts {
                      const std::stop_token& stop);
   void from_stage(Stage& stage, pg::Session& writer, LoadShape& shape, Evolution& evolution,
                   const std::optional<StateChange>& state, const std::stop_token& stop);
+  void into_target(const Stage::Sealed& sealed, LoadShape& shape, Evolution& evolution,
+                   const std::optional<StateChange>& state, const std::stop_token& stop);
+  bool find_moved(LoadShape& shape, int round, const std::string& why, const std::stop_token& stop);
   std::int64_t extract(Stage& stage, pg::Session& writer, Evolution& evolution, const std::stop_token& stop);
   void describe(const LoadShape& shape, const StageTable& stage, int server_version);
-  void take_back(const Target& made) noexcept;
+  void take_back(const Target& made_by_us) noexcept;
   void clear(Stage& stage, bool gives_up) noexcept;
   void give_up(const std::string& error) noexcept;
 };
@@ -191,7 +199,9 @@ void Load::Parts::write(LoadShape& shape, const std::stop_token& stop) {
   Evolution evolution(shape, reader, options);
   if (report.direct) directly(shape, evolution, state, stop);
   if (!report.direct) through_stage(shape, evolution, state, stop);
+  report.losses = evolution.losses();
   report.notices = reader.notices();
+  std::ranges::move(report.losses.notices(), std::back_inserter(report.notices));
   tell(LoadProgress::Phase::care);
   try {
     pg::Session session = connect(stop);
@@ -212,6 +222,7 @@ void Load::Parts::directly(LoadShape& shape, Evolution& evolution, const std::op
                       });
   try {
     report.applied = append.run(reader, evolution, report.run, state, stop);
+    shape.target = append.target();
     report.records = static_cast<std::uint64_t>(report.applied->inserted);
   } catch (const DirectAppend::NeedsStage& met) {
     if (!options.reopen) {
@@ -223,6 +234,7 @@ void Load::Parts::directly(LoadShape& shape, Evolution& evolution, const std::op
     }
     report.direct = false;
     report.records = 0;
+    evolution.losses() = {};
     reader.restart(options.reopen());
     evolution.keep_json();
     tell(LoadProgress::Phase::stage, "from the beginning, through the stage: " + met.what);
@@ -245,7 +257,7 @@ void Load::Parts::through_stage(LoadShape& shape, Evolution& evolution,
     if (options.fingerprint.empty() || error.sqlstate() == kDiskFull) clear(stage, true);
     throw;
   }
-  clear(stage, false);
+  clear(stage, moved);  // one of a table that is gone is of no use to another load
 }
 
 void Load::Parts::from_stage(Stage& stage, pg::Session& writer, LoadShape& shape, Evolution& evolution,
@@ -256,25 +268,64 @@ void Load::Parts::from_stage(Stage& stage, pg::Session& writer, LoadShape& shape
   const Stage::Sealed sealed = stage.seal(writer, chunks);
 
   tell(LoadProgress::Phase::apply);
-  describe(shape, sealed.table, writer.server_version());
+  for (int round = 1;; ++round) {
+    try {
+      into_target(sealed, shape, evolution, state, stop);
+      break;
+    } catch (const TargetMoved& error) {
+      if (!find_moved(shape, round, error.what(), stop)) throw;
+    } catch (const pg::Error& error) {
+      if (!is_gone(error) || !find_moved(shape, round, error.what(), stop)) throw;
+    }
+  }
+  report.rejected = static_cast<std::uint64_t>(report.applied->rejected);
+}
+
+/// Whether the table is another one now, and may be tried. One that is renamed, and then its successor, is
+/// gone between the two.
+bool Load::Parts::find_moved(LoadShape& shape, int round, const std::string& why,
+                             const std::stop_token& stop) {
+  ApplyOptions patience = options.apply;
+  patience.stop = stop;
+  patience.on_event = [this](const ApplyEvent& event) { tell(LoadProgress::Phase::apply, event.text); };
+  if (made) return false;  // and taken back
+  for (; round < patience.attempts; ++round) {
+    pg::Session session = connect(stop);
+    if (look_again(session, shape)) {
+      moved = true;
+      tell(LoadProgress::Phase::apply, why + ": the load goes on with that one");
+      return true;
+    }
+    const bool is_there =
+        session.execute("SELECT to_regclass($1) IS NOT NULL", shape.name.sql())[0].get<bool>(0);
+    if (is_there) return false;  // the same table, and so another fault
+    wait_to_retry(patience, round, why);
+  }
+  return false;
+}
+
+void Load::Parts::into_target(const Stage::Sealed& sealed, LoadShape& shape, Evolution& evolution,
+                              const std::optional<StateChange>& state, const std::stop_token& stop) {
+  pg::Session session = connect(stop);
+  const int version = session.server_version();
+  describe(shape, sealed.table, version);
   report.plan.require();
   if (!shape.exists || !shape.drift.none()) {
-    pg::Session session = connect(stop);
     guard_early(session, shape.target, shape.exists, options.spec, sealed);
   }
   ApplyOptions applying = options.apply;
+  applying.losses = evolution.losses().counts();
   applying.stop = stop;
   applying.on_event = [this](const ApplyEvent& event) { tell(LoadProgress::Phase::apply, event.text); };
-  bool made = false;
   {
-    pg::Session session = connect(stop);
     // A change of the table waits for another load as long as a load may, not for a lock_timeout.
     if (shape.exists && !shape.drift.none())
       lock_target(session, shape.target, applying, TargetLock::session);
     made = prepare_target(session, shape);
+    session.close();
   }
   try {
-    make_plan(shape.target, options.spec, sealed.table, writer.server_version()).require();
+    make_plan(shape.target, options.spec, sealed.table, version).require();
     report.applied =
         apply([&] { return connect(stop); }, shape.target, options.spec, sealed, state, applying);
   } catch (const pg::InDoubt&) {
@@ -283,7 +334,6 @@ void Load::Parts::from_stage(Stage& stage, pg::Session& writer, LoadShape& shape
     if (made) take_back(shape.target);
     throw;
   }
-  report.rejected = static_cast<std::uint64_t>(report.applied->rejected);
 }
 
 /// On a session of its own: those that were idle for as long as the table was written may be gone.
@@ -313,10 +363,10 @@ std::int64_t Load::Parts::extract(Stage& stage, pg::Session& writer, Evolution& 
 }
 
 /// A load that came to nothing leaves no table behind.
-void Load::Parts::take_back(const Target& made) noexcept {
+void Load::Parts::take_back(const Target& made_by_us) noexcept {
   try {
     pg::Session session = connect({});
-    drop_created(session, made);
+    drop_created(session, made_by_us);
   } catch (const std::exception& failure) {
     log::warn("the table that the load had made is still there",
               {{"table", report.target}, {"error", failure.what()}});

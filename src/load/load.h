@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "load/losses.h"
 #include "load/matching.h"
 #include "load/read/record_reader.h"
 #include "load/write/apply.h"
@@ -69,8 +70,9 @@ struct LoadReport {
   std::uint64_t records = 0;
   std::uint64_t resumed_from = 0;  ///< records that an earlier run had staged
   std::uint64_t rejected = 0;
-  std::vector<std::string> notices{};  ///< of the source: what was guessed of it
-  bool direct = false;                 ///< straight into the target, without the stage
+  std::vector<std::string> notices{};  ///< of the source: what was guessed of it; what was not kept of values
+  Losses losses{};
+  bool direct = false;  ///< straight into the target, without the stage
   std::optional<Applied> applied{};
   CareReport care{};
   Duration took{};

@@ -97,12 +97,13 @@ std::vector<Input> inputs_of(const SourceChoice& choice) {
   return all;
 }
 
-/// What tells whether a file is still the one it was.
+/// What tells whether a file is still the one it was. Its time can be set back, that of its last change of
+/// any kind cannot.
 std::string stamp_of(const std::string& path) {
   struct stat facts {};
   if (::stat(path.c_str(), &facts) != 0 || !S_ISREG(facts.st_mode)) return {};
-  return fmt::format("{}:{}:{}.{:09}:{}", path, facts.st_size, facts.st_mtim.tv_sec, facts.st_mtim.tv_nsec,
-                     facts.st_ino);
+  return fmt::format("{}:{}:{}.{:09}:{}.{:09}:{}", path, facts.st_size, facts.st_mtim.tv_sec,
+                     facts.st_mtim.tv_nsec, facts.st_ctim.tv_sec, facts.st_ctim.tv_nsec, facts.st_ino);
 }
 
 std::string fingerprint_of(const std::vector<Input>& inputs, const SourceChoice& choice, Format format) {

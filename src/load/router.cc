@@ -45,6 +45,8 @@ std::span<const Cell> Router::arranged(const Record& record) {
 std::optional<Reject> Router::add(const Record& record, std::int64_t chunk, std::string& out) {
   misfit_.reset();
   late_ = false;
+  left_out_.clear();
+  nulled_.clear();
   if (!record.malformed.empty()) {
     std::string reason(record.malformed);
     if (record.malformed_column > 0)
@@ -54,6 +56,7 @@ std::optional<Reject> Router::add(const Record& record, std::int64_t chunk, std:
   for (std::size_t i = 0; i < record.cells.size(); ++i) {
     if (record.cells[i].is_null()) continue;
     const Placed::Fate fate = i < shape_.columns.size() ? shape_.columns[i].fate : Placed::Fate::awaited;
+    if (fate == Placed::Fate::discarded) left_out_.push_back(i);
     if (fate == Placed::Fate::loaded || fate == Placed::Fate::discarded) continue;
     late_ = fate == Placed::Fate::awaited;
     return reject(record, late_ ? fmt::format("number {}", i + 1) : shape_.columns[i].name,
@@ -67,8 +70,11 @@ std::optional<Reject> Router::add(const Record& record, std::int64_t chunk, std:
     std::optional<Misfit> misfit = encoder_.add(
         cells, shape_.numbered ? std::span<const std::int64_t>(numbers) : std::span<const std::int64_t>(),
         out);
-    if (!misfit && (misfit = lossy(cells))) out.resize(before);
-    if (!misfit) return std::nullopt;
+    if (!misfit && ((misfit = lossy(cells)) || (misfit = rounded(cells)))) out.resize(before);
+    if (!misfit) {
+      note_losses(record);
+      return std::nullopt;
+    }
     if (shape_.contract != Contract::discard || is_key_[misfit->column]) {
       misfit_ = misfit->column;
       return reject(record, shape_.names[misfit->column], std::move(misfit->reason), chunk, out);
@@ -79,7 +85,24 @@ std::optional<Reject> Router::add(const Record& record, std::int64_t chunk, std:
       cells = row_;
     }
     row_[misfit->column] = Cell{};
+    nulled_.push_back(misfit->column);
   }
+}
+
+/// With `freeze` a value that its column does not hold as it is, is none of it.
+std::optional<Misfit> Router::rounded(std::span<const Cell> cells) const {
+  if (shape_.contract != Contract::freeze || encoder_.rounded().empty()) return std::nullopt;
+  const std::size_t column = encoder_.rounded().front();
+  return Misfit{column,
+                fmt::format("'{}' has more digits of a second than six, which is what PostgreSQL keeps",
+                            printable(cells[column].text))};
+}
+
+void Router::note_losses(const Record& record) const {
+  if (shape_.losses == nullptr) return;
+  for (const std::size_t column : left_out_) shape_.losses->discarded(shape_.columns[column].name, record);
+  for (const std::size_t column : nulled_) shape_.losses->discarded(shape_.names[column], record);
+  for (const std::size_t column : encoder_.rounded()) shape_.losses->rounded(shape_.names[column], record);
 }
 
 std::optional<Misfit> Router::lossy(std::span<const Cell> cells) const {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "load/losses.h"
 #include "load/matching.h"
 #include "load/value/cell.h"
 #include "load/value/row_encoder.h"
@@ -26,6 +27,7 @@ class Router {
     std::vector<std::string> key{};
     Contract contract = Contract::evolve;
     bool text_is_json = true;  ///< see RecordReader
+    Losses* losses = nullptr;  ///< where it is noted what is not kept of records that are taken
     bool numbered = true;      ///< line and chunk behind the columns, as a stage has them; a table has not
   };
   explicit Router(Shape shape);
@@ -46,6 +48,8 @@ class Router {
   [[nodiscard]] std::optional<Misfit> lossy(std::span<const Cell> cells) const;
   Reject reject(const Record& record, std::string column, std::string reason, std::int64_t chunk,
                 std::string& out);
+  [[nodiscard]] std::optional<Misfit> rounded(std::span<const Cell> cells) const;
+  void note_losses(const Record& record) const;
   bool add_key(const Record& record, std::int64_t chunk, std::string& out);
 
   Shape shape_;
@@ -55,6 +59,8 @@ class Router {
   std::vector<bool> is_key_;              // of each column of the stage
   bool straight_ = true;                  // the source's columns are the stage's
   std::vector<Cell> row_;
+  std::vector<std::size_t> left_out_;  // columns of the source, of the record at hand
+  std::vector<std::size_t> nulled_;    // columns of the stage
   std::optional<std::size_t> misfit_;
   bool late_ = false;
 };

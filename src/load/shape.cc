@@ -13,11 +13,12 @@
 #include "load/value/names.h"
 #include "load/value/row_encoder.h"
 #include "load/value/widen.h"
+#include "load/write/patience.h"
 #include "load/write/stage_sql.h"
 #include "pg/error.h"
 #include "pg/identifier.h"
 #include "pg/session.h"
-#include "schema/queries/loads.h"
+#include "schema/queries/load_targets.h"
 
 namespace weir::load {
 namespace {
@@ -339,7 +340,7 @@ bool prepare_target(pg::Session& session, LoadShape& shape) {
     return made;
   }
   const Target now = describe_again(session, shape);
-  if (now.oid != shape.found.oid) refuse_another(now.label());
+  if (now.oid != shape.found.oid) refuse_moved(now);
   const Drift rest = remaining(now, shape.drift);
   // Nothing is changed for a load that could not be written afterwards.
   require_fit(with_drift(now, rest), shape);
@@ -347,6 +348,19 @@ bool prepare_target(pg::Session& session, LoadShape& shape) {
   shape.target = describe_again(session, shape);
   require_fit(shape.target, shape);
   return false;
+}
+
+bool look_again(pg::Session& session, LoadShape& shape) {
+  auto now = describe_target(session, shape.name.sql());
+  if (!now || now->oid == shape.target.oid) return false;
+  const Drift rest = remaining(*now, shape.drift);
+  if (!rest.none() && !now->is_owner) refuse_another(now->label());
+  require_fit(with_drift(*now, rest), shape);
+  shape.exists = true;
+  shape.drift = rest;
+  shape.target = with_drift(*now, rest);
+  shape.found = std::move(*now);
+  return true;
 }
 
 }  // namespace weir::load

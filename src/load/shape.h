@@ -43,4 +43,8 @@ bool may_become(const LoadShape& shape, const std::string& column, const ColumnT
 /// True if it was created. Throws where it has become another one meanwhile.
 bool prepare_target(pg::Session& session, LoadShape& shape);
 
+/// After TargetMoved: looks at the table that has the name now, which becomes the shape's. False where there
+/// is none, or it is the one that the shape has. Throws refused where what was read does not go into it.
+bool look_again(pg::Session& session, LoadShape& shape);
+
 }  // namespace weir::load

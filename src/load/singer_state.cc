@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <simdjson.h>
 
+#include "load/value/json_break.h"
 #include "pg/session.h"
 #include "pg/transaction.h"
 
@@ -15,6 +16,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* kTap = "tap_state";
+/// Instead of it where jsonb would refuse it: the state's text, as a string.
+constexpr const char* kTapText = "tap_state_text";
 constexpr const char* kVersions = "versions";
 
 /// Without what stands between its words; numbers keep all their digits.
@@ -44,15 +47,23 @@ simdjson::error_code text_of(simdjson::ondemand::value value, std::string_view& 
   return simdjson::SUCCESS;
 }
 
+/// \u0000, or half of a pair of surrogates, in a key or a value: in jsonb there is no such text.
+bool fits_jsonb(std::string_view json) { return !find_json_break(json, kJsonbRules); }
+
 }  // namespace
 
 bool is_of_tap(std::string_view kept) {
   const Json document = Json::parse(kept, nullptr, false);
-  return document.is_object() && document.contains(kTap) && document.contains(kVersions);
+  return document.is_object() && (document.contains(kTap) || document.contains(kTapText)) &&
+         document.contains(kVersions);
 }
 
 std::string tap_state_of(std::string_view kept) {
   namespace ondemand = simdjson::ondemand;
+  const Json whole = Json::parse(kept, nullptr, false);
+  if (whole.is_object() && whole.contains(kTapText) && whole[kTapText].is_string() &&
+      whole.contains(kVersions))
+    return whole[kTapText].get<std::string>();
   const simdjson::padded_string padded(kept);
   ondemand::parser parser;
   ondemand::document document;
@@ -93,7 +104,9 @@ void SingerState::set_version(const std::string& stream, std::int64_t version) {
 
 std::string SingerState::json() const {
   // The tap's text as it is: numbers keep all their digits.
-  return fmt::format(R"({{"{}": {}, "{}": {}}})", kTap, tap_, kVersions, Json(versions_).dump());
+  const bool fits = fits_jsonb(tap_);
+  return fmt::format(R"({{"{}": {}, "{}": {}}})", fits ? kTap : kTapText, fits ? tap_ : Json(tap_).dump(),
+                     kVersions, Json(versions_).dump());
 }
 
 void SingerState::committed(std::int64_t run) {

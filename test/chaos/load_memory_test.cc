@@ -162,5 +162,33 @@ TEST_F(LoadMemoryTest, OfManyRejects) {
   EXPECT_LT(run({"load", "show", last}, {}).kibibytes, kMostKibibytes);
 }
 
+TEST_F(LoadMemoryTest, OfAReplay) {
+  const Ended loaded = run({"load", "-", "--into", "t", "--mode", "append", "--max-rejects", "1"},
+                           [](int fd) { write_times(fd, "id,v\n1,a\nnone,b\n", 1); });
+  ASSERT_EQ(loaded.status, 0) << loaded.said;
+  const std::string last = std::to_string(number("SELECT max(run) FROM weir.load_reject"));
+  // 180 MB that are long, and as many as memory would not hold that are short.
+  session().execute("DELETE FROM weir.load_reject");
+  session().execute(
+      "INSERT INTO weir.load_reject (run, line, file, column_name, sqlstate, reason, raw) "
+      "SELECT $1, n, '', 'v', '', 'no', convert_to(n || ',' || repeat('x', CASE WHEN n <= 3000 THEN 60000 "
+      "ELSE "
+      "9 END), 'UTF8') FROM generate_series(1, 303000) n",
+      static_cast<std::int64_t>(std::stoll(last)));
+  const Ended replayed = run({"load", "replay", last, "--fields", "id,v"}, {});
+  EXPECT_EQ(replayed.status, 0) << replayed.said;
+  EXPECT_LT(replayed.kibibytes, kMostKibibytes);
+  EXPECT_EQ(number("SELECT count(*) FROM t"), 303'001);
+  EXPECT_EQ(number("SELECT sum(length(v)) FROM t WHERE id > 1 OR length(v) > 1"),
+            3'000 * 60'000L + 300'000 * 9);
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"load", "rejects", last},
+                                                {"load", "rejects", last, "--csv"},
+                                                {"load", "show", last}}) {
+    const Ended told = run(words, {});
+    EXPECT_EQ(told.status, 0) << told.said;
+    EXPECT_LT(told.kibibytes, kMostKibibytes) << words[1] << words.size();
+  }
+}
+
 }  // namespace
 }  // namespace weir::load

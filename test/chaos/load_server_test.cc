@@ -1,6 +1,8 @@
 // The server goes away at every moment of a load, one after the other: killed, or restarted with its sessions
 // thrown out. The same load is run again, and in the end it was done once.
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 #include <fmt/format.h>
 
@@ -40,8 +42,19 @@ class LoadServerTest : public ::testing::TestWithParam<std::pair<Mode, bool>> {
   void SetUp() override {
     pg::Session session = this->session();
     schema::migrate(session);
-    session.execute(fmt::format("CREATE TABLE public.t (id int {}, v int)",
-                                mode() == Mode::append ? "NOT NULL" : "PRIMARY KEY"));
+    switch (mode()) {
+      case Mode::append: session.execute("CREATE TABLE public.t (id int NOT NULL, v int)"); break;
+      case Mode::scd2:
+        session.execute(
+            "CREATE TABLE public.t (id int, v int, valid_from timestamptz, valid_to timestamptz)");
+        session.execute("CREATE UNIQUE INDEX ON public.t (id) WHERE valid_to IS NULL");
+        break;
+      case Mode::partition_swap:
+        session.execute("CREATE TABLE public.t (id int PRIMARY KEY, v int) PARTITION BY RANGE (id)");
+        session.execute("CREATE TABLE public.t_part PARTITION OF public.t FOR VALUES FROM (0) TO (100000)");
+        break;
+      default: session.execute("CREATE TABLE public.t (id int PRIMARY KEY, v int)");
+    }
   }
   [[nodiscard]] static Mode mode() { return GetParam().first; }
   [[nodiscard]] pg::Session session() const {
@@ -61,13 +74,16 @@ class LoadServerTest : public ::testing::TestWithParam<std::pair<Mode, bool>> {
     return text;
   }
   [[nodiscard]] static std::int64_t rejects() {
-    return mode() == Mode::swap || !GetParam().second ? 0 : kRows / 100;
+    const bool replaces = mode() == Mode::swap || mode() == Mode::partition_swap;
+    return replaces || !GetParam().second ? 0 : kRows / 100;
   }
 
   [[nodiscard]] LoadOptions options(int batch) const {
     LoadOptions options{.source = "rows", .target = "t", .pipeline = "p", .stream = "s"};
     options.spec.mode = mode();
     if (mode() != Mode::append) options.spec.key = {"id"};
+    if (mode() == Mode::window) options.spec.window = {"id", "0", "100000"};
+    if (mode() == Mode::partition_swap) options.spec.partition = "t_part";
     options.spec.rejects.rows = rejects();
     options.state = fmt::format("{{\"batch\": {}}}", batch);
     options.staged = GetParam().second;
@@ -119,10 +135,16 @@ class LoadServerTest : public ::testing::TestWithParam<std::pair<Mode, bool>> {
   /// Whole batches, and each of them once.
   void judge(int done) {
     const std::int64_t good = kRows - rejects();
-    const std::int64_t rows = mode() == Mode::append ? good * done : done == 0 ? 0 : good;
+    const bool adds = mode() == Mode::append || mode() == Mode::scd2;
+    const std::int64_t rows = adds ? good * done : done == 0 ? 0 : good;
     EXPECT_EQ(number("SELECT count(*) FROM t"), rows);
+    const std::string now = mode() == Mode::scd2 ? "valid_to IS NULL AND " : "";
     if (mode() != Mode::append) {
-      EXPECT_EQ(number(fmt::format("SELECT count(*) FROM t WHERE v <> id + {}", done)), 0);
+      EXPECT_EQ(number(fmt::format("SELECT count(*) FROM t WHERE {}v <> id + {}", now, done)), 0);
+    }
+    if (mode() == Mode::scd2) {
+      EXPECT_EQ(number("SELECT count(*) FROM t WHERE valid_to IS NULL"), done == 0 ? 0 : good);
+      EXPECT_EQ(number("SELECT count(*) FROM (SELECT id, v FROM t GROUP BY id, v HAVING count(*) > 1) d"), 0);
     }
     EXPECT_EQ(number("SELECT count(*) FROM weir.load_reject"), rejects() * done);
     EXPECT_EQ(number("SELECT count(*) FROM weir.load_run WHERE state = 'applied'"), done);
@@ -151,10 +173,14 @@ TEST_P(LoadServerTest, ALoadIsDoneOnceWheneverTheServerGoes) {
 
 INSTANTIATE_TEST_SUITE_P(Modes, LoadServerTest,
                          ::testing::Values(std::pair{Mode::refresh, true}, std::pair{Mode::append, true},
-                                           std::pair{Mode::append, false}, std::pair{Mode::swap, true}),
+                                           std::pair{Mode::append, false}, std::pair{Mode::swap, true},
+                                           std::pair{Mode::upsert, true}, std::pair{Mode::window, true},
+                                           std::pair{Mode::scd2, true},
+                                           std::pair{Mode::partition_swap, true}),
                          [](const auto& which) {
-                           return std::string(to_string(which.param.first)) +
-                                  (which.param.second ? "" : "_direct");
+                           std::string name(to_string(which.param.first));
+                           std::ranges::replace(name, '-', '_');
+                           return name + (which.param.second ? "" : "_direct");
                          });
 
 }  // namespace

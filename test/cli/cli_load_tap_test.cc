@@ -221,5 +221,24 @@ TEST_F(CliLoadTap, BytesThatATapEncodedAreNotReplayedAsText) {
   EXPECT_THAT(replay.err, HasSubstr("how that writes the bytes of column b is not kept"));
 }
 
+TEST_F(CliLoadTap, AStateWithAZeroByteIsKeptAsItIs) {
+  // jsonb holds no \u0000.
+  const std::string odd = R"({"at":"a\u0000b","n":12345678901234567890.10,"deep":[{"k\u0000":1}]})";
+  const WeirResult done = run({"--singer", "--into", "items", "--stream", "items", "--pipeline", "p"},
+                              kSchema + record(1) + state(odd));
+  EXPECT_EQ(done.status, 0) << done.err;
+  EXPECT_EQ(done.out, odd + "\n");
+  EXPECT_EQ(run({"state", "p"}).out, odd + "\n");
+  // A run that follows goes on from it, and one without records keeps it.
+  const WeirResult again = run({"--singer", "--into", "items", "--stream", "items", "--pipeline", "p"},
+                               kSchema + record(2) + state(R"({"at":2})"));
+  EXPECT_EQ(again.status, 0) << again.err;
+  EXPECT_EQ(run({"state", "p"}).out, "{\"at\":2}\n");
+  const WeirResult empty =
+      run({"--singer", "--into", "items", "--stream", "items", "--pipeline", "q"}, kSchema + state(odd));
+  EXPECT_EQ(empty.status, 0) << empty.err;
+  EXPECT_EQ(run({"state", "q"}).out, odd + "\n");
+}
+
 }  // namespace
 }  // namespace weir::test

@@ -1,50 +1,15 @@
-#include <atomic>
-
 #include <fmt/format.h>
 
 #include "load/write/care.h"
 #include "load/write/run.h"
 #include "load_shape_fixture.h"
 #include "pg/transaction.h"
-#include "support/actions.h"
-#include "support/waiting.h"
 
 namespace weir::load {
 namespace {
 
 /// What others do to the table while it is loaded, and what sources can be that nobody means.
-class LoadHostileTest : public LoadShapeTest {
- protected:
-  /// Another load has the table: once somebody waits for it, it does `sql` there and ends.
-  std::jthread another_load(const std::string& table, const std::string& sql,
-                            const std::string& before = "SELECT 1") {
-    std::atomic<bool> locked{false};
-    std::jthread other = test::in_background([this, table, sql, before, &locked] {
-      pg::Session session = this->session();
-      pg::Transaction transaction(session);
-      session.execute(
-          "SELECT pg_advisory_xact_lock(hashtextextended('weir load:' || $1::text::regclass::oid::int8, 0))",
-          table);
-      session.execute_script(before);
-      locked = true;
-      pg::Session look = this->session();
-      // For longer than a lock_timeout, where a test has made that short.
-      test::wait_until(
-          [&] {
-            return look.execute(
-                           "SELECT count(*)::int8 FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE "
-                           "l.locktype = 'advisory' AND NOT l.granted AND a.datname = current_database() AND "
-                           "clock_timestamp() - a.query_start > '20 ms'")[0]
-                       .get<std::int64_t>(0) == 1;
-          },
-          "the load to wait");
-      session.execute_script(sql);
-      transaction.commit();
-    });
-    test::wait_until([&] { return locked.load(); }, "the other load");
-    return other;
-  }
-};
+class LoadHostileTest : public LoadBesideTest {};
 
 TEST_F(LoadHostileTest, AColumnMadeNarrowerMeanwhileRoundsNothing) {
   run("CREATE TABLE t (id int PRIMARY KEY, v numeric)");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <stop_token>
@@ -10,8 +11,11 @@
 #include "load/load.h"
 #include "load/read/csv_reader.h"
 #include "load/read/json_inputs.h"
+#include "pg/transaction.h"
+#include "support/actions.h"
 #include "support/errors.h"
 #include "support/load_test.h"
+#include "support/waiting.h"
 
 namespace weir::load {
 
@@ -62,10 +66,10 @@ class LoadShapeTest : public test::LoadTest {
     return options;
   }
   using test::LoadTest::load;
-  LoadReport load(std::unique_ptr<RecordReader> reader, LoadOptions options,
-                  const std::stop_token& stop = {}) {
-    Load load(std::make_shared<const pg::Connector>(users_connector()), std::move(reader),
-              std::move(options));
+  LoadReport load(std::unique_ptr<RecordReader> reader, LoadOptions options, const std::stop_token& stop = {},
+                  Load::OnProgress on_progress = {}) {
+    Load load(std::make_shared<const pg::Connector>(users_connector()), std::move(reader), std::move(options),
+              std::move(on_progress));
     return load.run(stop);
   }
   /// "id integer, v text"
@@ -82,6 +86,40 @@ class LoadShapeTest : public test::LoadTest {
   std::int64_t stages() {
     return number(
         "SELECT count(*) FROM pg_class WHERE relnamespace = 'weir_stage'::regnamespace AND relkind = 'r'");
+  }
+};
+
+/// Others do something to the table while it is loaded.
+class LoadBesideTest : public LoadShapeTest {
+ protected:
+  /// Another load has the table: once somebody waits for it, it does `sql` there and ends.
+  std::jthread another_load(const std::string& table, const std::string& sql,
+                            const std::string& before = "SELECT 1") {
+    std::atomic<bool> locked{false};
+    std::jthread other = test::in_background([this, table, sql, before, &locked] {
+      pg::Session session = this->session();
+      pg::Transaction transaction(session);
+      session.execute(
+          "SELECT pg_advisory_xact_lock(hashtextextended('weir load:' || $1::text::regclass::oid::int8, 0))",
+          table);
+      session.execute_script(before);
+      locked = true;
+      pg::Session look = this->session();
+      // For longer than a lock_timeout, where a test has made that short.
+      test::wait_until(
+          [&] {
+            return look.execute(
+                           "SELECT count(*)::int8 FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE "
+                           "l.locktype = 'advisory' AND NOT l.granted AND a.datname = current_database() AND "
+                           "clock_timestamp() - a.query_start > '20 ms'")[0]
+                       .get<std::int64_t>(0) == 1;
+          },
+          "the load to wait");
+      session.execute_script(sql);
+      transaction.commit();
+    });
+    test::wait_until([&] { return locked.load(); }, "the other load");
+    return other;
   }
 };
 

@@ -190,13 +190,22 @@ TEST(CliLoadRuns, RejectsAreShownWhateverTheyHold) {
 
 load::RejectRow rejected(std::string raw) { return {.line = 7, .raw = std::move(raw)}; }
 
+/// What becomes of these rejects: the lines, and the numbers.
+std::pair<std::string, Replay> replayed(const std::vector<load::RejectRow>& rejects, const RawForm& form) {
+  ReplayLines lines(form);
+  std::string text;
+  for (const load::RejectRow& reject : rejects) text += lines.line(reject).value_or("");
+  return {text, lines.counted()};
+}
+
 TEST(CliLoadReplay, MakesRecordsOfWhateverTheSourceWas) {
   const RawForm form{.fields = {"id", "name"}, .csv = {}};
-  const Replay replay =
-      make_replay({rejected("{\"id\": 1,\n \"name\": null}"), rejected("2,\"a,\nb\""), rejected("3,")}, form);
+  const auto [records, replay] =
+      replayed({rejected("{\"id\": 1,\n \"name\": null}"), rejected("2,\"a,\nb\""), rejected("3,")}, form);
   EXPECT_EQ(replay.count, 3);
+  EXPECT_TRUE(replay.separated);
   EXPECT_EQ(replay.left_out, 0) << replay.why_left_out;
-  EXPECT_EQ(replay.records,
+  EXPECT_EQ(records,
             "{\"id\": 1,  \"name\": null}\n"
             "{\"id\":\"2\",\"name\":\"a,\\nb\"}\n"
             "{\"id\":\"3\",\"name\":null}\n");
@@ -204,13 +213,14 @@ TEST(CliLoadReplay, MakesRecordsOfWhateverTheSourceWas) {
 
 TEST(CliLoadReplay, RecordsKeepTheirFileAndLine) {
   const RawForm form{.fields = {"id", "name"}, .csv = {}};
-  const load::RejectRow second{.line = 12, .file = "b.csv", .raw = "2,b"};
-  Replay replay = make_replay({rejected("1,a"), rejected("1,2,3"), second}, form);
-  std::vector<load::Input> one;
-  one.push_back(load::memory_input("replay", replay.records));
-  const auto reader =
-      with_origins(std::make_unique<load::JsonInputs>(std::move(one), load::JsonOptions{}, std::stop_token()),
-                   replay.origins);
+  const std::vector<load::RejectRow> rejects{
+      rejected("1,a"), rejected("1,2,3"), {.line = 12, .file = "b.csv", .raw = "2,b"}};
+  std::size_t at = 0;
+  const auto next = [&]() -> std::optional<load::RejectRow> {
+    if (at == rejects.size()) return std::nullopt;
+    return rejects[at++];
+  };
+  const auto reader = replay_reader(next, form, replayed(rejects, form).second, "replay", {});
   const auto place = [&] {
     const auto record = reader->next();
     return record ? std::string(record->file) + ":" + std::to_string(record->line) : "end";
@@ -220,29 +230,45 @@ TEST(CliLoadReplay, RecordsKeepTheirFileAndLine) {
   EXPECT_EQ(place(), "end");
 }
 
+TEST(CliLoadReplay, RejectsAreAskedForAsTheyAreRead) {
+  const RawForm form{.fields = {"id", "text"}, .csv = {}};
+  std::int64_t asked = 0;
+  const auto next = [&]() -> std::optional<load::RejectRow> {
+    if (asked == 5'000) return std::nullopt;
+    return load::RejectRow{.line = ++asked, .raw = "1," + std::string(10'000, 'x')};
+  };
+  const auto reader = replay_reader(next, form, {.count = 5'000, .separated = true}, "replay", {});
+  for (std::int64_t n = 1; n <= 5'000; ++n) {
+    const auto record = reader->next();
+    ASSERT_TRUE(record && record->line == static_cast<std::uint64_t>(n)) << n;
+    ASSERT_LE(asked, n + 200) << "as many as the reader has room for, not all of them";
+  }
+  EXPECT_FALSE(reader->next());
+}
+
 TEST(CliLoadReplay, CountsWhatCannotBeReplayed) {
   const RawForm form{.fields = {"id", "name"}, .csv = {}};
   const load::RejectRow duplicate{.line = 1, .sqlstate = "23505", .raw = "1,a"};
-  const Replay replay = make_replay({duplicate, rejected(""), rejected("1,2,3"), rejected("1,\"open"),
-                                     rejected("1,\xff"), rejected("1," + std::string(70'000, 'x'))},
-                                    form);
+  const auto [records, replay] = replayed({duplicate, rejected(""), rejected("1,2,3"), rejected("1,\"open"),
+                                           rejected("1,\xff"), rejected("1," + std::string(70'000, 'x'))},
+                                          form);
   EXPECT_EQ(replay.count, 0);
   EXPECT_EQ(replay.left_out, 6);
-  EXPECT_EQ(replay.records, "");
+  EXPECT_EQ(records, "");
   EXPECT_EQ(replay.why_left_out, "line 1: a later record has its key");
 }
 
 TEST(CliLoadReplay, BrokenJsonIsNoLineOfSeparatedValues) {
-  const Replay replay =
-      make_replay({rejected("{\"id\": 1"), rejected("[1]"), rejected("{\"id\": 2}")}, {.json = true});
-  EXPECT_EQ(replay.records, "{\"id\": 2}\n");
+  const auto [records, replay] =
+      replayed({rejected("{\"id\": 1"), rejected("[1]"), rejected("{\"id\": 2}")}, {.json = true});
+  EXPECT_EQ(records, "{\"id\": 2}\n");
   EXPECT_EQ(replay.left_out, 2);
   EXPECT_EQ(replay.why_left_out, "line 7: it is no JSON object");
 }
 
 TEST(CliLoadReplay, AsksForNamesWhereNobodyKnowsThem) {
-  EXPECT_THROW(make_replay({rejected("1,a")}, {}), Error);
-  EXPECT_EQ(make_replay({rejected("{}")}, {}).count, 1);
+  EXPECT_THROW(replayed({rejected("1,a")}, {}), Error);
+  EXPECT_EQ(replayed({rejected("{}")}, {}).second.count, 1);
 }
 
 }  // namespace

@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -10,7 +13,6 @@
 #include "cli/load/run_load.h"
 #include "cli/load/runs.h"
 #include "load/read/csv_reader.h"
-#include "load/read/json_inputs.h"
 #include "load/singer_state.h"
 #include "load/write/state.h"
 #include "load/write/target.h"
@@ -34,32 +36,23 @@ class Replaying {
 
   ExitCode run() {
     require_applied();
-    std::vector<load::RejectRow> rejects;
-    load::each_reject(session_, number_, [&](const load::RejectRow& reject) { rejects.push_back(reject); });
-    if (rejects.empty()) {
+    if (!has_rejects()) {
       context_.progress.note(fmt::format("load {} rejected nothing", number_));
       if (context_.global.json) context_.out.json({{"run", nullptr}, {"replayed", 0}, {"left_out", 0}});
       return ExitCode::ok;
     }
     require_replayable();
-    Replay replay = make_replay(rejects, form(rejects.front().file));
-    tell(replay);
-    if (replay.count == 0) {
+    const RawForm form = look_over();
+    tell();
+    if (found_.count == 0) {
       throw Error(ExitCode::failed,
-                  fmt::format("nothing of load {} can be replayed: {}", number_, replay.why_left_out),
+                  fmt::format("nothing of load {} can be replayed: {}", number_, found_.why_left_out),
                   fmt::format("See: weir load rejects {}", number_));
     }
     load::OpenedSource source;
-    std::vector<load::Input> one;
-    one.push_back(load::memory_input(fmt::format("rejects of load {}", number_), replay.records));
-    source.reader =
-        with_origins(std::make_unique<load::JsonInputs>(
-                         std::move(one),
-                         load::JsonOptions{.shape = load::JsonShape::lines, .text_is_json = replay.separated},
-                         context_.stop),
-                     std::move(replay.origins));
     source.format = load::Format::ndjson;
     source.label = fmt::format("rejects of load {}", number_);
+    source.reader = replay_reader(rejects(), form, found_, source.label, context_.stop);
     const load::Target target = find_target();
     require_meaning(target);
     load::LoadOptions options = this->options(target);
@@ -97,6 +90,31 @@ class Replaying {
                               newer->id, run_.target, number_),
                   "--force replays them all the same.");
     }
+  }
+
+  bool has_rejects() { return load::RejectCursor(session_, number_).next().has_value(); }
+
+  /// What can be replayed, before anything is: there may be more rejects than memory holds, so they are read
+  /// twice.
+  RawForm look_over() {
+    load::RejectCursor cursor(session_, number_);
+    auto reject = cursor.next();
+    RawForm form = this->form(reject ? reject->file : "");
+    ReplayLines lines(form);
+    for (; reject; reject = cursor.next()) lines.line(*reject);
+    found_ = lines.counted();
+    return form;
+  }
+
+  /// By a session of their own, as long as they are read.
+  NextReject rejects() {
+    struct Reading {
+      pg::Session session;
+      load::RejectCursor cursor;
+      Reading(pg::Session from, std::int64_t run) : session(std::move(from)), cursor(session, run) {}
+    };
+    const auto reading = std::make_shared<Reading>(open_loads(context_, "load-replay"), number_);
+    return [reading] { return reading->cursor.next(); };
   }
 
   /// From --fields, else from the file if it is still there.
@@ -173,10 +191,10 @@ class Replaying {
     return options;
   }
 
-  void tell(const Replay& replay) const {
-    if (replay.left_out == 0) return;
-    context_.progress.note(fmt::format("{} of {} rejects cannot be replayed ({})", replay.left_out,
-                                       replay.count + replay.left_out, replay.why_left_out));
+  void tell() const {
+    if (found_.left_out == 0) return;
+    context_.progress.note(fmt::format("{} of {} rejects cannot be replayed ({})", found_.left_out,
+                                       found_.count + found_.left_out, found_.why_left_out));
   }
 
   Context& context_;
@@ -184,6 +202,7 @@ class Replaying {
   std::int64_t number_;
   pg::Session session_;
   load::RunRow run_;
+  Replay found_;
 };
 
 ExitCode run_load_replay(Context& context) { return Replaying(context).run(); }

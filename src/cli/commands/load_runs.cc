@@ -1,6 +1,3 @@
-#include <algorithm>
-#include <map>
-
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -19,7 +16,9 @@ using load::RejectRow;
 using nlohmann::ordered_json;
 
 constexpr int kMostListed = 1'000'000;
-constexpr std::size_t kReasonsShown = 10;
+constexpr std::int64_t kReasonsShown = 10;
+/// A table of all is made before its first line is shown.
+constexpr std::int64_t kMostInTable = 1000;
 
 /// What the history calls the table; of one that is gone what was written.
 std::string label_of(pg::Session& session, const std::string& table) {
@@ -47,29 +46,9 @@ ExitCode history(Context& context) {
   return ExitCode::ok;
 }
 
-/// Reasons with their number, the most frequent first: texts that differ in their value alone would fill the
-/// page, so a column and a code stand for them.
-struct Reason {
-  std::int64_t count = 0;
-  RejectRow first;
-};
-
-std::vector<Reason> reasons_of(pg::Session& session, std::int64_t run) {
-  std::map<std::pair<std::string, std::string>, Reason> by_kind;
-  load::each_reject(session, run, [&](const RejectRow& reject) {
-    Reason& reason = by_kind[{reject.column, reject.sqlstate}];
-    if (reason.count++ == 0) reason.first = reject;
-  });
-  std::vector<Reason> reasons;
-  for (auto& [kind, reason] : by_kind) reasons.push_back(std::move(reason));
-  std::stable_sort(reasons.begin(), reasons.end(),
-                   [](const Reason& a, const Reason& b) { return a.count > b.count; });
-  return reasons;
-}
-
-ordered_json reasons_json(const std::vector<Reason>& reasons) {
+ordered_json reasons_json(const std::vector<load::RejectReason>& reasons) {
   ordered_json all = ordered_json::array();
-  for (const Reason& reason : reasons)
+  for (const load::RejectReason& reason : reasons)
     all.push_back({{"count", reason.count}, {"first", reject_json(reason.first)}});
   return all;
 }
@@ -78,8 +57,8 @@ ExitCode show(Context& context) {
   const std::int64_t number = run_number(context, "weir load show RUN");
   pg::Session session = open_loads(context, "load-show");
   const load::RunRow run = require_run(session, number);
-  std::vector<Reason> reasons = reasons_of(session, number);
-  if (reasons.size() > kReasonsShown) reasons.resize(kReasonsShown);
+  // Texts that differ in their value alone would fill the page, so a column and a code stand for them.
+  const std::vector<load::RejectReason> reasons = load::reject_reasons(session, number, kReasonsShown);
   if (context.global.json) {
     ordered_json document = run_json(run);
     document["reasons"] = reasons_json(reasons);
@@ -89,7 +68,7 @@ ExitCode show(Context& context) {
   context.out.write(run_text(run, context.out.paint()));
   if (reasons.empty()) return ExitCode::ok;
   Table table({{"rejects", Table::Align::right}, {"column"}, {"line"}, {"for instance"}});
-  for (const Reason& reason : reasons) {
+  for (const load::RejectReason& reason : reasons) {
     table.add({human_count(reason.count), reason.first.column, std::to_string(reason.first.line),
                elide(reason.first.reason, 100)});
   }
@@ -115,12 +94,17 @@ ExitCode rejects(Context& context) {
       context.out.write(reject_csv(reject));
     } else if (ndjson) {
       context.out.json_line(reject_json(reject));
-    } else {
+    } else if (seen <= kMostInTable) {
       table.add(
           {std::to_string(reject.line), reject.file, reject.column, reject.reason, elide(reject.raw, 80)});
     }
   });
-  if (!csv && !ndjson && seen > 0) context.out.write(table.render(context.out.paint()));
+  if (!csv && !ndjson && seen > 0) {
+    context.out.write(table.render(context.out.paint()));
+    if (seen > kMostInTable)
+      context.progress.note(fmt::format("{} of {} rejects are shown; --csv or --ndjson writes all of them",
+                                        human_count(kMostInTable), human_count(seen)));
+  }
   if (seen == 0) {
     context.progress.note(
         run.state == "applied"

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -13,13 +16,6 @@ namespace weir::cli {
 
 /// Of the rejects of a load what can be loaded again.
 struct Replay {
-  /// Where a record stood in the source of the load that rejected it.
-  struct Origin {
-    std::int64_t line = 0;
-    std::string file{};
-  };
-  std::string records;            ///< JSON, one object a line
-  std::vector<Origin> origins{};  ///< of each
   std::int64_t count = 0;
   std::int64_t left_out = 0;
   bool separated = false;  ///< some were lines of separated values: a text for a json column is JSON there
@@ -33,13 +29,31 @@ struct RawForm {
   load::CsvDialect csv{};
 };
 
-/// Records that were JSON are what they are; lines of separated values become objects with the names of
-/// `form`. Pure but for the CSV reader's memory. Throws usage where a record needs names and there are none.
-Replay make_replay(const std::vector<load::RejectRow>& rejects, const RawForm& form);
+/// From rejects to lines of JSON, one at a time: records that were JSON are what they are, lines of separated
+/// values become objects with the names of `form`. No I/O.
+class ReplayLines {
+ public:
+  explicit ReplayLines(RawForm form) : form_(std::move(form)) {}
 
-/// The records of a replay, each with the file and the line where people find it. `reader` gives record n of
-/// line n.
-std::unique_ptr<load::RecordReader> with_origins(std::unique_ptr<load::RecordReader> reader,
-                                                 std::vector<Replay::Origin> origins);
+  /// Nothing where it cannot be loaded again, which is counted. Throws usage where a record needs names and
+  /// there are none.
+  std::optional<std::string> line(const load::RejectRow& reject);
+  [[nodiscard]] const Replay& counted() const noexcept { return replay_; }
+
+ private:
+  std::nullopt_t leave_out(const load::RejectRow& reject, std::string_view why);
+  std::optional<std::string> separated(const load::RejectRow& reject);
+
+  RawForm form_;
+  Replay replay_;
+};
+
+/// The next reject; nothing behind the last one.
+using NextReject = std::function<std::optional<load::RejectRow>()>;
+
+/// The records of a replay as they come, each with the file and the line where people find it. `found`: what
+/// ReplayLines said of all of them before.
+std::unique_ptr<load::RecordReader> replay_reader(NextReject next, const RawForm& form, const Replay& found,
+                                                  const std::string& name, const std::stop_token& stop);
 
 }  // namespace weir::cli

@@ -312,6 +312,7 @@ ordered_json summary_json(const LoadReport& report, const LoadSubject& subject) 
     document.update(done);
     document["rejected"] = applied.rejected;
   }
+  document.update(ordered_json::parse(report.losses.counts()));
   document["care"] = {{"vacuumed", report.care.vacuumed},
                       {"analyzed", report.care.analyzed},
                       {"skipped", text_or_null(report.care.skipped)},

@@ -22,13 +22,15 @@ struct SummaryLine {
   const char* name;
   bool always = false;  // also where it is 0
 };
-constexpr std::array<SummaryLine, 13> kSummary{{{"inserted", "inserted", true},
+constexpr std::array<SummaryLine, 15> kSummary{{{"inserted", "inserted", true},
                                                 {"updated", "updated", true},
                                                 {"deleted", "deleted", true},
                                                 {"unchanged", "unchanged"},
                                                 {"closed", "closed"},
                                                 {"duplicates", "duplicates"},
                                                 {"withheld_deletes", "rows kept"},
+                                                {"discarded_values", "values left out"},
+                                                {"rounded_values", "values rounded"},
                                                 {"rows_before", "rows before", true},
                                                 {"strongest_lock", "strongest lock"},
                                                 {"longest_wait_ms", "longest wait ms", true},
@@ -64,6 +66,15 @@ std::string changes_text(const load::RunRow& run) {
     if (number != 0) text += fmt::format("{}{}{}", text.empty() ? "" : " ", sign, human_count(number));
   }
   return text.empty() ? "none" : text;
+}
+
+/// "price 3, ts 1"
+std::string by_column(const ordered_json& counts) {
+  std::string text;
+  for (const auto& [name, number] : counts.items())
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", printable(name),
+                        human_count(number.get<std::int64_t>()));
+  return text;
 }
 
 std::string took_text(const load::RunRow& run) {
@@ -145,7 +156,9 @@ std::string run_text(const load::RunRow& run, const Paint& paint) {
     for (const SummaryLine& line : kSummary) {
       if (!summary.contains(line.key)) continue;
       const ordered_json& value = summary[line.key];
-      if (!value.is_number_integer()) {
+      if (value.is_object()) {
+        add(line.name, by_column(value));
+      } else if (!value.is_number_integer()) {
         add(line.name, value.is_string() ? value.get<std::string>() : value.dump());
       } else if (const auto number = value.get<std::int64_t>(); number != 0 || line.always) {
         add(line.name, number < 0 ? "not known" : human_count(number));

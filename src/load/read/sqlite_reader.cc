@@ -44,6 +44,9 @@ constexpr std::array<Declared, 8> kParts = {{{"INT", Base::int8},
                                              {"FLOA", Base::float8},
                                              {"DOUB", Base::float8}}};
 
+/// Integers up to it, either sign, are in double precision what they are.
+constexpr std::int64_t kMostExact = std::int64_t{1} << 53U;
+
 std::optional<ColumnType> type_of_declaration(const char* declaration) {
   if (declaration == nullptr) return std::nullopt;
   std::string text(declaration);
@@ -154,7 +157,15 @@ void SqliteReader::describe() {
     hints_.push_back(type_of_declaration(sqlite3_column_decltype(statement, i)));
   }
   cells_.resize(columns_.size());
+  seen_.resize(columns_.size());
   numbers_.resize(columns_.size());
+}
+
+std::optional<ColumnType> SqliteReader::hint(std::size_t column) const {
+  const std::optional<ColumnType>& said = hints_.at(column);
+  const bool open = !said || said->base == Base::int8;
+  if (open && seen_[column].real && !seen_[column].other) return type_of(Base::float8);
+  return said;
 }
 
 std::optional<Record> SqliteReader::next() {
@@ -185,17 +196,22 @@ std::string SqliteReader::take(std::size_t column) {
   std::string& number = numbers_[column];
   Cell& cell = cells_[column];
   switch (sqlite3_column_type(statement, at)) {
-    case SQLITE_INTEGER:
-      number = std::to_string(sqlite3_column_int64(statement, at));
+    case SQLITE_INTEGER: {
+      const std::int64_t whole = sqlite3_column_int64(statement, at);
+      number = std::to_string(whole);
+      seen_[column].other = seen_[column].other || whole > kMostExact || whole < -kMostExact;
       cell = {.kind = Cell::Kind::number, .text = number};
       break;
+    }
     case SQLITE_FLOAT: {
+      seen_[column].real = true;
       const double value = sqlite3_column_double(statement, at);
       write_real(value, number);
       cell = {.kind = std::isfinite(value) ? Cell::Kind::number : Cell::Kind::text, .text = number};
       break;
     }
     case SQLITE_TEXT: {
+      seen_[column].other = true;
       const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement, at));
       if (text == nullptr) throw std::bad_alloc();
       cell = {.kind = Cell::Kind::text,
@@ -207,6 +223,7 @@ std::string SqliteReader::take(std::size_t column) {
       break;
     }
     case SQLITE_BLOB: {
+      seen_[column].other = true;
       const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement, at));
       cell = {.kind = Cell::Kind::bytes,
               .text = {bytes, static_cast<std::size_t>(sqlite3_column_bytes(statement, at))}};

@@ -32,10 +32,9 @@ class SqliteReader : public RecordReader {
   ~SqliteReader() override;
 
   [[nodiscard]] const std::vector<std::string>& columns() const override { return columns_; }
-  /// What the table's definition says. SQLite does not keep values to it.
-  [[nodiscard]] std::optional<ColumnType> hint(std::size_t column) const override {
-    return hints_.at(column);
-  }
+  /// What the table's definition says, to which SQLite does not keep values. Where it says nothing, or
+  /// integers, and values that were read are REAL, that is what they are.
+  [[nodiscard]] std::optional<ColumnType> hint(std::size_t column) const override;
   std::optional<Record> next() override;
   [[nodiscard]] ReadProgress progress() const override { return {.bytes = bytes_, .total = 0}; }
 
@@ -60,6 +59,12 @@ class SqliteReader : public RecordReader {
   std::unique_ptr<sqlite3_stmt, CloseStatement> statement_;
   std::vector<std::string> columns_;
   std::vector<std::optional<ColumnType>> hints_;
+  /// What the values of a column have been.
+  struct Seen {
+    bool real = false;
+    bool other = false;  ///< what double precision would not keep
+  };
+  std::vector<Seen> seen_;
   std::vector<Cell> cells_;
   std::vector<std::string> numbers_;  // one for each column
   std::string reason_;

@@ -149,6 +149,8 @@ class Parser {
       return true;
     }
     at_ += digits;
+    constexpr std::size_t kKept = std::string_view(".123456").size();
+    value_.is_rounded = std::any_of(begin + kKept, at_, [](char c) { return c != '0'; });
     double part = 0;
     std::from_chars(begin, at_, part);
     fraction_ = std::llrint(part * 1e6);

@@ -16,6 +16,7 @@ struct DateTime {
   std::int64_t day = 0;           ///< since 2000-01-01
   std::int64_t microseconds = 0;  ///< of the day; a leap second and 24:00 reach into the next one
   std::int32_t zone = 0;          ///< seconds east of Greenwich
+  bool is_rounded = false;        ///< it was written with more than microseconds
 };
 
 enum class TimeFault : std::uint8_t {

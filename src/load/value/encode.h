@@ -18,9 +18,9 @@ bool encode_integer(const Cell& cell, Base base, std::string& out, std::string& 
 /// float4, float8.
 bool encode_float(const Cell& cell, Base base, std::string& out, std::string& reason);
 bool encode_numeric(const Cell& cell, const ColumnType& type, std::string& out, std::string& reason);
-/// date, time, timestamp, timestamptz.
-bool encode_time(const Cell& cell, Base base, std::int32_t zone_offset, std::string& out,
-                 std::string& reason);
+/// date, time, timestamp, timestamptz. `rounded` becomes true where digits of a second are lost.
+bool encode_time(const Cell& cell, Base base, std::int32_t zone_offset, std::string& out, std::string& reason,
+                 bool& rounded);
 /// text, varchar, bpchar and all that travels as text.
 bool encode_text(const Cell& cell, const ColumnType& type, std::string& out, std::string& reason);
 bool encode_bytea(const Cell& cell, std::string& out, std::string& reason);

@@ -25,8 +25,8 @@ bool put(const Cell& cell, Base base, std::optional<Integer> value, std::string&
 
 }  // namespace
 
-bool encode_time(const Cell& cell, Base base, std::int32_t zone_offset, std::string& out,
-                 std::string& reason) {
+bool encode_time(const Cell& cell, Base base, std::int32_t zone_offset, std::string& out, std::string& reason,
+                 bool& rounded) {
   // A number may be seconds, milliseconds or days since anything: nobody but the user knows.
   if (cell.kind != Cell::Kind::text) return refuse_form(cell, base, reason);
   DateTime value;
@@ -38,6 +38,7 @@ bool encode_time(const Cell& cell, Base base, std::int32_t zone_offset, std::str
   // A time of day out of a date with a time would lose the date silently.
   const bool wants_time = base == Base::time;
   if (value.has_date == wants_time) return refuse_form(cell, base, reason);
+  rounded = rounded || (value.is_rounded && base != Base::date);
   if (wants_time) return put(cell, base, to_time(value), out, reason);
   if (base == Base::date) return put(cell, base, to_date(value), out, reason);
   if (base == Base::timestamp) return put(cell, base, to_timestamp(value), out, reason);

@@ -155,6 +155,8 @@ bool is_kept(const Cell& cell, Base base) {
   ColumnFacts facts;
   facts.observe(cell);
   const ColumnType type = type_of(base);
+  // 0.1 and 7 are in float8 what they are, also where a column of them alone would have been numeric.
+  if (base == Base::float8 && (facts.kinds & ~(kNumbers & ~kExact)) == 0) return true;
   if (base == Base::int8 && facts.base() == Base::numeric) return true;  // 05.0 is none, 0.0 is 0
   return widened(type, type_of(facts.base())) == type;
 }

@@ -11,7 +11,7 @@ namespace weir::load {
 namespace {
 
 bool encode(const Cell& cell, const ColumnType& type, const EncodeOptions& options, std::string& out,
-            std::string& reason) {
+            std::string& reason, bool& rounded) {
   switch (type.base) {
     case Base::boolean: return encode_boolean(cell, out, reason);
     case Base::int2:
@@ -24,7 +24,7 @@ bool encode(const Cell& cell, const ColumnType& type, const EncodeOptions& optio
     case Base::date:
     case Base::time:
     case Base::timestamp:
-    case Base::timestamptz: return encode_time(cell, type.base, options.zone_offset, out, reason);
+    case Base::timestamptz: return encode_time(cell, type.base, options.zone_offset, out, reason, rounded);
     case Base::uuid: return encode_uuid(cell, out, reason);
     case Base::json:
     case Base::jsonb: return encode_json(cell, type.base, options.text_is_json, out, reason);
@@ -56,13 +56,18 @@ std::optional<Misfit> RowEncoder::add(std::span<const Cell> cells, std::span<con
   const std::size_t before = out.size();
   append_integer(out, static_cast<std::int16_t>(types_.size() + numbers.size()));
   std::string reason;
+  rounded_.clear();
   for (std::size_t column = 0; column < types_.size(); ++column) {
     if (column >= cells.size() || cells[column].is_null()) {
       put_null(out);
-    } else if (!encode(cells[column], types_[column], options_, out, reason)) {
+      continue;
+    }
+    bool rounded = false;
+    if (!encode(cells[column], types_[column], options_, out, reason, rounded)) {
       out.resize(before);
       return Misfit{column, std::move(reason)};
     }
+    if (rounded) rounded_.push_back(column);
   }
   for (const std::int64_t number : numbers) put_integer(out, number);
   return std::nullopt;

@@ -42,11 +42,14 @@ class RowEncoder {
   std::optional<Misfit> add(std::span<const Cell> cells, std::span<const std::int64_t> numbers,
                             std::string& out) const;
 
+  /// Of the row that add() took last: columns with a time of more digits than PostgreSQL keeps.
+  [[nodiscard]] const std::vector<std::size_t>& rounded() const noexcept { return rounded_; }
   [[nodiscard]] const std::vector<ColumnType>& types() const noexcept { return types_; }
 
  private:
   std::vector<ColumnType> types_;
   EncodeOptions options_;
+  mutable std::vector<std::size_t> rounded_;
 };
 
 }  // namespace weir::load

@@ -3,14 +3,12 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
-#include "base/wait.h"
 #include "load/write/apply_attempt.h"
 #include "load/write/apply_meter.h"
 #include "load/write/doubt.h"
 #include "load/write/patience.h"
 #include "load/write/swap.h"
 #include "pg/transaction.h"
-#include "schema/queries/loads.h"
 
 namespace weir::load {
 namespace {
@@ -32,16 +30,16 @@ class Apply {
         why = "the deletes have to wait for what is refused";
       } catch (const Interference& met) {
         why = fmt::format("others wrote the same rows ({})", met.what) + skipping_triggers();
-        if (attempt >= options_.attempts) give_up(attempt, why);
+        if (attempt >= options_.attempts) give_up(connect_, target_, attempt, why);
       } catch (const NotCarriedOut&) {
         why = "the answer to COMMIT was lost, and it was not carried out";
-        if (attempt >= options_.attempts) give_up(attempt, why);
+        if (attempt >= options_.attempts) give_up(connect_, target_, attempt, why);
       } catch (const pg::Retryable& error) {
         why = error.what();
         if (attempt >= options_.attempts) throw;
       } catch (const pg::LockTimeout& error) {
         why = error.what();
-        if (attempt >= options_.attempts) give_up(attempt, why);
+        if (attempt >= options_.attempts) give_up(connect_, target_, attempt, why);
       } catch (const pg::ConnectionLost& error) {
         why = error.what();
         // A server that restarts takes no sessions for a while.
@@ -49,7 +47,7 @@ class Apply {
             error.kind() == pg::ErrorKind::lost || (attempt > 1 && error.kind() == pg::ErrorKind::connect);
         if (attempt >= options_.attempts || !again) throw;
       }
-      pause(attempt, why);
+      wait_to_retry(options_, attempt, why);
     }
   }
 
@@ -90,35 +88,6 @@ class Apply {
     return names.empty() ? names : fmt::format(", or a trigger has skipped them: {}", names);
   }
 
-  bool waited(Duration delay) {
-    Wakeup wakeup;
-    return wait_fd(-1, 0, Deadline::after(delay), options_.stop, wakeup) != WaitEnd::stopped;
-  }
-
-  void pause(int attempt, const std::string& why) {
-    const Duration delay = retry_pause(attempt);
-    tell({.kind = ApplyEvent::Kind::retrying, .text = why, .delay = delay});
-    if (!waited(delay))
-      pg::raise({.kind = pg::ErrorKind::stopped, .message = "stopped between two attempts to write"});
-  }
-
-  [[noreturn]] void give_up(int attempts, const std::string& why) {
-    std::string message =
-        fmt::format("{} was not loaded: {} (tried {} times)", target_.label(), why, attempts);
-    try {
-      pg::Session session = connect_();
-      const auto holders = session.run<sql::LoadLockHolders>(std::int64_t{target_.oid});
-      for (const auto holder : holders) message += "; there is " + printable(holder.description);
-    } catch (const pg::Error&) {
-      // the failure itself is what has to be reported
-    }
-    throw Error(ExitCode::failed, message, "Nothing was written. Run it again when they have finished.");
-  }
-
-  void tell(const ApplyEvent& event) const {
-    if (options_.on_event) options_.on_event(event);
-  }
-
   const std::function<pg::Session()>& connect_;
   const Target& target_;
   const LoadSpec& spec_;
@@ -130,15 +99,16 @@ class Apply {
 
 }  // namespace
 
-std::string Applied::to_json() const {
+std::string Applied::to_json(std::string_view losses) const {
+  const std::string_view inside = losses.substr(1, losses.size() - 2);
   return fmt::format(
       R"({{"inserted":{},"updated":{},"deleted":{},"unchanged":{},"closed":{},"duplicates":{},"rejected":{},)"
       R"("withheld_deletes":{},"rows_before":{},"wal_bytes":{},"strongest_lock":"{}","longest_wait_ms":{},)"
-      R"("dead_rows":{},"attempts":{},"took_ms":{}}})",
+      R"("dead_rows":{},"attempts":{},"took_ms":{}{}{}}})",
       inserted, updated, deleted, unchanged, closed, duplicates, rejected, withheld_deletes, rows_before,
       wal_bytes ? std::to_string(*wal_bytes) : "null", to_string(strongest_lock),
       std::chrono::duration_cast<std::chrono::milliseconds>(longest_wait).count(), dead_rows, attempts,
-      std::chrono::duration_cast<std::chrono::milliseconds>(took).count());
+      std::chrono::duration_cast<std::chrono::milliseconds>(took).count(), inside.empty() ? "" : ",", inside);
 }
 
 Applied apply(const std::function<pg::Session()>& connect, const Target& target, const LoadSpec& spec,

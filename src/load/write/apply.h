@@ -5,9 +5,11 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "load/write/plan.h"
 #include "load/write/stage.h"
 #include "load/write/state.h"
@@ -34,7 +36,14 @@ struct Applied {
   Duration took{};            ///< of the attempt that succeeded
   bool was_in_doubt = false;  ///< the answer to COMMIT was lost; another session found the run applied
 
-  [[nodiscard]] std::string to_json() const;
+  /// For the history; `losses` is an object whose keys come behind.
+  [[nodiscard]] std::string to_json(std::string_view losses = "{}") const;
+};
+
+/// The table that was looked at is not the one of that name any more, and nothing was written: another load
+/// may have swapped it. The same stage may fit into the one that is there now.
+class TargetMoved final : public Error {
+  using Error::Error;
 };
 
 struct ApplyEvent {
@@ -51,7 +60,8 @@ struct ApplyOptions {
   Duration swap_lock_timeout = std::chrono::milliseconds(50);
   int attempts = 10;  ///< of a deadlock, a serialization failure, a lock
   int swap_attempts = 100;
-  std::string work_mem{};  ///< "64MB"; empty: as it is
+  std::string losses = "{}";  ///< JSON: what was not kept of values, for the history
+  std::string work_mem{};     ///< "64MB"; empty: as it is
   std::stop_token stop{};
   std::function<void(const ApplyEvent&)> on_event{};
   /// Called in the transaction that changes the target, when all is written: what it does there commits with

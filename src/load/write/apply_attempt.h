@@ -43,7 +43,6 @@ class ApplyAttempt {
   void require_same_target();
   void require_same_columns();
   void require_unchanged();
-  [[noreturn]] void refuse_another() const;
   void require_whole_stage();
   void screen();
   std::vector<std::size_t> misfit_columns();
@@ -55,6 +54,7 @@ class ApplyAttempt {
   void take_difference();
   void withhold();
   void guard_empty() const;
+  void guard_fixed();
   void guard() const;
   [[nodiscard]] bool is_of_policy(const pg::Error& error) const;
   std::int64_t remove();

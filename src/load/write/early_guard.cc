@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "load/write/load_sql.h"
-#include "schema/queries/loads.h"
+#include "schema/queries/load_stages.h"
 
 namespace weir::load {
 namespace {

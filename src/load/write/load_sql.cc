@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "load/write/run.h"
 #include "load/write/sql_list.h"
 #include "pg/identifier.h"
 
@@ -59,10 +60,11 @@ std::string LoadSql::column_list() const {
 }
 
 std::string LoadSql::given(std::size_t i) const {
-  const std::string name = "s." + quote_identifier(spec_->columns[i]);
-  return column(i).type.base == Base::other || casts_ == Casts::all
-             ? fmt::format("{}::{}", name, column(i).type.sql)
-             : name;
+  std::string value = "s." + quote_identifier(spec_->columns[i]);
+  if (column(i).type.base == Base::other || casts_ == Casts::all) value += "::" + column(i).type.sql;
+  // Of the stage's own columns 'a' and 'A' are two keys.
+  if (!column(i).collation.empty()) value += " COLLATE " + column(i).collation;
+  return value;
 }
 
 std::string LoadSql::given_list() const {
@@ -240,6 +242,11 @@ std::string LoadSql::count_diff() const {
       changed);
 }
 
+std::string LoadSql::count_changed(std::size_t column) {
+  return fmt::format("SELECT count(*) FROM pg_temp.weir_diff d WHERE d.weir_op = 'u' AND d.weir_changed[{}]",
+                     column + 1);
+}
+
 std::string LoadSql::withhold_rejected_keys() const {
   const std::string match = joined(key_.size(), " AND ", [&](std::size_t k) {
     return fmt::format("d.c{} {} {}", key_[k], plain_key_ ? "=" : "IS NOT DISTINCT FROM", given(key_[k]));
@@ -269,11 +276,17 @@ std::string LoadSql::matches_diff() const {
   return sql;
 }
 
+/// Values that are given count, also of what is GENERATED ALWAYS AS IDENTITY.
+std::string_view LoadSql::overriding() const {
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    if (is_fixed(i)) return " OVERRIDING SYSTEM VALUE";
+  }
+  return "";
+}
+
 std::string LoadSql::append() const {
-  const bool overrides = std::any_of(columns_.begin(), columns_.end(),
-                                     [](const TargetColumn* column) { return column->identity == 'a'; });
-  return fmt::format("INSERT INTO {} ({}){} SELECT {}{}", target_->sql(), column_list(),
-                     overrides ? " OVERRIDING SYSTEM VALUE" : "", given_list(), from_stage());
+  return fmt::format("INSERT INTO {} ({}){} SELECT {}{}", target_->sql(), column_list(), overriding(),
+                     given_list(), from_stage());
 }
 
 bool LoadSql::marks_deleted() const { return spec_->mode == Mode::refresh && !spec_->deleted_at.empty(); }
@@ -297,7 +310,7 @@ std::string LoadSql::update(const std::vector<bool>& changed) const {
   const auto several = std::count(changed.begin(), changed.end(), true) > 1;
   std::string set;
   for (std::size_t i = 0; i < columns_.size(); ++i) {
-    if (is_key(i) || (is_compared(i) && !changed[i])) continue;
+    if (is_key(i) || (is_compared(i) && !changed[i]) || is_fixed(i)) continue;
     const std::string name = quote_identifier(spec_->columns[i]);
     set += fmt::format("{}{} = ", set.empty() ? "" : ", ", name);
     set += several && is_compared(i) && is_long(column(i).type.base)
@@ -315,7 +328,7 @@ std::string LoadSql::conflict_clause() const {
   if (!has_key() || spec_->mode == Mode::append || key == nullptr || key->deferrable) return {};
   std::string set;
   for (std::size_t i = 0; i < columns_.size(); ++i) {
-    if (is_key(i) || column(i).identity == 'a') continue;
+    if (is_key(i) || is_fixed(i)) continue;
     set += fmt::format("{0}{1} = excluded.{1}", set.empty() ? "" : ", ", quote_identifier(spec_->columns[i]));
   }
   const std::string list =
@@ -324,13 +337,11 @@ std::string LoadSql::conflict_clause() const {
 }
 
 std::string LoadSql::insert() const {
-  const bool overrides = std::any_of(columns_.begin(), columns_.end(),
-                                     [](const TargetColumn* column) { return column->identity == 'a'; });
   return fmt::format(
       "INSERT INTO {} ({}){} SELECT {} FROM pg_temp.weir_diff d WHERE d.weir_op = 'i' AND d.weir_n BETWEEN "
       "$1 "
       "AND $2 ORDER BY d.weir_n{}",
-      target_->sql(), column_list(), overrides ? " OVERRIDING SYSTEM VALUE" : "",
+      target_->sql(), column_list(), overriding(),
       joined(columns_.size(), ", ", [](std::size_t i) { return fmt::format("d.c{}", i); }),
       conflict_clause());
 }
@@ -370,12 +381,13 @@ std::string LoadSql::close_changed() const {
 std::string LoadSql::open_versions() const {
   const bool flag = target_->column(spec_->history.is_current) != nullptr;
   return fmt::format(
-      "INSERT INTO {} ({}, {}, {}{}) SELECT {}, {}, NULL{} FROM pg_temp.weir_diff d WHERE d.weir_op IN ('u', "
+      "INSERT INTO {} ({}, {}, {}{}){} SELECT {}, {}, NULL{} FROM pg_temp.weir_diff d WHERE d.weir_op IN "
+      "('u', "
       "'i') "
       "AND d.weir_n BETWEEN $1 AND $2 ORDER BY d.weir_n",
       target_->sql(), column_list(), quote_identifier(spec_->history.valid_from),
       quote_identifier(spec_->history.valid_to),
-      flag ? ", " + quote_identifier(spec_->history.is_current) : "",
+      flag ? ", " + quote_identifier(spec_->history.is_current) : "", overriding(),
       joined(columns_.size(), ", ", [](std::size_t i) { return fmt::format("d.c{}", i); }), history_time(),
       flag ? ", true" : "");
 }
@@ -395,10 +407,9 @@ std::string LoadSql::reject_row() const {
       "INSERT INTO weir.load_reject (run, line, file, column_name, sqlstate, reason, raw) SELECT $1::int8, "
       "d.weir_line, coalesce((SELECT c.position->>'file' FROM weir.load_chunk c WHERE c.run = $1::int8 AND "
       "c.chunk "
-      "= d.weir_part), ''), $3::text, $4::text, $5::text, convert_to((SELECT to_jsonb(x)::text FROM (SELECT "
-      "{}) "
-      "x), 'UTF8') FROM pg_temp.weir_diff d WHERE d.weir_n = $2::int8",
-      raw);
+      "= d.weir_part), ''), $3::text, $4::text, $5::text, substr(convert_to((SELECT to_jsonb(x)::text FROM "
+      "(SELECT {}) x), 'UTF8'), 1, {}) FROM pg_temp.weir_diff d WHERE d.weir_n = $2::int8",
+      raw, kRejectKept);
 }
 
 }  // namespace weir::load

@@ -53,6 +53,8 @@ class LoadSql {
   [[nodiscard]] std::string diff_of_append() const;
   /// deletes, updates, inserts, and which columns change.
   [[nodiscard]] std::string count_diff() const;
+  /// Rows that are there and would get another value in a column.
+  [[nodiscard]] static std::string count_changed(std::size_t column);
   [[nodiscard]] std::string withhold_rejected_keys() const;
   [[nodiscard]] static std::string withhold_all();
 
@@ -101,6 +103,9 @@ class LoadSql {
   [[nodiscard]] std::string conflict_clause() const;
   [[nodiscard]] std::string history_time() const;
   [[nodiscard]] bool is_key(std::size_t i) const;
+  /// GENERATED ALWAYS AS IDENTITY: it is given once, and no UPDATE takes it.
+  [[nodiscard]] bool is_fixed(std::size_t i) const { return column(i).identity == 'a'; }
+  [[nodiscard]] std::string_view overriding() const;
   [[nodiscard]] bool is_compared(std::size_t i) const;
   [[nodiscard]] bool marks_deleted() const;
   [[nodiscard]] std::size_t deleted_at() const;  // its place in spec.columns

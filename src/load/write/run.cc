@@ -1,5 +1,8 @@
 #include "load/write/run.h"
 
+#include <algorithm>
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "base/error.h"
@@ -10,7 +13,21 @@
 namespace weir::load {
 namespace {
 
-constexpr int kRejectsAtOnce = 100;
+// Of one fetch. A record has up to kRejectKept bytes, and most are short.
+constexpr std::size_t kFirstRejects = 16;
+constexpr std::size_t kMostRejects = 1000;
+constexpr std::size_t kFetchBytes = std::size_t{1} << 20U;
+
+template <class Row>
+RejectRow reject_of(const Row& row) {
+  const auto raw = row.raw.data;
+  return {.line = row.line,
+          .file = std::string(row.file),
+          .column = std::string(row.column_name),
+          .sqlstate = std::string(row.sqlstate),
+          .reason = std::string(row.reason),
+          .raw = std::string(reinterpret_cast<const char*>(raw.data()), raw.size())};
+}
 
 std::vector<RunRow> read_runs(pg::Session& session, std::optional<std::string_view> target,
                               std::optional<std::int64_t> run, std::int64_t most) {
@@ -75,26 +92,53 @@ std::optional<RunRow> find_run(pg::Session& session, std::int64_t run) {
   return std::move(runs.front());
 }
 
-void each_reject(pg::Session& session, std::int64_t run, const std::function<void(const RejectRow&)>& use) {
-  // Records of up to 64 KiB each, and as many of them as were allowed.
-  pg::Transaction transaction(session, {.read_only = true});
+RejectCursor::RejectCursor(pg::Session& session, std::int64_t run)
+    : session_(&session),
+      transaction_(std::make_unique<pg::Transaction>(session, pg::TransactionOptions{.read_only = true})),
+      wanted_(kFirstRejects) {
   session.execute(std::string("DECLARE weir_rejects NO SCROLL CURSOR FOR ") + sql::LoadRejects::kQuery.text,
                   run);
-  for (;;) {
+}
+
+RejectCursor::~RejectCursor() = default;
+
+std::optional<RejectRow> RejectCursor::next() {
+  if (at_ == batch_.size() && transaction_) fetch();
+  if (at_ == batch_.size()) return std::nullopt;
+  return std::move(batch_[at_++]);
+}
+
+/// As many as are about kFetchBytes, going by those before.
+void RejectCursor::fetch() {
+  batch_.clear();
+  at_ = 0;
+  std::size_t bytes = 0;
+  {
     const pg::Rows<sql::LoadRejects> rows(
-        session.execute(fmt::format("FETCH {} FROM weir_rejects", kRejectsAtOnce)));
+        session_->execute(fmt::format("FETCH {} FROM weir_rejects", wanted_)));
     for (const auto row : rows) {
-      const auto raw = row.raw.data;
-      use({.line = row.line,
-           .file = std::string(row.file),
-           .column = std::string(row.column_name),
-           .sqlstate = std::string(row.sqlstate),
-           .reason = std::string(row.reason),
-           .raw = std::string(reinterpret_cast<const char*>(raw.data()), raw.size())});
+      batch_.push_back(reject_of(row));
+      bytes += batch_.back().raw.size() + batch_.back().reason.size() + sizeof(RejectRow);
     }
-    if (rows.size() < kRejectsAtOnce) break;
   }
-  transaction.rollback();
+  if (batch_.size() < wanted_) {
+    transaction_->rollback();
+    transaction_.reset();
+    return;
+  }
+  wanted_ = std::clamp<std::size_t>(wanted_ * kFetchBytes / bytes, 1, std::min(kMostRejects, 4 * wanted_));
+}
+
+void each_reject(pg::Session& session, std::int64_t run, const std::function<void(const RejectRow&)>& use) {
+  RejectCursor rejects(session, run);
+  while (const auto reject = rejects.next()) use(*reject);
+}
+
+std::vector<RejectReason> reject_reasons(pg::Session& session, std::int64_t run, std::int64_t most) {
+  std::vector<RejectReason> reasons;
+  const auto rows = session.run<sql::LoadRejectReasons>(run, most);
+  for (const auto row : rows) reasons.push_back({.count = row.count, .first = reject_of(row)});
+  return reasons;
 }
 
 }  // namespace weir::load

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,7 +14,8 @@
 
 namespace weir::pg {
 class Session;
-}
+class Transaction;
+}  // namespace weir::pg
 
 namespace weir::load {
 
@@ -65,8 +67,38 @@ struct RejectRow {
   std::string reason;
   std::string raw;
 };
-/// In the order of their lines; holds a few of them at a time. Outside of a transaction, and `use` does
-/// nothing with the session.
+/// What is kept of a record; the rest of a longer one is gone.
+inline constexpr std::size_t kRejectKept = std::size_t{64} << 10U;
+
+/// The rejects of a run in the order of their lines. Holds a few of them at a time, however many and however
+/// long they are. Nobody else uses the session, which is in no transaction, until the last one was given.
+class RejectCursor {
+ public:
+  RejectCursor(pg::Session& session, std::int64_t run);
+  RejectCursor(const RejectCursor&) = delete;
+  RejectCursor& operator=(const RejectCursor&) = delete;
+  ~RejectCursor();
+
+  std::optional<RejectRow> next();
+
+ private:
+  void fetch();
+
+  pg::Session* session_;
+  std::unique_ptr<pg::Transaction> transaction_;  // until the end
+  std::vector<RejectRow> batch_;
+  std::size_t at_ = 0;
+  std::size_t wanted_;
+};
+
+/// All of them, by a cursor: `use` does nothing with the session.
 void each_reject(pg::Session& session, std::int64_t run, const std::function<void(const RejectRow&)>& use);
+
+/// Why records were rejected: by column and sqlstate, the most frequent first, each with its first record.
+struct RejectReason {
+  std::int64_t count = 0;
+  RejectRow first;
+};
+std::vector<RejectReason> reject_reasons(pg::Session& session, std::int64_t run, std::int64_t most);
 
 }  // namespace weir::load

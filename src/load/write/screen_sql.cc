@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "load/write/load_sql.h"
+#include "load/write/run.h"
 #include "load/write/sql_list.h"
 #include "pg/identifier.h"
 
@@ -21,12 +22,14 @@ std::string LoadSql::rejecting(const std::string& where, const std::string& name
   const std::string part = keep_key ? "-1 - " + part_ : part_;
   return fmt::format(
       "WITH weir_bad AS ({} WHERE {} >= 0 AND ({}) RETURNING {} AS line, {} AS part, {} AS "
-      "name, {} AS state, {} AS reason, convert_to((to_jsonb(s) - ARRAY[{}, {}])::text, 'UTF8') AS raw) "
+      "name, {} AS state, {} AS reason, substr(convert_to((to_jsonb(s) - ARRAY[{}, {}])::text, 'UTF8'), 1, "
+      "{}) "
+      "AS raw) "
       "INSERT INTO weir.load_reject (run, line, file, column_name, sqlstate, reason, raw) "
       "SELECT $1::int8, b.line, coalesce((SELECT c.position->>'file' FROM weir.load_chunk c WHERE c.run = "
       "$1::int8 AND c.chunk = b.part), ''), b.name, b.state, b.reason, b.raw FROM weir_bad b",
       change, part_, where, line_, part, name, sqlstate, reason, quote_literal(stage_.line),
-      quote_literal(stage_.part));
+      quote_literal(stage_.part), kRejectKept);
 }
 
 std::optional<std::string> LoadSql::reject_nulls() const {

@@ -12,7 +12,7 @@
 #include "load/value/widen.h"
 #include "load/write/stage_sql.h"
 #include "pg/identifier.h"
-#include "schema/queries/loads.h"
+#include "schema/queries/load_stages.h"
 
 namespace weir::load {
 namespace {

@@ -12,6 +12,8 @@
 #include "load/write/patience.h"
 #include "load/write/target_lock.h"
 #include "pg/identifier.h"
+#include "schema/queries/load_swaps.h"
+#include "schema/queries/load_targets.h"
 #include "schema/queries/loads.h"
 
 namespace weir::load {
@@ -101,8 +103,9 @@ class Swap {
     applied_.duplicates = check.result().duplicates;
     guard(session, rows);
     session.execute("DROP TABLE IF EXISTS " + built());
-    session.execute(fmt::format("CREATE {}TABLE {} (LIKE {} INCLUDING ALL)",
-                                target_.unlogged ? "UNLOGGED " : "", built(), place_.sql()));
+    session.execute(fmt::format("CREATE {}TABLE {} (LIKE {} INCLUDING ALL){}",
+                                target_.unlogged ? "UNLOGGED " : "", built(), place_.sql(),
+                                in_tablespace(session)));
     const pg::Result id = session.execute("SELECT $1::text::regclass::oid::int8", built());
     new_id_ = id[0].get<std::int64_t>(0);
     run_all(session, session.run<sql::LoadIdentities>(place_.id, new_id_));
@@ -112,11 +115,28 @@ class Swap {
     }
     const LoadSql sql(target_, spec_, stage_.table);
     fill(session, sql);
+    mark_indexes(session);
     run_all(session, session.run<sql::LoadLikeness>(place_.id, new_id_));
     session.execute("ANALYZE " + built());
     applied_.inserted = rows;
     applied_.deleted = applied_.rows_before;
     transaction.commit();
+  }
+
+  [[nodiscard]] std::string in_tablespace(pg::Session& session) const {
+    const auto answer = session.run<sql::LoadTablespace>(place_.id);
+    return " TABLESPACE " + quote_identifier(answer.one().name);
+  }
+
+  /// As long as it is this session's: another owner could forbid it.
+  void mark_indexes(pg::Session& session) const {
+    const auto indexes = session.run<sql::LoadIndexNames>(place_.id, new_id_);
+    for (const auto index : indexes) {
+      const std::string name = quote_identifier(index.new_name);
+      if (index.is_identity)
+        session.execute(fmt::format("ALTER TABLE {} REPLICA IDENTITY USING INDEX {}", built(), name));
+      if (index.is_clustered) session.execute(fmt::format("ALTER TABLE {} CLUSTER ON {}", built(), name));
+    }
   }
 
   void fill(pg::Session& session, const LoadSql& sql) {
@@ -168,6 +188,16 @@ class Swap {
                 "Nothing was changed. Run the load again.");
   }
 
+  /// Another may have replaced it who asks for no lock of Weir's.
+  void require_same_place(pg::Session& session) const {
+    const pg::Result now = session.execute(
+        "SELECT coalesce(to_regclass($1)::oid::int8, 0) = $2::int8 AND coalesce(to_regclass($3)::oid::int8, "
+        "0) = "
+        "$4::int8",
+        target_.sql(), std::int64_t{target_.oid}, place_.sql(), place_.id);
+    if (!now[0].get<bool>(0)) refuse_moved(target_);
+  }
+
   template <class Rows>
   static void run_all(pg::Session& session, const Rows& statements) {
     for (const auto row : statements) session.execute(std::string(row.statement));
@@ -208,6 +238,7 @@ class Swap {
     const auto sequences = session.run<sql::LoadOwnedSequences>(place_.id);
     const SteadyTime before = std::chrono::steady_clock::now();
     session.execute(fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", target_.sql()));
+    require_same_place(session);
     applied_.longest_wait =
         std::max<Duration>(applied_.longest_wait, std::chrono::steady_clock::now() - before);
     require_same_columns(session);
@@ -239,7 +270,7 @@ class Swap {
     for (const auto view : views) session.execute_script(std::string(view.definition));
     applied_.strongest_lock = LockMode::access_exclusive;
     meter.read(session, applied_);
-    const std::string summary = applied_.to_json();
+    const std::string summary = applied_.to_json(options_.losses);
     if (session.run<sql::LoadFinishRun>(stage_.run, std::int64_t{0}, pg::JsonView{summary}).empty()) {
       throw Error(ExitCode::refused, fmt::format("load {} was applied or given up already", stage_.run),
                   "weir load show tells what became of it.");

@@ -6,14 +6,16 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "base/wait.h"
+#include "load/write/patience.h"
 #include "pg/identifier.h"
 #include "pg/session.h"
-#include "schema/queries/loads.h"
+#include "schema/queries/load_targets.h"
 
 namespace weir::load {
 namespace {
 
-constexpr int kMostDescriptions = 5;
+constexpr int kMostDescriptions = 8;
 
 std::string qualified(std::string_view schema, std::string_view name) {
   const std::string quoted = pg::quote_identifier(name);
@@ -90,6 +92,7 @@ void describe_columns(pg::Session& session, std::int64_t id, Target& target) {
          .generated = row.generated,
          .comparable = row.comparable,
          .exact = row.exact,
+         .collation = std::string(row.collation.value_or("")),
          .uncut = std::string(row.uncut.value_or("")),
          .may_insert = row.may_insert,
          .may_update = row.may_update});
@@ -109,7 +112,8 @@ void describe_constraints(pg::Session& session, std::int64_t id, Target& target)
     target.keys.push_back({.index = std::string(row.index_name),
                            .columns = copies(row.columns),
                            .primary = row.is_primary,
-                           .deferrable = row.deferrable});
+                           .deferrable = row.deferrable,
+                           .alike = row.alike});
   }
   const auto checks = session.run<sql::LoadChecks>(id);
   for (const auto row : checks)
@@ -190,7 +194,8 @@ const TargetColumn* Target::column(std::string_view wanted) const {
 
 const UniqueKey* Target::key_of(const std::vector<std::string>& wanted) const {
   for (const UniqueKey& key : keys) {
-    if (std::is_permutation(key.columns.begin(), key.columns.end(), wanted.begin(), wanted.end()))
+    if (key.alike &&
+        std::is_permutation(key.columns.begin(), key.columns.end(), wanted.begin(), wanted.end()))
       return &key;
   }
   return nullptr;
@@ -228,11 +233,27 @@ TableName parse_table_name(std::string_view text) {
 std::optional<Target> describe_target(pg::Session& session, const std::string& table) {
   const std::string name = parse_table_name(table).sql();
   for (int attempt = 1;; ++attempt) {
-    auto target = describe_once(session, name);
-    if (!target || attempt == kMostDescriptions) return target;
-    // Replaced between two questions, it would look as if it had no keys.
-    const auto now = session.run<sql::LoadTarget>(name);
-    if (now.one().id == std::int64_t{target->oid}) return target;
+    try {
+      auto target = describe_once(session, name);
+      // Replaced between two questions, it would look as if it had no keys; and within the first one, as if
+      // it were not there: its name is known before its row is seen.
+      const Target none;
+      const Target& found = target ? *target : none;
+      const auto now = session.run<sql::LoadIsStill>(name, std::int64_t{found.oid}, found.schema, found.name);
+      if (now.one().same) return target;
+      if (attempt == kMostDescriptions) {
+        throw Error(ExitCode::refused,
+                    fmt::format("{} is replaced by others again and again", printable(table)),
+                    "Nothing was written. Run the load again when that has ended.");
+      }
+    } catch (const pg::Error& error) {
+      // Or within another: functions of the catalogue find nothing of what was there when the question began.
+      const bool torn = error.kind() == pg::ErrorKind::decode || is_gone(error);
+      if (attempt == kMostDescriptions || session.in_transaction() || !torn) throw;
+    }
+    // Until this session has heard of the commit it would find the same again.
+    Wakeup wakeup;
+    wait_fd(-1, 0, Deadline::after(retry_pause(attempt)), session.limit().stop, wakeup);
   }
 }
 

@@ -24,8 +24,9 @@ struct TargetColumn {
   bool pinned = false;        ///< something depends on its type, so that it cannot be changed
   bool generated = false;     ///< the server computes it: no load may give it
   bool comparable = true;     ///< false: the type has no order (json, xml, point, ..); compared by its text
-  bool exact = false;   ///< of its type values that are equal look the same: not numeric (1.0, 1.00), citext
-  std::string uncut{};  ///< the type without its modifier, where a cast to it cuts what it should refuse
+  bool exact = false;  ///< of its type values that are equal look the same: not numeric (1.0, 1.00), citext
+  std::string collation{};  ///< quoted; only one by which texts that are not the same can be equal
+  std::string uncut{};      ///< the type without its modifier, where a cast to it cuts what it should refuse
   bool may_insert = true;
   bool may_update = true;
 };
@@ -36,6 +37,7 @@ struct UniqueKey {
   std::vector<std::string> columns;
   bool primary = false;
   bool deferrable = false;  ///< ON CONFLICT cannot use it
+  bool alike = true;        ///< false: by its collation other values are equal than by that of its columns
 };
 
 /// What another object is to the target.
