@@ -34,13 +34,14 @@
  * check no_step_check:  NO_STEP_CHECK SINKS=2                 -> fails: not_over
  * check not_looked_up_again: NOT_LOOKED_UP_AGAIN FAULTS=0     -> fails: not_over
  * check counted_after:  COUNTED_AFTER                         -> fails: (begins[
- * check releases_blindly: RELEASES_BLINDLY FAULTS=1           -> fails: traced
+ * check releases_blindly: RELEASES_BLINDLY GIVES_BACK_IN_TWO FAULTS=1 -> fails: traced
  * check lock_is_enough: LOCK_IS_ENOUGH FAULTS=0               -> fails: traced
  * check no_recovery:    NO_RECOVERY FAULTS=1                  -> fails: all_ended
  * check no_probe:       NO_PROBE FAULTS=0                     -> fails: (losses<=
  * check looks_without_lock: LOOKS_WITHOUT_LOCK RECOVERIES=2 ONE_BATCH BY_LOCK=0 FAULTS=1 -> fails: (losses<=
  * check no_pin:         NO_PIN INSIDE BY_LOCK=0 FAULTS=0      -> fails: (losses<=
  * check no_savepoint:   NO_SAVEPOINT INSIDE BY_LOCK=0 FAULTS=0 -> fails: (losses<=
+ * check blames_what_executes: BLAMES_WHAT_EXECUTES FAULTS=1   -> fails: blamed
  * check commits_refused: COMMITS_REFUSED SINKS=2 INSIDE FAULTS=0 -> fails: (effects[
  */
 
@@ -110,7 +111,7 @@ byte effects[SINKS * BATCHES]; /* INSIDE: committed */
 byte losses;                   /* attempts that recovery has ended */
 
 /* Long conditions by name, so that a check can tell which one it breaks. */
-bool traced, not_over, all_ended;
+bool traced, not_over, all_ended, blamed;
 #define must_be(what, condition) what = (condition); assert(what); what = false
 
 #define uses_lock (((BY_LOCK) >> c) & 1)
@@ -495,25 +496,38 @@ give_up: /* in order: the row first, then the lock */
   }
 
 broken:
-  atomic { outcome = 0; m_attempt = 0; m_batch = NONE; answer = 0 }
-  /* the session is of no use. A process that lives may give its group back by another one (give_back) */
+  atomic { outcome = 0; answer = 0 }
+  /* the session is of no use. A process that lives may give its group back by another one: weir.give_back_group() */
   if
   :: atomic {
       hold[s].lock == 0 && hold[s].owner == name[c];
-      if /* end_batch(), of whatever executes */
+      if
       :: own(s, name[c]) && is_executed(s) ->
         if
         :: hand_back(s)
-        :: state[at(s, hold[s].batch)] = waiting_retry
+#ifndef BLAMES_WHAT_EXECUTES
+        :: hold[s].batch == m_batch && hold[s].attempt == m_attempt ->
+#else
+        :: true -> /* end_batch() by its own: the answer that was lost may have been of the batch before */
+#endif
+          must_be(blamed, hold[s].batch == m_batch && hold[s].attempt == m_attempt);
+          state[at(s, hold[s].batch)] = waiting_retry
         fi;
         hold[s].batch = NONE; hold[s].attempt = 0; hold[s].expired = false
       :: else
       fi;
+#ifdef GIVES_BACK_IN_TWO
       must_be(traced, is_traced(s))
     };
-    atomic { hold[s].lock == 0; release_group(s, name[c]); must_be(traced, is_traced(s)) }
+    atomic {
+      hold[s].lock == 0;
+#endif
+      release_group(s, name[c]);
+      must_be(traced, is_traced(s))
+    }
   :: true
   fi;
+  atomic { m_attempt = 0; m_batch = NONE }
 
 gone: /* whoever works on does it under another name */
   atomic {
