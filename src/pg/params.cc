@@ -1,7 +1,5 @@
 #include "pg/params.h"
 
-#include <limits>
-
 #include "pg/error.h"
 
 namespace weir::pg {
@@ -40,12 +38,8 @@ Params& Params::add_untyped(std::string_view text) {
 }
 
 void Params::push(Oid type, const char* value, std::size_t length) {
-  if (length > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
-    raise({.kind = ErrorKind::misuse,
-           .message = "parameter $" + std::to_string(types_.size() + 1) + " has " + std::to_string(length) +
-                      " bytes; PostgreSQL takes at most 1 GB",
-           .hint = "Split the value, or load it by COPY in parts."});
-  }
+  if (length > detail::kMostBytes)
+    detail::check_length(length, "parameter $" + std::to_string(types_.size() + 1));
   types_.push_back(type);
   values_.push_back(value);
   lengths_.push_back(static_cast<int>(length));

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <limits>
 
+#include "pg/error.h"
+
 namespace weir::pg {
 namespace {
 
@@ -235,12 +237,20 @@ void append_array_header(std::string& out, Oid element, std::size_t size, bool h
 
 void append_null(std::string& out) { append_big_endian(out, std::numeric_limits<std::uint32_t>::max()); }
 
+void check_length(std::size_t bytes, const std::string& what) {
+  if (bytes <= kMostBytes) return;
+  raise({.kind = ErrorKind::misuse,
+         .message = what + " has " + std::to_string(bytes) + " bytes; PostgreSQL takes at most 1 GB",
+         .hint = "Split the value, or load it by COPY in parts."});
+}
+
 std::size_t begin_element(std::string& out) {
   append_big_endian(out, std::uint32_t{0});
   return out.size();
 }
 
 void end_element(std::string& out, std::size_t begin) {
+  check_length(out.size() - begin, "a value");
   const auto length = static_cast<std::uint32_t>(out.size() - begin);
   for (std::size_t i = 0; i < 4; ++i) out[begin - 4 + i] = static_cast<char>(length >> (24 - 8 * i));
 }

@@ -148,6 +148,10 @@ class ArrayReader {
 
 void append_array_header(std::string& out, Oid element, std::size_t size, bool has_null);
 void append_null(std::string& out);
+/// More the server does not even read: it ends the session.
+inline constexpr std::size_t kMostBytes = 0x3fffffff;
+/// Throws misuse for more than that. `what` begins the message.
+void check_length(std::size_t bytes, const std::string& what);
 /// Leaves room for a length that end_element() fills in; returns where.
 std::size_t begin_element(std::string& out);
 void end_element(std::string& out, std::size_t begin);

@@ -106,19 +106,43 @@ TEST_F(PipelineTurns, WhoBeginsOneAgainAndWhoStartsOneSeeEachOther) {
   EXPECT_EQ(text("SELECT string_agg(state, ',' ORDER BY id) FROM weir.run"), "queued,running");
 }
 
-TEST_F(PipelineTurns, OneThatWaitsIsCancelledWithWhatItHad) {
+TEST_F(PipelineTurns, OneThatWaitsIsCancelledAndIsWhatItWas) {
   const auto pipeline = store(define("p", {{}, {{0}}}));
   const auto failed = failed_run(pipeline);
   const auto other = start_run(pipeline);
   begin_again(failed, {0});
   EXPECT_EQ(text("SELECT weir.cancel_run(" + std::to_string(failed) + ")"), "cancelled");
   EXPECT_EQ(text("SELECT state || ' ' || tasks FROM weir.run_done WHERE id = " + std::to_string(failed)),
-            "cancelled 2");
+            "failed 2");
   EXPECT_EQ(states(failed), "t0 failed, t1 upstream_failed");
   EXPECT_EQ(text("SELECT count(*) FROM weir.task WHERE run_id = " + std::to_string(failed)), "0");
   work(other, "failed");
   EXPECT_EQ(begin_again(failed, {0}), 2) << "and is begun again";
   EXPECT_EQ(states(failed), "t0 ready, t1 waiting");
+}
+
+TEST_F(PipelineTurns, ASuccessThatIsNotBegunAgainAfterAllStaysOne) {
+  const auto pipeline = store(define("p", {{}}));
+  const auto run = start_run(pipeline);
+  work(run, "success");
+  start_run(pipeline);
+  begin_again(run);
+  EXPECT_EQ(state(run), "queued");
+  EXPECT_EQ(text("SELECT weir.cancel_run(" + std::to_string(run) + ")"), "cancelled");
+  EXPECT_EQ(state(run), "success");
+}
+
+TEST_F(PipelineTurns, AMarkThatTheTurnWouldUndoIsRefused) {
+  const auto pipeline = store(define("p", {{}, {{0}}, {{1}}}));
+  const auto run = failed_run(pipeline);
+  start_run(pipeline);
+  begin_again(run, {0});
+  const auto mark = [&](int no) { sql_->run<sql::MarkTask>(run, no, "success"); };
+  EXPECT_THROW(mark(1), pg::Error);
+  EXPECT_EQ(states(run), "t0 failed, t1 upstream_failed, t2 upstream_failed");
+  mark(0);
+  EXPECT_EQ(states(run), "t0 success, t1 upstream_failed, t2 upstream_failed");
+  EXPECT_EQ(text("SELECT again FROM weir.run WHERE id = " + std::to_string(run)), "{1,2,3}");
 }
 
 TEST_F(PipelineTurns, OneThatWasCancelledBeforeItsTurnHasAllOfItsTasks) {

@@ -27,7 +27,7 @@ class EnqueueTest : public test::QueueTest {
 };
 
 TEST_F(EnqueueTest, AQueueMustHaveAName) {
-  for (const std::string name : {"NULL", "''", "repeat('q', 101)", "E'a\\nb'"}) {
+  for (const std::string name : {"NULL", "''", "repeat('q', 101)"}) {
     for (const std::string& call : {"weir.enqueue(" + name + ")", "weir.enqueue_many(" + name + ", '{1}')"}) {
       EXPECT_THAT(refusal("SELECT " + call),
                   AllOf(HasSubstr("cannot be the name of a queue"), HasSubstr("1 to 100 characters")))

@@ -39,7 +39,8 @@ class QueueModel {
     session.execute_script(
         "TRUNCATE weir.job, weir.job_claim, weir.job_later, weir.job_dead, weir.job_done, weir.job_unique, "
         "weir.job_cancel,"
-        " weir.job_slot, weir.job_payload, weir.process, weir.listener; UPDATE weir.queue SET paused = "
+        " weir.job_slot, weir.job_payload, weir.process, weir.listener, weir.left_to_others; UPDATE "
+        "weir.queue SET paused = "
         "false");
   }
 

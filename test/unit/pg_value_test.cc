@@ -216,5 +216,19 @@ TEST(Identifier, NothingEscapesTheQuotes) {
   EXPECT_THROW(quote_literal("a\0b"sv), Error);
 }
 
+TEST(CopyBinary, RefusesAValueThatNoServerTakes) {
+  const std::string large(detail::kMostBytes + 1, 'x');
+  CopyBinary rows(1);
+  rows.begin_row();
+  try {
+    rows.add(std::string_view(large));
+    ADD_FAILURE() << "taken";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::misuse);
+    EXPECT_NE(std::string(error.what()).find("a value has 1073741824 bytes"), std::string::npos)
+        << error.what();
+  }
+}
+
 }  // namespace
 }  // namespace weir::pg

@@ -129,7 +129,7 @@ class GroupConsuming {
     const pg::Conninfo conninfo = running_database(context_.global, choose_database(context_.global));
     pg::Connector::Options options;
     if (work_ == Work::sql || work_ == Work::table)
-      options.session.timeout = timeout_ ? *timeout_ + kAnswer : kSqlTimeout;
+      options.session.timeout = timeout_.value_or(kSqlTimeout) + kAnswer;
     connector_ = std::make_shared<const pg::Connector>(conninfo, options);
     pg::Session session = connector_->connect(pg::Role::api, "group-consume", {.stop = context_.stop});
     session.set_stop(context_.stop);
@@ -150,14 +150,14 @@ class GroupConsuming {
     users.set_stop(context_.stop);
     if (work_ == Work::table) {
       table_ = group::find_target(users, table_.table, table_.key);
-      table_.timeout = timeout_;
+      table_.timeout = timeout_.value_or(kSqlTimeout);
     }
     if (work_ == Work::elsewhere) group::check_wire_target(wire_options(), context_.stop);
     if (work_ != Work::sql) return;
     sql_.search_path =
         users.execute("SELECT pg_catalog.current_setting('search_path')")[0].get<std::string>(0);
     group::check_batch_sql(session, sql_);
-    sql_.timeout = timeout_;
+    sql_.timeout = timeout_.value_or(kSqlTimeout);
   }
 
   [[nodiscard]] group::WireSink::Options wire_options() const {

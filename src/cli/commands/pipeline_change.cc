@@ -68,6 +68,7 @@ void asking(Action&& action) {
     if (state == "55006") {
       throw Error(ExitCode::refused, error.info().message, "Cancel the run first, or wait for its end.");
     }
+    if (state == "55000") throw Error(ExitCode::refused, error.info().message, error.info().hint);
     if (state == "P0002" || state == "22023") throw Error(ExitCode::usage, error.info().message);
     throw;
   }

@@ -96,6 +96,8 @@ RejectCursor::RejectCursor(pg::Session& session, std::int64_t run)
     : session_(&session),
       transaction_(std::make_unique<pg::Transaction>(session, pg::TransactionOptions{.read_only = true})),
       wanted_(kFirstRejects) {
+  // It waits for the target's lock and for the stage in between.
+  session.execute("SET LOCAL idle_in_transaction_session_timeout = 0");
   session.execute(std::string("DECLARE weir_rejects NO SCROLL CURSOR FOR ") + sql::LoadRejects::kQuery.text,
                   run);
 }

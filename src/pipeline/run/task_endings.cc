@@ -13,6 +13,9 @@ namespace {
 
 /// In one transaction: who cancels the run waits for it.
 constexpr std::int32_t kMostTold = 500;
+/// Others may go on to end tasks of the runs that are told here, for as long as there are some; and whoever
+/// tells has ends of his own to write.
+constexpr int kMostRounds = 8;
 
 template <class Rows>
 std::vector<TaskNews> to_news_of(const Rows& rows) {
@@ -96,7 +99,7 @@ void Aftermath::add(const std::vector<TaskNews>& news) {
 }
 
 void Aftermath::carry_out(pg::Session& session) {
-  while (!untold_.empty()) tell(session);
+  for (int round = 0; round < kMostRounds && !untold_.empty(); ++round) tell(session);
   if (!ended_.empty()) end_runs(session);
   if (!pipelines_.empty()) start_runs(session);
 }

@@ -2,6 +2,7 @@
 
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pg/session.h"
@@ -39,6 +40,8 @@ class Aftermath {
   bool alerts = false;
   /// Outside of a transaction. When it throws, what is left is done by the next call.
   void carry_out(pg::Session& session);
+  /// What others go on ending is left to whoever looks after what nobody told. Whether there is any.
+  [[nodiscard]] bool leave_untold() noexcept { return !std::exchange(untold_, {}).empty(); }
 
  private:
   void tell(pg::Session& session);

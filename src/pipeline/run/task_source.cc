@@ -162,6 +162,10 @@ void TaskSource::count(const Ending& ending) {
 
 void TaskSource::carry_out(Aftermath& aftermath, pg::Session& session) {
   with_history(session, [&] { aftermath.carry_out(session); });
+  if (aftermath.leave_untold()) {
+    tells_at_once_ = true;
+    keep_soon();
+  }
   if (std::exchange(aftermath.ready, false)) claim_soon();
   if (std::exchange(aftermath.alerts, false) && alerts_due_) alerts_due_();
 }
@@ -241,7 +245,8 @@ Duration TaskSource::do_chores(pg::Session& session) {
       after_keeping_.ready = after_keeping_.ready || row.promoted > 0;
       no_later_than(row.promoted == kMostAtOnce ? 0 : row.next_ms.value_or(0) + 1);
     }
-    after_keeping_.add(to_news_of(session.run<sql::UntoldTasks>(kForgottenMs, kMostAtOnce)));
+    after_keeping_.add(to_news_of(
+        session.run<sql::UntoldTasks>(tells_at_once_.exchange(false) ? 0 : kForgottenMs, kMostAtOnce)));
     for (const auto& row : session.run<sql::StartablePipelines>()) after_keeping_.add_pipeline(row.id);
     for (const auto& row : session.run<sql::LateRuns>()) {
       log::warn("a run is late", {{"pipeline", row.pipeline}, {"run", row.run_id}});

@@ -61,6 +61,7 @@ class TaskSource final : public work::ClaimSource {
   Scheduler scheduler_;
   Counts counts_;
   std::function<void()> alerts_due_;
+  std::atomic<bool> tells_at_once_ = false;  ///< the keeping thread, what was left to it
 
   // Of the claiming thread.
   std::int64_t claims_ = 0;

@@ -7,11 +7,10 @@ DECLARE
 BEGIN
   SELECT q.id INTO found_id FROM weir.queue q WHERE q.name = queue_id.queue;
   IF found_id IS NULL THEN
-    -- As the command line has it: what it could not name, nobody could pause.
-    IF length(coalesce(queue, '')) NOT BETWEEN 1 AND 100 OR queue ~ '[[:cntrl:]]' THEN
+    IF length(coalesce(queue, '')) NOT BETWEEN 1 AND 100 THEN
       RAISE EXCEPTION '% cannot be the name of a queue', coalesce(quote_literal(left(queue, 60)), 'null')
         USING ERRCODE = 'invalid_parameter_value',
-              HINT = 'A name has 1 to 100 characters, none of them a control character.';
+              HINT = 'A name has 1 to 100 characters.';
     END IF;
     INSERT INTO weir.queue (name) VALUES (queue_id.queue) ON CONFLICT (name) DO NOTHING RETURNING id INTO found_id;
     IF found_id IS NULL THEN

@@ -154,6 +154,10 @@ BEGIN
   IF ended IS NOT NULL THEN
     RETURN QUERY SELECT * FROM weir.count_ended(ended);
   END IF;
+  -- What is handed back waits again, and those who sleep have not heard of it.
+  IF 'ready' = ANY (states) THEN
+    PERFORM weir.wake('task', least(16, cardinality(array_positions(states, 'ready'))));
+  END IF;
 END $$;
 
 -- Ended tasks whose process died before it told their successors, and ends of runs that nobody took.
@@ -371,6 +375,11 @@ DECLARE
   r        weir.run;
   owners   int8[];
 BEGIN
+  SELECT * INTO r FROM weir.run u WHERE u.id = run FOR UPDATE;
+  IF no = ANY (weir.tasks_after(r.pipeline_id, r.version, array_remove(r.again, no), false)) THEN
+    RAISE EXCEPTION 'a task before it begins again when run % has its turn, and it with that', run
+      USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Mark it when the run has begun again.';
+  END IF;
   IF becomes NOT IN ('success', 'failed', 'skipped') THEN
     RAISE EXCEPTION 'a task is marked success, failed or skipped, not %', becomes USING ERRCODE = 'invalid_parameter_value';
   END IF;
@@ -409,14 +418,23 @@ CREATE OR REPLACE FUNCTION weir.cancel_run(run int8) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
-  r      weir.run;
-  now_at timestamptz := clock_timestamp();
+  r       weir.run;
+  now_at  timestamptz := clock_timestamp();
+  becomes text := 'cancelled';
 BEGIN
   SELECT * INTO r FROM weir.run u WHERE u.id = run FOR UPDATE;
   IF NOT FOUND THEN
     RETURN 'missing';
   END IF;
   IF r.state = 'queued' THEN
+    IF r.again IS NOT NULL THEN
+      SELECT CASE WHEN bool_or(t.state = 'cancelled' OR NOT weir.has_ended(t.state)) THEN 'cancelled'
+                  WHEN bool_or(t.state IN ('failed', 'upstream_failed') AND NOT t.allow_failure) THEN 'failed' ELSE 'success' END
+        INTO becomes FROM weir.task t WHERE t.run_id = run AND t.item < 0 AND t.pool_id IS NOT NULL;
+    END IF;
+    IF becomes = 'success' AND r.logical_at > now_at + interval '24 hours' THEN
+      INSERT INTO weir.early_success (run_id, pipeline_id, logical_at) VALUES (run, r.pipeline_id, r.logical_at);
+    END IF;
     WITH ended AS MATERIALIZED (
       DELETE FROM weir.task t WHERE t.run_id = run RETURNING t.*
     ), history AS (
@@ -433,7 +451,7 @@ BEGIN
     SELECT r.id, now_at, r.logical_at, r.interval_start, r.interval_end, r.created_at, r.started_at, r.backfill_id,
            r.pipeline_id, r.version, r.priority,
            (SELECT count(*) FROM ended e WHERE e.item < 0 AND e.pool_id IS NOT NULL AND weir.has_ended(e.state)),
-           'cancelled', r.kind, r.made_by, r.params;
+           becomes, r.kind, r.made_by, r.params;
     RETURN 'cancelled';
   END IF;
   UPDATE weir.run u SET cancelled = true WHERE u.id = run;

@@ -158,6 +158,36 @@ BEGIN
   END IF;
 END $$;
 
+-- As before, but of two who sleep the one may be the other's only hope: who has left something to others is woken and does not count.
+CREATE OR REPLACE FUNCTION weir.wake_with(topic text, wanted int4, message text) RETURNS int4
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  sleeper int8;
+  woken   int4 := 0;
+BEGIN
+  IF NOT weir.is_held(weir.sleep_key(topic)) THEN
+    RETURN 0;
+  END IF;
+  FOR sleeper IN
+    SELECT l.process_id FROM weir.listener l WHERE l.topic = wake_with.topic ORDER BY random()
+  LOOP
+    IF weir.is_held(weir.sleep_key(topic, sleeper)) THEN
+      PERFORM pg_notify('weir_' || sleeper, message);
+      -- By its own statement: who wakes for jobs need not be allowed to read the table.
+      IF topic = 'task' THEN
+        CONTINUE WHEN EXISTS (SELECT FROM weir.left_to_others x WHERE x.process_id = sleeper);
+      END IF;
+      woken := woken + 1;
+      EXIT WHEN woken >= wanted;
+    END IF;
+  END LOOP;
+  IF woken = 0 AND current_setting('transaction_isolation') <> 'read committed' THEN
+    PERFORM pg_notify('weir_all', message);
+    RETURN 1;
+  END IF;
+  RETURN woken;
+END $$;
+
 -- 2. A task that waits for a pipeline looks at runs that have ended since a day before its logical time, for days that have gone by are not
 -- looked through again and again. A run that somebody made for a time to come, and that was over long before it, was never seen.
 CREATE TABLE weir.early_success (
@@ -168,7 +198,7 @@ CREATE TABLE weir.early_success (
 CREATE INDEX early_success_pipeline ON weir.early_success (pipeline_id, logical_at);
 COMMENT ON TABLE weir.early_success IS 'Runs that succeeded more than a day before their logical time.';
 INSERT INTO weir.early_success (run_id, pipeline_id, logical_at)
-  SELECT d.id, d.pipeline_id, d.logical_at FROM weir.run_done d WHERE d.state = 'success' AND d.logical_at > d.ended_at + interval '1 day';
+  SELECT d.id, d.pipeline_id, d.logical_at FROM weir.run_done d WHERE d.state = 'success' AND d.logical_at > d.ended_at + interval '24 hours';
 
 -- As before, and it says who was early.
 CREATE OR REPLACE FUNCTION weir.end_runs(run_ids int8[]) RETURNS TABLE (run_id int8, pipeline_id int4, state text)
@@ -215,7 +245,7 @@ BEGIN
     RETURNING run_done.id, run_done.pipeline_id, run_done.logical_at, run_done.state
   ), early AS (
     INSERT INTO weir.early_success (run_id, pipeline_id, logical_at)
-    SELECT e.id, e.pipeline_id, e.logical_at FROM done e WHERE e.state = 'success' AND e.logical_at > now_at + interval '1 day')
+    SELECT e.id, e.pipeline_id, e.logical_at FROM done e WHERE e.state = 'success' AND e.logical_at > now_at + interval '24 hours')
   SELECT d.id, d.pipeline_id, d.state FROM done d;
 END $$;
 
