@@ -7,7 +7,8 @@ declare -A package_groups=(
            libsimdjson-dev zlib1g-dev libzstd-dev libsqlite3-dev libyaml-cpp-dev libcctz-dev tzdata libcurl4-openssl-dev
            postgresql-15'
   # procps: tests look for processes that were left behind. bsdutils: script(1) gives them a terminal.
-  [test]='libgtest-dev libgmock-dev librapidcheck-dev pgbouncer procps bsdutils util-linux'
+  # elfutils: says where a suite stands that is almost out of time.
+  [test]='libgtest-dev libgmock-dev librapidcheck-dev pgbouncer procps bsdutils util-linux elfutils'
   # pgbench and psql come with postgresql-15.
   # spin makes a C program of a model in models/.
   [model]='spin gcc'

@@ -216,14 +216,30 @@ failed_output() {
 
 # Runs a command for a bounded time, without standard input; the keyboard still interrupts it.
 bounded() {
-  local pid status
+  local pid status watcher
   # The shell makes background commands ignore the keyboard's signals, and their children would inherit that.
   env --default-signal=INT,QUIT -u WEIR_TEST_TIMEOUT timeout --kill-after=15 "${WEIR_TEST_TIMEOUT:-600}" "$@" </dev/null \
     {results_lock}>&- &
   pid=$!
-  trap 'kill -TERM "$pid" 2>/dev/null || true; wait "$pid" || true; exit 130' INT TERM HUP
+  show_stacks_if_stuck "$pid" {results_lock}>&- &
+  watcher=$!
+  trap 'kill -TERM "$pid" "$watcher" 2>/dev/null || true; wait "$pid" || true; exit 130' INT TERM HUP
   status=0
   wait "$pid" || status=$?
   trap - INT TERM HUP
+  kill -TERM "$watcher" 2>/dev/null || true
+  wait "$watcher" || true
   return "$status"
+}
+
+# show_stacks_if_stuck TIMEOUT_PID: shortly before the time is up, prints where each thread of the program stands.
+show_stacks_if_stuck() {
+  local limit=${WEIR_TEST_TIMEOUT:-600} program
+  trap 'kill "$!" 2>/dev/null || true; exit 0' TERM
+  sleep "$((limit > 20 ? limit - 10 : 10))" &
+  wait "$!"
+  for program in $(pgrep -P "$1"); do
+    printf '\n%s\n' "Almost out of time. What the threads of process $program are doing:"
+    timeout 9 eu-stack -m -p "$program" 2>&1 || true
+  done
 }
