@@ -11,7 +11,7 @@ namespace weir {
 
 /// A long-lived part of the process. The contract, which test/support/service_suite.h tries on every service:
 /// - start() returns when the service does its work, or throws and leaves it stopped; on a started one it
-/// does nothing;
+/// does nothing; one that another thread's stop() interrupts returns, and the service is stopped;
 /// - stop() returns when every thread of the service has ended; it never throws, tolerates a service that
 /// never
 ///   started, a second call and a call from several threads at once;

@@ -45,7 +45,8 @@ void ThreadService::start() {
   if (failed) {
     thread_.join();
     settle(State::idle, nullptr);
-    std::rethrow_exception(failed);
+    // Whoever stopped it meanwhile is why it did not start.
+    if (!stop.stop_requested()) std::rethrow_exception(failed);
   }
 }
 

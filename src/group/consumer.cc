@@ -47,11 +47,9 @@ bool is_gone(const std::exception& error) {
 }  // namespace
 
 void require_connections(pg::Session& session, std::size_t concurrency) {
-  const pg::Budget budget{.lines = {{pg::Role::poll, 1},
-                                    {pg::Role::recovery, 1},
-                                    {pg::Role::group, static_cast<int>(concurrency)}}};
-  if (const auto refusal = pg::check_budget(budget, schema::fetch_server_info(session).limits))
-    throw *refusal;
+  schema::require_budget(session, {.lines = {{pg::Role::poll, 1},
+                                             {pg::Role::recovery, 1},
+                                             {pg::Role::group, static_cast<int>(concurrency)}}});
 }
 
 Consumer::Consumer(std::shared_ptr<const pg::Connector> connector, SinkFactory sinks, ConsumerOptions options)

@@ -108,7 +108,7 @@ struct Consumer::State {
   }
   void start() {
     {
-      pg::Session session = connector->connect(pg::Role::api, "start");
+      pg::Session session = connector->unprepared().connect(pg::Role::api, "start");
       schema::require_schema(session);
     }
     consumer.start();

@@ -32,13 +32,13 @@ void check(const WorkerOptions& options) {
 struct Worker::State {
   State(std::string_view url, const WorkerOptions& options)
       : connector(runtime_connector(url, options.delivery)),
-        progress(connector),
+        progress(std::make_shared<const pg::Connector>(connector->unprepared())),
         worker(
             connector, [this] { return std::make_unique<queue::Kinds>(functions); }, options_of(options)) {}
 
   void start() {
     {
-      pg::Session session = connector->connect(pg::Role::api, "start");
+      pg::Session session = connector->unprepared().connect(pg::Role::api, "start");
       schema::require_schema(session);
     }
     progress.start();

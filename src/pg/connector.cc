@@ -90,6 +90,12 @@ Wire connect_wire(const Conninfo& conninfo, const Limit& limit, bool users_searc
 Connector::Connector(Conninfo conninfo, Options options)
     : conninfo_(with_defaults(std::move(conninfo))), options_(std::move(options)) {}
 
+Connector Connector::unprepared() const {
+  Connector copy = *this;
+  copy.options_.session.prepare = false;
+  return copy;
+}
+
 Session Connector::connect(Role role, std::string_view id, const Limit& limit) const {
   Conninfo conninfo = conninfo_;
   conninfo.set("application_name", application_name(role, id));

@@ -30,6 +30,10 @@ class Connector {
   /// 14, ..
   [[nodiscard]] Session connect(Role role, std::string_view id, const Limit& limit = {}) const;
 
+  /// For a few statements where nothing is known yet of what stands in between: what is prepared would stay
+  /// at a server process that a pooler gives to somebody else next, and be in the way there.
+  [[nodiscard]] Connector unprepared() const;
+
   [[nodiscard]] const Conninfo& conninfo() const noexcept { return conninfo_; }
   [[nodiscard]] const Options& options() const noexcept { return options_; }
 

@@ -12,8 +12,7 @@ int server_process(Session& session) {
 }  // namespace
 
 Pooling detect_pooling(const Connector& connector, const Limit& limit) {
-  Connector::Options options = connector.options();
-  options.session.prepare = false;
+  Connector::Options options = connector.unprepared().options();
   options.session.stop = limit.stop;
   const Connector unprepared(connector.conninfo(), options);
 

@@ -8,7 +8,7 @@
 namespace weir::pg {
 
 /// A named statement, compiled from a .sql file (src/schema/queries). The name is the prepared statement's
-/// name, the metric's label and the log field.
+/// name, and what errors name.
 struct Query {
   std::string_view name;
   const char* text;

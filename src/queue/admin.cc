@@ -165,6 +165,7 @@ Cancelled cancel_job(pg::Session& session, std::int64_t id) {
   if (outcome == "missing") {
     return session.run<sql::FindJob>(id).empty() ? Cancelled::missing : Cancelled::ended;
   }
+  if (outcome == "in_transaction") return Cancelled::in_transaction;
   const Cancelled result = outcome == "stopping" ? Cancelled::stopping : Cancelled::cancelled;
   transaction.commit();
   return result;

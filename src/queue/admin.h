@@ -67,8 +67,9 @@ Retried retry_job(pg::Session& session, std::int64_t id);
 
 enum class Cancelled {
   cancelled,
-  stopping,  ///< its process was asked to stop it
-  ended,     ///< it is done, dead or cancelled
+  stopping,        ///< its process was asked to stop it
+  in_transaction,  ///< a worker in transactional mode has it: nobody can stop it from outside
+  ended,           ///< it is done, dead or cancelled
   missing,
 };
 Cancelled cancel_job(pg::Session& session, std::int64_t id);

@@ -9,8 +9,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "pg/pooler.h"
 #include "queue/adopt_trigger.h"
+#include "work/work_connector.h"
 
 namespace weir::queue {
 namespace {
@@ -49,7 +49,13 @@ AdoptConsumer::AdoptConsumer(std::shared_ptr<const pg::Connector> connector, con
 
 AdoptFigures AdoptConsumer::run(const std::stop_token& stop) {
   begin_ = steady_now();
-  start_waker(stop);
+  const work::WorkConnector at = work::connector_for_work(shared_.connector);
+  shared_.connector = at.connector;
+  if (at.can_be_woken) {
+    pg::Session session = at.connector->connect(pg::Role::task, "consume-start", {.stop = stop});
+    work::require_connections(session, static_cast<std::size_t>(options_.workers));
+    if (!options_.once && has_wake_trigger(session, shared_.adopted.table_id)) start_waker();
+  }
   {
     std::vector<std::jthread> threads;
     {
@@ -69,16 +75,7 @@ AdoptFigures AdoptConsumer::run(const std::stop_token& stop) {
   return figures_;
 }
 
-void AdoptConsumer::start_waker(const std::stop_token& stop) {
-  if (options_.once) return;
-  pg::Session session = shared_.connector->connect(pg::Role::task, "consume-start", {.stop = stop});
-  if (!has_wake_trigger(session, shared_.adopted.table_id)) return;
-  session.close();
-  if (pg::detect_pooling(*shared_.connector, {.stop = stop}) == pg::Pooling::transaction) {
-    log::info("behind a pooler that shares sessions nobody can be woken: the table is polled",
-              {{"table", shared_.adopted.label()}, {"every", human_duration(options_.poll)}});
-    return;
-  }
+void AdoptConsumer::start_waker() {
   waker_ = std::make_unique<AdoptWaker>(shared_.connector, shared_.adopted.table_id,
                                         "consume-" + shared_.adopted.table);
   waker_->start();

@@ -52,7 +52,7 @@ class AdoptConsumer {
   TestSignal<int> sleeps;
 
  private:
-  void start_waker(const std::stop_token& stop);
+  void start_waker();
   void work(int number) noexcept;
   void watch(const std::stop_token& stop);
   [[nodiscard]] AdoptFigures figures() const;

@@ -37,6 +37,7 @@ bool may_pass(const pg::Error& error) {
 
 /// A server that runs a long statement does not see by itself that its client has gone, and keeps the locks.
 void notice_our_end(pg::Session& session) {
+  if (!session.keeps_state()) return;  // behind a pooler it would be somebody else's setting next
   try {
     session.set("client_connection_check_interval", "5s");
   } catch (const pg::Error& error) {

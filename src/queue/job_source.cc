@@ -148,6 +148,7 @@ std::shared_ptr<JobClaim> JobSource::ask(pg::Session& session, const Settings& q
 
 std::shared_ptr<JobClaim> JobSource::claim_any(pg::Session& session, const work::Life& life,
                                                const Settings& queues, std::size_t wanted, bool thorough) {
+  withheld_.clear();
   return ask(session, queues, turn_, [&](const std::shared_ptr<const QueueSettings>& queue) {
     auto claim = claim_from(session, life, queue, wanted, thorough);
     if (claim) counts_.add(queue->id, {.running = static_cast<std::int64_t>(claim->items().size())});
@@ -163,7 +164,11 @@ std::shared_ptr<JobClaim> JobSource::claim_from(pg::Session& session, const work
   if (queue->limited) {
     auto rows = session.run<sql::ClaimLimitedJobs>(life.id(), number, kLane, queue->id,
                                                    static_cast<std::int32_t>(count));
-    return rows.empty() ? nullptr : std::make_shared<JobClaim>(number, std::move(rows), queue);
+    if (!rows.empty()) return std::make_shared<JobClaim>(number, std::move(rows), queue);
+    // Asked after the claim: what comes now finds us asleep and wakes us.
+    const auto waiting = session.run<sql::QueueHasJobs>(kLane, queue->id);
+    if (waiting.one().any) withheld_.insert(queue->id);
+    return nullptr;
   }
   return claim_with_marks(
       marks_[queue->id], wanted, thorough, number, queue, [&](const ClaimMarks::Range& range) {
@@ -218,7 +223,7 @@ std::optional<Duration> JobSource::next_look() const {
   std::optional<Duration> soonest;
   const auto queues = settings();
   for (const auto& queue : *queues) {
-    if (!queue->limited) continue;
+    if (!withheld_.contains(queue->id)) continue;
     // A place may come free by another process's work, of which nobody tells us.
     Duration look = std::chrono::seconds(1);
     if (queue->rate) look = std::clamp<Duration>(*queue->rate, std::chrono::milliseconds(10), look);

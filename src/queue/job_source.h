@@ -117,7 +117,8 @@ class JobSource final : public work::TransactionSource {
   std::map<std::int32_t, ClaimMarks> marks_;
   std::size_t turn_ = 0;
   std::int64_t claims_ = 0;
-  std::set<std::string> left_out_;  ///< of transactional mode
+  std::set<std::int32_t> withheld_;  ///< queues whose limits left jobs waiting at the last look
+  std::set<std::string> left_out_;   ///< of transactional mode
   // Of the settling thread.
   int relaxed_session_ = 0;  ///< the server process that was told not to wait for the disk
   // Of the keeping thread.

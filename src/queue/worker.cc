@@ -4,7 +4,10 @@
 
 #include <poll.h>
 
+#include <fmt/ranges.h>
+
 #include "base/log.h"
+#include "base/text.h"
 #include "queue/job_taker.h"
 #include "work/work_connector.h"
 
@@ -23,12 +26,17 @@ void Worker::start() {
   work_connector_ = at.connector;
   pg::Session session = at.connector->connect(pg::Role::api, "start");
   work::require_read_committed(session);
+  const bool transactional = options_.delivery == Delivery::transactional;
+  if (at.can_be_woken) work::require_connections(session, transactional ? options_.slots : 0);
   auto source = std::make_unique<JobSource>(options_.queues, session);
   session.close();
-  if (options_.delivery == Delivery::transactional && !source->limited().empty()) {
+  if (transactional && !source->limited().empty()) {
     throw Error(
-        ExitCode::usage, "a queue with a limit cannot be worked on in transactional mode",
-        "its slots are counted by leases: take the limit off (weir queue set), or work on it in leased mode");
+        ExitCode::usage,
+        fmt::format("a queue with a limit cannot be worked on in transactional mode: {}",
+                    printable(fmt::format("{}", fmt::join(source->limited(), ", ")))),
+        "Its slots are counted by leases: take the limit off (weir queue set), work on it in leased mode, or "
+        "name the queues that have none (--queue).");
   }
   work::RuntimeOptions options{.slots = options_.slots,
                                .drain = options_.drain,

@@ -42,4 +42,8 @@ ServerInfo fetch_server_info(pg::Session& session, const Clock& clock) {
   return info;
 }
 
+void require_budget(pg::Session& session, const pg::Budget& budget) {
+  if (const auto refusal = pg::check_budget(budget, fetch_server_info(session).limits)) throw *refusal;
+}
+
 }  // namespace weir::schema

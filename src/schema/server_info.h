@@ -42,4 +42,7 @@ struct ServerInfo {
 
 ServerInfo fetch_server_info(pg::Session& session, const Clock& clock = Clock::system());
 
+/// Throws what pg::check_budget() says of this server.
+void require_budget(pg::Session& session, const pg::Budget& budget);
+
 }  // namespace weir::schema

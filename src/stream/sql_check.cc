@@ -23,6 +23,7 @@ void check_chunk_sql(pg::Session& session, const StreamDefinition& stream, const
                      const std::string& search_path) {
   const StreamSql of(stream);
   pg::Transaction transaction(session);
+  session.execute("DROP VIEW IF EXISTS pg_temp.weir_chunk");  // a pooler's session may have somebody's
   session.execute("CREATE TEMPORARY VIEW weir_chunk AS SELECT e.* FROM " + of.table() + " e WHERE false");
   const std::string script = work::user_script(sql, search_path);
   try {

@@ -81,6 +81,7 @@ std::size_t SqlDoer::work(pg::Session& session, const GroupWork& work, Failures&
   std::string error;
   if (!try_part(session, kFirst, kLast, error))
     find_failures(session, work, failures, std::move(error), stop);
+  if (!session.keeps_state()) session.execute("DROP VIEW pg_temp.weir_chunk");
   return static_cast<std::size_t>(work.size());
 }
 

@@ -8,7 +8,7 @@ namespace weir::work {
 
 /// What a process may believe about its own lease, by its own clock. The server counts from when it carried a
 /// renewal out; we count from when we asked, so we give up before anybody may take over. Pure.
-/// models/lease.pml: `owner`.
+/// models/lease_time.pml: `Process`.
 class LeaseLife {
  public:
   LeaseLife(Duration lease, SteadyTime asked_at) noexcept : lease_(lease), held_since_(asked_at) {}

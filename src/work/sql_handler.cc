@@ -96,15 +96,16 @@ void SqlHandler::run(Batch& batch) {
 }
 
 /// Once for a session: a table for each batch would bloat the catalog. Asked for each time, because the
-/// transaction that made it may have been rolled back, or the session cleaned.
+/// transaction that made it may have been rolled back, or the session cleaned. Behind a pooler for each
+/// transaction: it would be left to somebody else.
 void SqlHandler::make_relation(pg::Session& session) const {
   const pg::Result found = session.execute("SELECT pg_catalog.to_regclass($1) IS NOT NULL", relation_);
   if (found[0].get<bool>(0)) return;
   session.execute(
       fmt::format("CREATE TEMPORARY TABLE {} (id bigint NOT NULL, queue text NOT NULL, kind text NOT NULL, "
                   "payload jsonb, attempt integer NOT NULL, max_attempts integer NOT NULL, error text, "
-                  "created_at timestamptz, deadline timestamptz) ON COMMIT DELETE ROWS",
-                  relation_));
+                  "created_at timestamptz, deadline timestamptz) ON COMMIT {}",
+                  relation_, session.keeps_state() ? "DELETE ROWS" : "DROP"));
 }
 
 /// Of a missing table, say: SQL that names it itself fails without any item, too, and none is to pay for

@@ -3,19 +3,27 @@
 #include <string>
 
 #include "base/log.h"
+#include "pg/budget.h"
 #include "pg/pooler.h"
 #include "pg/session.h"
+#include "schema/server_info.h"
 
 namespace weir::work {
 
 WorkConnector connector_for_work(std::shared_ptr<const pg::Connector> connector) {
-  if (pg::detect_pooling(*connector) == pg::Pooling::none) return {std::move(connector), true};
+  if (pg::detect_pooling(*connector) != pg::Pooling::transaction) return {std::move(connector), true};
   log::info(
       "a transaction pooler is in between: looking for work at intervals, because nobody can wake us through "
       "it");
-  pg::Connector::Options options = connector->options();
-  options.session.prepare = false;
-  return {std::make_shared<pg::Connector>(connector->conninfo(), options), false};
+  return {std::make_shared<pg::Connector>(connector->unprepared()), false};
+}
+
+void require_connections(pg::Session& session, std::size_t task_sessions) {
+  const pg::Budget budget{.lines = {{pg::Role::poll, 2},
+                                    {pg::Role::recovery, 2},
+                                    {pg::Role::listen, 1},
+                                    {pg::Role::task, static_cast<int>(task_sessions)}}};
+  schema::require_budget(session, budget);
 }
 
 void require_read_committed(pg::Session& session) {

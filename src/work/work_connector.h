@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 
 #include "pg/connector.h"
@@ -17,6 +18,10 @@ struct WorkConnector {
   bool can_be_woken = true;
 };
 WorkConnector connector_for_work(std::shared_ptr<const pg::Connector> connector);
+
+/// Refuses, with the arithmetic, what the server could never grant: a runtime's own sessions, and one for
+/// each of its slots that works within a transaction. Not asked behind a pooler, which has limits of its own.
+void require_connections(pg::Session& session, std::size_t task_sessions);
 
 /// Limits are counted by a statement after the lock: under another isolation it would count the past. The
 /// connector asks for it; a pooler may not pass it on.

@@ -235,6 +235,32 @@ TEST_F(HandoverTest, WhoSleepsForAllQueuesIsToldWhichOneAndLooksThereFirst) {
   EXPECT_FALSE(source.claim(session, life, 100, true));
 }
 
+/// A queue with a limit is looked at now and then only while its limit keeps jobs back.
+TEST_F(HandoverTest, AnEmptyQueueWithALimitIsLeftAlone) {
+  pg::Session session = this->session();
+  const auto registered = session.run<sql::RegisterProcess>("test", std::int64_t{3'600'000});
+  const work::Life life(registered.one().id);
+  for (const char* limit : {"rate_limit = 1, rate_period_ms = 3600000", "max_running = 1"}) {
+    session.execute("TRUNCATE weir.queue, weir.job_claim, weir.job_slot CASCADE");
+    session.execute("SELECT weir.queue_id('q')");
+    session.execute(std::string("UPDATE weir.queue SET ") + limit);
+    JobSource source({"q"}, session);
+    EXPECT_FALSE(source.claim(session, life, 100, true)) << limit;
+    EXPECT_FALSE(source.next_look()) << limit;
+
+    enqueue_many("q", 2);
+    const auto first = source.claim(session, life, 100, true);
+    ASSERT_TRUE(first) << limit;
+    EXPECT_EQ(first->items().size(), 1U) << limit;
+    EXPECT_FALSE(source.claim(session, life, 100, true)) << limit;
+    EXPECT_TRUE(source.next_look()) << limit;
+
+    session.execute("DELETE FROM weir.job");
+    EXPECT_FALSE(source.claim(session, life, 100, true)) << limit;
+    EXPECT_FALSE(source.next_look()) << limit;
+  }
+}
+
 TEST_F(HandoverTest, WhatCameWithTheAnswerToAStatementIsHeard) {
   pg::Session session = this->session();
   const auto registered = session.run<sql::RegisterProcess>("test", std::int64_t{3'600'000});

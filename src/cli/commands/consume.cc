@@ -63,7 +63,7 @@ class Consuming {
         true;  // the table and the SQL are the user's: names mean what they mean in his psql
     if (given_.has("sql")) options.session.timeout = timeout_.value_or(kSqlTimeout) + kAnswer;
     connector_ = std::make_shared<const pg::Connector>(conninfo, options);
-    pg::Session session = connector_->connect(pg::Role::api, "consume", {.stop = context_.stop});
+    pg::Session session = connector_->unprepared().connect(pg::Role::api, "consume", {.stop = context_.stop});
     session.set_stop(context_.stop);
     const queue::AdoptFacts facts = queue::read_adopt_facts(session, given_.words.front());
     if (!change_trigger(session, facts)) return ExitCode::ok;

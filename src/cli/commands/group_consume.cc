@@ -131,7 +131,8 @@ class GroupConsuming {
     if (work_ == Work::sql || work_ == Work::table)
       options.session.timeout = timeout_.value_or(kSqlTimeout) + kAnswer;
     connector_ = std::make_shared<const pg::Connector>(conninfo, options);
-    pg::Session session = connector_->connect(pg::Role::api, "group-consume", {.stop = context_.stop});
+    pg::Session session =
+        connector_->unprepared().connect(pg::Role::api, "group-consume", {.stop = context_.stop});
     session.set_stop(context_.stop);
     schema::require_schema(session);
     const group::Feed feed = group::find_feed(session, options_.feed);
@@ -145,8 +146,9 @@ class GroupConsuming {
     label_ = fmt::format("{}/{}:{}/{}", instance.one().id.to_string(), sink.id, feed.name, sink.name);
     // The user's SQL, and the name of the table, mean what they mean in the user's psql.
     options.users_search_path = true;
-    pg::Session users =
-        pg::Connector(conninfo, options).connect(pg::Role::api, "group-consume", {.stop = context_.stop});
+    pg::Session users = pg::Connector(conninfo, options)
+                            .unprepared()
+                            .connect(pg::Role::api, "group-consume", {.stop = context_.stop});
     users.set_stop(context_.stop);
     if (work_ == Work::table) {
       table_ = group::find_target(users, table_.table, table_.key);

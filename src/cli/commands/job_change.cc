@@ -23,6 +23,10 @@ Told told(queue::Cancelled outcome) {
   switch (outcome) {
     case Cancelled::cancelled: return {"cancelled", "cancelled", true};
     case Cancelled::stopping: return {"stopping", "runs; its process was asked to stop it", true};
+    case Cancelled::in_transaction:
+      return {"in_transaction",
+              "is in the transaction of a worker in transactional mode, which cannot be stopped from here",
+              false};
     case Cancelled::ended: return {"ended", "has ended already", false};
     case Cancelled::missing: break;
   }
@@ -97,18 +101,20 @@ ExitCode replay(Context& context) {
 }  // namespace
 
 Command job_cancel_command() {
-  return {.path = "job cancel",
-          .summary = "end jobs that wait, and ask those that run to stop",
-          .description =
-              "A handler that runs sees the request within seconds. Exit code 1 when one of the jobs is not\n"
-              "there or has ended already.",
-          .words = "ID...",
-          .examples = {{"weir job cancel 42 43", ""}},
-          .run = [](Context& context) {
-            return change_each(context, "cancel", [](pg::Session& session, std::int64_t id) {
-              return queue::cancel_job(session, id);
-            });
-          }};
+  return {
+      .path = "job cancel",
+      .summary = "end jobs that wait, and ask those that run to stop",
+      .description =
+          "A handler that runs sees the request within seconds; one in transactional mode (worker --sql)\n"
+          "cannot be stopped. Exit code 1 when one of the jobs is not there, has ended already, or cannot\n"
+          "be stopped.",
+      .words = "ID...",
+      .examples = {{"weir job cancel 42 43", ""}},
+      .run = [](Context& context) {
+        return change_each(context, "cancel", [](pg::Session& session, std::int64_t id) {
+          return queue::cancel_job(session, id);
+        });
+      }};
 }
 
 Command job_retry_command() {

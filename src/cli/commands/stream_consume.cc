@@ -75,7 +75,7 @@ class StreamConsuming {
     pg::Connector::Options options;
     if (is_sql_) options.session.timeout = timeout_.value_or(kSqlTimeout);
     connector_ = std::make_shared<const pg::Connector>(conninfo, options);
-    pg::Session session = connector_->connect(pg::Role::api, "stream", {.stop = context_.stop});
+    pg::Session session = connector_->unprepared().connect(pg::Role::api, "stream", {.stop = context_.stop});
     session.set_stop(context_.stop);
     schema::require_schema(session);
     const stream::StreamDefinition stream = stream::find_stream(session, options_.stream);
@@ -93,8 +93,9 @@ class StreamConsuming {
     if (!is_sql_) return;
     // The user's SQL finds names where the user's psql does.
     options.users_search_path = true;
-    pg::Session users =
-        pg::Connector(conninfo, options).connect(pg::Role::api, "stream", {.stop = context_.stop});
+    pg::Session users = pg::Connector(conninfo, options)
+                            .unprepared()
+                            .connect(pg::Role::api, "stream", {.stop = context_.stop});
     search_path_ = users.execute("SELECT pg_catalog.current_setting('search_path')")[0].get<std::string>(0);
     stream::check_chunk_sql(session, stream, sql_, search_path_);
   }

@@ -7,7 +7,7 @@ namespace weir::cli {
 namespace {
 
 pg::Session connect(const pg::Connector& connector, const Context& context, std::string_view purpose) {
-  pg::Session session = connector.connect(pg::Role::api, purpose, {.stop = context.stop});
+  pg::Session session = connector.unprepared().connect(pg::Role::api, purpose, {.stop = context.stop});
   session.set_stop(context.stop);
   schema::require_schema(session);
   return session;

@@ -29,7 +29,8 @@ constexpr std::string_view kFill =
 void make_relation(pg::Session& session) {
   if (session.execute("SELECT pg_catalog.to_regclass('pg_temp.weir_batch') IS NOT NULL")[0].get<bool>(0))
     return;
-  session.execute(fmt::format("CREATE TEMPORARY TABLE weir_batch ({}) ON COMMIT DELETE ROWS", kColumns));
+  session.execute(fmt::format("CREATE TEMPORARY TABLE weir_batch ({}) ON COMMIT {}", kColumns,
+                              session.keeps_state() ? "DELETE ROWS" : "DROP"));
 }
 
 std::string script_of(const SqlSink::Options& options) {

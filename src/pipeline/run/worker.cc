@@ -24,6 +24,7 @@ void Worker::start() {
       std::make_shared<const pg::Connector>(surroundings_.connector->conninfo(), own));
   pg::Session session = at.connector->connect(pg::Role::api, "start");
   work::require_read_committed(session);
+  if (at.can_be_woken) work::require_connections(session, options_.slots);
   auto source = std::make_unique<TaskSource>(definitions_, in_flight_, session);
   session.close();
   work::RuntimeOptions options{.slots = options_.slots,

@@ -66,7 +66,9 @@ SELECT f.state, f.queue_id, q.name AS queue_name, f.seq, f.kind, f.priority, f.a
        EXISTS (SELECT FROM weir.job_cancel k WHERE k.job_id = :job) AS stopping, g.share, g.note,
        g.updated_at AS progress_at
   FROM (
-    SELECT 'waiting' AS state, j.queue_id, j.seq, j.kind, j.priority, j.attempt, j.max_attempts, j.created_at,
+    -- What a transaction of somebody's is about to take away is being worked on in it.
+    SELECT CASE WHEN EXISTS (SELECT FROM pg_locks l WHERE l.transactionid = j.xmax AND l.granted)
+                THEN 'running' ELSE 'waiting' END AS state, j.queue_id, j.seq, j.kind, j.priority, j.attempt, j.max_attempts, j.created_at,
            NULL::timestamptz AS started_at, NULL::timestamptz AS at, j.deadline_at, j.unique_key, j.limit_key, j.error,
            j.payload, NULL::jsonb AS result, NULL::int8 AS worker_id
       FROM weir.waiting_job(:job) w

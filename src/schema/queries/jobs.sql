@@ -217,6 +217,9 @@ SELECT q.id, q.name, q.paused, q.relaxed, q.limited, q.keep_days IS NOT NULL AS 
 -- name: make_queue(name text) -> (id int4)
 SELECT weir.queue_id(:name) AS id;
 
+-- name: queue_has_jobs(lane int2, queue int4) -> (any bool)
+SELECT EXISTS (SELECT FROM weir.job j WHERE j.lane = :lane AND j.queue_id = :queue) AS any;
+
 -- name: queues_with_jobs(lane int2, queues int4[]) -> (id int4)
 -- For who serves so many queues that asking each for jobs takes too long: from one queue with jobs to the next one, so
 -- that those without cost nothing.

@@ -4,7 +4,7 @@
 # shellcheck shell=bash
 if [[ $# == 0 ]]; then
   printf 'usage: ./dev VERB [argument...]\n\n'
-  for name in up test build bench fmt lint asan tsan cov fuzz fresh clean help; do
+  for name in up test build bench fmt lint asan tsan chaos cov fuzz fresh clean help; do
     printf '  %-6s  %s\n' "$name" "$(sed -n 's/^# summary: //p' "$WEIR_ROOT/tools/dev/verbs/$name.sh")"
   done
   printf '\n./dev help VERB says more. Missing Debian packages are installed without a question.\n'

@@ -1,0 +1,116 @@
+// The commands that work, each as often as it takes to meet a server process that another one has used,
+// through pgbouncer in transaction mode.
+
+#include <optional>
+
+#include <gtest/gtest.h>
+#include <gmock/gmock.h>
+
+#include "support/database.h"
+#include "support/pgbouncer.h"
+#include "weir_program.h"
+
+namespace weir::test {
+namespace {
+
+using ::testing::HasSubstr;
+using Words = std::vector<std::string>;
+
+class CliPooler : public SchemaTest {
+ protected:
+  void TearDown() override {
+    bouncer_.reset();  // with the sessions that it keeps
+    SchemaTest::TearDown();
+  }
+  [[nodiscard]] WeirResult run(const Words& words) const {
+    return run_weir(words, {.env = {{"DATABASE_URL", bouncer_->conninfo(database()).url()}},
+                            .folder = folder_.path(),
+                            .input = {}});
+  }
+  void expect_good(const Words& words) const {
+    const WeirResult result = run(words);
+    EXPECT_EQ(result.status, 0) << words.front() << ": " << result.err << result.out;
+  }
+  void execute(const std::string& sql) const { session().execute(sql); }
+  [[nodiscard]] std::int64_t number(const std::string& sql) const {
+    return session().execute(sql)[0].get<std::int64_t>(0);
+  }
+
+  /// What is set for a session, or made for it, would be somebody else's next.
+  void expect_nothing_left() const {
+    const pg::Connector others = pg::Connector(bouncer_->conninfo(database())).unprepared();
+    std::vector<pg::Session> sessions;
+    for (int i = 0; i < 5; ++i) {
+      sessions.push_back(others.connect(pg::Role::api, "test"));
+      sessions.back().execute("BEGIN");
+      const pg::Result left = sessions.back().execute(
+          "SELECT current_setting('client_connection_check_interval'), "
+          "(SELECT count(*) FROM pg_class WHERE relpersistence = 't' AND pg_table_is_visible(oid)), "
+          "(SELECT count(*) FROM pg_prepared_statements)");
+      EXPECT_EQ(left[0].get<std::string>(0), "0");
+      EXPECT_EQ(left[0].get<std::int64_t>(1), 0);
+      EXPECT_EQ(left[0].get<std::int64_t>(2), 0);
+    }
+  }
+
+  static constexpr int kRounds = 3;
+  std::optional<PgBouncer> bouncer_{std::in_place, PgBouncer::Mode::transaction};
+  ScratchFolder folder_{"pooler"};
+};
+
+TEST_F(CliPooler, JobsAreWorkedOn) {
+  execute("CREATE TABLE public.effect (id bigint)");
+  for (int round = 1; round <= kRounds; ++round) {
+    expect_good({"job", "enqueue", "q"});
+    expect_good(
+        {"worker", "--queue", "q", "--once", "--sql", "INSERT INTO public.effect SELECT id FROM weir_job"});
+    EXPECT_EQ(number("SELECT count(*) FROM public.effect"), round);
+    expect_good({"job", "enqueue", "q"});
+    expect_good({"worker", "--queue", "q", "--once", "--", "sh", "-c",
+                 R"(while read -r line; do case $line in '{"end":'*) echo '{"ack":"all"}' ;; esac; done)"});
+    EXPECT_EQ(number("SELECT count(*) FROM weir.job"), 0);
+  }
+  expect_nothing_left();
+}
+
+TEST_F(CliPooler, ATableIsConsumed) {
+  execute(
+      "CREATE TABLE public.events (id bigint PRIMARY KEY, at timestamptz DEFAULT now(), done bool DEFAULT "
+      "false)");
+  execute("CREATE TABLE public.effect (id bigint)");
+  execute("CREATE INDEX ON public.events (at) WHERE NOT done");
+  for (int round = 1; round <= kRounds; ++round) {
+    execute("INSERT INTO public.events (id) VALUES (" + std::to_string(round) + ")");
+    expect_good({"consume", "public.events", "--order-by", "at", "--done", "done", "--once", "--workers", "2",
+                 "--sql", "INSERT INTO public.effect SELECT (payload->>'id')::bigint FROM weir_batch"});
+    EXPECT_EQ(number("SELECT count(*) FROM public.effect"), round);
+  }
+  expect_nothing_left();
+}
+
+TEST_F(CliPooler, AStreamIsConsumed) {
+  execute("CREATE TABLE public.effect (id bigint)");
+  expect_good({"stream", "create", "events"});
+  for (int round = 1; round <= kRounds; ++round) {
+    execute("INSERT INTO public.events (payload) VALUES ('{}')");
+    expect_good({"stream", "consume", "events", "--group", "g", "--from", "beginning", "--once", "--sql",
+                 "INSERT INTO public.effect SELECT event_id FROM weir_chunk"});
+    EXPECT_EQ(number("SELECT count(*) FROM public.effect"), round);
+  }
+  expect_nothing_left();
+}
+
+TEST_F(CliPooler, BatchesAreConsumed) {
+  execute("CREATE TABLE public.effect (idx int)");
+  expect_good({"feed", "sink", "default", "silver"});
+  for (int round = 1; round <= kRounds; ++round) {
+    execute("SELECT weir.submit_batch('t', 'k', '{}')");
+    expect_good({"group", "consume", "--sink", "silver", "--once", "--sql",
+                 "INSERT INTO public.effect SELECT idx FROM weir_batch"});
+    EXPECT_EQ(number("SELECT count(*) FROM public.effect"), round);
+  }
+  expect_nothing_left();
+}
+
+}  // namespace
+}  // namespace weir::test
