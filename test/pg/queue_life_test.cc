@@ -74,8 +74,8 @@ TEST_F(LifeTest, WhoDrainsIsNotWoken) {
   };
   enqueue("'q'");
   const auto worker = this->worker({.queues = {"q"}, .slots = 2, .longest_sleep = 1h});
-  worker->start();
   worker->asleep().enable();
+  worker->start();
   test::wait_until([&] { return calls_ == 1; }, "the job");
   ASSERT_TRUE(worker->asleep().wait(Deadline::after(20s)));
   std::jthread stopping([&] { worker->stop(); });
@@ -141,8 +141,8 @@ TEST_F(LifeTest, ALongTransactionKeepsNoOtherSlotFromWork) {
   };
   const auto worker =
       this->worker({.queues = {"q"}, .slots = 2, .longest_sleep = 1h, .delivery = Delivery::transactional});
-  worker->start();
   worker->asleep().enable();
+  worker->start();
   ASSERT_TRUE(worker->asleep().wait(Deadline::after(20s)));
   enqueue("'q', kind => 'long'");
   test::wait_until([&] { return begun.load(); }, "the long one");
@@ -170,8 +170,8 @@ TEST_F(LifeTest, OnceInTransactionsEndsWithTheLastOneAlsoWhenItSleepsBefore) {
   enqueue("'q', kind => 'first'");
   worker = this->worker(
       {.queues = {"q"}, .slots = 2, .longest_sleep = 1h, .once = true, .delivery = Delivery::transactional});
-  worker->start();
   worker->asleep().enable();
+  worker->start();
   EXPECT_TRUE(worker->wait_until_finished({}, Deadline::after(20s)));
   worker->stop();
   EXPECT_EQ(calls_, 1);
@@ -204,8 +204,8 @@ INSTANTIATE_TEST_SUITE_P(Mode, ComingQueueTest, ::testing::Values(Delivery::leas
 
 TEST_P(ComingQueueTest, TheFirstJobOfAQueueThatJustCameIsFoundAtOnce) {
   const auto worker = this->worker({.longest_sleep = 1h, .delivery = GetParam()});
-  worker->start();
   worker->asleep().enable();
+  worker->start();
   for (int i = 1; i <= 3; ++i) {
     ASSERT_TRUE(worker->asleep().wait(Deadline::after(20s)));
     enqueue("'new" + std::to_string(i) + "'");
@@ -233,8 +233,8 @@ TEST_F(LimitTest, ThatIsSetWhileATransactionalWorkerRunsIsToldAndKept) {
   };
   const auto worker =
       this->worker({.queues = {"q"}, .longest_sleep = 1h, .delivery = Delivery::transactional});
-  worker->start();
   worker->asleep().enable();
+  worker->start();
   EXPECT_TRUE(worker->asleep().wait(Deadline::after(20s)));
   set_limit("1");
   enqueue("'q'");

@@ -62,8 +62,8 @@ TEST_F(WorkerTest, ASleepingWorkerIsWokenByAnEnqueue) {
     return Outcome::done();
   };
   const auto worker = this->worker({.queues = {"q"}, .longest_sleep = 1h});
-  worker->start();
   worker->asleep().enable();
+  worker->start();
   for (int i = 1; i <= 20; ++i) {
     ASSERT_TRUE(worker->asleep().wait(Deadline::after(20s))) << i;
     enqueue("'q'");
@@ -272,8 +272,8 @@ TEST_F(WorkerTest, ASleepingTransactionalWorkerIsWokenByAnEnqueue) {
   };
   const auto worker =
       this->worker({.queues = {"q"}, .longest_sleep = 1h, .delivery = Delivery::transactional});
-  worker->start();
   worker->asleep().enable();
+  worker->start();
   for (int i = 1; i <= 5; ++i) {
     ASSERT_TRUE(worker->asleep().wait(Deadline::after(20s))) << i;
     enqueue("'q'");
