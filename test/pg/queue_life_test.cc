@@ -94,7 +94,7 @@ TEST_F(LifeTest, WhatALostLifeDidIsCountedOnceAndNothingOfItRuns) {
   };
   enqueue_many("q", 0);
   for (int i = 0; i < 5; ++i) enqueue("'q'");
-  const auto worker = this->worker({.queues = {"q"}, .lease = 1s, .longest_sleep = 1h});
+  const auto worker = this->worker({.queues = {"q"}, .lease = 9s, .longest_sleep = 1h});
   worker->start();
   test::wait_until([&] { return text("SELECT coalesce(sum(done), 0)::text FROM weir.queue_stats") == "5"; },
                    "a report");
