@@ -80,7 +80,7 @@ TEST_F(LifeTest, WhoDrainsIsNotWoken) {
   ASSERT_TRUE(worker->asleep().wait(Deadline::after(20s)));
   std::jthread stopping([&] { worker->stop(); });
   const auto nobody_sleeps = [&] { return text("SELECT weir.wake_queue(id)::text FROM weir.queue") == "0"; };
-  EXPECT_NO_THROW(test::wait_until(nobody_sleeps, "nobody to be taken for a sleeper", 10s));
+  EXPECT_NO_THROW(test::wait_until(nobody_sleeps, "nobody to be taken for a sleeper"));
   go_on = true;
 }
 
@@ -148,7 +148,7 @@ TEST_F(LifeTest, ALongTransactionKeepsNoOtherSlotFromWork) {
   test::wait_until([&] { return begun.load(); }, "the long one");
   for (int i = 1; i <= 3; ++i) {
     enqueue("'q'");
-    test::wait_until([&] { return calls_ == i; }, "a job beside the long one", 10s);
+    test::wait_until([&] { return calls_ == i; }, "a job beside the long one");
   }
   worker->stop();
 }
