@@ -61,8 +61,7 @@ TEST_P(AdoptKilled, EightSessionsAreKilledAndEachEventHasOneEffect) {
     const auto pid = at_work.wait(Deadline::after(10ms));
     const bool is_first = pid == first.load() && !first_killed;
     if (!pid || (!is_first && (killed == 40 || chance() % 2 == 0))) continue;
-    killer.execute("SELECT pg_terminate_backend($1, $2::int8)", *pid,
-                   std::int64_t{is_first ? 20'000 : 0});
+    killer.execute("SELECT pg_terminate_backend($1, $2::int8)", *pid, std::int64_t{is_first ? 20'000 : 0});
     if (is_first) first_killed = true;
     ++killed;
   }

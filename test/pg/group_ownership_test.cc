@@ -209,8 +209,8 @@ TEST_P(GroupOwnershipTest, ATransactionThatPinsTheGroupOutlivesItsLeaseAndIsNotT
     bool pinned = false;
     for (std::int64_t lease_ms = 30; !pinned && lease_ms < 10'000; lease_ms *= 4) {
       transaction.reset();
-      one_->execute(
-          "UPDATE weir.group_hold SET expires_at = clock_timestamp() + $1::int8 * interval '1 ms'", lease_ms);
+      one_->execute("UPDATE weir.group_hold SET expires_at = clock_timestamp() + $1::int8 * interval '1 ms'",
+                    lease_ms);
       transaction.emplace(session);
       pinned = mine.pin();
     }

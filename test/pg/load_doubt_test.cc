@@ -120,8 +120,7 @@ TEST_F(LoadCommitTest, ASwapThatWasCarriedOutIsFound) {
 }
 
 TEST_F(LoadCommitTest, ASwapThatWasNotCarriedOutIsRepeated) {
-  const LoadReport report =
-      load_in_doubt(options(Mode::swap), "id,v\n1,1\n1,5\n2,3\n4,4\n", Fate::lost);
+  const LoadReport report = load_in_doubt(options(Mode::swap), "id,v\n1,1\n1,5\n2,3\n4,4\n", Fate::lost);
   EXPECT_FALSE(report.applied->was_in_doubt);
   EXPECT_EQ(report.applied->duplicates, 1);
   EXPECT_EQ(rows("SELECT * FROM t ORDER BY id"), "1|5,2|3,4|4");
