@@ -43,7 +43,6 @@ Measurement bench_throughput(PipelineScene& scene) {
 
 std::vector<Measurement> bench_idle_pipelines(PipelineScene& scene) {
   const auto worker = scene.worker(4);
-  worker->asleep().enable();
   worker->asleep().wait(Deadline::after(20s));
   const auto commits = [&] {
     scene.session().execute("SELECT pg_stat_clear_snapshot()");

@@ -51,6 +51,7 @@ std::unique_ptr<Worker> PipelineScene::worker(std::size_t slots) {
   Surroundings at{.connector = std::make_shared<const pg::Connector>(plain_.connector().conninfo(), options),
                   .project = plain_.folder()};
   auto worker = std::make_unique<Worker>(std::move(at), WorkerOptions{.slots = slots});
+  worker->asleep().enable();
   worker->start();
   return worker;
 }

@@ -57,8 +57,8 @@ std::vector<double> start_latencies(QueueScene& scene, int tries, const std::str
   };
   const auto worker = scene.worker(
       {.queues = queue.empty() ? std::vector<std::string>{"bench"} : std::vector<std::string>{}, .slots = 1});
-  worker->start();
   worker->asleep().enable();
+  worker->start();
   const std::string enqueue = "SELECT weir.enqueue('" + (queue.empty() ? "bench" : queue) + "')";
   std::vector<double> milliseconds;
   Wakeup unused;
@@ -98,8 +98,8 @@ Measurement bench_idle_load(QueueScene& scene) {
   scene.session().execute("ALTER SYSTEM SET autovacuum = off");
   scene.session().execute("SELECT pg_reload_conf()");
   const auto worker = scene.worker({.queues = {"bench"}});
-  worker->start();
   worker->asleep().enable();
+  worker->start();
   worker->asleep().wait(Deadline::after(std::chrono::seconds(20)));
   const auto transactions = [&] {
     // A backend that is idle reports what it did up to 10 s late: what starting took would be counted.

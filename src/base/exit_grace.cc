@@ -12,6 +12,7 @@ struct Held {
   Mutex mutex;
   std::condition_variable_any changed;
   int count WEIR_GUARDED_BY(mutex) = 0;
+  Duration longest WEIR_GUARDED_BY(mutex) = ExitGrace::kLongest;
 };
 
 void wait_at_exit();
@@ -27,8 +28,8 @@ Held& held() {
 
 void wait_at_exit() {
   Held& all = held();
-  const SteadyTime latest = std::chrono::steady_clock::now() + ExitGrace::kLongest;
   MutexLock lock(all.mutex);
+  const SteadyTime latest = std::chrono::steady_clock::now() + all.longest;
   while (all.count > 0 && all.changed.wait_until(lock, latest) != std::cv_status::timeout) {
   }
 }
@@ -46,6 +47,12 @@ ExitGrace::~ExitGrace() {
   const MutexLock lock(all.mutex);
   --all.count;
   all.changed.notify_all();
+}
+
+void ExitGrace::set_longest(Duration span) noexcept {
+  Held& all = held();
+  const MutexLock lock(all.mutex);
+  all.longest = span;
 }
 
 }  // namespace weir

@@ -15,6 +15,9 @@ class ExitGrace {
   ~ExitGrace();
   ExitGrace(const ExitGrace&) = delete;
   ExitGrace& operator=(const ExitGrace&) = delete;
+
+  /// For tests, instead of kLongest.
+  static void set_longest(Duration span) noexcept;
 };
 
 }  // namespace weir

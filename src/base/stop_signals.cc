@@ -7,13 +7,8 @@
 #include "base/error.h"
 
 namespace weir {
-namespace {
 
-constexpr Duration kSameWish = std::chrono::seconds(1);
-
-}  // namespace
-
-StopSignals::StopSignals() {
+StopSignals::StopSignals(Duration same_wish) : same_wish_(same_wish) {
   sigset_t wanted;
   sigemptyset(&wanted);
   sigaddset(&wanted, SIGINT);
@@ -47,7 +42,7 @@ void StopSignals::watch(const std::stop_token& done) {
     if (patience.expired() || (pressed && was_pressed)) ::_exit(static_cast<int>(ExitCode::interrupted));
     was_pressed = was_pressed || pressed;
     if (!patience.is_never()) continue;
-    patience = Deadline::after(kSameWish);
+    patience = Deadline::after(same_wish_);
     received_ = static_cast<int>(info.ssi_signo);
     source_.request_stop();
   }

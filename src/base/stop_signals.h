@@ -17,7 +17,8 @@ namespace weir {
 /// of the process.
 class StopSignals {
  public:
-  StopSignals();
+  /// `same_wish`: for so long another signal of a process is the same wish.
+  explicit StopSignals(Duration same_wish = std::chrono::seconds(1));
   ~StopSignals();
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
@@ -29,6 +30,7 @@ class StopSignals {
  private:
   void watch(const std::stop_token& done);
 
+  const Duration same_wish_;
   std::stop_source source_;
   std::atomic<int> received_{0};
   sigset_t mask_before_{};

@@ -43,7 +43,8 @@ void Worker::start() {
                                .longest_sleep = options_.longest_sleep,
                                .can_be_woken = at.can_be_woken,
                                .once = options_.once,
-                               .most_in_batch = options_.most_in_batch};
+                               .most_in_batch = options_.most_in_batch,
+                               .asleep = &asleep_};
   if (!at.can_be_woken)
     options.longest_sleep = std::min<Duration>(options.longest_sleep, std::chrono::seconds(1));
   process_ = std::make_unique<work::Process>(
@@ -72,7 +73,6 @@ Service* Worker::runtime() const noexcept {
 }
 
 Wakeup& Worker::finished() noexcept { return leased_ ? leased_->finished() : transactional_->finished(); }
-TestSignal<int>& Worker::asleep() noexcept { return leased_ ? leased_->asleep : transactional_->asleep; }
 
 void Worker::stop() noexcept {
   const MutexLock lock(mutex_);

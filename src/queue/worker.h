@@ -7,6 +7,7 @@
 
 #include "base/deadline.h"
 #include "base/service.h"
+#include "base/test_signal.h"
 #include "queue/job_source.h"
 #include "work/runtime.h"
 #include "work/transaction_runtime.h"
@@ -57,7 +58,8 @@ class Worker final : public Service {
 
   /// For tests; once it was started.
   [[nodiscard]] work::Process& process() noexcept { return *process_; }
-  [[nodiscard]] TestSignal<int>& asleep() noexcept;
+  /// For tests: it lies down. Enabled before the start: who has nothing to do lies down once.
+  [[nodiscard]] TestSignal<int>& asleep() noexcept { return asleep_; }
 
  private:
   /// The last figures: the keeper has ended, and what it did not report would be lost.
@@ -70,6 +72,7 @@ class Worker final : public Service {
   WorkerOptions options_;
   std::shared_ptr<const pg::Connector> work_connector_;  ///< as connector_for_work() made it
   std::unique_ptr<work::Process> process_;
+  TestSignal<int> asleep_;
   mutable Mutex mutex_;
   std::unique_ptr<JobSource> source_;
   std::unique_ptr<work::Runtime> leased_;

@@ -14,8 +14,8 @@ namespace {
 
 constexpr BackoffPolicy kProcessRetry{.base = std::chrono::milliseconds(50), .cap = std::chrono::seconds(2)};
 
-/// For each of two tries; a stop does not take longer than that.
-constexpr Duration kSignOff = std::chrono::seconds(1);
+/// For each of two tries. A stop waits for so long only where the server does not answer.
+constexpr Duration kSignOff = std::chrono::seconds(5);
 
 std::int64_t in_ms(Duration span) { return span / std::chrono::milliseconds(1); }
 

@@ -172,7 +172,9 @@ void Runtime::rest(const Idle::Action& action, std::size_t held, const std::stop
   switch (action.step) {
     case Idle::Step::lie_down: bed_.lie_down(); return;
     case Idle::Step::look_later: break;
-    case Idle::Step::sleep: asleep.emit(0); break;
+    case Idle::Step::sleep:
+      if (options_.asleep != nullptr) options_.asleep->emit(0);
+      break;
   }
   const auto source_wants = source_.next_look();
   const Duration pause = source_wants ? std::min(action.pause, *source_wants) : action.pause;

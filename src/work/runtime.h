@@ -26,6 +26,7 @@ struct RuntimeOptions {
   bool once = false;                                  ///< end when nothing is left
   std::size_t most_in_batch = 1000;                   ///< items that a handler gets at once
   bool prefetch = true;                               ///< false: claims for slots that are free, and no more
+  TestSignal<int>* asleep = nullptr;                  ///< for tests: it lies down, nobody can have missed it
 };
 
 /// Claims from one source, runs handlers, settles, keeps house. This thread is the one that claims; stop()
@@ -47,9 +48,6 @@ class Runtime final : public ThreadService {
   [[nodiscard]] std::uint64_t settled() const noexcept { return completer_.settled(); }
   [[nodiscard]] std::uint64_t refused() const noexcept { return completer_.refused(); }
   [[nodiscard]] std::size_t in_flight() const { return inbox_.in_flight(); }
-
-  /// For tests: it has lain down, and nobody can have missed it.
-  TestSignal<int> asleep;
 
  protected:
   void run(const std::stop_token& stop, const std::function<void()>& ready) override;

@@ -81,7 +81,7 @@ bool TransactionRuntime::look(TransactionSlots& slots, const std::stop_token& st
     bed_.lie_down();
     return true;
   }
-  if (action.step == Idle::Step::sleep) asleep.emit(0);
+  if (action.step == Idle::Step::sleep && options_.asleep != nullptr) options_.asleep->emit(0);
   const SteadyTime until = std::chrono::steady_clock::now() + action.pause;
   // The end of all is what `once` waits for.
   const auto ended = [&] { return options_.once && !all_wait && slots.all_wait(); };

@@ -27,9 +27,6 @@ class TransactionRuntime final : public ThreadService {
   [[nodiscard]] std::string_view name() const noexcept override { return "transactional runtime"; }
   [[nodiscard]] Wakeup& finished() noexcept { return finished_; }
 
-  /// For tests: as Runtime::asleep.
-  TestSignal<int> asleep;
-
  protected:
   void run(const std::stop_token& stop, const std::function<void()>& ready) override;
 

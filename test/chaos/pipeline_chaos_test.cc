@@ -123,6 +123,7 @@ class PipelineChaosTest : public ::testing::Test {
   }
 
   void start(std::size_t index) {
+    const test::SigtermWaits from_its_first_moment;
     const pid_t pid = ::fork();
     if (pid != 0) {
       workers_[index] = pid;

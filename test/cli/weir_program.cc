@@ -22,7 +22,7 @@
 namespace weir::test {
 namespace {
 
-constexpr Duration kPatience = std::chrono::seconds(60);
+constexpr Duration kPatience = std::chrono::minutes(5);
 
 struct Pipe {
   UniqueFd read;

@@ -36,9 +36,16 @@ TEST_P(AdoptKilled, EightSessionsAreKilledAndEachEventHasOneEffect) {
   make_events(shape(), kRows);
   TestSignal<int> at_work;
   at_work.enable();
+  // One is killed at its work for certain: it waits for that.
+  std::atomic<int> first = 0;
+  std::atomic<bool> first_killed = false;
   auto consumer =
       this->consumer({.workers = 8, .once = true, .batch = {.rows = 50}}, [&](work::Batch& batch) {
-        at_work.emit(batch.session()->backend_pid());
+        const int pid = batch.session()->backend_pid();
+        int none = 0;
+        const bool is_first = first.compare_exchange_strong(none, pid);
+        at_work.emit(pid);
+        if (is_first) test::wait_until([&] { return first_killed.load(); }, "the end of its session");
         insert_effects(batch);
       });
   AdoptFigures figures;
@@ -52,8 +59,10 @@ TEST_P(AdoptKilled, EightSessionsAreKilledAndEachEventHasOneEffect) {
   pg::Session killer = session();
   while (!ended) {
     const auto pid = at_work.wait(Deadline::after(10ms));
-    if (!pid || killed == 40 || chance() % 2 == 0) continue;
-    killer.execute("SELECT pg_terminate_backend($1)", *pid);
+    const bool is_first = pid == first.load() && !first_killed;
+    if (!pid || (!is_first && (killed == 40 || chance() % 2 == 0))) continue;
+    killer.execute("SELECT pg_terminate_backend($1, $2::int8)", *pid, std::int64_t{is_first ? 20'000 : 0});
+    if (is_first) first_killed = true;
     ++killed;
   }
   running.join();

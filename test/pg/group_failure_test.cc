@@ -166,7 +166,7 @@ TEST_P(GroupFailureTest, WhatIsExecutingBehindAFailureIsRefusedAndItsGroupIsFree
   EXPECT_EQ(history("second"), "0/1 failed");
   gate.open();
   test::wait_until([&] { return number("SELECT count(*) FROM weir.group_hold") == 0; },
-                   "the group to be free", 5s);
+                   "the group to be free");
   late->stop();
   EXPECT_EQ(history("second"), "0/1 failed");
   EXPECT_EQ(late->counts().succeeded, 0);

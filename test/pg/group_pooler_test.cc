@@ -20,7 +20,6 @@ class GroupPoolerTest : public test::GroupTest {
  protected:
   void SetUp() override {
     GroupTest::SetUp();
-    set_feed("lease_ms = 1000");
     sink_ = add_sink("s");
     pg::Connector::Options options;
     options.session.prepare = false;
@@ -85,6 +84,7 @@ TEST_F(GroupPoolerTest, TheGroupsOfAConsumerThatDiedMoveOnAfterTheirLease) {
     ASSERT_TRUE(owned);
     ASSERT_TRUE(owned->begin().batch);
   }  // its connection ends without a word; the pooler keeps the session
+  expire_leases();
   const auto other = consumer_through({.sink = "s", .concurrency = 2, .poll = 10ms}, inside_effect("s"));
   other->start();
   test::wait_until([&] { return number("SELECT count(*) FROM weir.batch_step") == 0; }, "the batches");

@@ -182,11 +182,13 @@ TEST_F(LibraryTest, AWorkerStartsAndStopsLikeAnyService) {
   }
   // run() ends by its token, and by a stop from another thread.
   std::stop_source stop;
+  int expected = 2;
   for (const bool by_token : {true, false}) {
     std::jthread running([&] { worker.run(stop.get_token()); });
     test::wait_until([&] { return text("SELECT count(*) FROM weir.process") == "1"; }, "its start");
     client_->enqueue({.queue = "q"});
-    test::wait_until([&] { return text("SELECT count(*) FROM weir.job") == "0"; }, "the job");
+    ++expected;
+    test::wait_until([&] { return calls == expected; }, "the job");
     if (by_token) {
       stop.request_stop();
       stop = std::stop_source();

@@ -66,7 +66,11 @@ class LoadCommitTest : public LoadShapeTest {
       std::atomic<bool>& ended;
       ~Ended() { ended = true; }
     } const at_the_end{ended};
-    return Load(through, csv(text), options).run(stop);
+    // Its COMMIT waits for our gate, and that is a lock too.
+    LoadOptions patient = options;
+    patient.apply.lock_timeout = std::chrono::seconds(60);
+    patient.apply.swap_lock_timeout = std::chrono::seconds(60);
+    return Load(through, csv(text), patient).run(stop);
   }
 
   std::optional<test::TcpGate> gate_;
@@ -109,20 +113,14 @@ TEST_F(LoadCommitTest, ADirectAppendThatWasNotCarriedOutSaysSo) {
 }
 
 TEST_F(LoadCommitTest, ASwapThatWasCarriedOutIsFound) {
-  LoadOptions swap = options(Mode::swap);
-  swap.apply.swap_lock_timeout =
-      std::chrono::seconds(20);  // its COMMIT waits for our gate, and that is a lock too
-  const LoadReport report = load_in_doubt(swap, kRows, Fate::kept);
+  const LoadReport report = load_in_doubt(options(Mode::swap), kRows, Fate::kept);
   EXPECT_TRUE(report.applied->was_in_doubt);
   EXPECT_EQ(rows("SELECT * FROM t ORDER BY id"), "1|1,2|3,4|4");
   EXPECT_EQ(stages(), 0) << "the table has another number now: its stage would never be used again";
 }
 
 TEST_F(LoadCommitTest, ASwapThatWasNotCarriedOutIsRepeated) {
-  LoadOptions swap = options(Mode::swap);
-  swap.apply.swap_lock_timeout =
-      std::chrono::seconds(20);  // its COMMIT waits for our gate, and that is a lock too
-  const LoadReport report = load_in_doubt(swap, "id,v\n1,1\n1,5\n2,3\n4,4\n", Fate::lost);
+  const LoadReport report = load_in_doubt(options(Mode::swap), "id,v\n1,1\n1,5\n2,3\n4,4\n", Fate::lost);
   EXPECT_FALSE(report.applied->was_in_doubt);
   EXPECT_EQ(report.applied->duplicates, 1);
   EXPECT_EQ(rows("SELECT * FROM t ORDER BY id"), "1|5,2|3,4|4");

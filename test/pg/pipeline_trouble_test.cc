@@ -50,8 +50,8 @@ TEST_F(PipelineWorkerTrouble, ATaskThatGetsNoConnectionHasNotFailed) {
   deploy_text("tasks:\n  a: {sql: select 1}\n");
   worker_ = make_worker(1);
   keep_log();
-  worker_->start();
   worker_->asleep().enable();
+  worker_->start();
   ASSERT_TRUE(worker_->asleep().wait(Deadline::after(20s)));
   allow_connections(false);
   const auto id = run();
@@ -197,8 +197,8 @@ TEST_F(PipelineWorkerTrouble, WhatBecomesReadyWhileAProcessEndsIsToldToOthers) {
   const auto id = run();
   test::wait_until([&] { return std::filesystem::exists(folder_ / "pipelines/p/begun"); }, "its begin");
   const auto other = make_worker(1);
-  other->start();
   other->asleep().enable();
+  other->start();
   ASSERT_TRUE(other->asleep().wait(Deadline::after(20s)));
   std::jthread stopping([&] { worker_->stop(); });
   // Woken by who ends, it looks, and lies down again.

@@ -74,6 +74,7 @@ class ClientTest : public test::SchemaTest {
     functions_[""] = std::move(function);
     auto worker = std::make_unique<Worker>(
         shared_connector(), [this] { return std::make_unique<Kinds>(functions_); }, std::move(options));
+    worker->asleep().enable();
     worker->start();
     return worker;
   }
@@ -354,7 +355,6 @@ TEST_F(ClientTest, EachWayWakesASleepingWorker) {
         return work::Outcome::done();
       },
       {.queues = {"q"}, .longest_sleep = 1h});
-  worker->asleep().enable();
   const NewJob job{.queue = "q"};
   const std::map<std::string, std::function<void()>> all{
       {"enqueue", [&] { client_->enqueue(job); }},

@@ -74,13 +74,13 @@ TEST_F(LifeTest, WhoDrainsIsNotWoken) {
   };
   enqueue("'q'");
   const auto worker = this->worker({.queues = {"q"}, .slots = 2, .longest_sleep = 1h});
-  worker->start();
   worker->asleep().enable();
+  worker->start();
   test::wait_until([&] { return calls_ == 1; }, "the job");
   ASSERT_TRUE(worker->asleep().wait(Deadline::after(20s)));
   std::jthread stopping([&] { worker->stop(); });
   const auto nobody_sleeps = [&] { return text("SELECT weir.wake_queue(id)::text FROM weir.queue") == "0"; };
-  EXPECT_NO_THROW(test::wait_until(nobody_sleeps, "nobody to be taken for a sleeper", 10s));
+  EXPECT_NO_THROW(test::wait_until(nobody_sleeps, "nobody to be taken for a sleeper"));
   go_on = true;
 }
 
@@ -94,7 +94,7 @@ TEST_F(LifeTest, WhatALostLifeDidIsCountedOnceAndNothingOfItRuns) {
   };
   enqueue_many("q", 0);
   for (int i = 0; i < 5; ++i) enqueue("'q'");
-  const auto worker = this->worker({.queues = {"q"}, .lease = 1s, .longest_sleep = 1h});
+  const auto worker = this->worker({.queues = {"q"}, .lease = 9s, .longest_sleep = 1h});
   worker->start();
   test::wait_until([&] { return text("SELECT coalesce(sum(done), 0)::text FROM weir.queue_stats") == "5"; },
                    "a report");
@@ -141,14 +141,14 @@ TEST_F(LifeTest, ALongTransactionKeepsNoOtherSlotFromWork) {
   };
   const auto worker =
       this->worker({.queues = {"q"}, .slots = 2, .longest_sleep = 1h, .delivery = Delivery::transactional});
-  worker->start();
   worker->asleep().enable();
+  worker->start();
   ASSERT_TRUE(worker->asleep().wait(Deadline::after(20s)));
   enqueue("'q', kind => 'long'");
   test::wait_until([&] { return begun.load(); }, "the long one");
   for (int i = 1; i <= 3; ++i) {
     enqueue("'q'");
-    test::wait_until([&] { return calls_ == i; }, "a job beside the long one", 10s);
+    test::wait_until([&] { return calls_ == i; }, "a job beside the long one");
   }
   worker->stop();
 }
@@ -170,8 +170,8 @@ TEST_F(LifeTest, OnceInTransactionsEndsWithTheLastOneAlsoWhenItSleepsBefore) {
   enqueue("'q', kind => 'first'");
   worker = this->worker(
       {.queues = {"q"}, .slots = 2, .longest_sleep = 1h, .once = true, .delivery = Delivery::transactional});
-  worker->start();
   worker->asleep().enable();
+  worker->start();
   EXPECT_TRUE(worker->wait_until_finished({}, Deadline::after(20s)));
   worker->stop();
   EXPECT_EQ(calls_, 1);
@@ -204,8 +204,8 @@ INSTANTIATE_TEST_SUITE_P(Mode, ComingQueueTest, ::testing::Values(Delivery::leas
 
 TEST_P(ComingQueueTest, TheFirstJobOfAQueueThatJustCameIsFoundAtOnce) {
   const auto worker = this->worker({.longest_sleep = 1h, .delivery = GetParam()});
-  worker->start();
   worker->asleep().enable();
+  worker->start();
   for (int i = 1; i <= 3; ++i) {
     ASSERT_TRUE(worker->asleep().wait(Deadline::after(20s)));
     enqueue("'new" + std::to_string(i) + "'");
@@ -233,8 +233,8 @@ TEST_F(LimitTest, ThatIsSetWhileATransactionalWorkerRunsIsToldAndKept) {
   };
   const auto worker =
       this->worker({.queues = {"q"}, .longest_sleep = 1h, .delivery = Delivery::transactional});
-  worker->start();
   worker->asleep().enable();
+  worker->start();
   EXPECT_TRUE(worker->asleep().wait(Deadline::after(20s)));
   set_limit("1");
   enqueue("'q'");

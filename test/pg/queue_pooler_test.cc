@@ -2,9 +2,11 @@
 // left.
 
 #include <atomic>
+#include <set>
 
 #include <gtest/gtest.h>
 
+#include "base/mutex.h"
 #include "support/pgbouncer.h"
 #include "support/queue_test.h"
 #include "support/waiting.h"
@@ -25,30 +27,38 @@ INSTANTIATE_TEST_SUITE_P(Mode, QueuePoolerTest, ::testing::Values(Delivery::leas
 TEST_P(QueuePoolerTest, JobsAreDoneAndNoSessionStateIsUsed) {
   const test::PgBouncer bouncer(test::PgBouncer::Mode::transaction);
   const auto through = std::make_shared<const pg::Connector>(bouncer.conninfo(database()));
-  std::atomic<int> calls{0};
-  functions_["count"] = [&](const JobContext&) {
-    ++calls;
+  // A job may come twice, where a lease is lost on a busy machine.
+  Mutex mutex;
+  std::set<std::int64_t> done;
+  const auto jobs_done = [&] {
+    const MutexLock lock(mutex);
+    return done.size();
+  };
+  std::atomic<int> tries{0};
+  functions_["count"] = [&](const JobContext& context) {
+    const MutexLock lock(mutex);
+    done.insert(context.job.id);
     return Outcome::done();
   };
   functions_["late"] = [&](const JobContext& context) {
-    ++calls;
+    ++tries;
     return context.job.attempt == 1 ? Outcome::retry(1ms, "once more") : Outcome::done();
   };
   enqueue_many("q", 300);
   const auto make = [&] {
     return std::make_unique<Worker>(
         through, [this] { return std::make_unique<Kinds>(functions_); },
-        WorkerOptions{.queues = {"q"}, .lease = 1s, .longest_sleep = 1h, .delivery = GetParam()});
+        WorkerOptions{.queues = {"q"}, .lease = 15s, .longest_sleep = 1h, .delivery = GetParam()});
   };
   const auto one = make();
   const auto two = make();
   one->start();
   two->start();
-  test::wait_until([&] { return calls == 300; }, "the jobs");
+  test::wait_until([&] { return jobs_done() == 300; }, "the jobs");
   one->process().renewed.enable();
   EXPECT_TRUE(one->process().renewed.wait(Deadline::after(20s)));
   enqueue("'q', kind => 'late'");
-  test::wait_until([&] { return calls == 302; },
+  test::wait_until([&] { return tries >= 2; },
                    "a job that is enqueued while nobody listens, and its second attempt");
   EXPECT_EQ(count("pg_locks WHERE locktype = 'advisory'"), 0);
   EXPECT_EQ(count("weir.listener"), 0);

@@ -117,8 +117,8 @@ TEST_P(WakeTest, AProducerWhoseSnapshotIsOlderThanTheWorkerWakesIt) {
   producer.execute("BEGIN ISOLATION LEVEL REPEATABLE READ");
   producer.execute("SELECT 1");
   const auto worker = this->worker({.queues = {"q"}, .longest_sleep = 1h, .delivery = GetParam()});
-  worker->start();
   worker->asleep().enable();
+  worker->start();
   ASSERT_TRUE(worker->asleep().wait(Deadline::after(20s)));
   producer.execute("SELECT weir.enqueue('q')");
   producer.execute("COMMIT");
@@ -168,8 +168,8 @@ TEST_F(HandoverTest, WhatAWorkerHandsBackWakesAnother) {
   first->start();
   test::wait_until([&] { return calls == 1; }, "the first job");
   const auto second = worker({.queues = {"q"}, .slots = 1, .longest_sleep = 1h});
-  second->start();
   second->asleep().enable();
+  second->start();
   ASSERT_TRUE(second->asleep().wait(Deadline::after(20s)));
   std::jthread stopping([&] { first->stop(); });
   test::wait_until([&] { return calls == 2; }, "another to begin what was handed back");
@@ -196,8 +196,8 @@ TEST_F(HandoverTest, AFrozenProcesssWorkWakesASleeper) {
   frozen.execute("BEGIN");
   frozen.execute("DELETE FROM weir.job");
   const auto other = worker({.queues = {"q"}, .lease = 1s, .longest_sleep = 1h});
-  other->start();
   other->asleep().enable();
+  other->start();
   ASSERT_FALSE(other->asleep().wait(Deadline::after(100ms)))
       << "it looks as long as a transaction is not decided";
   session().execute("UPDATE weir.process SET lease_until = now() WHERE id = 4711");

@@ -62,8 +62,8 @@ TEST_F(WorkerTest, ASleepingWorkerIsWokenByAnEnqueue) {
     return Outcome::done();
   };
   const auto worker = this->worker({.queues = {"q"}, .longest_sleep = 1h});
-  worker->start();
   worker->asleep().enable();
+  worker->start();
   for (int i = 1; i <= 20; ++i) {
     ASSERT_TRUE(worker->asleep().wait(Deadline::after(20s))) << i;
     enqueue("'q'");
@@ -130,14 +130,15 @@ TEST_F(WorkerTest, ALostLeaseStopsTheWorkAndItsOutcomeIsRefused) {
     return Outcome::done();
   };
   enqueue("'q'");
-  const auto worker = this->worker({.queues = {"q"}, .lease = 1s});
+  const auto worker = this->worker({.queues = {"q"}, .lease = 9s});
   worker->start();
   Wakeup unused;
   ASSERT_EQ(wait_fd(begun.fd(), POLLIN, Deadline::after(20s), {}, unused), WaitEnd::ready);
   session().execute("UPDATE weir.process SET dead = true");
   test::wait_until([&] { return calls == 2; }, "the second attempt, in the next life");
-  EXPECT_TRUE(stopped);
-  test::wait_until([&] { return count("weir.job_claim") == 0; }, "the outcome");
+  test::wait_until([&] { return stopped.load(); }, "the end of the first attempt");
+  test::wait_until([&] { return count("weir.job_claim") == 0; }, "the outcome of the second");
+  test::wait_until([&] { return worker->stats().refused > 0; }, "the refusal of the first's");
   EXPECT_EQ(worker->stats().refused, 1U);
   worker->stop();
 }
@@ -272,8 +273,8 @@ TEST_F(WorkerTest, ASleepingTransactionalWorkerIsWokenByAnEnqueue) {
   };
   const auto worker =
       this->worker({.queues = {"q"}, .longest_sleep = 1h, .delivery = Delivery::transactional});
-  worker->start();
   worker->asleep().enable();
+  worker->start();
   for (int i = 1; i <= 5; ++i) {
     ASSERT_TRUE(worker->asleep().wait(Deadline::after(20s))) << i;
     enqueue("'q'");

@@ -58,7 +58,9 @@ TEST_F(StreamConsumeTest, TwoGroupsEachHaveAll) {
 TEST_F(StreamConsumeTest, AnEventThatFailsBecomesALetterAndTheOthersAreDone) {
   one_->execute("ALTER TABLE effect ADD CONSTRAINT effect_n_check CHECK (n <> 13)");
   insert(30);
-  const auto consumer = by_sql({.group = "g", .from = WallTime{}, .workers = 1}, kInsert);
+  group("g");
+  one_->execute("UPDATE weir.stream_group SET backoff_ms = 3600000, backoff_cap_ms = 3600000");
+  const auto consumer = by_sql({.group = "g", .workers = 1}, kInsert);
   consumer->start();
   test::wait_until([&] { return number("SELECT count(*) FROM weir.stream_letter") == 1; }, "the letter");
   test::wait_until([&] { return number("SELECT count(*) FROM effect") == 29; }, "the others");

@@ -51,10 +51,10 @@ TEST_F(StreamCutterTest, WhoCannotCutLetsAnotherOneTry) {
 TEST_F(StreamCutterTest, TwoWhoCannotDoNotTryFasterThanOne) {
   const auto stream = find_stream(*one_, "events");
   insert(5);
-  Running one(connector_of_a_worker(), stream);
-  Running two(connector_of_a_worker(), stream);
   // From its second failure on each leaves the stream to the other one for two seconds.
   const SteadyTime before = std::chrono::steady_clock::now();
+  Running one(connector_of_a_worker(), stream);
+  Running two(connector_of_a_worker(), stream);
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(one.cutter.failed.wait(Deadline::after(30s)));
   EXPECT_GE(std::chrono::steady_clock::now() - before, 2s);
   EXPECT_EQ(number("SELECT count(*) FROM weir.stream_chunk"), 0);

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/test_signal.h"
 #include "schema/queries/work.h"
 #include "support/database.h"
 #include "support/waiting.h"
@@ -100,14 +101,15 @@ class RuntimeTest : public test::SchemaTest {
     process_->start();
     runtime_.emplace(
         shared_connector(), *process_, source_, [this] { return std::make_unique<Doing>(handler_); },
-        RuntimeOptions{.slots = 2, .longest_sleep = 1h});
-    runtime_->asleep.enable();
+        RuntimeOptions{.slots = 2, .longest_sleep = 1h, .asleep = &asleep_});
+    asleep_.enable();
     runtime_->start();
   }
   void wake() { session().execute("SELECT weir.wake('test')"); }
 
   Source source_;
   std::function<void()> handler_;
+  TestSignal<int> asleep_;
   std::optional<Process> process_;
   std::optional<Runtime> runtime_;
 };
@@ -124,7 +126,7 @@ TEST_F(RuntimeTest, AClaimIsHandedOutAlsoWhenTheListeningSessionIsLostInThatMome
     return std::make_shared<OneItem>();
   };
   start();
-  ASSERT_TRUE(runtime_->asleep.wait(Deadline::after(20s)));
+  ASSERT_TRUE(asleep_.wait(Deadline::after(20s)));
   armed = true;
   wake();
   test::wait_until([&] { return source_.settled == 1; }, "the item that was claimed");
@@ -142,7 +144,7 @@ TEST_F(RuntimeTest, WhatIsSettledWhileItDecidesToWaitIsNoticed) {
     return source_.claims == 1 ? std::make_shared<OneItem>() : nullptr;
   };
   source_.on_next_look = [&]() -> std::optional<Duration> {
-    if (!gate_passed && runtime_->asleep.wait(Deadline(SteadyTime()))) {
+    if (!gate_passed && asleep_.wait(Deadline(SteadyTime()))) {
       go_on.notify();
       test::wait_until([&] { return runtime_->in_flight() == 0; }, "the item to be settled");
       source_.claims = 1000;
@@ -164,7 +166,7 @@ TEST_F(RuntimeTest, WhoStopsWakesAnotherForWhatItMayHaveBeenWokenFor) {
       "INSERT INTO weir.listener VALUES ('test', 4711);"
       "LISTEN weir_4711");
   start();
-  ASSERT_TRUE(runtime_->asleep.wait(Deadline::after(20s)));
+  ASSERT_TRUE(asleep_.wait(Deadline::after(20s)));
   const std::vector<std::string_view> topics{"test"};
   sleeper.run<sql::LieDown>(std::int64_t{4711}, topics);
   runtime_->stop();

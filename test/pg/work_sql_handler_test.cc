@@ -144,10 +144,9 @@ TEST_F(SqlHandlerTest, WhatOneItemAsksForIsItsOwnFault) {
   session_->execute_script("ALTER TABLE app.effect ADD late text");
   SqlHandler handler(
       {.sql = "DO $$ DECLARE r record; BEGIN FOR r IN SELECT id, payload->>'t' t FROM weir_job LOOP "
-              "EXECUTE format('INSERT INTO %I (id) SELECT %s FROM pg_sleep(%s)', r.t, r.id, "
-              "CASE WHEN r.id = 5 THEN 10 ELSE 0 END); END LOOP; END $$",
+              "IF r.id = 5 THEN RAISE 'as a statement_timeout' USING ERRCODE = 'query_canceled'; END IF; "
+              "EXECUTE format('INSERT INTO %I (id) VALUES (%s)', r.t, r.id); END LOOP; END $$",
        .search_path = "app, public"});
-  session_->execute("SET statement_timeout = '300ms'");
   std::vector<Item> items = items_from(1, 11, R"({"t":"effect"})");
   items[2].payload = R"({"t":"missing"})";
   const auto outcomes = run(handler, items);
@@ -162,8 +161,15 @@ TEST_F(SqlHandlerTest, WhatOneItemAsksForIsItsOwnFault) {
 }
 
 TEST_F(SqlHandlerTest, WhoOutlastsTheLimitFailsAlone) {
-  SqlHandler handler({.sql = "SELECT pg_sleep(60) FROM weir_job WHERE id = 2", .timeout = 200ms});
-  const auto outcomes = run(handler, items_from(1, 4));
+  std::vector<Outcome> outcomes(4);
+  // On a busy machine the others take their time, too.
+  const auto done = [&] {
+    return std::count_if(outcomes.begin(), outcomes.end(), [](const Outcome& one) { return one.is_done(); });
+  };
+  for (auto timeout = 200ms; done() < 3 && timeout < 20s; timeout *= 4) {
+    SqlHandler handler({.sql = "SELECT pg_sleep(60) FROM weir_job WHERE id = 2", .timeout = timeout});
+    outcomes = run(handler, items_from(1, 4));
+  }
   for (std::size_t i = 0; i < outcomes.size(); ++i)
     EXPECT_EQ(outcomes[i].is_done(), i != 1) << i << ' ' << outcomes[i].text();
   EXPECT_THAT(outcomes[1].text(), HasSubstr("57014"));

@@ -28,6 +28,7 @@ Crew::~Crew() {
 
 void Crew::start(std::size_t index, const Environment& environment) {
   const std::string log = (folder_ / fmt::format("crew-{}", index)).string();
+  const SigtermWaits from_its_first_moment;
   const pid_t pid = ::fork();
   if (pid != 0) {
     pids_.at(index) = pid;

@@ -48,6 +48,7 @@ const std::string& database_with_schema(pg::Session& admin) {
 }  // namespace
 
 void PgTest::SetUp() {
+  wait_past_midnight(std::chrono::minutes(1), std::chrono::seconds(1));
   static int count = 0;
   database_ = "test_" + std::to_string(++count);
   pg::Session admin = administrator();

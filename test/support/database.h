@@ -33,7 +33,7 @@ class PgTest : public ::testing::Test {
   [[nodiscard]] std::string tcp_url() const;
 
   /// Server processes end a moment after their clients; for so long the look for leaks waits.
-  Duration patience_ = std::chrono::seconds(5);
+  Duration patience_ = std::chrono::seconds(30);
 
  private:
   void check_for_leaks(pg::Session& admin) const;

@@ -30,7 +30,8 @@ void PipelineWorkerTest::deploy_text(const std::string& text) {
 
 std::unique_ptr<Worker> PipelineWorkerTest::make_worker(std::size_t slots) {
   Surroundings at{.connector = std::make_shared<const pg::Connector>(users_connector()), .project = folder_};
-  return std::make_unique<Worker>(std::move(at), WorkerOptions{.slots = slots, .lease = 5s, .drain = 10s});
+  // Longer than a busy machine keeps it from renewing it.
+  return std::make_unique<Worker>(std::move(at), WorkerOptions{.slots = slots, .lease = 60s, .drain = 10s});
 }
 
 void PipelineWorkerTest::start_worker(std::size_t slots) {

@@ -54,6 +54,15 @@ bool gone(pid_t pid) {
   return !process || process->wait_end(Deadline::after(std::chrono::minutes(1)), {}) == WaitEnd::ready;
 }
 
+SigtermWaits::SigtermWaits() noexcept {
+  sigset_t kept;
+  sigemptyset(&kept);
+  sigaddset(&kept, SIGTERM);
+  ::pthread_sigmask(SIG_BLOCK, &kept, &before_);
+}
+
+SigtermWaits::~SigtermWaits() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
 pid_t in_process(const std::function<int()>& work) {
   const pid_t pid = ::fork();
   if (pid != 0) return pid;

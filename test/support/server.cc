@@ -39,14 +39,16 @@ embedded::ServerOptions options_for(const fs::path& project) {
 
 /// Into the file that is the user's own. Small buffers, because the end of every database is looked for in
 /// all of them.
-void write_settings(const fs::path& project) {
+void write_settings(const fs::path& project, TestServer::Vacuum vacuum) {
   const embedded::Site site = embedded::find_site(project, std::nullopt, options_for(project).system_folder);
   embedded::make_control_folder(site);
   embedded::make_home(site);
   const exec::FileIdentity as_server(site.server_user);
-  embedded::write_file(site.home / "custom.conf",
-                       "shared_buffers = 16MB\nmax_connections = 100\nmax_prepared_transactions = 8\n",
-                       false);
+  std::string settings =
+      "shared_buffers = 16MB\nmax_connections = 100\nmax_prepared_transactions = 8\ntimezone = 'UTC'\n";
+  // On, and never there: off is what weir doctor finds fault with.
+  if (vacuum == TestServer::Vacuum::never_by_itself) settings += "autovacuum_naptime = 1d\n";
+  embedded::write_file(site.home / "custom.conf", settings, false);
 }
 
 /// Its data need not be in the project's folder: that may be closed to the server's user.
@@ -114,8 +116,8 @@ ScratchFolder::~ScratchFolder() {
   if (failure) ADD_FAILURE() << "cannot remove " << path_ << ": " << failure.message();
 }
 
-TestServer::TestServer() : folder_("server") {
-  write_settings(folder_.path());
+TestServer::TestServer(Vacuum vacuum) : folder_("server") {
+  write_settings(folder_.path(), vacuum);
   // Somebody else may take the port between our look and the server's start.
   for (int attempts_left = 3; status_.state != embedded::ServerState::running; --attempts_left) {
     port_ = free_port();
@@ -142,7 +144,7 @@ TestServer::~TestServer() {
 
 TestServer& TestServer::shared() {
   if (!shared_server()) {
-    shared_server() = std::make_unique<TestServer>();
+    shared_server() = std::make_unique<TestServer>(Vacuum::never_by_itself);
     const pg::Session session = pg::Connector(shared_server()->conninfo()).connect(pg::Role::api, "test");
     fmt::print("[ server   ] PostgreSQL {}\n", session.server_setting("server_version"));
   }

@@ -28,12 +28,14 @@ class ScratchFolder {
 /// is its own; all other tests share shared(). WEIR_PG_BIN chooses the version.
 class TestServer {
  public:
-  TestServer();
+  enum class Vacuum { as_usual, never_by_itself };
+  explicit TestServer(Vacuum vacuum = Vacuum::as_usual);
   ~TestServer();
   TestServer(const TestServer&) = delete;
   TestServer& operator=(const TestServer&) = delete;
 
-  /// Started at its first use and stopped after the last test of the program.
+  /// Started at its first use and stopped after the last test of the program. No autovacuum comes: now and
+  /// then it would hold locks in a test.
   static TestServer& shared();
   /// The same, if it was ever used.
   static TestServer* shared_if_started() noexcept;

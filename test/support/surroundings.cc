@@ -25,7 +25,7 @@ template <class Look>
 void expect_nothing_left(const char* where, const Look& look) {
   std::string left;
   try {
-    wait_until([&] { return (left = look()).empty(); }, where, std::chrono::seconds(5));
+    wait_until([&] { return (left = look()).empty(); }, where, std::chrono::seconds(30));
   } catch (const std::exception& error) {
     ADD_FAILURE() << "the tests left behind:" << left << "\n  " << error.what();
   }

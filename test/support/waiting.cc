@@ -21,6 +21,15 @@ void wait_until(const std::function<bool()>& state, const std::string& what, Dur
   }
 }
 
+void wait_past_midnight(Duration before, Duration after) {
+  using namespace std::chrono;
+  const auto now = system_clock::now();
+  const Duration since = now - floor<days>(now);
+  const Duration left = days(1) - since;
+  const Duration pause = left < before ? left + after : after - since;
+  if (pause > Duration::zero()) ::poll(nullptr, 0, static_cast<int>(ceil<milliseconds>(pause).count()));
+}
+
 void wait_until_active(const pg::Connector& connector, int pid) {
   pg::Session session = connector.connect(pg::Role::api, "test-look");
   wait_until(

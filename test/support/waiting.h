@@ -12,6 +12,10 @@ namespace weir::test {
 void wait_until(const std::function<bool()>& state, const std::string& what,
                 Duration limit = std::chrono::seconds(20));
 
+/// Until midnight in UTC where that is less than `before` away, and until `after` has passed since: for tests
+/// in which days are computed more than once, or lie in the past.
+void wait_past_midnight(Duration before, Duration after);
+
 // Of server processes. Each opens a session of its own to look.
 void wait_until_active(const pg::Connector& connector, int pid);   ///< runs a statement
 void wait_until_blocked(const pg::Connector& connector, int pid);  ///< waits for a lock

@@ -20,6 +20,7 @@ Wakeup& exiting() {
 
 /// A thread that begins its last act only when the process is already going.
 void leave_with_an_act() {
+  ExitGrace::set_longest(std::chrono::seconds(60));  // the machine may be busy
   std::thread([grace = std::make_unique<ExitGrace>()] {
     Wakeup unused;
     wait_fd(exiting().fd(), POLLIN, Deadline::never(), {}, unused);

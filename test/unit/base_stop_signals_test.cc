@@ -88,7 +88,7 @@ TEST(StopSignalsDeathTest, ASecondCtrlCEndsTheProcess) {
 void press_once_below_a_wrapper() {
   const int keyboard = take_a_terminal();
   {
-    const StopSignals signals;
+    const StopSignals signals(std::chrono::hours(1));
     press_ctrl_c(keyboard);
     wait_for_stop(signals);
     ::kill(::getpid(), SIGINT);

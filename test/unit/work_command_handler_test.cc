@@ -251,11 +251,16 @@ TEST_F(CommandHandlerTest, WhoIgnoresTheStopIsKilled) {
 
 TEST_F(CommandHandlerTest, AHangIsEndedByTheTimeout) {
   CommandOptions options = shell(kEach + kOk + "sleep 1000; done");
-  options.timeout = milliseconds(300);
-  CommandHandler handler(options);
-  const auto outcomes = run(handler, some_items(2));
+  std::vector<Outcome> outcomes(1);
+  // On a busy machine the first answer takes its time, too.
+  for (auto timeout = milliseconds(300); !outcomes[0].is_done() && timeout < std::chrono::minutes(1);
+       timeout *= 4) {
+    options.timeout = timeout;
+    CommandHandler handler(options);
+    outcomes = run(handler, some_items(2));
+  }
   EXPECT_EQ(kinds(outcomes), (std::vector{Kind::done, Kind::failed}));
-  EXPECT_THAT(outcomes[1].text(), HasSubstr("did not answer within 300 ms"));
+  EXPECT_THAT(outcomes.back().text(), HasSubstr("did not answer within "));
 }
 
 TEST_F(CommandHandlerTest, WhoClosesItsOutputIsEnded) {

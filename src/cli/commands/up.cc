@@ -1,4 +1,5 @@
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -119,11 +120,13 @@ class Keeper {
   bool recover() {
     Wakeup wakeup;
     for (int attempt = 1;; ++attempt) {
-      if (server_ && was_told_to_stop(server_->status())) {
+      // Looked at once: what goes from one state to the next between two looks is in neither.
+      const auto status = server_ ? std::optional(server_->status()) : std::nullopt;
+      if (status && was_told_to_stop(*status)) {
         throw Error(ExitCode::database, "the private PostgreSQL was stopped by somebody else",
                     "Start it again with: weir up");
       }
-      const bool changing = server_ && server_->status().state == embedded::ServerState::starting;
+      const bool changing = status && status->state == embedded::ServerState::starting;
       try {
         // While it shuts down nobody knows yet whether it was told to.
         if (!changing) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <latch>
 
 #include <fmt/format.h>
 
@@ -66,13 +67,34 @@ void read_counts(StateFigures& figures, const pg::Result& counted) {
   figures.wrong_runs = row.get<std::int64_t>(3);
 }
 
-/// Until it finds nothing more to do.
-void loop_classically(const Stage& stage, int scheduler) {
+/// One of those who go on together. Who fails before does not keep the others.
+class Arrival {
+ public:
+  explicit Arrival(std::latch& all) noexcept : all_(all) {}
+  Arrival(const Arrival&) = delete;
+  Arrival& operator=(const Arrival&) = delete;
+  ~Arrival() {
+    if (!arrived_) all_.count_down();
+  }
+  void wait_for_all() {
+    if (!std::exchange(arrived_, true)) all_.arrive_and_wait();
+  }
+
+ private:
+  std::latch& all_;
+  bool arrived_ = false;
+};
+
+/// Until it finds nothing more to do. All have looked for the first time before any of them writes: that they
+/// run beside each other is not left to the machine.
+void loop_classically(const Stage& stage, int scheduler, std::latch& looked) {
+  Arrival arrival(looked);
   pg::Session session = stage.connect();
   // The disk is nobody's excuse.
   session.set("synchronous_commit", "off");
   for (;;) {
     const pg::Result found = session.execute(kRead);
+    arrival.wait_for_all();
     if (found.rows() == 0) return;
     for (const auto& task : found) {
       const auto id = task.get<std::int32_t>(0);
@@ -123,8 +145,9 @@ void show_classical(Stage& stage, SchedulerFigures& figures, std::int64_t runs) 
     session.execute("ANALYZE demo.task_instance");
   }
   Count count(stage, figures, "read, then write by key", runs);
+  std::latch looked(stage.options().loops);
   run_crew(
-      stage.options().loops, [&](int i) { loop_classically(stage, i); },
+      stage.options().loops, [&](int i) { loop_classically(stage, i, looked); },
       [&] { count.look(kCountClassical); });
   count.end();
   count.look(kCountClassical);

@@ -33,7 +33,8 @@ void Worker::start() {
                                .can_be_woken = at.can_be_woken,
                                .once = options_.once,
                                .most_in_batch = 1,
-                               .prefetch = false};
+                               .prefetch = false,
+                               .asleep = &asleep_};
   if (!at.can_be_woken)
     options.longest_sleep = std::min<Duration>(options.longest_sleep, std::chrono::seconds(1));
   process_ = std::make_unique<work::Process>(

@@ -6,6 +6,7 @@
 #include "base/deadline.h"
 #include "base/mutex.h"
 #include "base/service.h"
+#include "base/test_signal.h"
 #include "pipeline/run/alert_sender.h"
 #include "pipeline/run/surroundings.h"
 #include "pipeline/run/task_source.h"
@@ -51,13 +52,15 @@ class Worker final : public Service {
 
   /// For tests; once it was started.
   [[nodiscard]] work::Process& process() noexcept { return *process_; }
-  [[nodiscard]] TestSignal<int>& asleep() noexcept { return runtime_->asleep; }
+  /// For tests: it lies down. Enabled before the start: who has nothing to do lies down once.
+  [[nodiscard]] TestSignal<int>& asleep() noexcept { return asleep_; }
 
  private:
   const Surroundings surroundings_;
   WorkerOptions options_;
   Definitions definitions_;
   TasksInFlight in_flight_;
+  TestSignal<int> asleep_;
   mutable Mutex mutex_;
   std::unique_ptr<work::Process> process_;
   std::unique_ptr<AlertSender> alerts_;
