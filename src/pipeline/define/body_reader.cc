@@ -66,6 +66,9 @@ void read_options(Reading& reading, Fields& fields, const Allowed& values,
     const auto said = fields.texts(key);
     if (!said.empty()) options[option_name(key)] = fmt::format("{}", fmt::join(texts_of(said), ","));
   }
+  // One for each that stands for null: a comma is one of them, maybe.
+  const auto nulls = fields.texts("null");
+  if (!nulls.empty()) options["null"] = fmt::format("{}", fmt::join(texts_of(nulls), "\n"));
   for (const std::string_view key : kSwitches) {
     if (fields.boolean(key).value_or(false)) options[option_name(key)] = "true";
   }
