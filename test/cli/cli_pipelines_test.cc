@@ -1,14 +1,10 @@
 // Pipelines from the command line: what is said to whoever writes, runs and repairs them.
-#include <filesystem>
-#include <fstream>
-
 #include <gtest/gtest.h>
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
-#include "support/database.h"
+#include "cli_pipeline_fixture.h"
 #include "support/waiting.h"
-#include "weir_program.h"
 
 namespace weir::test {
 namespace {
@@ -21,66 +17,6 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 using Words = std::vector<std::string>;
-
-constexpr const char* kShop = R"yaml(
-schedule: {cron: "0 6 * * *", start: 2026-01-01, end: 2026-02-01}
-parameters: {country: {choices: [de, fr], default: de}, limit: {type: integer, default: 3}}
-tasks:
-  take: {shell: "echo taking $WEIR_PARAM_COUNTRY; test ! -e broken"}
-  keep: {after: take, sql: "insert into kept values (weir.run_id(), weir.param('country'))"}
-)yaml";
-
-class CliPipelines : public SchemaTest {
- protected:
-  void SetUp() override {
-    SchemaTest::SetUp();
-    pg::Session session = this->session();
-    session.execute("CREATE TABLE kept (run int8, country text)");
-    put("weir.yml", "name: demo\npools: {narrow: 1}\n");
-    put("pipelines/shop/pipeline.yml", kShop);
-  }
-
-  void put(const fs::path& file, const std::string& text) const {
-    fs::create_directories((folder_.path() / file).parent_path());
-    std::ofstream(folder_.path() / file) << text;
-  }
-  [[nodiscard]] WeirSetup setup() const {
-    return {.env = {{"DATABASE_URL", url()}, {"PGPASSFILE", "/nowhere"}}, .folder = folder_.path()};
-  }
-  [[nodiscard]] WeirResult weir(const Words& words) const { return run_weir(words, setup()); }
-  [[nodiscard]] json document(Words words) const {
-    words.emplace_back("--json");
-    const WeirResult result = weir(words);
-    return json::parse(result.out, nullptr, false);
-  }
-  /// The pipeline with this text instead.
-  void deploy(const std::string& text = kShop) const {
-    put("pipelines/shop/pipeline.yml", text);
-    const WeirResult done = weir({"deploy"});
-    ASSERT_EQ(done.status, 0) << done.err;
-  }
-  /// A run that is made and waits for a worker; its number.
-  [[nodiscard]] std::string make_run(Words more = {}) const {
-    Words words{"run", "shop"};
-    words.insert(words.end(), more.begin(), more.end());
-    return std::to_string(document(words).at("run").get<std::int64_t>());
-  }
-  /// Until nothing is left.
-  [[nodiscard]] int work() const { return weir({"worker", "--once", "--slots", "2", "-q"}).status; }
-  void expect_refused(const Words& words, int status, const std::string& message,
-                      const std::string& remedy = "") const {
-    const WeirResult result = weir(words);
-    EXPECT_EQ(result.status, status) << result.out << result.err;
-    EXPECT_EQ(result.out, "");
-    EXPECT_EQ(result.err, "weir: " + message + "\n" + (remedy.empty() ? "" : "  " + remedy + "\n"));
-  }
-  [[nodiscard]] std::string value(const std::string& sql) const {
-    const auto rows = session().execute("SELECT q::text FROM (" + sql + ") r(q)");
-    return rows.rows() == 0 ? "none" : rows[0].get<std::optional<std::string>>(0).value_or("null");
-  }
-
-  ScratchFolder folder_{"pipelines"};
-};
 
 TEST_F(CliPipelines, APlanSaysWhatADeploymentDoes) {
   const WeirResult plan = weir({"plan"});

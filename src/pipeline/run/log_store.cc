@@ -47,7 +47,20 @@ SteadyTime LogStore::attend(pg::Session& session, SteadyTime now) {
 
 void LogStore::say(std::string_view line) {
   append(LogStream::weir, std::chrono::time_point_cast<WallTime::duration>(std::chrono::system_clock::now()),
-         line);
+         without_secrets(std::string(line)));
+}
+
+void LogStore::keep(const std::string& value, const std::string& written) {
+  if (!value.empty()) secrets_.emplace_back(value, written);
+}
+
+std::string LogStore::without_secrets(std::string text) const {
+  for (const auto& [value, written] : secrets_) {
+    for (std::size_t at = text.find(value); at != std::string::npos;
+         at = text.find(value, at + written.size()))
+      text.replace(at, value.size(), written);
+  }
+  return text;
 }
 
 void LogStore::store(pg::Session& session) {
