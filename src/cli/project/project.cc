@@ -75,13 +75,17 @@ bool is_project(const std::filesystem::path& folder) {
   return std::filesystem::exists(folder / "weir.yml", failure);
 }
 
+pipeline::LoadCheck load_check() {
+  return [](const pipeline::LoadBody& body) { read_load({}, body); };
+}
+
 pipeline::ProjectDefinition load_project(const Context& context, const std::filesystem::path& folder) {
   if (!is_project(folder)) {
     throw Error(ExitCode::usage, fmt::format("there is no weir.yml in {}", printable(folder.string())),
                 "Go to a project's folder, or name it: --project DIR. A new one: weir init DIR");
   }
   pipeline::Diagnostics found;
-  pipeline::ProjectDefinition project = pipeline::read_project(folder, found);
+  pipeline::ProjectDefinition project = pipeline::read_project(folder, found, load_check());
   if (!found.ok() || found.warnings() > 0) context.progress.block(to_text(found));
   if (!found.ok()) {
     throw Error(ExitCode::definition,
