@@ -30,6 +30,7 @@ class LogStore final : public LogSink, public SecretKeeper {
 
  private:
   void store_head(pg::Session& session);
+  void tell_gap(std::vector<LogLine>& tail) const;
   /// Takes out of `lines` what it has written.
   void write(pg::Session& session, std::vector<LogLine>& lines) const;
 
