@@ -40,6 +40,8 @@ work::Outcome load_and_finish(RunningTask& running, LoadOrder order,
     const std::int32_t item = running.attempt.key.item;
     order.options.stream = item < 0 ? running.task.name : fmt::format("{}/{}", running.task.name, item);
   }
+  work::Outcome outcome;
+  order.options.on_committed = [&] { outcome = written(running, std::move(news)); };
   const std::string target = order.options.target;
   TimedStop limit(running.stop, running.deadline);
   try {
@@ -56,7 +58,7 @@ work::Outcome load_and_finish(RunningTask& running, LoadOrder order,
     if (limit.timed_out()) throw TookTooLong(running.task);
     throw;
   }
-  return written(running, std::move(news));
+  return outcome;
 }
 
 }  // namespace weir::pipeline

@@ -17,14 +17,20 @@ std::string bind_source(RunningTask& running, std::string& source) {
   return shown;
 }
 
-/// The label of its source; what a file is called stays with what is rejected, and with what can be gone on with.
-std::string label_of_secret(const load::SourceChoice& source, const std::string& shown) {
+/// The label of its source; what a file is called stays with what is rejected, and with what can be gone on
+/// with.
+std::string label_of_secret(const LoadBody& bound, const std::string& shown) {
+  const auto option = [&](const char* name) {
+    const auto found = bound.options.find(name);
+    return found == bound.options.end() ? std::string() : found->second;
+  };
+  const load::SourceChoice source{.words = {bound.source}, .format = load::parse_format(option("format"))};
   if (load::said_format(source) != load::Format::postgres) {
     throw Error(ExitCode::failed,
                 fmt::format("{} has to be the URL of a database: the names of files are no secrets", shown),
                 "Write the file's name, or take a parameter: ${param:NAME}.");
   }
-  return fmt::format("{} {}", shown, source.query.empty() ? source.table : "(query)");
+  return fmt::format("{} {}", shown, option("query").empty() ? option("table") : "(query)");
 }
 
 }  // namespace
@@ -40,8 +46,9 @@ work::Outcome run_load_body(RunningTask& running, const LoadBody& body) {
   for (auto& [option, value] : bound.options) bind(value);
   for (auto& [name, value] : bound.env)
     value = bind_template(value, TemplateUse::value, running.context, running.at.project);
+  const std::string label = shown.empty() ? "" : label_of_secret(bound, shown);
   LoadOrder order = running.at.read_load(bound);
-  if (!shown.empty()) order.options.source = label_of_secret(order.source, shown);
+  order.options.source = label;
   return load_and_finish(running, std::move(order));
 }
 

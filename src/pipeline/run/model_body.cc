@@ -32,10 +32,9 @@ void check_model(RunningTask& running, pg::Session& session, const ModelBody& bo
     if (holds(running, session, check.sql)) continue;
     const std::string what = fmt::format("{}: check {} does not hold", body.relation, check.name);
     if (check.blocking) {
-      throw Error(
-          ExitCode::failed, what,
-          fmt::format("Nothing was written: the {} is as it was.",
-                      body.kind == ModelBody::Kind::view ? "view" : "table"));
+      throw Error(ExitCode::failed, what,
+                  fmt::format("Nothing was written: the {} is as it was.",
+                              body.kind == ModelBody::Kind::view ? "view" : "table"));
     }
     running.log.say(what + " (not blocking)");
   }
@@ -89,7 +88,8 @@ work::Outcome run_model_body(RunningTask& running, const ModelBody& body) {
     // What it says of options is for those who have some.
     if (error.remedy().find("--max-rejects") == std::string::npos) throw;
     throw Error(error.exit_code(), error.what(),
-                "Nothing was written: the table is as it was. Mend the SELECT: it has to give what the table takes, and "
+                "Nothing was written: the table is as it was. Mend the SELECT: it has to give what the table "
+                "takes, and "
                 "one row for each key.");
   }
 }

@@ -46,8 +46,7 @@ void make_anew(RunningTask& running, pg::Session& session, const ModelBody& body
   for (const auto& row : session.run<sql::ViewKeepsakes>(body.relation))
     keepsakes.push_back({std::string(row.column_name.value_or("")), std::string(row.statement)});
   drop_view(session, body);
-  run_script(running, session,
-             {fmt::format("CREATE VIEW {} AS\n{}", body.relation, body.select), body.file});
+  run_script(running, session, {fmt::format("CREATE VIEW {} AS\n{}", body.relation, body.select), body.file});
   std::vector<std::string> columns;
   for (const auto& row : session.run<sql::ViewColumns>(body.relation)) columns.emplace_back(row.name);
   std::vector<std::string> revokes;

@@ -1,5 +1,7 @@
 #include "pipeline/run/running_task.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/text.h"
@@ -66,6 +68,10 @@ std::vector<TaskNews> finish_in_transaction(pg::Session& session, const TaskAtte
 work::Outcome written(RunningTask& running, std::vector<TaskNews> news) {
   running.attempt.result.written = true;
   running.attempt.result.news = std::move(news);
+  const auto& all = running.attempt.result.news;
+  if (std::any_of(all.begin(), all.end(),
+                  [](const TaskNews& each) { return each.state == TaskNews::State::ready; }))
+    running.successors_ready();
   return work::Outcome::done();
 }
 

@@ -27,6 +27,7 @@ struct RunningTask {
   std::stop_token stop;
   pg::Session& session;  ///< on Weir's database, outside of a transaction
   LogStore& log;
+  const std::function<void()>& successors_ready;  ///< to be told what there is to claim now
 };
 
 /// An attempt that has reached its task's timeout.
@@ -48,8 +49,8 @@ work::Outcome run_wait_body(RunningTask& running, const WaitBody& body);
 /// Cuts a mapped task into its pieces.
 work::Outcome expand_task(RunningTask& running, const MapSource& map);
 
-/// The first column of the first row, a boolean; false where there is none. In the session's transaction, whose
-/// settings tell of the run.
+/// The first column of the first row, a boolean; false where there is none. In the session's transaction,
+/// whose settings tell of the run.
 bool holds(RunningTask& running, pg::Session& session, const std::string& query);
 /// Rows of a query of the user, with the settings of the run, in a transaction that is undone.
 pg::Result ask(RunningTask& running, pg::Session& session, const std::string& query);
@@ -59,7 +60,7 @@ bool is_true(RunningTask& running, pg::Session& session, const std::string& quer
 /// Writes the success of the attempt in the session's transaction. Throws when the attempt is not this
 /// process's any more, and with it all of the transaction has to go.
 std::vector<TaskNews> finish_in_transaction(pg::Session& session, const TaskAttempt& attempt);
-/// That transaction was committed.
+/// That transaction was committed: who comes next need not wait for what else is done here.
 work::Outcome written(RunningTask& running, std::vector<TaskNews> news);
 /// The answer to COMMIT was lost: looks on another session whether the attempt has ended by it.
 bool was_committed(RunningTask& running);

@@ -120,7 +120,8 @@ work::Outcome TaskHandler::run_task(TaskAttempt& attempt, const std::stop_token&
                       .deadline = task.timeout ? Deadline::after(*task.timeout) : Deadline::never(),
                       .stop = stop,
                       .session = session,
-                      .log = log};
+                      .log = log,
+                      .successors_ready = successors_ready_};
   work::Outcome outcome;
   try {
     outcome = run_body(running);
@@ -133,11 +134,6 @@ work::Outcome TaskHandler::run_task(TaskAttempt& attempt, const std::stop_token&
       log.say(attempt.result.lost.empty() ? outcome.text() : attempt.result.lost);
     }
   }
-  // Before the log is stored: they need not wait for that.
-  const auto& news = attempt.result.news;
-  if (std::any_of(news.begin(), news.end(),
-                  [](const TaskNews& each) { return each.state == TaskNews::State::ready; }))
-    successors_ready_();
   if (!log.empty()) store_log(log, attempt, stop);
   if (!outcome.is_done()) {
     session_.reset();  // in the middle of anything

@@ -27,7 +27,8 @@ bool has_come(RunningTask& running, const WaitBody& body) {
     }
     case WaitBody::Kind::file: {
       std::error_code failure;
-      return std::filesystem::exists(running.at.project / body.folder / bound(TemplateUse::argument), failure);
+      return std::filesystem::exists(running.at.project / body.folder / bound(TemplateUse::argument),
+                                     failure);
     }
     case WaitBody::Kind::http: return http_answers(bound(TemplateUse::value), running.stop);
     case WaitBody::Kind::pipeline: {
