@@ -170,6 +170,19 @@ SELECT t.task_no, t.item, k.name, t.state, t.attempt, t.failures, 0, k.upstream,
  WHERE d.id = :run_id
  ORDER BY 1, 2;
 
+-- name: task_outputs(run_id int8) -> (task_no int4, item int4, output jsonb)
+SELECT t.task_no, t.item, t.output FROM weir.task t WHERE t.run_id = :run_id AND t.output IS NOT NULL
+UNION ALL
+SELECT t.task_no, t.item, t.output
+  FROM weir.run_done d JOIN weir.task_done t ON t.run_id = d.id AND t.run_ended_at = d.ended_at
+ WHERE d.id = :run_id AND t.output IS NOT NULL;
+
+-- name: task_usages(run_id int8) -> (task_no int4, item int4, usage jsonb)
+-- Of the last attempt that has one.
+SELECT DISTINCT ON (a.task_no, a.item) a.task_no, a.item, a.usage
+  FROM weir.task_attempt a WHERE a.run_id = :run_id AND a.usage IS NOT NULL
+ ORDER BY a.task_no, a.item, a.attempt DESC, a.ended_at DESC;
+
 -- name: pool_holders(pool int4) -> (slots int4?, used int8, pipeline text?, run_id int8?, task text?, held int4?)
 -- What runs in a pool, and how much of it.
 SELECT o.slots, (SELECT coalesce(sum(t.slots), 0) FROM weir.task t WHERE t.state = 'running' AND t.pool_id = o.id) AS used,
