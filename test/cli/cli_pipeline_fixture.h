@@ -41,7 +41,9 @@ class CliPipelines : public SchemaTest {
   [[nodiscard]] WeirSetup setup() const {
     return {.env = {{"DATABASE_URL", url()}, {"PGPASSFILE", "/nowhere"}}, .folder = folder_.path()};
   }
-  [[nodiscard]] WeirResult weir(const std::vector<std::string>& words) const { return run_weir(words, setup()); }
+  [[nodiscard]] WeirResult weir(const std::vector<std::string>& words) const {
+    return run_weir(words, setup());
+  }
   [[nodiscard]] nlohmann::json document(std::vector<std::string> words) const {
     words.emplace_back("--json");
     const WeirResult result = weir(words);

@@ -1,10 +1,12 @@
-// What load tasks and models do, as a project has them: with its files, its variables, and the program's own words.
+// What load tasks and models do, as a project has them: with its files, its variables, and the program's own
+// words.
 #include <gtest/gtest.h>
 #include <gmock/gmock.h>
 #include <sqlite3.h>
 
-#include "pg/identifier.h"
 #include "cli_pipeline_fixture.h"
+#include "pg/identifier.h"
+#include "pg/transaction.h"
 #include "support/http_server.h"
 #include "support/server.h"
 
@@ -59,8 +61,32 @@ TEST_F(CliPipelineTasks, AModelThatTakesTooLongIsStopped) {
   EXPECT_EQ(value("SELECT to_regclass('late')"), "null");
 }
 
+TEST_F(CliPipelineTasks, WhoComesNextDoesNotWaitForTheCareOfATable) {
+  session().execute("CREATE TABLE cared AS SELECT n AS id, 0 AS v FROM generate_series(1, 2000) n");
+  session().execute("ALTER TABLE cared ADD PRIMARY KEY (id)");
+  session().execute("CREATE TABLE seen (care_goes_on bool)");
+  model("cared", "/* weir\nkey: id\n*/\nselect n as id, 1 as v from generate_series(1, 2000) n");
+  deploy(
+      "tasks:\n"
+      "  next:\n"
+      "    after: cared\n"
+      "    sql: |\n"
+      "      insert into seen select exists (select from pg_locks where relation = 'cared'::regclass and "
+      "mode = "
+      "'ShareUpdateExclusiveLock' and not granted)\n");
+  // VACUUM waits for it, for as long as it does for anybody; writers do not.
+  pg::Session other = session();
+  pg::Transaction holder(other);
+  other.execute("LOCK TABLE cared IN SHARE UPDATE EXCLUSIVE MODE");
+  run_ = make_run();
+  EXPECT_EQ(work(), 0) << error_of();
+  EXPECT_EQ(value("SELECT care_goes_on FROM seen"), "true");
+  EXPECT_THAT(log(), HasSubstr("not vacuumed: "));
+}
+
 TEST_F(CliPipelineTasks, AViewWhoseCheckFailsIsNotSeen) {
-  model("seen", "/* weir\nmaterialized: view\nchecks:\n  - sql: select count(*) = 1 from this()\n*/\nselect 1 as id");
+  model("seen",
+        "/* weir\nmaterialized: view\nchecks:\n  - sql: select count(*) = 1 from this()\n*/\nselect 1 as id");
   EXPECT_EQ(run_once(), "success") << error_of();
   model("seen",
         "/* weir\nmaterialized: view\nchecks:\n  - {sql: select false, blocking: false, name: soft}\n"
@@ -76,7 +102,8 @@ TEST_F(CliPipelineTasks, AViewLosesAColumnAndKeepsItsRights) {
   model("wide", "/* weir\nmaterialized: view\n*/\nselect 1 as id, 'x' as word, 2 as more");
   EXPECT_EQ(run_once(), "success") << error_of();
   session().execute_script(
-      "GRANT SELECT ON wide TO view_reader WITH GRANT OPTION; GRANT SELECT (word) ON wide TO view_column_reader; "
+      "GRANT SELECT ON wide TO view_reader WITH GRANT OPTION; GRANT SELECT (word) ON wide TO "
+      "view_column_reader; "
       "COMMENT ON VIEW wide IS 'it''s for all'; COMMENT ON COLUMN wide.word IS 'a word'");
   model("wide", "/* weir\nmaterialized: view\n*/\nselect 'x' as word, 1 as id");
   EXPECT_EQ(run_once(), "success") << error_of();
@@ -94,22 +121,20 @@ TEST_F(CliPipelineTasks, AViewLosesAColumnAndKeepsItsRights) {
   EXPECT_EQ(run_once(), "failed");
   EXPECT_THAT(error_of(), AllOf(HasSubstr("view above depends on"), HasSubstr("Drop it")));
   EXPECT_EQ(value("SELECT id FROM above"), "1");
-  session().execute_script(
-      "DROP VIEW above, wide; DROP ROLE view_reader; DROP ROLE view_column_reader");
+  session().execute_script("DROP VIEW above, wide; DROP ROLE view_reader; DROP ROLE view_column_reader");
 }
 
 TEST_F(CliPipelineTasks, AKeyThatComesTwiceFailsItsModel) {
-  for (const char* const kind :
-       {"table", "table\nstrategy: swap", "incremental\nstrategy: upsert"}) {
+  for (const char* const kind : {"table", "table\nstrategy: swap", "incremental\nstrategy: upsert"}) {
     model("keyed", std::string("/* weir\nmaterialized: ") + kind +
                        "\nkey: id\n*/\nselect * from (values (1, 'a'), (2, 'b')) v(id, word)");
     EXPECT_EQ(run_once(), "success") << kind << error_of();
     model("keyed", std::string("/* weir\nmaterialized: ") + kind +
-                       "\nkey: id\nchecks:\n  - unique: id\n*/\nselect * from (values (1, 'c'), (1, 'd'), (2, 'b')) v(id, word)");
+                       "\nkey: id\nchecks:\n  - unique: id\n*/\nselect * from (values (1, 'c'), (1, 'd'), "
+                       "(2, 'b')) v(id, word)");
     EXPECT_EQ(run_once(), "failed") << kind;
-    EXPECT_THAT(error_of(), AllOf(HasSubstr("its key comes again in a later record"),
-                                  HasSubstr("column id"), HasSubstr("one row for each key"),
-                                  Not(HasSubstr("--max-rejects"))))
+    EXPECT_THAT(error_of(), AllOf(HasSubstr("its key comes again in a later record"), HasSubstr("column id"),
+                                  HasSubstr("one row for each key"), Not(HasSubstr("--max-rejects"))))
         << kind;
     EXPECT_EQ(value("SELECT string_agg(word, '' ORDER BY id) FROM keyed"), "ab") << kind;
   }
@@ -117,19 +142,23 @@ TEST_F(CliPipelineTasks, AKeyThatComesTwiceFailsItsModel) {
 
 TEST_F(CliPipelineTasks, ALoadSaysWhatBecameOfItsRecords) {
   put("pipelines/shop/a.csv",
-      "id,at,amount\n1,2026-01-01 00:00:00.1234567,1\n2,2026-01-01 00:00:00,2\n2,2026-01-01 00:00:00,3\n3,no,4\n");
+      "id,at,amount\n1,2026-01-01 00:00:00.1234567,1\n2,2026-01-01 00:00:00,2\n2,2026-01-01 "
+      "00:00:00,3\n3,no,4\n");
   session().execute("CREATE TABLE told (id int PRIMARY KEY, at timestamp, amount int)");
   session().execute("INSERT INTO told SELECT n, NULL, n FROM generate_series(3, 6) n");
-  EXPECT_EQ(run_once("tasks:\n"
-                     "  a: {load: {source: a.csv, into: told, key: id, max_rejects: 2, allow_mass_delete: true}}\n"),
-            "success")
+  EXPECT_EQ(
+      run_once(
+          "tasks:\n"
+          "  a: {load: {source: a.csv, into: told, key: id, max_rejects: 2, allow_mass_delete: true}}\n"),
+      "success")
       << error_of();
-  EXPECT_THAT(log(), AllOf(HasSubstr("told: 4 records read; 2 inserted, 0 updated, 3 deleted, 0 unchanged, 1 rejected"),
-                           HasSubstr("1 record was followed by a later one with the same key, which counts"),
-                           HasSubstr("1 row was kept that a rejected record may be"),
-                           HasSubstr("notice: at: 1 value rounded"),
-                           HasSubstr("what was rejected: weir load rejects " +
-                                     value("SELECT max(id) FROM weir.load_run"))))
+  EXPECT_THAT(
+      log(),
+      AllOf(HasSubstr("told: 4 records read; 2 inserted, 0 updated, 3 deleted, 0 unchanged, 1 rejected"),
+            HasSubstr("1 record was followed by a later one with the same key, which counts"),
+            HasSubstr("1 row was kept that a rejected record may be"),
+            HasSubstr("notice: at: 1 value rounded"),
+            HasSubstr("what was rejected: weir load rejects " + value("SELECT max(id) FROM weir.load_run"))))
       << log();
 }
 
@@ -144,7 +173,9 @@ TEST_F(CliPipelineTasks, ASecretInASourceIsUsedAndNeverTold) {
   EXPECT_EQ(value("SELECT (SELECT id FROM one) || ',' || (SELECT id FROM two)"), "7,8");
   EXPECT_EQ(value("SELECT string_agg(source, ' ' ORDER BY target) FROM weir.load_run"),
             "${env:DATABASE_URL} rates ${file:pipelines/shop/url} (query)");
-  EXPECT_EQ(value("SELECT count(*) FROM weir.load_run r WHERE strpos(r::text, " + pg::quote_literal(url()) + ") > 0"), "0");
+  EXPECT_EQ(value("SELECT count(*) FROM weir.load_run r WHERE strpos(r::text, " + pg::quote_literal(url()) +
+                  ") > 0"),
+            "0");
   EXPECT_THAT(log(), Not(HasSubstr(url())));
 }
 
@@ -152,12 +183,14 @@ TEST_F(CliPipelineTasks, ASecretInASourceThatCannotBeOpenedIsNotTold) {
   WeirSetup with = setup();
   with.env["SHH"] = "postgresql://somebody:sesame@127.0.0.1:1/nowhere";
   with.env["PLACE"] = "/sesame";
-  deploy("tasks:\n"
-         "  a: {load: {source: '${env:SHH}', table: rates, into: one}}\n"
-         "  b: {load: {source: '${env:PLACE}', into: two}}\n");
+  deploy(
+      "tasks:\n"
+      "  a: {load: {source: '${env:SHH}', table: rates, into: one}}\n"
+      "  b: {load: {source: '${env:PLACE}', table: t, into: two}}\n");
   run_ = make_run();
   EXPECT_EQ(run_weir({"worker", "--once"}, with).status, 1);
-  EXPECT_THAT(weir({"runs", run_, "--json"}).out + log() + value("SELECT string_agg(r::text, ' ') FROM weir.load_run r"),
+  EXPECT_THAT(weir({"runs", run_, "--json"}).out + log() +
+                  value("SELECT string_agg(r::text, ' ') FROM weir.load_run r"),
               Not(HasSubstr("sesame")));
   EXPECT_THAT(error_of(1), HasSubstr("has to be the URL of a database"));
 }
@@ -188,12 +221,14 @@ TEST_F(CliPipelineTasks, AFileIsBesideItsPipelineWhateverItIsCalled) {
   put("pipelines/shop/x:y.csv", "id\n1\n");
   put("pipelines/shop/in/2026-01-05T00:00:00Z.csv", "id\n2\n");
   put("pipelines/shop/postgres.csv", "id\n3\n");
-  deploy("tasks:\n"
-         "  a: {load: {source: 'x:y.csv', into: a}}\n"
-         "  b: {load: {source: 'in/${logical_time}.csv', into: b}}\n"
-         "  c: {load: {source: 'postgres.csv', into: c}}\n"
-         "  d: {load: {source: 'sqlite:app.db?table=t', into: d}}\n"
-         "  e: {load: {source: 'sqlite:///" + (folder_.path() / "pipelines/shop/app.db").string() + "', table: t, into: e}}\n");
+  deploy(
+      "tasks:\n"
+      "  a: {load: {source: 'x:y.csv', into: a}}\n"
+      "  b: {load: {source: 'in/${logical_time}.csv', into: b}}\n"
+      "  c: {load: {source: 'postgres.csv', into: c}}\n"
+      "  d: {load: {source: 'sqlite:app.db?table=t', into: d}}\n"
+      "  e: {load: {source: 'sqlite:///" +
+      (folder_.path() / "pipelines/shop/app.db").string() + "', table: t, into: e}}\n");
   sqlite3* database = nullptr;
   ASSERT_EQ(sqlite3_open((folder_.path() / "pipelines/shop/app.db").c_str(), &database), SQLITE_OK);
   sqlite3_exec(database, "CREATE TABLE t AS SELECT 4 AS id", nullptr, nullptr, nullptr);
@@ -202,7 +237,9 @@ TEST_F(CliPipelineTasks, AFileIsBesideItsPipelineWhateverItIsCalled) {
   WeirSetup elsewhere = setup();
   elsewhere.folder = "/";
   EXPECT_EQ(run_weir({"worker", "--once", "-C", folder_.path().string()}, elsewhere).status, 0) << log();
-  EXPECT_EQ(value("SELECT concat((SELECT id FROM a), (SELECT id FROM b), (SELECT id FROM c), (SELECT id FROM d), (SELECT id FROM e))"), "12344");
+  EXPECT_EQ(value("SELECT concat((SELECT id FROM a), (SELECT id FROM b), (SELECT id FROM c), (SELECT id FROM "
+                  "d), (SELECT id FROM e))"),
+            "12344");
 }
 
 }  // namespace

@@ -1,4 +1,6 @@
 // Pipelines from the command line: what is said to whoever writes, runs and repairs them.
+#include <sstream>
+
 #include <gtest/gtest.h>
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
@@ -21,10 +23,10 @@ using Words = std::vector<std::string>;
 TEST_F(CliPipelines, APlanSaysWhatADeploymentDoes) {
   const WeirResult plan = weir({"plan"});
   EXPECT_EQ(plan.status, 0) << plan.err;
-  EXPECT_EQ(plan.out, "shop added\n");
+  EXPECT_EQ(plan.out, "shop added\npool narrow added: 1 slot\n");
   EXPECT_EQ(plan.err, "weir: nothing was changed; weir deploy does it\n");
   EXPECT_EQ(value("SELECT count(*) FROM weir.pipeline"), "0");
-  EXPECT_EQ(weir({"deploy"}).out, "shop added (version 1)\n");
+  EXPECT_EQ(weir({"deploy"}).out, "shop added (version 1)\npool narrow added: 1 slot\n");
   EXPECT_EQ(weir({"deploy"}).out, "1 unchanged\n");
   put("pipelines/shop/pipeline.yml",
       std::string(kShop) + "  sum: {after: keep, sql: select 1}\nmax_active_runs: 2\n");
@@ -33,6 +35,116 @@ TEST_F(CliPipelines, APlanSaysWhatADeploymentDoes) {
   EXPECT_EQ(document({"deploy"}).at("pipelines")[0].at("version"), 2);
   fs::remove_all(folder_.path() / "pipelines/shop");
   EXPECT_EQ(weir({"plan"}).out, "shop removed (version 2)\n");
+}
+
+TEST_F(CliPipelines, APlanSaysWhatBecomesOfPoolsAndHistory) {
+  deploy();
+  put("weir.yml", "name: demo\npools: {narrow: 2, new: 1, free: {}}\nhistory: 60d\n");
+  const std::string changes =
+      "1 unchanged\npool narrow changed: 1 slot > 2 slots\npool new added: 1 slot\npool free added: no "
+      "limit\n"
+      "history changed: 30d > 60d\n";
+  const WeirResult plan = weir({"plan"});
+  EXPECT_EQ(plan.out, changes);
+  EXPECT_EQ(plan.err, "weir: nothing was changed; weir deploy does it\n");
+  const json planned = document({"plan"});
+  EXPECT_EQ(planned.at("pools").at(0).dump(), R"({"after":2,"before":1,"change":"changed","pool":"narrow"})");
+  EXPECT_EQ(planned.at("history").dump(),
+            R"({"after_days":60,"before_days":30,"drops_runs":0,"refrained":false})");
+  EXPECT_EQ(weir({"deploy"}).out, changes);
+  put("weir.yml", "name: demo\npools: {new: 1}\nhistory: 60d\n");
+  EXPECT_EQ(
+      weir({"plan"}).out,
+      "1 unchanged\npool narrow is not in weir.yml, and keeps its 2 slots (narrow: {} there takes the limit "
+      "away)\n");
+  EXPECT_EQ(weir({"deploy"}).status, 0);
+  put("weir.yml", "name: demo\npools: {new: 1, narrow: {}}\nhistory: 60d\n");
+  EXPECT_EQ(weir({"deploy"}).out, "1 unchanged\npool narrow changed: 2 slots > no limit\n");
+  EXPECT_EQ(weir({"deploy"}).out, "1 unchanged\n");
+}
+
+TEST_F(CliPipelines, AShorterHistoryDropsRunsOnlyWhenToldTo) {
+  deploy();
+  session().execute_script(
+      "CREATE TABLE weir.run_done_old PARTITION OF weir.run_done FOR VALUES FROM ('2020-01-01') TO "
+      "('2020-01-02');"
+      "UPDATE weir.run_history SET keep_days = 3650");
+  ASSERT_EQ(make_run(), "1");
+  EXPECT_EQ(work(), 0);
+  session().execute(
+      "INSERT INTO weir.run_done SELECT (jsonb_populate_record(d, '{\"id\": 99, \"ended_at\": "
+      "\"2020-01-01T12:00:00Z\"}')).* FROM weir.run_done d");
+  put("weir.yml", "name: demo\npools: {narrow: 1}\nhistory: 1d\n");
+  EXPECT_EQ(weir({"plan"}).out, "1 unchanged\nhistory changed: 3650d > 1d, which drops 1 run\n");
+  expect_refused({"deploy"}, 5, "a history of 1 days instead of 3650 drops 1 run",
+                 "weir deploy --yes does it.");
+  EXPECT_EQ(value("SELECT keep_days FROM weir.run_history"), "3650");
+  WeirProgram up({"up"}, setup());
+  up.wait_for("history stays 3650d: 1d was said, which drops 1 run; weir deploy --yes does it");
+  up.signal(SIGTERM);
+  EXPECT_EQ(up.wait_end(), 0) << up.err();
+  EXPECT_EQ(value("SELECT keep_days FROM weir.run_history"), "3650");
+  EXPECT_THAT(weir({"deploy", "--yes"}).out, HasSubstr("history changed: 3650d > 1d, which drops 1 run\n"));
+  EXPECT_EQ(value("SELECT keep_days FROM weir.run_history"), "1");
+}
+
+TEST_F(CliPipelines, ARunByHandHasTheIntervalUpToItself) {
+  put("pipelines/shop/models/seen.sql",
+      "/* weir\nmaterialized: incremental\nstrategy: window\nwindow: at\n*/\n"
+      "select weir.interval_end() - interval '1 microsecond' as at");
+  deploy("schedule: {cron: '0 6 * * *'}\ntasks: {}\n");
+  const std::string run = make_run();
+  EXPECT_EQ(work(), 0) << weir({"runs", run}).out;
+  const json shown = document({"runs", run});
+  EXPECT_EQ(shown.at("interval_end"), shown.at("logical_at"));
+  EXPECT_THAT(shown.at("interval_start").get<std::string>(), HasSubstr("T06:00:00Z"));
+  EXPECT_EQ(value("SELECT count(*) FROM seen"), "1");
+}
+
+TEST_F(CliPipelines, WhatATaskPutOutAndUsedIsShownAndRead) {
+  session().execute("CREATE TABLE got (n int, all_of jsonb)");
+  deploy(
+      "tasks:\n"
+      "  a: {shell: \"echo '{\\\"weir\\\":\\\"output\\\",\\\"value\\\":{\\\"rows\\\":12}}'\"}\n"
+      "  m: {map: [1, 2], run: [echo, '{\"weir\":\"output\",\"value\":${item}}']}\n"
+      "  b: {after: [a, m], sql: \"insert into got values ((weir.output('a') ->> 'rows')::int, "
+      "weir.output('m'))\"}\n"
+      "  c: {after: b, sql: \"select weir.output('nobody')\"}\n");
+  const std::string run = make_run();
+  EXPECT_EQ(work(), 1);
+  EXPECT_EQ(value("SELECT n || ' ' || all_of FROM got"), "12 [1, 2]");
+  const json tasks = document({"runs", run}).at("tasks");
+  EXPECT_EQ(tasks.at(0).at("output").dump(), R"({"rows":12})");
+  EXPECT_GT(tasks.at(0).at("usage").at("max_rss_bytes").get<std::int64_t>(), 0);
+  EXPECT_TRUE(tasks.back().at("output").is_null());
+  EXPECT_TRUE(tasks.back().at("usage").is_null());
+  EXPECT_THAT(tasks.back().at("error").get<std::string>(), HasSubstr("the run has no task 'nobody'"));
+  EXPECT_THAT(weir({"runs", run}).out, HasSubstr(R"({"rows": 12})"));
+}
+
+TEST_F(CliPipelines, WhatALongLogLeavesOutIsTold) {
+  deploy("tasks: {a: {shell: 'seq 1 200000'}}\n");
+  const std::string run = make_run();
+  EXPECT_EQ(work(), 0);
+  std::int64_t told = 0;
+  std::int64_t shown = 0;
+  std::istringstream lines(weir({"logs", run, "--json"}).out);
+  for (std::string text; std::getline(lines, text);) {
+    const json line = json::parse(text);
+    const std::string said = line.at("line");
+    if (line.at("stream") == "out") {
+      ++shown;
+      EXPECT_EQ(said, std::to_string(line.at("number").get<std::int64_t>()));
+      continue;
+    }
+    ASSERT_EQ(told, 0) << text;
+    EXPECT_THAT(said, ::testing::MatchesRegex("[0-9,]+ lines, [0-9.]+ [KM]iB, left out here"));
+    std::string digits = said.substr(0, said.find(' '));
+    std::erase(digits, ',');
+    told = std::stoll(digits);
+    EXPECT_EQ(line.at("number").get<std::int64_t>(), shown + told) << "it stands where they were";
+  }
+  EXPECT_EQ(shown + told, 200'000);
 }
 
 TEST_F(CliPipelines, ADeploymentWithMistakesChangesNothing) {
@@ -293,7 +405,8 @@ TEST_F(CliPipelines, ARunIsCancelled) {
   EXPECT_EQ(weir({"cancel", queued}).out, "run 2: cancelled\n");
   EXPECT_EQ(weir({"cancel", run}).status, 0);
   EXPECT_EQ(document({"runs", run}).at("state"), "cancelled");
-  expect_refused({"cancel", run}, 5, "run 1 has ended already: cancelled");
+  expect_refused({"cancel", run}, 5, "run 1 has ended already: cancelled",
+                 "weir retry 1 begins again what failed of it, weir clear 1 all of it.");
   expect_refused({"cancel", run + "/take"}, 2, "a whole run is cancelled, not one of its tasks",
                  "Write: weir cancel 1, or weir mark 1/take failed");
   expect_refused({"cancel"}, 2, "which run?", "Write: weir cancel RUN");
