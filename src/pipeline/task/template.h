@@ -12,7 +12,8 @@ namespace weir::pipeline {
 /// Where a template stands decides what it may name.
 enum class TemplateUse {
   argument,  ///< an argument or a path: others on the machine can read it
-  value,     ///< the value of an environment variable, a connection, a source, an address: `env:` and `file:` too
+  value,     ///< the value of an environment variable, a connection, a source, an address: `env:` and `file:`
+             ///< too
 };
 
 /// One piece: text as it stands, or `${name}` or `${name:word}`.
