@@ -199,6 +199,7 @@ void Load::Parts::write(LoadShape& shape, const std::stop_token& stop) {
   Evolution evolution(shape, reader, options);
   if (report.direct) directly(shape, evolution, state, stop);
   if (!report.direct) through_stage(shape, evolution, state, stop);
+  if (options.on_committed) options.on_committed();
   report.losses = evolution.losses();
   report.notices = reader.notices();
   std::ranges::move(report.losses.notices(), std::back_inserter(report.notices));

@@ -9,6 +9,7 @@
 
 #include "base/stop_signals.h"
 #include "base/wait.h"
+#include "cli/project/project.h"
 #include "pipeline/run/task_handler.h"
 #include "pipeline/run/worker.h"
 #include "work/work_connector.h"
@@ -122,11 +123,9 @@ void work(AnyWorker& worker, const std::stop_token& stop) {
 
 TEST(ChaosPipelineWorker, DISABLED_Run) {
   const StopSignals signals;
-  pg::Connector::Options options;
-  options.users_search_path = true;
-  Surroundings at{.connector = std::make_shared<const pg::Connector>(
-                      pg::Conninfo::parse(std::getenv("WEIR_CHAOS_URL")), options),
-                  .project = std::getenv("WEIR_CHAOS_PROJECT")};
+  // With what reads the words of loads.
+  Surroundings at = cli::task_surroundings(pg::Conninfo::parse(std::getenv("WEIR_CHAOS_URL")), {},
+                                           std::getenv("WEIR_CHAOS_PROJECT"));
   if (std::string_view(std::getenv("WEIR_CHAOS_ROLE")) == "works") {
     PlainWorker worker(std::move(at));
     work(worker, signals.token());

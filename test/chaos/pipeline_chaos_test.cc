@@ -67,6 +67,25 @@ tasks:
 )yaml";
 constexpr int kOtherTasks = 2;
 
+/// Loads and a model, which end in transactions of their own sessions.
+constexpr const char* kLoads = R"yaml(
+schedule: {every: 2s, missed: all}
+max_active_runs: 2
+defaults: {retry: {attempts: 1000, delay: 1ms, max_delay: 20ms}}
+tasks:
+  l: {load: {command: [printf, "run,word\\n${run_id},l\\n"], into: public.effect, mode: append}}
+  s: {load: {command: [printf, "run,word\\n${run_id},s\\n"], into: public.effect, mode: append, staged: true}}
+)yaml";
+constexpr const char* kModel = R"sql(/* weir
+materialized: incremental
+strategy: append
+relation: public.effect
+after: [l, s]
+checks: [{sql: "select count(*) = 3 from this() where run = weir.run_id()"}]
+*/
+select weir.run_id() as run, 'model'::text as word)sql";
+constexpr int kLoadTasks = 3;
+
 // Attempts with the pool and the slots of their task.
 constexpr const char* kHeld = R"(
 SELECT a.started_at, a.ended_at, k.slots FROM weir.task_attempt a
@@ -86,7 +105,9 @@ class PipelineChaosTest : public ::testing::Test {
     session.execute("CREATE TABLE public.effect (run int8, word text)");
     auto read = test::read_files({{"weir.yml", "pools: {narrow: 3}\n"},
                                   {"pipelines/p/pipeline.yml", kPipeline},
-                                  {"pipelines/q/pipeline.yml", kOther}});
+                                  {"pipelines/q/pipeline.yml", kOther},
+                                  {"pipelines/r/pipeline.yml", kLoads},
+                                  {"pipelines/r/models/model.sql", kModel}});
     ASSERT_TRUE(read.diagnostics.ok()) << to_text(read.diagnostics);
     deploy(session, read.project);
   }
@@ -247,8 +268,10 @@ TEST_F(PipelineChaosTest, EveryTaskIsDoneAndSqlExactlyOnce) {
   };
   const std::int64_t runs = runs_of("p");
   const std::int64_t others = runs_of("q");
+  const std::int64_t loads = runs_of("r");
   EXPECT_GE(runs, kRuns);
   EXPECT_GT(others, 0);
+  EXPECT_GT(loads, 0);
   // The fourth process that dies over a task, or is too slow to keep its lease, makes it fail: that is
   // promised, too.
   {
@@ -266,12 +289,13 @@ TEST_F(PipelineChaosTest, EveryTaskIsDoneAndSqlExactlyOnce) {
   EXPECT_EQ(
       number(
           "SELECT count(*) FROM weir.run_done r WHERE r.state = 'success' AND (SELECT count(*) FROM effect e "
-          "WHERE e.run = r.id) <> CASE r.pipeline_id WHEN (SELECT id FROM weir.pipeline WHERE name = 'p') "
-          "THEN " +
-          fmt::format("{} ELSE {} END", kEffects, kOtherTasks)),
+          "WHERE e.run = r.id) <> (SELECT CASE p.name WHEN 'p' THEN " +
+          fmt::format("{} WHEN 'q' THEN {} ELSE {} END FROM weir.pipeline p WHERE p.id = r.pipeline_id)",
+                      kEffects, kOtherTasks, kLoadTasks)),
       0)
       << "runs without all of their effects";
-  EXPECT_EQ(number("SELECT count(*) FROM weir.task_done"), runs * kTasks + others * kOtherTasks)
+  EXPECT_EQ(number("SELECT count(*) FROM weir.task_done"),
+            runs * kTasks + others * kOtherTasks + loads * kLoadTasks)
       << "lost tasks";
   EXPECT_EQ(number("SELECT count(*) FROM (SELECT FROM effect GROUP BY run, word HAVING count(*) > 1) d"), 0)
       << "done twice";
@@ -282,7 +306,9 @@ TEST_F(PipelineChaosTest, EveryTaskIsDoneAndSqlExactlyOnce) {
   EXPECT_EQ(
       number(
           "SELECT count(*) FROM (SELECT logical_at - lag(logical_at) OVER (PARTITION BY pipeline_id ORDER BY "
-          "logical_at) AS step FROM weir.run_done WHERE kind = 'scheduled') s WHERE step <> interval '1 s'"),
+          "logical_at) AS step, pipeline_id FROM weir.run_done WHERE kind = 'scheduled') s WHERE step <> "
+          "interval '1 s' * (SELECT CASE p.name WHEN 'r' THEN 2 ELSE 1 END FROM weir.pipeline p WHERE p.id = "
+          "s.pipeline_id)"),
       0)
       << "a logical time without a run";
   EXPECT_EQ(number("SELECT count(*) FROM (SELECT FROM weir.task_attempt WHERE outcome = 'success' GROUP BY "
@@ -313,7 +339,7 @@ TEST_F(PipelineChaosTest, EveryTaskIsDoneAndSqlExactlyOnce) {
       "chaos: pipelines, seed {}, {} schedulers, {} workers, {} kills, {} freezes, {} restarts; {} runs, {} "
       "tasks, {} "
       "attempts, {} failed after four deaths, at most {} slots of 3\n",
-      seed, kSchedulers, kProcesses - kSchedulers, faults[0], faults[1], faults[2], runs + others,
+      seed, kSchedulers, kProcesses - kSchedulers, faults[0], faults[1], faults[2], runs + others + loads,
       number("SELECT count(*) FROM weir.task_done"), number("SELECT count(*) FROM weir.task_attempt"), failed,
       std::max(most.load(), held));
 }

@@ -1,14 +1,12 @@
 // Pipelines from the command line: what is said to whoever writes, runs and repairs them.
-#include <filesystem>
-#include <fstream>
+#include <sstream>
 
 #include <gtest/gtest.h>
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
-#include "support/database.h"
+#include "cli_pipeline_fixture.h"
 #include "support/waiting.h"
-#include "weir_program.h"
 
 namespace weir::test {
 namespace {
@@ -22,73 +20,13 @@ using ::testing::Not;
 using ::testing::StartsWith;
 using Words = std::vector<std::string>;
 
-constexpr const char* kShop = R"yaml(
-schedule: {cron: "0 6 * * *", start: 2026-01-01, end: 2026-02-01}
-parameters: {country: {choices: [de, fr], default: de}, limit: {type: integer, default: 3}}
-tasks:
-  take: {shell: "echo taking $WEIR_PARAM_COUNTRY; test ! -e broken"}
-  keep: {after: take, sql: "insert into kept values (weir.run_id(), weir.param('country'))"}
-)yaml";
-
-class CliPipelines : public SchemaTest {
- protected:
-  void SetUp() override {
-    SchemaTest::SetUp();
-    pg::Session session = this->session();
-    session.execute("CREATE TABLE kept (run int8, country text)");
-    put("weir.yml", "name: demo\npools: {narrow: 1}\n");
-    put("pipelines/shop/pipeline.yml", kShop);
-  }
-
-  void put(const fs::path& file, const std::string& text) const {
-    fs::create_directories((folder_.path() / file).parent_path());
-    std::ofstream(folder_.path() / file) << text;
-  }
-  [[nodiscard]] WeirSetup setup() const {
-    return {.env = {{"DATABASE_URL", url()}, {"PGPASSFILE", "/nowhere"}}, .folder = folder_.path()};
-  }
-  [[nodiscard]] WeirResult weir(const Words& words) const { return run_weir(words, setup()); }
-  [[nodiscard]] json document(Words words) const {
-    words.emplace_back("--json");
-    const WeirResult result = weir(words);
-    return json::parse(result.out, nullptr, false);
-  }
-  /// The pipeline with this text instead.
-  void deploy(const std::string& text = kShop) const {
-    put("pipelines/shop/pipeline.yml", text);
-    const WeirResult done = weir({"deploy"});
-    ASSERT_EQ(done.status, 0) << done.err;
-  }
-  /// A run that is made and waits for a worker; its number.
-  [[nodiscard]] std::string make_run(Words more = {}) const {
-    Words words{"run", "shop"};
-    words.insert(words.end(), more.begin(), more.end());
-    return std::to_string(document(words).at("run").get<std::int64_t>());
-  }
-  /// Until nothing is left.
-  [[nodiscard]] int work() const { return weir({"worker", "--once", "--slots", "2", "-q"}).status; }
-  void expect_refused(const Words& words, int status, const std::string& message,
-                      const std::string& remedy = "") const {
-    const WeirResult result = weir(words);
-    EXPECT_EQ(result.status, status) << result.out << result.err;
-    EXPECT_EQ(result.out, "");
-    EXPECT_EQ(result.err, "weir: " + message + "\n" + (remedy.empty() ? "" : "  " + remedy + "\n"));
-  }
-  [[nodiscard]] std::string value(const std::string& sql) const {
-    const auto rows = session().execute("SELECT q::text FROM (" + sql + ") r(q)");
-    return rows.rows() == 0 ? "none" : rows[0].get<std::optional<std::string>>(0).value_or("null");
-  }
-
-  ScratchFolder folder_{"pipelines"};
-};
-
 TEST_F(CliPipelines, APlanSaysWhatADeploymentDoes) {
   const WeirResult plan = weir({"plan"});
   EXPECT_EQ(plan.status, 0) << plan.err;
-  EXPECT_EQ(plan.out, "shop added\n");
+  EXPECT_EQ(plan.out, "shop added\npool narrow added: 1 slot\n");
   EXPECT_EQ(plan.err, "weir: nothing was changed; weir deploy does it\n");
   EXPECT_EQ(value("SELECT count(*) FROM weir.pipeline"), "0");
-  EXPECT_EQ(weir({"deploy"}).out, "shop added (version 1)\n");
+  EXPECT_EQ(weir({"deploy"}).out, "shop added (version 1)\npool narrow added: 1 slot\n");
   EXPECT_EQ(weir({"deploy"}).out, "1 unchanged\n");
   put("pipelines/shop/pipeline.yml",
       std::string(kShop) + "  sum: {after: keep, sql: select 1}\nmax_active_runs: 2\n");
@@ -97,6 +35,116 @@ TEST_F(CliPipelines, APlanSaysWhatADeploymentDoes) {
   EXPECT_EQ(document({"deploy"}).at("pipelines")[0].at("version"), 2);
   fs::remove_all(folder_.path() / "pipelines/shop");
   EXPECT_EQ(weir({"plan"}).out, "shop removed (version 2)\n");
+}
+
+TEST_F(CliPipelines, APlanSaysWhatBecomesOfPoolsAndHistory) {
+  deploy();
+  put("weir.yml", "name: demo\npools: {narrow: 2, new: 1, free: {}}\nhistory: 60d\n");
+  const std::string changes =
+      "1 unchanged\npool narrow changed: 1 slot > 2 slots\npool new added: 1 slot\npool free added: no "
+      "limit\n"
+      "history changed: 30d > 60d\n";
+  const WeirResult plan = weir({"plan"});
+  EXPECT_EQ(plan.out, changes);
+  EXPECT_EQ(plan.err, "weir: nothing was changed; weir deploy does it\n");
+  const json planned = document({"plan"});
+  EXPECT_EQ(planned.at("pools").at(0).dump(), R"({"after":2,"before":1,"change":"changed","pool":"narrow"})");
+  EXPECT_EQ(planned.at("history").dump(),
+            R"({"after_days":60,"before_days":30,"drops_runs":0,"refrained":false})");
+  EXPECT_EQ(weir({"deploy"}).out, changes);
+  put("weir.yml", "name: demo\npools: {new: 1}\nhistory: 60d\n");
+  EXPECT_EQ(
+      weir({"plan"}).out,
+      "1 unchanged\npool narrow is not in weir.yml, and keeps its 2 slots (narrow: {} there takes the limit "
+      "away)\n");
+  EXPECT_EQ(weir({"deploy"}).status, 0);
+  put("weir.yml", "name: demo\npools: {new: 1, narrow: {}}\nhistory: 60d\n");
+  EXPECT_EQ(weir({"deploy"}).out, "1 unchanged\npool narrow changed: 2 slots > no limit\n");
+  EXPECT_EQ(weir({"deploy"}).out, "1 unchanged\n");
+}
+
+TEST_F(CliPipelines, AShorterHistoryDropsRunsOnlyWhenToldTo) {
+  deploy();
+  session().execute_script(
+      "CREATE TABLE weir.run_done_old PARTITION OF weir.run_done FOR VALUES FROM ('2020-01-01') TO "
+      "('2020-01-02');"
+      "UPDATE weir.run_history SET keep_days = 3650");
+  ASSERT_EQ(make_run(), "1");
+  EXPECT_EQ(work(), 0);
+  session().execute(
+      "INSERT INTO weir.run_done SELECT (jsonb_populate_record(d, '{\"id\": 99, \"ended_at\": "
+      "\"2020-01-01T12:00:00Z\"}')).* FROM weir.run_done d");
+  put("weir.yml", "name: demo\npools: {narrow: 1}\nhistory: 1d\n");
+  EXPECT_EQ(weir({"plan"}).out, "1 unchanged\nhistory changed: 3650d > 1d, which drops 1 run\n");
+  expect_refused({"deploy"}, 5, "a history of 1 days instead of 3650 drops 1 run",
+                 "weir deploy --yes does it.");
+  EXPECT_EQ(value("SELECT keep_days FROM weir.run_history"), "3650");
+  WeirProgram up({"up"}, setup());
+  up.wait_for("history stays 3650d: 1d was said, which drops 1 run; weir deploy --yes does it");
+  up.signal(SIGTERM);
+  EXPECT_EQ(up.wait_end(), 0) << up.err();
+  EXPECT_EQ(value("SELECT keep_days FROM weir.run_history"), "3650");
+  EXPECT_THAT(weir({"deploy", "--yes"}).out, HasSubstr("history changed: 3650d > 1d, which drops 1 run\n"));
+  EXPECT_EQ(value("SELECT keep_days FROM weir.run_history"), "1");
+}
+
+TEST_F(CliPipelines, ARunByHandHasTheIntervalUpToItself) {
+  put("pipelines/shop/models/seen.sql",
+      "/* weir\nmaterialized: incremental\nstrategy: window\nwindow: at\n*/\n"
+      "select weir.interval_end() - interval '1 microsecond' as at");
+  deploy("schedule: {cron: '0 6 * * *'}\ntasks: {}\n");
+  const std::string run = make_run();
+  EXPECT_EQ(work(), 0) << weir({"runs", run}).out;
+  const json shown = document({"runs", run});
+  EXPECT_EQ(shown.at("interval_end"), shown.at("logical_at"));
+  EXPECT_THAT(shown.at("interval_start").get<std::string>(), HasSubstr("T06:00:00Z"));
+  EXPECT_EQ(value("SELECT count(*) FROM seen"), "1");
+}
+
+TEST_F(CliPipelines, WhatATaskPutOutAndUsedIsShownAndRead) {
+  session().execute("CREATE TABLE got (n int, all_of jsonb)");
+  deploy(
+      "tasks:\n"
+      "  a: {shell: \"echo '{\\\"weir\\\":\\\"output\\\",\\\"value\\\":{\\\"rows\\\":12}}'\"}\n"
+      "  m: {map: [1, 2], run: [echo, '{\"weir\":\"output\",\"value\":${item}}']}\n"
+      "  b: {after: [a, m], sql: \"insert into got values ((weir.output('a') ->> 'rows')::int, "
+      "weir.output('m'))\"}\n"
+      "  c: {after: b, sql: \"select weir.output('nobody')\"}\n");
+  const std::string run = make_run();
+  EXPECT_EQ(work(), 1);
+  EXPECT_EQ(value("SELECT n || ' ' || all_of FROM got"), "12 [1, 2]");
+  const json tasks = document({"runs", run}).at("tasks");
+  EXPECT_EQ(tasks.at(0).at("output").dump(), R"({"rows":12})");
+  EXPECT_GT(tasks.at(0).at("usage").at("max_rss_bytes").get<std::int64_t>(), 0);
+  EXPECT_TRUE(tasks.back().at("output").is_null());
+  EXPECT_TRUE(tasks.back().at("usage").is_null());
+  EXPECT_THAT(tasks.back().at("error").get<std::string>(), HasSubstr("the run has no task 'nobody'"));
+  EXPECT_THAT(weir({"runs", run}).out, HasSubstr(R"({"rows": 12})"));
+}
+
+TEST_F(CliPipelines, WhatALongLogLeavesOutIsTold) {
+  deploy("tasks: {a: {shell: 'seq 1 200000'}}\n");
+  const std::string run = make_run();
+  EXPECT_EQ(work(), 0);
+  std::int64_t told = 0;
+  std::int64_t shown = 0;
+  std::istringstream lines(weir({"logs", run, "--json"}).out);
+  for (std::string text; std::getline(lines, text);) {
+    const json line = json::parse(text);
+    const std::string said = line.at("line");
+    if (line.at("stream") == "out") {
+      ++shown;
+      EXPECT_EQ(said, std::to_string(line.at("number").get<std::int64_t>()));
+      continue;
+    }
+    ASSERT_EQ(told, 0) << text;
+    EXPECT_THAT(said, ::testing::MatchesRegex("[0-9,]+ lines, [0-9.]+ [KM]iB, left out here"));
+    std::string digits = said.substr(0, said.find(' '));
+    std::erase(digits, ',');
+    told = std::stoll(digits);
+    EXPECT_EQ(line.at("number").get<std::int64_t>(), shown + told) << "it stands where they were";
+  }
+  EXPECT_EQ(shown + told, 200'000);
 }
 
 TEST_F(CliPipelines, ADeploymentWithMistakesChangesNothing) {
@@ -357,7 +405,8 @@ TEST_F(CliPipelines, ARunIsCancelled) {
   EXPECT_EQ(weir({"cancel", queued}).out, "run 2: cancelled\n");
   EXPECT_EQ(weir({"cancel", run}).status, 0);
   EXPECT_EQ(document({"runs", run}).at("state"), "cancelled");
-  expect_refused({"cancel", run}, 5, "run 1 has ended already: cancelled");
+  expect_refused({"cancel", run}, 5, "run 1 has ended already: cancelled",
+                 "weir retry 1 begins again what failed of it, weir clear 1 all of it.");
   expect_refused({"cancel", run + "/take"}, 2, "a whole run is cancelled, not one of its tasks",
                  "Write: weir cancel 1, or weir mark 1/take failed");
   expect_refused({"cancel"}, 2, "which run?", "Write: weir cancel RUN");

@@ -1,4 +1,5 @@
 // weir init and weir check, as a user has them.
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -13,6 +14,7 @@ namespace weir::test {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -112,6 +114,84 @@ TEST_F(CliProject, CheckTellsAllMistakesAtOnce) {
       document.at("diagnostics").at(0).dump(),
       R"json({"column":15,"file":"pipelines/a/pipeline.yml","line":2,"message":"a task has no key 'pol'",)json"
       R"json("remedy":"Did you mean 'pool'?","severity":"error","source":"  t: {sql: x, pol: y}"})json");
+}
+
+// What would only be refused when it runs is a mistake of the definition.
+TEST_F(CliProject, CheckTellsWhatALoadWouldRefuse) {
+  put("weir.yml", "connections: {shop: 'postgresql://shop', secret: '${env:SHOP}'}\n");
+  const auto checked = [this](const std::string& load) {
+    put("pipelines/p/pipeline.yml",
+        "parameters: {day: x}\ntasks:\n  t:\n    load:\n      into: a.b\n      " + load + "\n");
+    return weir({"check"}).out;
+  };
+  const auto line = [](int number, int column, const std::string& message) {
+    return HasSubstr("pipelines/p/pipeline.yml:" + std::to_string(number) + ":" + std::to_string(column) +
+                     ": error: " + message);
+  };
+  EXPECT_THAT(checked("source: x\n      mode: window\n      window: foo"),
+              AllOf(line(8, 15, "'window' is 'foo': its bounds are missing"),
+                    HasSubstr("such as window: ts:2026-01-01..2026-02-01.")));
+  EXPECT_THAT(checked("source: x\n      columns: id"), line(7, 16, "'columns': 'id' is not NAME:TYPE"));
+  EXPECT_THAT(checked("source: x.csv\n      delimiter: abc"),
+              line(7, 18, "'delimiter' is 'abc', which is not one character"));
+  EXPECT_THAT(checked("source: x.csv\n      encoding: klingon"),
+              line(7, 17, "'encoding' is 'klingon', which is none"));
+  EXPECT_THAT(checked("source: x.json\n      trim: true"),
+              line(7, 13, "'trim' is about separated values, and the source is json"));
+  for (const char* const source : {"postgresql://h/d", "shop", "secret", "'${env:URL}'", "'${file:url}'"}) {
+    EXPECT_THAT(checked(std::string("source: ") + source),
+                AllOf(HasSubstr("error: which of its tables?"), HasSubstr("Add table: NAME")));
+    EXPECT_THAT(checked(std::string("source: ") + source + "\n      table: t"), HasSubstr("no mistake"));
+  }
+  EXPECT_THAT(checked("source: 'data/${env:NAME}.csv'"),
+              line(6, 15, "a secret can stand in the URL of a database alone"));
+  EXPECT_THAT(checked("command: [tap]\n      format: singer"),
+              AllOf(line(7, 15, "a load cannot read what a Singer tap writes"),
+                    HasSubstr("weir load --singer --into")));
+  EXPECT_THAT(checked("source: x\n      key: id\n      mode: swap\n      max_rejects: 3"),
+              line(9, 20, "'max_rejects' has no meaning with mode swap"));
+  put("pipelines/p/pipeline.yml", "tasks: {t: {load: {source: x, into: a.*}}}\n");
+  EXPECT_THAT(weir({"check"}).out, AllOf(line(1, 37, "'into' is 'a.*', which is for Singer taps alone"),
+                                         HasSubstr("weir load --singer")));
+  for (const char* const right :
+       {"source: x\n      mode: window\n      window: 'at:${interval_start}..${interval_end}'",
+        "source: x\n      mode: window\n      window: 'at:${interval_start}:${interval_end}'",
+        "source: x\n      mode: window\n      window: 'at:2026-01-01..${param:day}'",
+        "source: '${param:day}'\n      delimiter: tab\n      null: ['-', NA]",
+        "command: [cat, '${param:day}']\n      encoding: latin1\n      columns: "
+        "'id:int8,amount:numeric(12,2)'",
+        "source: shop\n      query: 'select 1'\n      key: [a, b]\n      not_compared: c"})
+    EXPECT_THAT(checked(right), HasSubstr("no mistake"));
+}
+
+TEST_F(CliProject, CheckTellsWhatASqlTaskCannotSay) {
+  put("weir.yml", "");
+  put("pipelines/p/a.sql", "select 1;\n\n\\copy x from y\n");
+  put("pipelines/p/pipeline.yml",
+      "tasks:\n  a: {sql: {file: a.sql}}\n  b: {sql: begin; insert into x values (1); commit}\n  c: {sql: "
+      "\"select 'x\"}\n");
+  EXPECT_THAT(
+      weir({"check"}).out,
+      AllOf(HasSubstr("pipelines/p/a.sql:3:1: error: '\\copy x from y' is a command of psql"),
+            HasSubstr("pipelines/p/pipeline.yml:3:12: error: line 1 of the SQL: "),
+            HasSubstr("pipelines/p/pipeline.yml:4:12: error: line 1 of the SQL: a quote has no end")));
+}
+
+TEST_F(CliProject, WhatInitMakesRunsToItsEnd) {
+  ASSERT_EQ(weir({"init"}).status, 0);
+  const WeirSetup here{.folder = folder_};
+  WeirProgram up({"up"}, here);
+  up.wait_for("weir: ready");
+  up.wait_for("rates added (version 1)");
+  const WeirResult run = run_weir({"run", "rates", "--wait", "-q"}, here);
+  EXPECT_EQ(run.status, 0) << run.out << run.err << weir({"runs", "1"}).out << weir({"logs", "1"}).out;
+  EXPECT_THAT(run.out, HasSubstr(": success\n"));
+  const auto number = run.out.substr(4, run.out.find(' ', 4) - 4);
+  const auto shown = nlohmann::json::parse(weir({"runs", number, "--json"}).out, nullptr, false);
+  ASSERT_TRUE(shown.is_object());
+  for (const auto& task : shown.at("tasks")) EXPECT_EQ(task.at("state"), "success") << task;
+  up.signal(SIGTERM);
+  EXPECT_EQ(up.wait_end(), 0) << up.err();
 }
 
 TEST_F(CliProject, CheckWithoutAProjectSaysHowToMakeOne) {

@@ -225,7 +225,10 @@ class EveryKey : public ::testing::Test {
       const ReadProject read = read_files(std::move(files));
       bool told_of_it = false;
       for (const auto& one : read.diagnostics.sorted()) {
-        told_of_it = told_of_it || (one.position.file == file && one.position.line == line);
+        const std::string_view what = key.object == nullptr ? key.name : key.object->what;
+        const bool names_it =
+            one.message.find(key.name) != std::string::npos || one.message.find(what) != std::string::npos;
+        told_of_it = told_of_it || (one.position.file == file && one.position.line == line && names_it);
       }
       EXPECT_TRUE(told_of_it) << text << ::testing::PrintToString(told(read.diagnostics));
     }

@@ -109,12 +109,14 @@ TEST(PipelineMistakes, OfParameters) {
       {"parameters: {a b: 1}\n", {"1:14 'a b' cannot be the name of a parameter"}},
       {"parameters: {n: {type: int}}\n",
        {"1:24 'type' is 'int', which is none of: string, integer, number, boolean, date, timestamp"}},
-      {"parameters: {n: {type: integer, default: x}}\n", {"1:42 'x' is no value of type integer"}},
+      {"parameters: {n: {type: integer, default: x}}\n",
+       {"1:42 the default 'x' is no value of type integer"}},
       {"parameters: {n: {type: date, default: 2026-02-30}}\n",
-       {"1:39 '2026-02-30' is no value of type date"}},
+       {"1:39 the default '2026-02-30' is no value of type date"}},
       {"parameters: {n: {choices: [a, b], default: c}}\n",
        {"1:44 the default 'c' is none of the choices: a, b"}},
-      {"parameters: {n: {type: boolean, choices: [yes]}}\n", {"1:43 'yes' is no value of type boolean"}},
+      {"parameters: {n: {type: boolean, choices: [yes]}}\n",
+       {"1:43 the choice 'yes' is no value of type boolean"}},
       {"parameters: {n: [1]}\n", {"1:17 a parameter must be a mapping, and is a list"}},
   };
   for (const Mistake& mistake : cases) expect_told(read_pipeline_text(mistake.text + tasks), mistake);

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/project/project.h"
 #include "cli/term/table.h"
 #include "pipeline/define/keys.h"
 #include "pipeline/define/project_reader.h"
@@ -110,7 +111,7 @@ ExitCode run_check(Context& context) {
   const std::filesystem::path folder =
       given.words.empty() ? context.global.project : context.global.project / given.words.front();
   pipeline::Diagnostics found;
-  const pipeline::ProjectDefinition project = pipeline::read_project(folder, found);
+  const pipeline::ProjectDefinition project = pipeline::read_project(folder, found, load_check());
   (context.global.json ? show_json : show_text)(context.out, project, found);
   return found.ok() ? ExitCode::ok : ExitCode::definition;
 }
@@ -127,7 +128,7 @@ Command check_command() {
           "written: docs/pipelines.md.",
       .options = {{"schema", 0, "WORD",
                    "print the JSON Schema of pipeline, project or model, for editors, and check nothing"}},
-      .words = "DIR",
+      .words = "[DIR]",
       .examples = {{"weir check", "the project in the current folder"},
                    {"weir check demo --json", "for editors and CI"},
                    {"weir check --schema pipeline > pipeline.schema.json", "completion in an editor"}},

@@ -20,7 +20,9 @@ ExitCode run_plan(Context& context) {
 ExitCode run_deploy(Context& context) {
   const auto project = load_project(context, context.global.project);
   pg::Session session = open_database(context, "deploy");
-  show_deployment(context, pipeline::deploy(session, project), true);
+  const auto loss =
+      context.arguments.has("yes") ? pipeline::HistoryLoss::accept : pipeline::HistoryLoss::refuse;
+  show_deployment(context, pipeline::deploy(session, project, loss), true);
   return ExitCode::ok;
 }
 
@@ -42,7 +44,8 @@ Command deploy_command() {
           "Checks the project and stores its pipelines in one transaction. Runs that have begun keep the "
           "version\n"
           "they began with; pipelines that are gone from the project make no more runs. weir up deploys by "
-          "itself.",
+          "itself. A shorter history that drops runs needs --yes.",
+      .options = {{"yes", 'y', "", "drop the runs that a shorter history has no room for"}},
       .examples = {{"weir deploy", ""}},
       .run = run_deploy};
 }

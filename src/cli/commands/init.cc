@@ -36,7 +36,7 @@ Command init_command() {
       .description =
           "Writes weir.yml and a pipeline that makes rates with sh and awk, loads them and has a model with\n"
           "checks. Refuses (5), and writes nothing, where one of its files is there already.",
-      .words = "DIR",
+      .words = "[DIR]",
       .examples = {{"weir init demo && cd demo && weir up", "from nothing to a pipeline that runs"},
                    {"weir init", "in the current folder"}},
       .run = run_init};

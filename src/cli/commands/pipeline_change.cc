@@ -130,8 +130,9 @@ ExitCode run_cancel(Context& context) {
   if (outcome == "missing") {
     require_pipeline_run(session, target.run);
     const auto ended = session.run<sql::ShowRun>(target.run);
-    throw Error(ExitCode::refused,
-                fmt::format("run {} has ended already: {}", target.run, ended.one().state));
+    throw Error(ExitCode::refused, fmt::format("run {} has ended already: {}", target.run, ended.one().state),
+                fmt::format("weir retry {} begins again what failed of it, weir clear {} all of it.",
+                            target.run, target.run));
   }
   carry_out(session, target.run);
   if (context.global.json) {

@@ -73,12 +73,9 @@ ExitCode run_run(Context& context) {
   const std::string parameters = pipeline::run_parameters(found.definition, given_parameters(given));
   const Schedule schedule(found.definition.schedule);
   const auto clock = session.run<sql::ServerNow>();
-  WallTime logical = clock.one().at;
-  pipeline::DataInterval interval{logical, logical};
-  if (given.has("at")) {
-    logical = instant(given, "at", schedule.zone());
-    interval = schedule.timed() ? schedule.interval(logical) : pipeline::DataInterval{logical, logical};
-  }
+  const WallTime logical = given.has("at") ? instant(given, "at", schedule.zone()) : clock.one().at;
+  const auto interval =
+      schedule.timed() ? schedule.interval(logical) : pipeline::DataInterval{logical, logical};
   const int priority = given.number("priority", -1000, 1000).value_or(0);
 
   pg::Transaction transaction(session);
@@ -202,7 +199,9 @@ Command run_command() {
           .description =
               "Makes a run and says its number. With --wait it stays until the run has ended: exit code 0 "
               "when it\n"
-              "succeeded, 1 when it did not.",
+              "succeeded, 1 when it did not. Where the pipeline has a schedule, its data interval reaches "
+              "from the\n"
+              "scheduled time before --at up to it.",
           .options = {kParam,
                       {"at", 0, "TIME", "its logical time (default: now)"},
                       {"priority", 0, "N", "added to that of its tasks"},

@@ -133,13 +133,38 @@ ExitCode list_runs(Context& context, const std::optional<std::string>& pipeline)
   return ExitCode::ok;
 }
 
+/// JSON of tasks and their pieces.
+using OfTasks = std::map<std::pair<std::int32_t, std::int32_t>, std::string>;
+
+template <class Row>
+ordered_json json_of(const OfTasks& all, const Row& row) {
+  const auto found = all.find({row.task_no, row.item});
+  return found == all.end() ? ordered_json() : ordered_json::parse(found->second, nullptr, false);
+}
+
+/// What there is to say of a task in a line: how far it is, why it failed, what it put out.
+template <class Row>
+std::string says(const Row& row, const OfTasks& outputs) {
+  constexpr std::size_t kShown = 100;
+  if (row.progress) return progress_text(progress_of(row));
+  if (row.error) return elide(std::string(*row.error), kShown);
+  const auto found = outputs.find({row.task_no, row.item});
+  return found == outputs.end() ? "" : elide(printable(found->second), kShown);
+}
+
 ExitCode show_run(Context& context, std::int64_t run) {
   pg::Session session = open_database(context, "runs");
   require_pipeline_run(session, run);
   const auto heads = session.run<sql::ShowRun>(run);
   const auto head = heads.one();
   const auto tasks = session.run<sql::ListTasks>(run);
+  OfTasks outputs;
+  for (const auto& row : session.run<sql::TaskOutputs>(run))
+    outputs[{row.task_no, row.item}] = row.output.text;
   if (context.global.json) {
+    OfTasks usages;
+    for (const auto& row : session.run<sql::TaskUsages>(run))
+      usages[{row.task_no, row.item}] = row.usage.text;
     ordered_json all = ordered_json::array();
     for (const auto& row : tasks) {
       all.push_back({{"task", row.name},
@@ -153,6 +178,8 @@ ExitCode show_run(Context& context, std::int64_t run) {
                      {"started_at", time_json(row.started_at)},
                      {"ended_at", time_json(row.ended_at)},
                      {"progress", progress_of(row)},
+                     {"output", json_of(outputs, row)},
+                     {"usage", json_of(usages, row)},
                      {"error", row.error ? ordered_json(*row.error) : ordered_json()}});
     }
     context.out.json({{"run", run},
@@ -175,12 +202,11 @@ ExitCode show_run(Context& context, std::int64_t run) {
                                head.kind, utc_text(head.logical_at), head.state));
   Table table({{"TASK"}, {"STATE"}, {"TRIES", Table::Align::right}, {"TOOK"}, {"SAYS"}});
   for (const auto& row : tasks) {
-    table.add(
-        {row.item < 0 ? std::string(row.name) : fmt::format("{}/{}", row.name, row.item),
-         {std::string(row.state), color_of(row.state)},
-         std::to_string(row.attempt),
-         span(row.started_at, row.ended_at),
-         row.progress ? progress_text(progress_of(row)) : elide(std::string(row.error.value_or("")), 100)});
+    table.add({row.item < 0 ? std::string(row.name) : fmt::format("{}/{}", row.name, row.item),
+               {std::string(row.state), color_of(row.state)},
+               std::to_string(row.attempt),
+               span(row.started_at, row.ended_at),
+               says(row, outputs)});
   }
   if (!tasks.empty()) context.out.write(table.render(context.out.paint()));
   return ExitCode::ok;

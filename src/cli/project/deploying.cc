@@ -1,6 +1,7 @@
 #include "cli/project/deploying.h"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -13,7 +14,9 @@ namespace {
 
 using nlohmann::ordered_json;
 using pipeline::PipelineChange;
+using pipeline::PoolChange;
 using Kind = PipelineChange::Kind;
+using PoolKind = PoolChange::Kind;
 using TaskKind = pipeline::TaskChange::Kind;
 
 constexpr std::size_t kShown = 60;
@@ -54,6 +57,46 @@ void show_text(Context& context, const PipelineChange& change) {
   }
 }
 
+std::string slots_text(std::optional<int> slots) {
+  return slots ? fmt::format("{} slot{}", human_count(*slots), *slots == 1 ? "" : "s") : "no limit";
+}
+
+std::string text_of(const PoolChange& change) {
+  const std::string name = printable(change.name);
+  switch (change.kind) {
+    case PoolKind::added: return fmt::format("pool {} added: {}", name, slots_text(change.after));
+    case PoolKind::changed:
+      return fmt::format("pool {} changed: {} > {}", name, slots_text(change.before),
+                         slots_text(change.after));
+    case PoolKind::kept:
+      return fmt::format("pool {} is not in weir.yml, and keeps its {} ({}: {{}} there takes the limit away)",
+                         name, slots_text(change.before), name);
+  }
+  return {};
+}
+
+std::string text_of(const pipeline::HistoryChange& change) {
+  const std::string runs = change.lost == 0 ? ""
+                                            : fmt::format(", which drops {} run{}", human_count(change.lost),
+                                                          change.lost == 1 ? "" : "s");
+  if (change.refrained) {
+    return fmt::format("history stays {}d: {}d was said{}; weir deploy --yes does it", change.before_days,
+                       change.after_days, runs);
+  }
+  return fmt::format("history changed: {}d > {}d{}", change.before_days, change.after_days, runs);
+}
+
+ordered_json json_of(const PoolChange& change) {
+  constexpr std::array<std::string_view, 3> kWords{"added", "changed", "kept"};
+  const auto slots = [](std::optional<int> number) {
+    return number ? ordered_json(*number) : ordered_json();
+  };
+  return {{"pool", change.name},
+          {"change", kWords.at(static_cast<std::size_t>(change.kind))},
+          {"before", slots(change.before)},
+          {"after", slots(change.after)}};
+}
+
 ordered_json json_of(const pipeline::FieldChange& change) {
   const auto side = [](const std::string& json) {
     return json.empty() ? ordered_json() : ordered_json::parse(json, nullptr, false);
@@ -83,7 +126,16 @@ void show_deployment(Context& context, const pipeline::DeployReport& report, boo
   if (context.global.json) {
     ordered_json pipelines = ordered_json::array();
     for (const auto& change : report.pipelines) pipelines.push_back(json_of(change));
-    context.out.json({{"deployed", done}, {"pipelines", pipelines}});
+    ordered_json pools = ordered_json::array();
+    for (const PoolChange& change : report.pools) pools.push_back(json_of(change));
+    ordered_json history;
+    if (report.history) {
+      history = {{"before_days", report.history->before_days},
+                 {"after_days", report.history->after_days},
+                 {"drops_runs", report.history->lost},
+                 {"refrained", report.history->refrained}};
+    }
+    context.out.json({{"deployed", done}, {"pipelines", pipelines}, {"pools", pools}, {"history", history}});
     return;
   }
   std::size_t same = 0;
@@ -96,7 +148,11 @@ void show_deployment(Context& context, const pipeline::DeployReport& report, boo
   }
   if (same > 0) context.out.line(fmt::format("{} unchanged", same));
   if (report.pipelines.empty()) context.out.line("the project has no pipelines");
-  const bool any = same < report.pipelines.size();
+  for (const PoolChange& change : report.pools) context.out.line(text_of(change));
+  if (report.history) context.out.line(text_of(*report.history));
+  const bool pools = std::any_of(report.pools.begin(), report.pools.end(),
+                                 [](const PoolChange& change) { return change.kind != PoolKind::kept; });
+  const bool any = same < report.pipelines.size() || pools || report.history;
   if (!done && any) context.progress.note("nothing was changed; weir deploy does it");
 }
 

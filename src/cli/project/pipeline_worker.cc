@@ -46,7 +46,7 @@ pipeline::DeployReport deploy_project(Context& context, const pg::Conninfo& conn
                                       const pipeline::ProjectDefinition& project) {
   pg::Session session = connector_for(conninfo).connect(pg::Role::api, "deploy", {.stop = context.stop});
   session.set_stop(context.stop);
-  return pipeline::deploy(session, project);
+  return pipeline::deploy(session, project, pipeline::HistoryLoss::refrain);
 }
 
 std::unique_ptr<pipeline::Worker> make_pipeline_worker(Context& context, const pg::Conninfo& conninfo,

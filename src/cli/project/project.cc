@@ -1,5 +1,6 @@
 #include "cli/project/project.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -15,14 +16,48 @@
 namespace weir::cli {
 namespace {
 
+/// "postgresql://host/db": where something is, and no name of a file.
+bool has_scheme(std::string_view source) {
+  const std::size_t end = source.find("://");
+  return end != std::string_view::npos && end > 0 &&
+         std::all_of(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(end),
+                     [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+'; });
+}
+
+/// Beside the pipeline, where it is no path from the root.
+std::string from_folder(const std::filesystem::path& folder, const std::string& source) {
+  constexpr std::string_view kSqlite = "sqlite:";
+  if (source.starts_with(kSqlite)) {
+    std::string file = source.substr(kSqlite.size());
+    if (file.starts_with("//")) file.erase(0, 2);
+    return std::string(kSqlite) + (folder / file).string();
+  }
+  return source.empty() || has_scheme(source) ? source : (folder / source).string();
+}
+
+std::vector<std::string_view> lines_of(std::string_view text) {
+  std::vector<std::string_view> lines;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    lines.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return lines;
+}
+
 /// As if the words of the task stood behind `weir load`.
 pipeline::LoadOrder read_load(const std::filesystem::path& project, const pipeline::LoadBody& body) {
   Arguments words;
-  for (const auto& [option, value] : body.options) words.set(option, value == "true" ? std::string() : value);
+  for (const auto& [option, value] : body.options) {
+    if (option == "null") {
+      for (const std::string_view line : lines_of(value)) words.set(option, std::string(line));
+    } else {
+      words.set(option, value == "true" ? std::string() : value);
+    }
+  }
   const std::filesystem::path folder = project / body.folder;
   if (body.command.empty()) {
-    const bool is_path = body.source.find(':') == std::string::npos && !body.source.empty();
-    words.words = {is_path ? (folder / body.source).string() : body.source};
+    words.words = {from_folder(folder, body.source)};
   } else {
     words.rest = body.command;
   }
@@ -40,13 +75,17 @@ bool is_project(const std::filesystem::path& folder) {
   return std::filesystem::exists(folder / "weir.yml", failure);
 }
 
+pipeline::LoadCheck load_check() {
+  return [](const pipeline::LoadBody& body) { read_load({}, body); };
+}
+
 pipeline::ProjectDefinition load_project(const Context& context, const std::filesystem::path& folder) {
   if (!is_project(folder)) {
     throw Error(ExitCode::usage, fmt::format("there is no weir.yml in {}", printable(folder.string())),
                 "Go to a project's folder, or name it: --project DIR. A new one: weir init DIR");
   }
   pipeline::Diagnostics found;
-  pipeline::ProjectDefinition project = pipeline::read_project(folder, found);
+  pipeline::ProjectDefinition project = pipeline::read_project(folder, found, load_check());
   if (!found.ok() || found.warnings() > 0) context.progress.block(to_text(found));
   if (!found.ok()) {
     throw Error(ExitCode::definition,

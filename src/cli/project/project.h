@@ -6,7 +6,7 @@
 
 #include "cli/command.h"
 #include "pg/connector.h"
-#include "pipeline/define/definition.h"
+#include "pipeline/define/common_reader.h"
 #include "pipeline/run/surroundings.h"
 
 namespace weir::cli {
@@ -14,6 +14,8 @@ namespace weir::cli {
 /// The project in a folder, checked. Throws the error of definitions after it has told all mistakes on
 /// standard error.
 pipeline::ProjectDefinition load_project(const Context& context, const std::filesystem::path& folder);
+/// What read_project() is to hold loads against.
+pipeline::LoadCheck load_check();
 /// Whether there is one at all: a folder without weir.yml is none.
 bool is_project(const std::filesystem::path& folder);
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "pipeline/define/load_words_check.h"
 #include "pipeline/define/names.h"
 #include "pipeline/define/yaml/scalar.h"
 
@@ -24,6 +25,9 @@ constexpr std::array kLists{"key"sv, "not_compared"sv, "history_columns"sv};
 constexpr std::array kSwitches{"allow_empty"sv, "allow_mass_delete"sv, "reject_duplicates"sv, "staged"sv,
                                "trim"sv};
 constexpr std::array kNumbers{"flatten"sv, "sample"sv};
+
+constexpr const char* kRunTheTap =
+    "A command can: shell: \"TAP | weir load --singer --into 'SCHEMA.*'\" with database: true.";
 
 std::string option_name(std::string_view key) {
   std::string name(key);
@@ -59,13 +63,20 @@ void read_options(Reading& reading, Fields& fields, const Allowed& values,
                                                                   : "share such as 20%"));
     }
   }
+  const yaml::Node* const format = fields.value("format");
+  if (format != nullptr && format->text == "singer")
+    reading.error(*format, "a load cannot read what a Singer tap writes", kRunTheTap);
   for (const std::string_view key : kWords) {
+    if (key == "format" && format != nullptr && format->text == "singer") continue;
     if (fields.word(key)) options[option_name(key)] = fields.value(key)->text;
   }
   for (const std::string_view key : kLists) {
     const auto said = fields.texts(key);
     if (!said.empty()) options[option_name(key)] = fmt::format("{}", fmt::join(texts_of(said), ","));
   }
+  // One for each that stands for null: a comma is one of them, maybe.
+  const auto nulls = fields.texts("null");
+  if (!nulls.empty()) options["null"] = fmt::format("{}", fmt::join(texts_of(nulls), "\n"));
   for (const std::string_view key : kSwitches) {
     if (fields.boolean(key).value_or(false)) options[option_name(key)] = "true";
   }
@@ -131,7 +142,9 @@ std::string read_folder(Reading& reading, Fields& task, const Files& files) {
   return said ? read_path(reading, *said, files, Files::What::folder) : reading.folder();
 }
 
-LoadBody read_load(Reading& reading, Fields fields, Fields& task, const Files& files, const Allowed& values) {
+LoadBody read_load(Reading& reading, Fields fields, Fields& task, const ProjectScope& project,
+                   const Allowed& values) {
+  const std::size_t faults = reading.diagnostics().errors();
   LoadBody body;
   Allowed source = values;
   source.secrets = true;
@@ -149,9 +162,12 @@ LoadBody read_load(Reading& reading, Fields fields, Fields& task, const Files& f
   }
   if (const auto into = fields.text("into")) {
     const auto relation = normal_relation(into->text);
-    const bool schema_alone = into->text.ends_with(".*");
     body.into = relation ? *relation : into->text;
-    if (!relation && !schema_alone) {
+    if (into->text.ends_with(".*")) {
+      reading.error(*into->node,
+                    fmt::format("'into' is {}, which is for Singer taps alone", in_quotes(into->text)),
+                    kRunTheTap);
+    } else if (!relation) {
       reading.error(*into->node, fmt::format("'into' is {}, which is no table", in_quotes(into->text)),
                     "Write schema.table; what SQL would not read as a plain name goes into double quotes.");
     }
@@ -159,7 +175,9 @@ LoadBody read_load(Reading& reading, Fields fields, Fields& task, const Files& f
   read_options(reading, fields, values, body.options);
   check_mode(reading, fields, body.options);
   body.env = read_env(reading, task, values);
-  body.folder = read_folder(reading, task, files);
+  body.folder = read_folder(reading, task, project.files);
+  // What is wrong already would be told twice.
+  if (reading.diagnostics().errors() == faults) check_load_words(reading, fields, body, project);
   return body;
 }
 

@@ -11,7 +11,8 @@ std::map<std::string, std::string> read_env(Reading& reading, Fields& task, cons
 std::string read_folder(Reading& reading, Fields& task, const Files& files);
 
 /// `fields` is what is behind `load` or `wait`, `task` what it is in.
-LoadBody read_load(Reading& reading, Fields fields, Fields& task, const Files& files, const Allowed& values);
+LoadBody read_load(Reading& reading, Fields fields, Fields& task, const ProjectScope& project,
+                   const Allowed& values);
 WaitBody read_wait(Reading& reading, Fields fields, const PipelineScope& scope, const Allowed& values,
                    TaskLinks& links);
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -20,6 +21,10 @@ struct Defaults {
   std::optional<Duration> timeout{};
 };
 
+/// Throws what is wrong with the words of a load, in those of `weir load`. Injected: who reads these stands
+/// above us.
+using LoadCheck = std::function<void(const LoadBody&)>;
+
 /// What the reader of a pipeline knows of the rest of the project.
 struct ProjectScope {
   const Files& files;
@@ -27,6 +32,7 @@ struct ProjectScope {
   std::set<std::string, std::less<>> connections{};
   Defaults defaults{};
   std::vector<Alert> alerts{};
+  LoadCheck check_load{};
 };
 
 /// A pipeline while it is read.

@@ -34,6 +34,8 @@ class Fields {
   /// Where to point when something is wrong with the key: its value, or the mapping where it is missing.
   [[nodiscard]] const yaml::Node& place(std::string_view name) const;
   [[nodiscard]] bool has(std::string_view name) const { return value(name) != nullptr; }
+  /// Whether it is in the table.
+  [[nodiscard]] bool known(std::string_view name) const { return object_->find(name) != nullptr; }
 
   std::optional<Said> text(std::string_view name);
   std::optional<Duration> duration(std::string_view name);

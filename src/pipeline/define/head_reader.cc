@@ -53,10 +53,11 @@ Parameter::Type type_of(const yaml::Node& node) {
   return yaml::as_number(node) ? Parameter::Type::number : Parameter::Type::string;
 }
 
-void refuse_value(Reading& reading, const yaml::Node& node, Parameter::Type type) {
+/// whose: "the default"
+void refuse_value(Reading& reading, std::string_view whose, const yaml::Node& node, Parameter::Type type) {
   const std::string what = node.is_scalar() ? in_quotes(node.text) : std::string(yaml::describe(node));
   const std::string_view word = parameter_type_words()[static_cast<std::size_t>(type)];
-  reading.error(node, fmt::format("{} is no value of type {}", what, word));
+  reading.error(node, fmt::format("{} {} is no value of type {}", whose, what, word));
 }
 
 Parameter read_parameter(Reading& reading, const yaml::Member& member) {
@@ -74,14 +75,14 @@ Parameter read_parameter(Reading& reading, const yaml::Member& member) {
     if (auto text = value_text(*choice, parameter.type)) {
       parameter.choices.push_back(std::move(*text));
     } else {
-      refuse_value(reading, *choice, parameter.type);
+      refuse_value(reading, "the choice", *choice, parameter.type);
     }
   }
   const yaml::Node* const node = fields.value("default");
   if (node == nullptr) return parameter;
   parameter.default_value = value_text(*node, parameter.type);
   if (!parameter.default_value) {
-    refuse_value(reading, *node, parameter.type);
+    refuse_value(reading, "the default", *node, parameter.type);
   } else if (!parameter.choices.empty() && std::find(parameter.choices.begin(), parameter.choices.end(),
                                                      parameter.default_value) == parameter.choices.end()) {
     reading.error(*node, fmt::format("the default {} is none of the choices: {}", in_quotes(node->text),

@@ -24,7 +24,7 @@ constexpr std::array kGiveUp{"fail"sv, "skip"sv};
 constexpr std::array kModes{"append"sv, "upsert"sv, "window"sv,        "refresh"sv,
                             "scd2"sv,   "swap"sv,   "partition-swap"sv};
 constexpr std::array kContracts{"evolve"sv, "freeze"sv, "discard"sv, "quarantine"sv};
-constexpr std::array kFormats{"csv"sv, "tsv"sv, "ndjson"sv, "json"sv, "sqlite"sv, "postgres"sv, "singer"sv};
+constexpr std::array kFormats{"csv"sv, "tsv"sv, "ndjson"sv, "json"sv, "sqlite"sv, "postgres"sv};
 constexpr std::array kViews{"recreate"sv, "refuse"sv};
 
 constexpr std::array kRetryKeys{
@@ -150,9 +150,9 @@ constexpr std::array kLoadKeys{
     Key("staged", Shape::boolean, "append through the stage"),
     Key("views", Shape::word, "of mode swap (default: recreate)").one_of(kViews),
     Key("history_columns", Shape::texts, "of mode scd2"),
-    Key("flatten", Shape::integer, "of JSON: levels of objects that become columns").from_to(0, 100),
+    Key("flatten", Shape::integer, "of JSON: levels of objects that become columns").from_to(0, 32),
     Key("sample", Shape::integer, "records that types are inferred from (default: 10000)")
-        .from_to(1, 1'000'000'000),
+        .from_to(1, 10'000'000),
     Key("lock_timeout", Shape::duration, "for rows and the table, each attempt (default: 2s)"),
     Key("delimiter", Shape::text, "of CSV (default: found out)"),
     Key("quote", Shape::text, "of CSV"),

@@ -139,14 +139,16 @@ void check_between(const std::vector<ReadPipeline>& all, Diagnostics& diagnostic
 
 }  // namespace
 
-ProjectDefinition read_project(const std::filesystem::path& folder, Diagnostics& diagnostics) {
+ProjectDefinition read_project(const std::filesystem::path& folder, Diagnostics& diagnostics,
+                               const LoadCheck& check_load) {
   const FolderFiles files(folder);
-  ProjectDefinition project = read_project(files, files.root().filename().string(), diagnostics);
+  ProjectDefinition project = read_project(files, files.root().filename().string(), diagnostics, check_load);
   project.folder = files.root().string();
   return project;
 }
 
-ProjectDefinition read_project(const Files& files, const std::string& name, Diagnostics& diagnostics) {
+ProjectDefinition read_project(const Files& files, const std::string& name, Diagnostics& diagnostics,
+                               const LoadCheck& check_load) {
   ProjectDefinition project{.name = name};
   if (files.look(kProjectFile) != Files::What::file) {
     const bool yaml = files.look("weir.yaml") == Files::What::file;
@@ -156,7 +158,7 @@ ProjectDefinition read_project(const Files& files, const std::string& name, Diag
     return project;
   }
   const YamlFile file = read_yaml_file(kProjectFile, files, diagnostics);
-  ProjectScope surroundings{.files = files};
+  ProjectScope surroundings{.files = files, .check_load = check_load};
   if (file.root) {
     Reading reading(diagnostics, kProjectFile, file.text);
     Fields fields(reading, *file.root, project_object());

@@ -11,11 +11,25 @@
 #include "pipeline/define/names.h"
 #include "pipeline/define/placeholder.h"
 #include "pipeline/define/yaml/json.h"
+#include "pipeline/task/sql_script.h"
 
 namespace weir::pipeline {
 namespace {
 
 constexpr std::size_t kLongestSql = 4UL * 1024UL * 1024UL;
+
+/// What no server has to be asked about: BEGIN and COMMIT, what is psql's own, a quote without its end.
+void check_script(Reading& reading, const SqlBody& body, const yaml::Node& node) {
+  try {
+    const SqlScript script(body.text, body.file);
+  } catch (const SqlScript::Fault& fault) {
+    if (body.file.empty()) {
+      reading.error(node, fault.what(), fault.remedy());
+    } else {
+      reading.error(Position{body.file, fault.line(), 1}, fault.message(), fault.remedy());
+    }
+  }
+}
 
 SqlBody read_sql(Reading& reading, Fields& task, const PipelineScope& scope) {
   SqlBody body;
@@ -27,10 +41,12 @@ SqlBody read_sql(Reading& reading, Fields& task, const PipelineScope& scope) {
       reading.diagnostics().add_source(body.file, body.text);
       Reading of_file(reading.diagnostics(), body.file, body.text);
       refuse_placeholders(of_file);
+      check_script(reading, body, *file->node);
     }
   } else if (const auto text = task.text("sql")) {
     body.text = text->text;
     refuse_placeholders(reading, *text, false);
+    check_script(reading, body, *text->node);
   }
   body.connection = read_connection(reading, task, scope.project);
   body.transaction = task.boolean("transaction").value_or(true);
@@ -90,7 +106,7 @@ void read_body(Reading& reading, Fields& fields, const PipelineScope& scope, Tas
     task.body = read_run(reading, fields, scope, values);
   } else if (fields.kind() == "load") {
     if (auto load = fields.object("load")) {
-      LoadBody body = read_load(reading, std::move(*load), fields, scope.project.files, values);
+      LoadBody body = read_load(reading, std::move(*load), fields, scope.project, values);
       if (!body.into.empty()) task.produces.push_back(body.into);
       task.body = std::move(body);
     }

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/text.h"
 #include "pg/transaction.h"
 #include "pipeline/define/definition_json.h"
 #include "pipeline/run/store.h"
@@ -78,6 +79,48 @@ void set_timing(pg::Session& session, const PipelineDefinition& definition, cons
   session.run<sql::SetNextFiring>(stored.id, timing.next, timing.fired);
 }
 
+std::vector<PoolChange> pool_changes(pg::Session& session, const ProjectDefinition& project) {
+  std::vector<PoolChange> changes;
+  std::vector<std::string_view> there;
+  const auto rows = session.run<sql::StoredPools>(project.name);
+  for (const auto& row : rows) {
+    there.emplace_back(row.name);
+    const auto named = std::find_if(project.pools.begin(), project.pools.end(),
+                                    [&](const PoolDefinition& pool) { return pool.name == row.name; });
+    if (named != project.pools.end()) {
+      if (named->slots != row.slots)
+        changes.push_back({std::string(row.name), PoolChange::Kind::changed, row.slots, named->slots});
+    } else if (row.slots && !row.of_others) {
+      changes.push_back({std::string(row.name), PoolChange::Kind::kept, row.slots, row.slots});
+    }
+  }
+  for (const PoolDefinition& pool : project.pools) {
+    if (std::find(there.begin(), there.end(), pool.name) == there.end())
+      changes.push_back({.name = pool.name, .kind = PoolChange::Kind::added, .after = pool.slots});
+  }
+  return changes;
+}
+
+std::optional<HistoryChange> history_change(pg::Session& session, const ProjectDefinition& project) {
+  const auto days = static_cast<std::int32_t>(
+      std::clamp<std::int64_t>(project.keep_history / std::chrono::hours(24), 1, 3650));
+  const auto rows = session.run<sql::RunHistory>(days);
+  const auto row = rows.one();
+  if (row.keep_days == days) return std::nullopt;
+  return HistoryChange{.before_days = row.keep_days, .after_days = days, .lost = row.lost};
+}
+
+void change_history(pg::Session& session, HistoryChange& change, HistoryLoss loss) {
+  if (change.lost > 0 && loss == HistoryLoss::refuse) {
+    throw Error(ExitCode::refused,
+                fmt::format("a history of {} days instead of {} drops {} run{}", change.after_days,
+                            change.before_days, human_count(change.lost), change.lost == 1 ? "" : "s"),
+                "weir deploy --yes does it.");
+  }
+  change.refrained = change.lost > 0 && loss == HistoryLoss::refrain;
+  if (!change.refrained) session.run<sql::SetRunHistory>(change.after_days);
+}
+
 }  // namespace
 
 DeployReport plan_deployment(pg::Session& session, const ProjectDefinition& project) {
@@ -106,20 +149,23 @@ DeployReport plan_deployment(pg::Session& session, const ProjectDefinition& proj
       report.pipelines.push_back(
           {.name = std::string(row.name), .kind = Kind::removed, .version = row.version});
   }
+  report.pools = pool_changes(session, project);
+  report.history = history_change(session, project);
   return report;
 }
 
-DeployReport deploy(pg::Session& session, const ProjectDefinition& project) {
+DeployReport deploy(pg::Session& session, const ProjectDefinition& project, HistoryLoss loss) {
   pg::Transaction transaction(session);
   session.run<sql::LockDeployments>();
   DeployReport report;
   const auto clock = session.run<sql::ServerNow>();
   const WallTime now = clock.one().at;
+  report.pools = pool_changes(session, project);
+  report.history = history_change(session, project);
   for (const PoolDefinition& pool : project.pools)
     session.run<sql::SetPool>(pool.name,
                               pool.slots ? std::optional<std::int32_t>(*pool.slots) : std::nullopt);
-  session.run<sql::SetRunHistory>(static_cast<std::int32_t>(
-      std::clamp<std::int64_t>(project.keep_history / std::chrono::hours(24), 1, 3650)));
+  if (report.history) change_history(session, *report.history, loss);
   // By name: two deployments at once take turns.
   std::vector<const PipelineDefinition*> ordered;
   for (const PipelineDefinition& definition : project.pipelines) ordered.push_back(&definition);

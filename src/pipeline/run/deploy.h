@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,8 +20,38 @@ struct PipelineChange {
   DefinitionDiff diff{};  ///< of `changed`
 };
 
+/// What it does to a pool.
+struct PoolChange {
+  enum class Kind : std::uint8_t {
+    added,
+    changed,
+    kept,  ///< it has a limit, and weir.yml does not name it (any more)
+  };
+  std::string name;
+  Kind kind = Kind::changed;
+  std::optional<int> before{};  ///< slots; nothing: no limit
+  std::optional<int> after{};
+};
+
+/// What it does to how long runs are kept.
+struct HistoryChange {
+  int before_days = 0;
+  int after_days = 0;
+  std::int64_t lost = 0;   ///< runs that are dropped by it
+  bool refrained = false;  ///< and so nothing was done
+};
+
 struct DeployReport {
   std::vector<PipelineChange> pipelines;
+  std::vector<PoolChange> pools{};
+  std::optional<HistoryChange> history{};
+};
+
+/// Where a shorter history would drop runs.
+enum class HistoryLoss : std::uint8_t {
+  refuse,   ///< deploy nothing: throws
+  refrain,  ///< deploy the rest
+  accept,
 };
 
 /// What deploy() would do. Reads only.
@@ -28,6 +60,7 @@ DeployReport plan_deployment(pg::Session& session, const ProjectDefinition& proj
 /// Stores the project's pipelines, in one transaction: runs that have begun keep the version they began with.
 /// Pipelines of the project that are not in it any more make no more runs. Throws when a name is another
 /// project's.
-DeployReport deploy(pg::Session& session, const ProjectDefinition& project);
+DeployReport deploy(pg::Session& session, const ProjectDefinition& project,
+                    HistoryLoss loss = HistoryLoss::refuse);
 
 }  // namespace weir::pipeline

@@ -4,7 +4,10 @@
 #include <iterator>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "base/log.h"
+#include "base/text.h"
 #include "schema/queries/tasks.h"
 
 namespace weir::pipeline {
@@ -47,12 +50,26 @@ SteadyTime LogStore::attend(pg::Session& session, SteadyTime now) {
 
 void LogStore::say(std::string_view line) {
   append(LogStream::weir, std::chrono::time_point_cast<WallTime::duration>(std::chrono::system_clock::now()),
-         line);
+         without_secrets(std::string(line)));
+}
+
+void LogStore::keep(const std::string& value, const std::string& written) {
+  if (!value.empty()) secrets_.emplace_back(value, written);
+}
+
+std::string LogStore::without_secrets(std::string text) const {
+  for (const auto& [value, written] : secrets_) {
+    for (std::size_t at = text.find(value); at != std::string::npos;
+         at = text.find(value, at + written.size()))
+      text.replace(at, value.size(), written);
+  }
+  return text;
 }
 
 void LogStore::store(pg::Session& session) {
   store_head(session);
   std::vector<LogLine> tail = log_.tail_after(stored_);
+  tell_gap(tail);
   const std::int64_t last = tail.empty() ? stored_ : tail.back().number;
   try {
     write(session, tail);
@@ -61,6 +78,19 @@ void LogStore::store(pg::Session& session) {
     if (!tail.empty()) stored_ = tail.front().number - 1;
     throw;
   }
+}
+
+/// As the last line that was left out.
+void LogStore::tell_gap(std::vector<LogLine>& tail) const {
+  const TaskLog::Counts counts = log_.counts();
+  if (counts.lines_left_out == 0 || tail.empty() || tail.front().number - 1 <= stored_) return;
+  tail.insert(tail.begin(),
+              {.number = tail.front().number - 1,
+               .stream = LogStream::weir,
+               .at = tail.front().at,
+               .text = fmt::format("{} line{}, {}, left out here", human_count(counts.lines_left_out),
+                                   counts.lines_left_out == 1 ? "" : "s",
+                                   human_bytes(static_cast<std::uint64_t>(counts.bytes_left_out)))});
 }
 
 void LogStore::store_head(pg::Session& session) {

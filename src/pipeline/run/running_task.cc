@@ -1,7 +1,10 @@
 #include "pipeline/run/running_task.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
+#include "base/text.h"
 #include "pg/error.h"
 #include "pg/transaction.h"
 #include "pipeline/run/task_endings.h"
@@ -10,14 +13,10 @@
 #include "schema/queries/tasks.h"
 
 namespace weir::pipeline {
+namespace {
 
-pg::Result ask(RunningTask& running, pg::Session& session, const std::string& query) {
-  const pg::Transaction transaction(session);
-  const SqlScript none("", "");
-  run_sql(session,
-          {.script = &none, .context = &running.context});  // its settings last as long as the transaction
-  // As long as the task may take, as its own statements.
-  session.set_stop(running.stop);
+/// As long as the task may take, as its own statements.
+pg::Result ask_in_time(RunningTask& running, pg::Session& session, const std::string& query) {
   const Duration before = session.options().timeout;
   session.set_timeout(running.deadline.is_never() ? Duration::max()
                                                   : running.deadline.at() - std::chrono::steady_clock::now());
@@ -26,9 +25,36 @@ pg::Result ask(RunningTask& running, pg::Session& session, const std::string& qu
   return result;
 }
 
-bool is_true(RunningTask& running, pg::Session& session, const std::string& query) {
-  const pg::Result result = ask(running, session, query);
+/// For as long as the transaction.
+void tell_of_run(RunningTask& running, pg::Session& session) {
+  const SqlScript none("", "");
+  run_sql(session, {.script = &none, .context = &running.context});
+}
+
+bool first_is_true(const pg::Result& result) {
   return result.rows() > 0 && result[0].get<std::optional<bool>>(0).value_or(false);
+}
+
+}  // namespace
+
+TookTooLong::TookTooLong(const TaskDefinition& task)
+    : Error(ExitCode::failed, fmt::format("it took longer than its timeout of {}",
+                                          human_duration(task.timeout.value_or(Duration::zero())))) {}
+
+bool holds(RunningTask& running, pg::Session& session, const std::string& query) {
+  tell_of_run(running, session);
+  return first_is_true(ask_in_time(running, session, query));
+}
+
+pg::Result ask(RunningTask& running, pg::Session& session, const std::string& query) {
+  const pg::Transaction transaction(session);
+  tell_of_run(running, session);
+  session.set_stop(running.stop);
+  return ask_in_time(running, session, query);
+}
+
+bool is_true(RunningTask& running, pg::Session& session, const std::string& query) {
+  return first_is_true(ask(running, session, query));
 }
 
 std::vector<TaskNews> finish_in_transaction(pg::Session& session, const TaskAttempt& attempt) {
@@ -42,6 +68,10 @@ std::vector<TaskNews> finish_in_transaction(pg::Session& session, const TaskAtte
 work::Outcome written(RunningTask& running, std::vector<TaskNews> news) {
   running.attempt.result.written = true;
   running.attempt.result.news = std::move(news);
+  const auto& all = running.attempt.result.news;
+  if (std::any_of(all.begin(), all.end(),
+                  [](const TaskNews& each) { return each.state == TaskNews::State::ready; }))
+    running.successors_ready();
   return work::Outcome::done();
 }
 
@@ -67,7 +97,7 @@ pg::Session connect_elsewhere(RunningTask& running, const std::string& connectio
                 "weir up and weir worker read it when they start.");
   }
   const std::string url =
-      bind_template(found->second, TemplateUse::value, running.context, running.at.project);
+      bind_template(found->second, TemplateUse::value, running.context, running.at.project, &running.log);
   pg::Connector::Options options = running.at.connector->options();
   options.users_search_path = true;
   return pg::Connector(pg::Conninfo::parse(url), options)

@@ -12,22 +12,6 @@
 namespace weir::pipeline {
 namespace {
 
-/// What it says is kept until its session is free again.
-void run_script(RunningTask& running, pg::Session& session, const SqlScript& script) {
-  LogStore& log = running.log;
-  run_sql(session,
-          {.script = &script,
-           .context = &running.context,
-           .deadline = running.deadline,
-           .stop = running.stop,
-           .done =
-               [&](const SqlStatementDone& each) {
-                 log.say(fmt::format("{}: {} in {}", each.place, each.command, human_duration(each.took)));
-               },
-           .notice = [&](std::string_view severity,
-                         std::string_view message) { log.say(fmt::format("{}: {}", severity, message)); }});
-}
-
 work::Outcome run_elsewhere(RunningTask& running, const SqlBody& body, const SqlScript& script) {
   std::optional<pg::Session> other;
   if (!body.connection.empty()) other.emplace(connect_elsewhere(running, body.connection));
@@ -44,12 +28,25 @@ work::Outcome run_elsewhere(RunningTask& running, const SqlBody& body, const Sql
 
 }  // namespace
 
-work::Outcome run_sql_body(RunningTask& running, const SqlBody& body) {
-  const SqlScript script(body.text, body.file);
-  if (!body.connection.empty() || !body.transaction) return run_elsewhere(running, body, script);
+void run_script(RunningTask& running, pg::Session& session, const SqlScript& script) {
+  LogStore& log = running.log;
+  run_sql(session,
+          {.script = &script,
+           .context = &running.context,
+           .deadline = running.deadline,
+           .stop = running.stop,
+           .done =
+               [&](const SqlStatementDone& each) {
+                 log.say(fmt::format("{}: {} in {}", each.place, each.command, human_duration(each.took)));
+               },
+           .notice = [&](std::string_view severity,
+                         std::string_view message) { log.say(fmt::format("{}: {}", severity, message)); }});
+}
+
+work::Outcome change_and_finish(RunningTask& running, const std::function<void(pg::Session&)>& change) {
   try {
     pg::Transaction transaction(running.session);
-    run_script(running, running.session, script);
+    change(running.session);
     auto news = finish_in_transaction(running.session, running.attempt);
     transaction.commit();
     return written(running, std::move(news));
@@ -64,6 +61,12 @@ work::Outcome run_sql_body(RunningTask& running, const SqlBody& body) {
     // Not carried out: it is as if it had never begun.
     return work::Outcome::returned();
   }
+}
+
+work::Outcome run_sql_body(RunningTask& running, const SqlBody& body) {
+  const SqlScript script(body.text, body.file);
+  if (!body.connection.empty() || !body.transaction) return run_elsewhere(running, body, script);
+  return change_and_finish(running, [&](pg::Session& session) { run_script(running, session, script); });
 }
 
 }  // namespace weir::pipeline

@@ -17,13 +17,6 @@ constexpr std::int32_t kMostTold = 500;
 /// tells has ends of his own to write.
 constexpr int kMostRounds = 8;
 
-template <class Rows>
-std::vector<TaskNews> to_news_of(const Rows& rows) {
-  std::vector<TaskNews> news;
-  for (const auto& row : rows) news.push_back({{row.run_id, row.task_no, row.item}, to_news(row.state)});
-  return news;
-}
-
 /// What weir.finish_tasks() takes as details; empty where there are none.
 std::string details_of(const TaskResult& result, bool snooze) {
   std::string json;

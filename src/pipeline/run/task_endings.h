@@ -2,6 +2,7 @@
 
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -10,6 +11,10 @@
 #include "pipeline/run/task_attempt.h"
 
 namespace weir::pipeline {
+
+/// The error for a partition of history that a step of the clock has made missing; whoever writes the outcome
+/// makes it.
+inline constexpr std::string_view kNoPartition = "23514";
 
 /// An attempt and what is to become of it.
 struct EndedAttempt {
@@ -55,5 +60,11 @@ class Aftermath {
 
 /// "untold", "end", .. as the functions of the database answer it.
 TaskNews::State to_news(std::string_view state) noexcept;
+template <class Rows>
+std::vector<TaskNews> to_news_of(const Rows& rows) {
+  std::vector<TaskNews> news;
+  for (const auto& row : rows) news.push_back({{row.run_id, row.task_no, row.item}, to_news(row.state)});
+  return news;
+}
 
 }  // namespace weir::pipeline

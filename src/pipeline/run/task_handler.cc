@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "base/wait.h"
 #include "pg/error.h"
+#include "pipeline/run/task_endings.h"
 #include "schema/queries/tasks.h"
 
 namespace weir::pipeline {
@@ -34,8 +35,6 @@ constexpr BackoffPolicy kLogRetry{.base = std::chrono::milliseconds(100), .cap =
 
 /// The server takes no writes just now.
 constexpr std::string_view kReadOnly = "25006";
-/// A partition of history that a step of the clock has made missing; whoever writes the outcome makes it.
-constexpr std::string_view kNoPartition = "23514";
 
 /// Our own session, which nobody uses just now. Server processes do not end all at once.
 bool has_gone(pg::Session& session) {
@@ -71,20 +70,19 @@ bool runs_sql_of_users(const TaskDefinition& task) {
          std::holds_alternative<WaitBody>(task.body) || !task.when.empty() || task.map.has_value();
 }
 
-work::Outcome failure(const RunningTask& running, const std::exception& error) {
+work::Outcome failure(RunningTask& running, const std::exception& error) {
   if (const auto* known = dynamic_cast<const pg::Error*>(&error)) {
     if (is_the_servers(running, *known)) {
-      running.attempt.result.lost = known->what();
+      running.attempt.result.lost = running.log.without_secrets(known->what());
       return work::Outcome::snoozed(kBeginAgain);
     }
     if (known->kind() == pg::ErrorKind::deadline && running.task.timeout)
-      return work::Outcome::failed(
-          fmt::format("it took longer than its timeout of {}", human_duration(*running.task.timeout)));
+      return work::Outcome::failed(TookTooLong(running.task).what());
   }
   std::string text = error.what();
   if (const auto* ours = dynamic_cast<const Error*>(&error); ours != nullptr && !ours->remedy().empty())
     text += fmt::format(" ({})", ours->remedy());
-  return work::Outcome::failed(std::move(text));
+  return work::Outcome::failed(running.log.without_secrets(std::move(text)));
 }
 
 }  // namespace
@@ -122,7 +120,8 @@ work::Outcome TaskHandler::run_task(TaskAttempt& attempt, const std::stop_token&
                       .deadline = task.timeout ? Deadline::after(*task.timeout) : Deadline::never(),
                       .stop = stop,
                       .session = session,
-                      .log = log};
+                      .log = log,
+                      .successors_ready = successors_ready_};
   work::Outcome outcome;
   try {
     outcome = run_body(running);
@@ -135,11 +134,6 @@ work::Outcome TaskHandler::run_task(TaskAttempt& attempt, const std::stop_token&
       log.say(attempt.result.lost.empty() ? outcome.text() : attempt.result.lost);
     }
   }
-  // Before the log is stored: they need not wait for that.
-  const auto& news = attempt.result.news;
-  if (std::any_of(news.begin(), news.end(),
-                  [](const TaskNews& each) { return each.state == TaskNews::State::ready; }))
-    successors_ready_();
   if (!log.empty()) store_log(log, attempt, stop);
   if (!outcome.is_done()) {
     session_.reset();  // in the middle of anything

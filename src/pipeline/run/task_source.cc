@@ -22,7 +22,6 @@ constexpr Duration kLookAgain = std::chrono::milliseconds(5);
 /// What has waited to be told for so long, nobody is about to tell.
 constexpr std::int64_t kForgottenMs = 3000;
 constexpr std::int32_t kMostAtOnce = 1000;
-constexpr std::string_view kNoPartition = "23514";
 
 class TaskClaim final : public work::Claim {
  public:
@@ -42,13 +41,6 @@ class TaskClaim final : public work::Claim {
   std::vector<std::shared_ptr<TaskAttempt>> attempts_;
   std::vector<work::Item> items_;
 };
-
-template <class Rows>
-std::vector<TaskNews> to_news_of(const Rows& rows) {
-  std::vector<TaskNews> news;
-  for (const auto& row : rows) news.push_back({{row.run_id, row.task_no, row.item}, to_news(row.state)});
-  return news;
-}
 
 }  // namespace
 

@@ -16,8 +16,8 @@ namespace {
 constexpr auto kClocksMayStep = std::chrono::hours(24);
 
 bool has_come(RunningTask& running, const WaitBody& body) {
-  const auto bound = [&] {
-    return bind_template(body.what, TemplateUse::argument, running.context, running.at.project);
+  const auto bound = [&](TemplateUse use) {
+    return bind_template(body.what, use, running.context, running.at.project, &running.log);
   };
   switch (body.kind) {
     case WaitBody::Kind::sql: {
@@ -27,9 +27,10 @@ bool has_come(RunningTask& running, const WaitBody& body) {
     }
     case WaitBody::Kind::file: {
       std::error_code failure;
-      return std::filesystem::exists(running.at.project / body.folder / bound(), failure);
+      return std::filesystem::exists(running.at.project / body.folder / bound(TemplateUse::argument),
+                                     failure);
     }
-    case WaitBody::Kind::http: return http_answers(bound(), running.stop);
+    case WaitBody::Kind::http: return http_answers(bound(TemplateUse::value), running.stop);
     case WaitBody::Kind::pipeline: {
       const WallTime logical_at = running.attempt.logical_at;
       const auto rows =

@@ -113,12 +113,18 @@ class Look {
 
 }  // namespace
 
+SqlScript::Fault::Fault(const std::string& place, int line, std::string message, std::string remedy)
+    : Error(ExitCode::definition, fmt::format("{}: {}", place, message), std::move(remedy)),
+      line_(line),
+      message_(std::move(message)) {}
+
 SqlScript::SqlScript(std::string text, std::string file) : text_(std::move(text)), file_(std::move(file)) {
   // psql skips it as well; blanked, so that positions stay.
   if (text_.starts_with(kByteOrderMark)) text_.replace(0, kByteOrderMark.size(), "   ");
   const auto line_of = [&](std::size_t at) { return lines_in(std::string_view(text_).substr(0, at)) + 1; };
   const auto refuse = [&](std::size_t at, std::string_view what, std::string remedy) {
-    throw Error(ExitCode::definition, fmt::format("{}: {}", place(line_of(at)), what), std::move(remedy));
+    const int line = line_of(at);
+    throw Fault(place(line), line, std::string(what), std::move(remedy));
   };
   if (const auto at = text_.find('\0'); at != std::string::npos)
     refuse(at, "a zero byte", "It is no text: is it UTF-16? Save it as UTF-8.");

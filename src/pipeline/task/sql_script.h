@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "pipeline/define/position.h"
 
 namespace weir::pipeline {
@@ -21,7 +22,19 @@ struct SqlStatement {
 /// the statements share with the success of their task, is refused.
 class SqlScript {
  public:
-  /// Throws Error(definition) that names file and line. `file` is for messages; empty: inline.
+  class Fault final : public Error {
+   public:
+    Fault(const std::string& place, int line, std::string message, std::string remedy);
+    [[nodiscard]] int line() const noexcept { return line_; }
+    /// Without its place.
+    [[nodiscard]] const std::string& message() const noexcept { return message_; }
+
+   private:
+    int line_;
+    std::string message_;
+  };
+
+  /// Throws Fault, Error(definition) that names file and line. `file` is for messages; empty: inline.
   SqlScript(std::string text, std::string file);
 
   [[nodiscard]] const std::vector<SqlStatement>& statements() const noexcept { return statements_; }

@@ -90,6 +90,8 @@ TemplatePart reference(std::string_view inside, std::size_t at, TemplateUse use)
   return part;
 }
 
+bool is_secret(const TemplatePart& part) { return part.name == "env" || part.name == "file"; }
+
 [[noreturn]] void missing(const std::string& what, std::string remedy) {
   throw Error(ExitCode::failed, what, std::move(remedy));
 }
@@ -189,11 +191,20 @@ std::vector<TemplatePart> parse_template(std::string_view text, TemplateUse use)
   return parts;
 }
 
+bool has_secrets(std::string_view text) {
+  const std::vector<TemplatePart> parts = parse_template(text, TemplateUse::value);
+  return std::any_of(parts.begin(), parts.end(), is_secret);
+}
+
 std::string bind_template(std::string_view text, TemplateUse use, const TaskContext& context,
-                          const std::filesystem::path& project) {
+                          const std::filesystem::path& project, SecretKeeper* keeper) {
   std::string out;
-  for (const TemplatePart& part : parse_template(text, use))
-    out += part.name.empty() ? part.text : value_of(part, context, project);
+  for (const TemplatePart& part : parse_template(text, use)) {
+    const std::string value = part.name.empty() ? part.text : value_of(part, context, project);
+    if (keeper != nullptr && is_secret(part))
+      keeper->keep(value, fmt::format("${{{}:{}}}", part.name, part.word));
+    out += value;
+  }
   if (out.find('\0') != std::string::npos)
     missing("a value has a zero byte, which no program can be given", "");
   return out;

@@ -12,7 +12,8 @@ namespace weir::pipeline {
 /// Where a template stands decides what it may name.
 enum class TemplateUse {
   argument,  ///< an argument or a path: others on the machine can read it
-  value,     ///< the value of an environment variable, a connection: `env:` and `file:` as well
+  value,     ///< the value of an environment variable, a connection, a source, an address: `env:` and `file:`
+             ///< too
 };
 
 /// One piece: text as it stands, or `${name}` or `${name:word}`.
@@ -28,10 +29,24 @@ struct TemplatePart {
 /// become part of the script.
 std::vector<TemplatePart> parse_template(std::string_view text, TemplateUse use);
 
+/// Told each secret whose value somebody is about to use, so that nobody says it.
+class SecretKeeper {
+ public:
+  SecretKeeper() = default;
+  SecretKeeper(const SecretKeeper&) = delete;
+  SecretKeeper& operator=(const SecretKeeper&) = delete;
+  virtual ~SecretKeeper() = default;
+  /// `written`: "${env:X}"
+  virtual void keep(const std::string& value, const std::string& written) = 0;
+};
+
+/// Whether a value of `env:` or `file:` belongs into it.
+bool has_secrets(std::string_view text);
+
 /// With the values in place. Throws Error(failed) where there is none: a parameter, a member of the item, a
 /// variable, a file of `project` that is not there. No error has a value in it.
 std::string bind_template(std::string_view text, TemplateUse use, const TaskContext& context,
-                          const std::filesystem::path& project);
+                          const std::filesystem::path& project, SecretKeeper* keeper = nullptr);
 
 /// A value of JSON as a program wants it: a string without its quotes, anything else as it stands.
 std::string text_of_json(std::string_view json);

@@ -11,6 +11,13 @@ WITH changed AS (
 INSERT INTO weir.pool (name, slots) SELECT :name, :slots WHERE NOT EXISTS (SELECT FROM weir.pool p WHERE p.name = :name)
 ON CONFLICT DO NOTHING;
 
+-- name: stored_pools(project text) -> (name text, slots int4?, of_others bool)
+-- of_others: tasks of another project are in it.
+SELECT o.name, o.slots,
+       EXISTS (SELECT FROM weir.pipeline p JOIN weir.pipeline_task t ON t.pipeline_id = p.id AND t.version = p.version
+                WHERE t.pool_id = o.id AND p.project <> :project AND NOT p.removed) AS of_others
+  FROM weir.pool o ORDER BY o.name;
+
 -- name: make_pipeline(name text, project text) -> (id int4, project text, version int4, next_at timestamptz?, removed bool)
 -- Locked from here on. project: whose it is, which may be somebody else's.
 INSERT INTO weir.pipeline AS p (name, project) VALUES (:name, :project)
@@ -54,6 +61,15 @@ UPDATE weir.pipeline SET removed = true, next_at = NULL
 
 -- name: set_run_history(keep_days int4)
 UPDATE weir.run_history SET keep_days = :keep_days WHERE keep_days <> :keep_days;
+
+-- name: run_history(keep_days int4) -> (keep_days int4, lost int8)
+-- lost: runs that would be dropped with so many days.
+SELECT h.keep_days,
+       CASE WHEN h.keep_days <= :keep_days::int4 THEN 0 ELSE (
+         SELECT count(*) FROM weir.run_done d
+          WHERE d.ended_at < (date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC') - :keep_days::int4 * interval '1 day')
+                             AT TIME ZONE 'UTC') END AS lost
+  FROM weir.run_history h;
 
 -- name: stored_pipelines() -> (id int4, name text, project text, version int4, removed bool, hash text?, definition jsonb?)
 SELECT p.id, p.name, p.project, p.version, p.removed, v.hash, v.definition
@@ -153,6 +169,19 @@ SELECT t.task_no, t.item, k.name, t.state, t.attempt, t.failures, 0, k.upstream,
   LEFT JOIN weir.pool o ON o.id = k.pool_id
  WHERE d.id = :run_id
  ORDER BY 1, 2;
+
+-- name: task_outputs(run_id int8) -> (task_no int4, item int4, output jsonb)
+SELECT t.task_no, t.item, t.output FROM weir.task t WHERE t.run_id = :run_id AND t.output IS NOT NULL
+UNION ALL
+SELECT t.task_no, t.item, t.output
+  FROM weir.run_done d JOIN weir.task_done t ON t.run_id = d.id AND t.run_ended_at = d.ended_at
+ WHERE d.id = :run_id AND t.output IS NOT NULL;
+
+-- name: task_usages(run_id int8) -> (task_no int4, item int4, usage jsonb)
+-- Of the last attempt that has one.
+SELECT DISTINCT ON (a.task_no, a.item) a.task_no, a.item, a.usage
+  FROM weir.task_attempt a WHERE a.run_id = :run_id AND a.usage IS NOT NULL
+ ORDER BY a.task_no, a.item, a.attempt DESC, a.ended_at DESC;
 
 -- name: pool_holders(pool int4) -> (slots int4?, used int8, pipeline text?, run_id int8?, task text?, held int4?)
 -- What runs in a pool, and how much of it.

@@ -164,6 +164,7 @@ class Builder final : public YAML::EventHandler {
       in.node.items.push_back(std::move(node));
     } else if (!in.key) {
       in.key = std::move(node);
+      if (in.node.is_mapping() && in.key->is_null()) read_null_key(*in.key);
     } else {
       Node key = std::move(*in.key);
       in.key.reset();
@@ -173,6 +174,16 @@ class Builder final : public YAML::EventHandler {
         node.offset = key.offset;
       }
       if (accept_key(in, key)) in.node.members.push_back({std::move(key), std::move(node)});
+    }
+  }
+
+  /// As a key the word null is a word like any other.
+  void read_null_key(Node& key) const {
+    const std::string_view here = source_.substr(key.offset);
+    for (const std::string_view word : {"null", "Null", "NULL"}) {
+      if (!here.starts_with(word)) continue;
+      key.kind = Node::Kind::scalar;
+      key.text = word;
     }
   }
 

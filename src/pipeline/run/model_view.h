@@ -1,0 +1,11 @@
+#pragma once
+
+#include "pipeline/run/running_task.h"
+
+namespace weir::pipeline {
+
+/// In the session's transaction. One whose columns are others than before is dropped and made anew, with its
+/// owner, options, comments and rights; throws where others depend on it.
+void make_view(RunningTask& running, pg::Session& session, const ModelBody& body);
+
+}  // namespace weir::pipeline
