@@ -218,7 +218,7 @@ void require_fit(const Target& target, const LoadShape& shape) {
 }
 
 Target describe_again(pg::Session& session, const LoadShape& shape) {
-  auto target = describe_target(session, shape.name.sql());
+  auto target = describe_target(session, shape.name.sql(), shape.partition);
   if (!target) {
     throw Error(ExitCode::database, fmt::format("{} was dropped meanwhile", shape.target.label()),
                 "Run the load again.");
@@ -309,7 +309,7 @@ LoadShape find_shape(pg::Session& session, const SampledReader& reader, const Lo
   const std::vector<ColumnType> types = types_of(session, reader, inference, options);
   TableName name = parse_table_name(options.target);
   LoadShape shape;
-  auto target = describe_target(session, options.target);
+  auto target = describe_target(session, options.target, options.spec.partition);
   refuse_system(target ? target->schema : name.schema);
   if (target) {
     shape = shape_of_present(options, std::move(*target), reader, inference, types);
@@ -317,6 +317,7 @@ LoadShape find_shape(pg::Session& session, const SampledReader& reader, const Lo
     name.schema = home_of(session, name);
     shape = shape_of_new(options, std::move(name), names, types);
   }
+  shape.partition = options.spec.partition;
   for (const Placed& column : shape.matching.columns) {
     if (column.fate == Placed::Fate::loaded) shape.columns.push_back(column.name);
   }
@@ -351,7 +352,7 @@ bool prepare_target(pg::Session& session, LoadShape& shape) {
 }
 
 bool look_again(pg::Session& session, LoadShape& shape) {
-  auto now = describe_target(session, shape.name.sql());
+  auto now = describe_target(session, shape.name.sql(), shape.partition);
   if (!now || now->oid == shape.target.oid) return false;
   const Drift rest = remaining(*now, shape.drift);
   if (!rest.none() && !now->is_owner) refuse_another(now->label());

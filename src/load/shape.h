@@ -19,6 +19,7 @@ struct LoadShape {
   Target target;  ///< as it will be
   bool exists = false;
   Target found{};                    ///< as it is, where it exists
+  std::string partition{};           ///< the one that is replaced, of which is known what hangs on it
   TableName name;                    ///< with the schema that it is in, or will be
   std::vector<NewColumn> created{};  ///< of a target that does not exist
   std::vector<std::string> created_key{};

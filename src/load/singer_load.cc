@@ -59,6 +59,7 @@ void SingerLoad::run(const std::stop_token& stop) {
   reading.max_message_bytes = options_.max_message_bytes;
   reading.active_versions = state_.versions();
   reading.open_file = [this](const std::string& path) { return file_inputs(path).front().open(stop_); };
+  source_->set_idle({.until = [this] { return next_due(); }, .act = [this] { apply_overdue(); }});
   reader_.emplace(std::move(source_), std::move(reading));
   while (const auto event = reader_->next()) take(*event);
   echo(reader_->ready_state());
@@ -69,9 +70,14 @@ void SingerLoad::run(const std::stop_token& stop) {
 }
 
 void SingerLoad::take(const SingerEvent& event) {
+  at_state_ = event.kind == SingerEvent::Kind::state || (at_state_ && event.kind == SingerEvent::Kind::apply);
   switch (event.kind) {
     case SingerEvent::Kind::schema: take_schema(event); return;
-    case SingerEvent::Kind::record: take_record(event); return;
+    case SingerEvent::Kind::record:
+      take_record(event);
+      // Streams may be silent while another one is not.
+      if (records_ % kTellEvery == 0) apply_overdue();
+      return;
     case SingerEvent::Kind::apply: apply(event.apply); return;
     case SingerEvent::Kind::state: break;
   }
@@ -126,13 +132,39 @@ bool SingerLoad::is_due(const Stream& stream, int patience) const {
           steady_now() - stream.since >= options_.apply_every * patience);
 }
 
+bool SingerLoad::may_apply_all() const {
+  return std::all_of(streams_.begin(), streams_.end(), [&](const auto& one) {
+    return one.second.spool.records() == 0 || reader_->may_apply(one.first);
+  });
+}
+
+/// What apply_overdue() would not apply then has none: nobody waits for it again and again.
+Deadline SingerLoad::next_due() const {
+  Deadline next = Deadline::never();
+  if (options_.apply_every == Duration::zero()) return next;
+  const bool with_state = at_state_ && may_apply_all();
+  for (const auto& [name, stream] : streams_) {
+    if (stream.spool.records() == 0 || !reader_->may_apply(name)) continue;
+    const int patience = stream.keys.empty() && !with_state ? kPatienceWithoutKey : 1;
+    next = next.sooner(Deadline(stream.since + options_.apply_every * patience));
+  }
+  return next;
+}
+
+void SingerLoad::apply_overdue() {
+  if (at_state_) apply_what_waits();
+  for (auto& [name, stream] : streams_) {
+    if (reader_->may_apply(name) && is_due(stream, stream.keys.empty() ? kPatienceWithoutKey : 1))
+      apply({.stream = name, .position = stream.position});
+  }
+}
+
 void SingerLoad::apply_what_waits() {
   bool due = false;
-  bool all = true;  // may be applied, so that the state is committed with the last of them
+  const bool all = may_apply_all();  // so that the state is committed with the last of them
   for (const auto& [name, stream] : streams_) {
     due =
         due || is_due(stream, 1) || (options_.apply_every == Duration::zero() && stream.spool.records() > 0);
-    all = all && (stream.spool.records() == 0 || reader_->may_apply(name));
   }
   if (!due) return;
   // What has a key may come again; what has none goes last, with the state.

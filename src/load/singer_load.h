@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "load/load.h"
 #include "load/read/record_spool.h"
 #include "load/read/singer_reader.h"
@@ -78,6 +79,10 @@ class SingerLoad {
   void load(const std::string& name, Stream& stream, const SingerApply& apply);
   /// Between what the tap asks for: at a state, all that has waited long enough and what waits beside it.
   void apply_what_waits();
+  /// Also while the tap is silent: what waits too long, and how long until something does.
+  void apply_overdue();
+  [[nodiscard]] Deadline next_due() const;
+  [[nodiscard]] bool may_apply_all() const;
   [[nodiscard]] bool is_due(const Stream& stream, int patience) const;
   void echo(std::optional<std::string> state);
   void warn_of_unknown_keys(const std::string& name, Stream& stream) const;
@@ -94,6 +99,7 @@ class SingerLoad {
   std::optional<SingerReader> reader_;
   SingerState state_;
   std::uint64_t records_ = 0;
+  bool at_state_ = false;  // nothing came since
 };
 
 }  // namespace weir::load

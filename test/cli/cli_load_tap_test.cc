@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include <sys/stat.h>
+
 #include <gtest/gtest.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -163,6 +165,34 @@ TEST_F(CliLoadTap, AStopBetweenFlushAndStateSaysWhereToGoOn) {
   EXPECT_THAT(load.err(), AllOf(HasSubstr("interrupted"), HasSubstr("weir load state 'p'")));
   EXPECT_EQ(ids(), "1");
   EXPECT_EQ(run({"state", "p"}).out, "{\"at\":1}\n");
+}
+
+// It writes nothing more, and does not end: what is complete is due all the same.
+TEST_F(CliLoadTap, ATapThatIsSilentIsAppliedInTime) {
+  write("messages", kSchema + record(1) + state(R"({"at":1})"));
+  write("tap.sh", "cat messages; exec sleep 600\n");
+  {
+    WeirProgram command({"load", "--singer", "--into", "items", "--pipeline", "p", "--apply-every", "100ms", "--",
+                         "sh", "tap.sh"},
+                        setup());
+    command.wait_for("{\"at\":1}");
+    EXPECT_EQ(ids(), "1");
+    command.signal(SIGTERM);
+    EXPECT_EQ(command.wait_end(), 130);
+  }
+  // The same from a pipe that stays open.
+  std::filesystem::path pipe = folder_.path() / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  WeirProgram load({"load", pipe, "--singer", "--into", "items", "--pipeline", "p", "--apply-every", "100ms"}, setup());
+  std::ofstream tap(pipe);
+  tap << kSchema << record(2) << state(R"({"at":2})") << std::flush;
+  load.wait_for("{\"at\":2}");
+  EXPECT_EQ(ids(), "1,2");
+  tap << record(3) << state(R"({"at":3})") << std::flush;
+  load.wait_for("{\"at\":3}");
+  tap.close();
+  EXPECT_EQ(load.wait_end(), 0) << load.err();
+  EXPECT_EQ(ids(), "1,2,3");
 }
 
 TEST_F(CliLoadTap, WarningsAndRefusalsAreOnStandardError) {

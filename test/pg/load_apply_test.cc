@@ -316,6 +316,13 @@ TEST_F(LoadApplyTest, AMissingTableIsMadeAndDriftIsFollowed) {
   EXPECT_TRUE(care.vacuumed) << care.skipped;
 }
 
+TEST_F(LoadApplyTest, AFewDeadRowsAmongManyAreLeftToAutovacuum) {
+  run("CREATE TABLE many (id int PRIMARY KEY); INSERT INTO many SELECT generate_series(1, 1000); ANALYZE many");
+  pg::Session session = this->session();
+  EXPECT_FALSE(take_care(session, target("many"), 50).vacuumed);
+  EXPECT_TRUE(take_care(session, target("many"), 150).vacuumed);
+}
+
 TEST_F(LoadApplyTest, AnIndexIsCalledThinOnlyWhereItIs) {
   pg::Session session = this->session();
   run("CREATE TABLE dense (id int PRIMARY KEY) WITH (autovacuum_enabled = false)");

@@ -45,6 +45,18 @@ TEST_F(LoadShapeTest, ATypeThatWasSaidStays) {
   EXPECT_EQ(columns(), "none");
 }
 
+TEST_F(LoadShapeTest, ALargeTableIsNotWrittenAnewForAWiderType) {
+  run("CREATE TABLE t (id int PRIMARY KEY, v int, pad text); ALTER TABLE t ALTER pad SET STORAGE EXTERNAL;"
+      "INSERT INTO t SELECT n, n, repeat('x', 1000000) FROM generate_series(1, 66) n");
+  LoadOptions into = options(Mode::upsert);
+  EXPECT_EQ(error_of([&] { load(csv("id,v\n1,1\n2,3000000000\n"), into); }).exit_code(), ExitCode::refused);
+  EXPECT_EQ(columns(), "id integer, v integer, pad text");
+  run("UPDATE t SET pad = '' WHERE id <= 2; DELETE FROM t WHERE id > 2");
+  run("VACUUM FULL t");
+  load(csv("id,v\n1,1\n2,3000000000\n"), into);
+  EXPECT_EQ(columns(), "id integer, v bigint, pad text");
+}
+
 TEST_F(LoadShapeTest, ATableThatIsThereGetsTheWiderTypeOnce) {
   run("CREATE TABLE t (id int PRIMARY KEY, v int, x real, n varchar(3)); INSERT INTO t VALUES (1, 7, 0.1, "
       "'a')");

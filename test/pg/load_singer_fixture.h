@@ -9,14 +9,17 @@
 
 #include <fmt/format.h>
 
+#include "base/wait.h"
 #include "load/singer_load.h"
 #include "support/errors.h"
 #include "support/load_test.h"
 
 namespace weir::load {
 
-/// What a tap does: writes lines, and in between something happens.
-using TapStep = std::variant<std::string, std::function<void()>>;
+/// Until the load has done what it has to do meanwhile.
+struct TapIsSilent {};
+/// What a tap does: writes lines, and in between something happens, or nothing.
+using TapStep = std::variant<std::string, std::function<void()>, TapIsSilent>;
 
 class SteppedTap final : public ByteSource {
  public:
@@ -31,6 +34,15 @@ class SteppedTap final : public ByteSource {
         (*happens)();
         continue;
       }
+      if (std::holds_alternative<TapIsSilent>(steps_[step_])) {
+        ++step_;
+        const Deadline until = idle_.until();
+        if (until.is_never()) continue;
+        Wakeup wakeup;
+        wait_fd(-1, 0, until, stop_, wakeup);
+        idle_.act();
+        continue;
+      }
       const std::string& text = std::get<std::string>(steps_[step_]);
       const std::size_t count = std::min(room.size(), text.size() - at_);
       std::memcpy(room.data(), text.data() + at_, count);
@@ -43,9 +55,11 @@ class SteppedTap final : public ByteSource {
     }
   }
   [[nodiscard]] ReadProgress progress() const override { return {}; }
+  void set_idle(Idle idle) override { idle_ = std::move(idle); }
 
  private:
   std::vector<TapStep> steps_;
+  Idle idle_;
   std::stop_token stop_;
   std::size_t step_ = 0;
   std::size_t at_ = 0;

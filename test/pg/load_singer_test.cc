@@ -222,6 +222,48 @@ TEST_F(LoadSingerTest, KeysThatTheSchemaHasNotAreToldOnce) {
       "warning records of stream items have keys that its schema has not; they are left out: size, colour");
 }
 
+TEST_F(LoadSingerTest, WhatIsDueIsAppliedWhileTheTapIsSilent) {
+  SingerLoadOptions often = into("*");
+  often.apply_every = std::chrono::milliseconds(100);
+  often.each.spec.guard.allow_mass_delete = true;
+  const std::string log = tap_schema("log", R"("id":{"type":"integer"})", "");
+  const auto entry = [](int id) { return tap_record("log", fmt::format(R"("id":{})", id)); };
+  // All of it is before the state: rows without a key go last, with it.
+  tap({items_schema() + log + entry(1) + item(1, "a") + tap_state(R"({"at":1})"), TapIsSilent(),
+       [&] { told_.push_back("silent"); }},
+      often);
+  EXPECT_EQ(take_told(), (Texts{"items: upsert +1 ~0 -0", "log: append +1 ~0 -0", R"(state {"at":1})", "silent"}));
+  // Behind the state what has a key may come again; what has none waits four times as long for the next one.
+  tap({items_schema() + log + tap_state(R"({"at":1})") + entry(2) + item(2, "b"), TapIsSilent(),
+       [&] { told_.push_back("silent"); }, TapIsSilent(), [&] { told_.push_back("and still"); },
+       tap_state(R"({"at":2})")},
+      often);
+  EXPECT_EQ(take_told(), (Texts{R"(state {"at":1})", "items: upsert +1 ~0 -0", "silent", "log: append +1 ~0 -0",
+                                "and still", R"(state {"at":2})"}));
+  // A version that nobody has activated is not shown in part; nor is there anything to wait for.
+  tap({items_schema() + tap_activate("items", 1) + item(1, "a", 1) + tap_state(R"({"at":3})"), TapIsSilent(),
+       item(3, "c", 2) + tap_state(R"({"at":4})"), TapIsSilent(), [&] { told_.push_back("silent"); },
+       tap_activate("items", 2)},
+      often);
+  EXPECT_EQ(all("id, name", "items"), "3 c");
+  const Texts told = take_told();
+  EXPECT_EQ(std::find(told.begin(), told.end(), "items: refresh +1 ~0 -2") - std::find(told.begin(), told.end(), "silent"), 1);
+}
+
+// What is silent is one stream alone.
+TEST_F(LoadSingerTest, AStreamThatIsSilentIsAppliedWhileAnotherOneIsNot) {
+  SingerLoadOptions often = into("*");
+  often.apply_every = std::chrono::milliseconds(1);
+  std::string flood;
+  for (int id = 0; id < 20'000; ++id) flood += tap_record("log", fmt::format(R"("id":{})", id));
+  tap({items_schema() + tap_schema("log", R"("id":{"type":"integer"})", "") + item(1, "a") + flood,
+       [&] { told_.push_back("no state yet"); }, tap_state(R"({"at":1})")},
+      often);
+  EXPECT_LT(std::find(told_.begin(), told_.end(), "items: upsert +1 ~0 -0"),
+            std::find(told_.begin(), told_.end(), "no state yet"));
+  EXPECT_EQ(told_.back(), R"(state {"at":1})");
+}
+
 TEST_F(LoadSingerTest, AFileOfABatchIsRecords) {
   const test::ScratchFolder folder("singer");
   const std::string path = (folder.path() / "batch one.jsonl.gz").string();

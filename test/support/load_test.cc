@@ -10,9 +10,9 @@ std::function<pg::Session()> LoadTest::connect() const {
   return [connector = users_connector()] { return connector.connect(pg::Role::load, "test"); };
 }
 
-load::Target LoadTest::target(const std::string& table) {
+load::Target LoadTest::target(const std::string& table, const std::string& partition) {
   pg::Session session = this->session();
-  auto found = load::describe_target(session, table);
+  auto found = load::describe_target(session, table, partition);
   if (!found) throw std::runtime_error("there is no table " + table);
   return std::move(*found);
 }
@@ -46,7 +46,7 @@ Stage::Sealed LoadTest::stage(const load::Target& target, const load::LoadSpec& 
 
 load::Applied LoadTest::load(const std::string& table, const load::LoadSpec& spec, const std::string& rows,
                              const load::ApplyOptions& options) {
-  const load::Target described = target(table);
+  const load::Target described = target(table, spec.partition);
   load::make_plan(described, spec, {.sql = "stage"}, 150000).require();
   pg::Session holder = this->session();
   const std::int64_t run =

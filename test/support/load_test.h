@@ -16,7 +16,7 @@ class LoadTest : public SchemaTest {
  protected:
   /// For the part that applies.
   [[nodiscard]] std::function<pg::Session()> connect() const;
-  load::Target target(const std::string& table);
+  load::Target target(const std::string& table, const std::string& partition = {});
   /// Begins a run and fills its stage with the rows of `rows` (columns as spec.columns, in the stage's
   /// types). The stage is free afterwards, so that the next one takes it: apply before.
   load::Stage::Sealed stage(const load::Target& target, const load::LoadSpec& spec, const std::string& rows,

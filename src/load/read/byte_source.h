@@ -10,11 +10,18 @@
 #include <string_view>
 #include <vector>
 
+#include "base/deadline.h"
 #include "base/unique_fd.h"
 #include "exec/command.h"
 #include "load/read/record_reader.h"
 
 namespace weir::load {
+
+/// What there is to be done while a source has nothing to give.
+struct Idle {
+  std::function<Deadline()> until;  ///< when it has to be done; asked before each wait
+  std::function<void()> act;        ///< does it, within read(); what it throws read() throws
+};
 
 /// Bytes, one after the other, from wherever they come. Used by one thread.
 class ByteSource {
@@ -27,6 +34,8 @@ class ByteSource {
   /// Waits for bytes and answers how many it put into `room`, which is not empty. 0 is the end, reached
   /// cleanly: what broke off, failed or was stopped throws.
   virtual std::size_t read(std::span<char> room) = 0;
+  /// For sources that may have nothing for long; others need not know it.
+  virtual void set_idle(Idle /*idle*/) {}
   [[nodiscard]] virtual ReadProgress progress() const = 0;
 };
 

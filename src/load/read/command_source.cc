@@ -44,14 +44,17 @@ class CommandSource final : public ByteSource {
       if (ended) {
         over_ = true;
         judge(program_.end());
-      } else if (program_.wait(false, Deadline::never(), stop_) == WaitEnd::stopped) {
-        give_up();
+      } else {
+        const WaitEnd end = program_.wait(false, idle_ ? idle_->until() : Deadline::never(), stop_);
+        if (end == WaitEnd::stopped) give_up();
+        if (end == WaitEnd::deadline) idle_->act();
       }
     }
     return 0;
   }
 
   [[nodiscard]] ReadProgress progress() const override { return {done_, 0}; }
+  void set_idle(Idle idle) override { idle_ = std::move(idle); }
 
  private:
   void take_errors() {
@@ -100,6 +103,7 @@ class CommandSource final : public ByteSource {
   std::string name_;
   Duration grace_;
   std::stop_token stop_;
+  std::optional<Idle> idle_;
   exec::CapturedText errors_;
   exec::Conversation program_;
   std::uint64_t done_ = 0;

@@ -36,6 +36,7 @@ class Feed {
   void used(std::size_t count) noexcept { at_ += count; }
 
   [[nodiscard]] ReadProgress progress() const { return stored_->progress(); }
+  void set_idle(Idle idle) { stored_->set_idle(std::move(idle)); }
   [[noreturn]] void broken_off(std::string_view kind) const {
     throw Error(ExitCode::failed,
                 fmt::format("{} breaks off after {} bytes: its {} data have no end", printable(name_),
@@ -100,6 +101,7 @@ class GzipSource final : public ByteSource {
   }
 
   [[nodiscard]] ReadProgress progress() const override { return feed_.progress(); }
+  void set_idle(Idle idle) override { feed_.set_idle(std::move(idle)); }
 
  private:
   Feed feed_;
@@ -137,6 +139,7 @@ class ZstdSource final : public ByteSource {
   }
 
   [[nodiscard]] ReadProgress progress() const override { return feed_.progress(); }
+  void set_idle(Idle idle) override { feed_.set_idle(std::move(idle)); }
 
  private:
   struct Free {

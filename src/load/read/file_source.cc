@@ -41,9 +41,12 @@ class DescriptorSource final : public ByteSource {
   std::size_t read(std::span<char> room) override {
     for (;;) {
       // Also of a pipe that nobody has opened for writing yet: it is readable when somebody has, not before.
-      if (stop_.stop_requested() ||
-          (waits_ && wait_fd(fd_.get(), POLLIN, Deadline::never(), stop_, wakeup_) == WaitEnd::stopped)) {
+      const WaitEnd end = wait();
+      if (end == WaitEnd::stopped)
         throw Error(ExitCode::interrupted, fmt::format("stopped while reading {}", printable(name_)));
+      if (end == WaitEnd::deadline) {
+        idle_->act();
+        continue;
       }
       const ssize_t got = ::read(fd_.get(), room.data(), room.size());
       if (got >= 0) {
@@ -55,8 +58,14 @@ class DescriptorSource final : public ByteSource {
   }
 
   [[nodiscard]] ReadProgress progress() const override { return {done_, total_}; }
+  void set_idle(Idle idle) override { idle_ = std::move(idle); }
 
  private:
+  WaitEnd wait() {
+    if (stop_.stop_requested()) return WaitEnd::stopped;
+    if (!waits_) return WaitEnd::ready;
+    return wait_fd(fd_.get(), POLLIN, idle_ ? idle_->until() : Deadline::never(), stop_, wakeup_);
+  }
   [[noreturn]] void fail(int number) const {
     throw Error(ExitCode::failed,
                 fmt::format("cannot read {} at byte {}: {}", printable(name_), done_, std::strerror(number)));
@@ -66,6 +75,7 @@ class DescriptorSource final : public ByteSource {
   std::string name_;
   std::stop_token stop_;
   Wakeup wakeup_;
+  std::optional<Idle> idle_;
   bool waits_ = false;
   std::uint64_t done_ = 0;
   std::uint64_t total_ = 0;
@@ -92,6 +102,9 @@ class MemorySource final : public ByteSource {
   [[nodiscard]] ReadProgress progress() const override {
     if (rest_) return rest_->progress();
     return {head_.empty() ? size_ : at_, size_};
+  }
+  void set_idle(Idle idle) override {
+    if (rest_) rest_->set_idle(std::move(idle));
   }
 
  private:

@@ -194,12 +194,22 @@ class Planner {
           "sorted");
     if (!swaps() && !target_.dependents_of(Kind::trigger).empty())
       warn(fmt::format("triggers run for every row that changes: {}", names(Kind::trigger)));
-    if (target_.replica_identity == 'n' && spec_.mode != Mode::append &&
-        !target_.dependents_of(Kind::publication).empty()) {
-      refuse(fmt::format("{} is published and has no replica identity: it takes no UPDATE and no DELETE",
-                         target_.label()),
-             fmt::format("ALTER TABLE {} REPLICA IDENTITY DEFAULT;", target_.sql()));
-    }
+    check_identity();
+  }
+
+  void check_identity() {
+    if (!target_.unidentified || spec_.mode == Mode::append || swaps()) return;
+    const auto published = target_.dependents_of(Kind::publication);
+    const auto changes = [](const Dependent* publication) { return !publication->definition.empty(); };
+    if (std::none_of(published.begin(), published.end(), changes)) return;
+    refuse(
+        fmt::format(
+            "{} is published ({}) and has no replica identity, such as a primary key: it takes no UPDATE and "
+            "no DELETE",
+            target_.label(), names(Kind::publication)),
+        fmt::format("ALTER TABLE {0} ADD PRIMARY KEY (..); or ALTER TABLE {0} REPLICA IDENTITY USING INDEX "
+                    "..; or FULL.",
+                    target_.sql()));
   }
 
   void check_window() {
@@ -229,13 +239,33 @@ class Planner {
     }
   }
 
-  void refuse_dependents(std::initializer_list<std::pair<Kind, const char*>> kinds) {
-    for (const auto& [kind, what] : kinds) {
-      if (const std::string found = names(kind); !found.empty()) {
-        refuse(fmt::format("{} has {} ({}), which a swap would lose", target_.label(), what, found),
-               "Use --mode refresh, which keeps them working.");
+  struct Losable {
+    Kind kind;
+    const char* what;
+  };
+
+  void refuse_dependents(const std::string& label, const std::vector<Dependent>& dependents,
+                         std::initializer_list<Losable> kinds, const char* instead) {
+    for (const Losable& losable : kinds) {
+      std::string found;
+      for (const Dependent& one : dependents) {
+        if (one.kind == losable.kind) found += (found.empty() ? "" : ", ") + one.name;
       }
+      if (found.empty()) continue;
+      refuse(fmt::format("{} has {} ({}), which a swap would lose", label, losable.what, found),
+             fmt::format("Use --mode {}, which keeps them working.", instead));
     }
+  }
+  void refuse_published(const std::vector<Dependent>& dependents, const char* instead) {
+    std::string found;
+    for (const Dependent& one : dependents) {
+      if (one.kind == Kind::publication && found.find(one.name) == std::string::npos)
+        found += (found.empty() ? "" : ", ") + one.name;
+    }
+    if (found.empty()) return;
+    refuse(fmt::format("{} is in publications ({}): subscribers would not hear of the rows of a swap",
+                       target_.label(), found),
+           fmt::format("Use --mode {}, whose changes are published.", instead));
   }
 
   void check_swap() {
@@ -243,15 +273,18 @@ class Planner {
       refuse(fmt::format("{} is partitioned", target_.label()),
              "Use --mode refresh, or partition-swap for one partition.");
     }
-    refuse_dependents({{Kind::foreign_key_in, "foreign keys of others"},
+    refuse_dependents(target_.label(), target_.dependents,
+                      {{Kind::foreign_key_in, "foreign keys of others"},
                        {Kind::foreign_key_out, "foreign keys"},
                        {Kind::trigger, "triggers"},
                        {Kind::policy, "policies"},
-                       {Kind::publication, "publications"},
                        {Kind::inheritance, "parents or children"},
                        {Kind::materialized_view, "materialized views"},
-                       {Kind::other, "objects that depend on it"}});
-    if (!spec_.recreate_views) refuse_dependents({{Kind::view, "views"}});
+                       {Kind::other, "objects that depend on it or on its views"}},
+                      "refresh");
+    refuse_published(target_.dependents, "refresh");
+    if (!spec_.recreate_views)
+      refuse_dependents(target_.label(), target_.dependents, {{Kind::view, "views"}}, "refresh");
     warn(
         "a swap takes ACCESS EXCLUSIVE for milliseconds, and readers of older snapshots, or of EXECUTE that "
         "waited "
@@ -264,10 +297,8 @@ class Planner {
       return;
     }
     const auto found =
-        std::find_if(target_.partitions.begin(), target_.partitions.end(), [&](const Partition& partition) {
-          return partition.name == spec_.partition ||
-                 partition.schema + "." + partition.name == spec_.partition;
-        });
+        std::find_if(target_.partitions.begin(), target_.partitions.end(),
+                     [&](const Partition& partition) { return partition.is_called(spec_.partition); });
     if (found == target_.partitions.end()) {
       refuse(fmt::format("{} has no partition {}", target_.label(), printable(spec_.partition)),
              "See \\d+ of the table.");
@@ -280,10 +311,34 @@ class Planner {
                       target_.label(), partition.name),
           "Use --mode window, or do without the DEFAULT partition.");
     }
-    refuse_dependents({{Kind::foreign_key_in, "foreign keys of others"},
+    refuse_dependents(target_.label(), target_.dependents,
+                      {{Kind::foreign_key_in, "foreign keys of others"},
                        {Kind::foreign_key_out, "foreign keys"},
                        {Kind::trigger, "triggers"},
-                       {Kind::policy, "policies"}});
+                       {Kind::policy, "policies"}},
+                      "window");
+    refuse_published(target_.dependents, "window");
+    if (found != target_.partitions.end()) check_partition(*found);
+  }
+
+  /// What hangs on the partition alone.
+  void check_partition(const Partition& partition) {
+    const std::string label = "partition " + printable(partition.name);
+    if (partition.kind != 'r') {
+      refuse(fmt::format("{} is {}", label, partition.kind == 'p' ? "partitioned itself" : "no plain table"),
+             "Load one of its own partitions, or use --mode window.");
+    }
+    refuse_dependents(label, partition.dependents,
+                      {{Kind::foreign_key_in, "foreign keys of others"},
+                       {Kind::foreign_key_out, "foreign keys"},
+                       {Kind::trigger, "triggers"},
+                       {Kind::rule, "rules"},
+                       {Kind::policy, "policies"},
+                       {Kind::materialized_view, "materialized views"},
+                       {Kind::other, "objects that depend on it or on its views"}},
+                      "window");
+    refuse_published(partition.dependents, "window");
+    if (!spec_.recreate_views) refuse_dependents(label, partition.dependents, {{Kind::view, "views"}}, "window");
   }
 
   void step(Step::Phase phase, std::string name, std::string sql, LockMode lock, std::string note = {}) {

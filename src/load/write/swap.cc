@@ -83,8 +83,7 @@ class Swap {
     place_ = {.id = std::int64_t{target_.oid}, .schema = target_.schema, .name = target_.name};
     if (!of_partition()) return;
     for (const Partition& partition : target_.partitions) {
-      if (partition.name != spec_.partition && partition.schema + "." + partition.name != spec_.partition)
-        continue;
+      if (!partition.is_called(spec_.partition)) continue;
       const auto found = session.run<sql::LoadPartition>(partition.sql());
       const auto row = found.one();
       place_ = {.id = row.id,
@@ -105,10 +104,9 @@ class Swap {
     session.execute("DROP TABLE IF EXISTS " + built());
     session.execute(fmt::format("CREATE {}TABLE {} (LIKE {} INCLUDING ALL){}",
                                 target_.unlogged ? "UNLOGGED " : "", built(), place_.sql(),
-                                in_tablespace(session)));
+                                storage(session)));
     const pg::Result id = session.execute("SELECT $1::text::regclass::oid::int8", built());
     new_id_ = id[0].get<std::int64_t>(0);
-    run_all(session, session.run<sql::LoadIdentities>(place_.id, new_id_));
     if (of_partition()) {
       session.execute(
           fmt::format("ALTER TABLE {} ADD CONSTRAINT weir_bound CHECK ({})", built(), place_.condition));
@@ -117,15 +115,21 @@ class Swap {
     fill(session, sql);
     mark_indexes(session);
     run_all(session, session.run<sql::LoadLikeness>(place_.id, new_id_));
+    const auto statistics = session.run<sql::LoadStatistics>(place_.id, new_id_);
+    for (const auto row : statistics) {
+      if (row.setting) session.execute(std::string(*row.setting));
+    }
     session.execute("ANALYZE " + built());
     applied_.inserted = rows;
     applied_.deleted = applied_.rows_before;
     transaction.commit();
   }
 
-  [[nodiscard]] std::string in_tablespace(pg::Session& session) const {
-    const auto answer = session.run<sql::LoadTablespace>(place_.id);
-    return " TABLESPACE " + quote_identifier(answer.one().name);
+  [[nodiscard]] std::string storage(pg::Session& session) const {
+    const auto answer = session.run<sql::LoadStorage>(place_.id);
+    const auto row = answer.one();
+    return fmt::format("{}{} TABLESPACE {}", row.method ? " USING " : "",
+                       row.method ? quote_identifier(*row.method) : "", quote_identifier(row.tablespace));
   }
 
   /// As long as it is this session's: another owner could forbid it.
@@ -136,6 +140,10 @@ class Swap {
       if (index.is_identity)
         session.execute(fmt::format("ALTER TABLE {} REPLICA IDENTITY USING INDEX {}", built(), name));
       if (index.is_clustered) session.execute(fmt::format("ALTER TABLE {} CLUSTER ON {}", built(), name));
+      if (index.comment) {
+        session.execute(fmt::format("COMMENT ON CONSTRAINT {} ON {} IS {}", name, built(),
+                                    pg::quote_literal(*index.comment)));
+      }
     }
   }
 
@@ -234,8 +242,6 @@ class Swap {
     pg::Transaction transaction(session);
     transaction.set_local("lock_timeout", millis(options_.swap_lock_timeout));
     const auto views = session.run<sql::LoadViews>(place_.id);
-    const auto indexes = session.run<sql::LoadIndexNames>(place_.id, new_id_);
-    const auto sequences = session.run<sql::LoadOwnedSequences>(place_.id);
     const SteadyTime before = std::chrono::steady_clock::now();
     session.execute(fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", target_.sql()));
     require_same_place(session);
@@ -244,30 +250,23 @@ class Swap {
     require_same_columns(session);
     // Also what was written between the description and now is replaced: that is what a swap is.
     if (state_) advance_state(session, *state_, stage_.run, stage_.rows);
+    run_all(session, session.run<sql::LoadIdentities>(place_.id, new_id_));
+    std::vector<std::string> rights;  // of views, in their order
+    rights.reserve(static_cast<std::size_t>(views.size()));
+    for (const auto view : views) rights.push_back(grants(session, view.id, std::string(view.name)));
     for (int i = views.size() - 1; i >= 0; --i) session.execute("DROP VIEW " + std::string(views[i].name));
     if (of_partition())
       session.execute(fmt::format("ALTER TABLE {} DETACH PARTITION {}", target_.sql(), place_.sql()));
-    const std::string schema = quote_identifier(place_.schema);
-    if (place_.schema != "weir_stage")
-      session.execute(fmt::format("ALTER TABLE {} SET SCHEMA {}", built(), schema));
-    const std::string moved = schema + "." + quote_identifier(new_name_);
-    for (const auto sequence : sequences) {
-      session.execute(fmt::format("ALTER SEQUENCE {} OWNED BY {}.{}", sequence.name, moved,
-                                  quote_identifier(sequence.column_name)));
-    }
-    session.execute("DROP TABLE " + place_.sql());
-    session.execute(fmt::format("ALTER TABLE {} RENAME TO {}", moved, quote_identifier(place_.name)));
-    for (const auto index : indexes) {
-      if (index.old_name == index.new_name) continue;
-      session.execute(fmt::format("ALTER INDEX {}.{} RENAME TO {}", schema, quote_identifier(index.new_name),
-                                  quote_identifier(index.old_name)));
-    }
+    replace(session);
     if (of_partition()) {
       session.execute(
           fmt::format("ALTER TABLE {} ATTACH PARTITION {} {}", target_.sql(), place_.sql(), place_.bound));
       session.execute(fmt::format("ALTER TABLE {} DROP CONSTRAINT weir_bound", place_.sql()));
     }
-    for (const auto view : views) session.execute_script(std::string(view.definition));
+    for (int i = 0; i < views.size(); ++i) {
+      session.execute_script(std::string(views[i].definition));
+      give_rights(session, std::string(views[i].name), rights[static_cast<std::size_t>(i)]);
+    }
     applied_.strongest_lock = LockMode::access_exclusive;
     meter.read(session, applied_);
     const std::string summary = applied_.to_json(options_.losses);
@@ -277,6 +276,69 @@ class Swap {
     }
     if (options_.before_commit) options_.before_commit(session);
     transaction.commit();
+  }
+
+  /// The new table gets the names, the owner and the rights of the old one, which goes.
+  void replace(pg::Session& session) {
+    const auto indexes = session.run<sql::LoadIndexNames>(place_.id, new_id_);
+    const auto sequences = session.run<sql::LoadOwnedSequences>(place_.id);
+    const auto identities = session.run<sql::LoadIdentitySequences>(place_.id, new_id_);
+    const std::string schema = quote_identifier(place_.schema);
+    const auto within = [&](std::string_view name) { return schema + "." + quote_identifier(name); };
+    if (place_.schema != "weir_stage")
+      session.execute(fmt::format("ALTER TABLE {} SET SCHEMA {}", built(), schema));
+    const std::string moved = within(new_name_);
+    take_owner(session, moved);
+    const auto statistics = session.run<sql::LoadStatistics>(place_.id, new_id_);
+    for (const auto sequence : sequences) {
+      session.execute(fmt::format("ALTER SEQUENCE {} OWNED BY {}.{}", sequence.name, moved,
+                                  quote_identifier(sequence.column_name)));
+    }
+    std::vector<std::string> rights;
+    rights.reserve(static_cast<std::size_t>(identities.size()));
+    for (const auto row : identities) rights.push_back(grants(session, row.old_id, within(row.old_name)));
+    const std::string of_table = grants(session, place_.id, place_.sql());
+    session.execute("DROP TABLE " + place_.sql());
+    session.execute(fmt::format("ALTER TABLE {} RENAME TO {}", moved, quote_identifier(place_.name)));
+    give_rights(session, place_.sql(), of_table);
+    for (const auto index : indexes) {
+      if (index.old_name == index.new_name) continue;
+      session.execute(fmt::format("ALTER INDEX {} RENAME TO {}", within(index.new_name),
+                                  quote_identifier(index.old_name)));
+    }
+    for (const auto row : statistics) session.execute_script(std::string(row.placing));
+    for (int i = 0; i < identities.size(); ++i) {
+      const auto row = identities[i];
+      if (row.old_name != row.new_name) {
+        session.execute(fmt::format("ALTER SEQUENCE {} RENAME TO {}", within(row.new_name),
+                                    quote_identifier(row.old_name)));
+      }
+      give_rights(session, within(row.old_name), rights[static_cast<std::size_t>(i)]);
+    }
+  }
+
+  /// Before sequences become its own: those have the same owner.
+  void take_owner(pg::Session& session, const std::string& moved) const {
+    const auto answer = session.run<sql::LoadOwner>(place_.id);
+    const auto owner = answer.one();
+    if (!owner.mine)
+      session.execute(fmt::format("ALTER TABLE {} OWNER TO {}", moved, quote_identifier(owner.name)));
+  }
+
+  static std::string grants(pg::Session& session, std::int64_t id, const std::string& named) {
+    std::string script;
+    const auto all = session.run<sql::LoadGrants>(id, named);
+    for (const auto row : all) script += std::string(row.statement) + "\n";
+    return script;
+  }
+
+  /// Exactly these: what default privileges gave to the new one is taken first.
+  static void give_rights(pg::Session& session, const std::string& named, const std::string& grants) {
+    std::string script;
+    const auto all = session.run<sql::LoadRevokes>(named);
+    for (const auto row : all) script += std::string(row.statement) + "\n";
+    script += grants;
+    if (!script.empty()) session.execute_script(script);
   }
 
   void drop_new(pg::Session& session) noexcept {

@@ -127,31 +127,44 @@ void describe_constraints(pg::Session& session, std::int64_t id, Target& target)
   }
 }
 
-void describe_surroundings(pg::Session& session, std::int64_t id, Target& target) {
+std::vector<Dependent> dependents_of(pg::Session& session, std::int64_t id) {
+  std::vector<Dependent> all;
   const auto dependents = session.run<sql::LoadDependents>(id);
   for (const auto row : dependents) {
-    target.dependents.push_back({.kind = dependent_kind(row.kind).value_or(Dependent::Kind::other),
+    all.push_back({.kind = dependent_kind(row.kind).value_or(Dependent::Kind::other),
                                  .name = std::string(row.name),
                                  .definition = std::string(row.definition)});
   }
   const auto views = session.run<sql::LoadViews>(id);
   for (const auto row : views) {
-    target.dependents.push_back({.kind = row.kind == "v"   ? Dependent::Kind::view
+    all.push_back({.kind = row.kind == "v"   ? Dependent::Kind::view
                                          : row.kind == "m" ? Dependent::Kind::materialized_view
                                                            : Dependent::Kind::other,
                                  .name = std::string(row.name),
                                  .definition = std::string(row.definition)});
   }
+  return all;
+}
+
+void describe_surroundings(pg::Session& session, std::int64_t id, const std::string& partition,
+                           Target& target) {
+  target.dependents = dependents_of(session, id);
   const auto partitions = session.run<sql::LoadPartitions>(id);
   for (const auto row : partitions) {
-    target.partitions.push_back({.schema = std::string(row.schema_name),
-                                 .name = std::string(row.name),
-                                 .bound = std::string(row.bound),
-                                 .is_default = row.is_default});
+    Partition& one = target.partitions.emplace_back(Partition{.schema = std::string(row.schema_name),
+                                                              .name = std::string(row.name),
+                                                              .bound = std::string(row.bound),
+                                                              .is_default = row.is_default,
+                                                              .kind = row.kind.front()});
+    if (!one.is_called(partition)) continue;
+    one.dependents = dependents_of(session, row.id);
+    // That it is one is no reason.
+    std::erase_if(one.dependents, [](const Dependent& d) { return d.kind == Dependent::Kind::inheritance; });
   }
 }
 
-std::optional<Target> describe_once(pg::Session& session, const std::string& name) {
+std::optional<Target> describe_once(pg::Session& session, const std::string& name,
+                                    const std::string& partition) {
   const auto answer = session.run<sql::LoadTarget>(name);
   const auto row = answer.one();
   if (!row.id) return std::nullopt;
@@ -162,7 +175,7 @@ std::optional<Target> describe_once(pg::Session& session, const std::string& nam
   target.kind = row.kind.value_or("r").front();
   target.owner = row.owner.value_or("");
   target.row_security = row.row_security.value_or(false);
-  target.replica_identity = row.replica_identity.value_or("d").front();
+  target.unidentified = row.unidentified.value_or(false);
   target.unlogged = row.unlogged.value_or(false);
   target.estimated_rows = row.estimated_rows.value_or(0);
   target.bytes = row.bytes.value_or(0);
@@ -175,7 +188,7 @@ std::optional<Target> describe_once(pg::Session& session, const std::string& nam
   describe_columns(session, *row.id, target);
   mark_pinned(session, *row.id, target);
   describe_constraints(session, *row.id, target);
-  describe_surroundings(session, *row.id, target);
+  describe_surroundings(session, *row.id, partition, target);
   return target;
 }
 
@@ -230,11 +243,12 @@ TableName parse_table_name(std::string_view text) {
   return name;
 }
 
-std::optional<Target> describe_target(pg::Session& session, const std::string& table) {
+std::optional<Target> describe_target(pg::Session& session, const std::string& table,
+                                      const std::string& partition) {
   const std::string name = parse_table_name(table).sql();
   for (int attempt = 1;; ++attempt) {
     try {
-      auto target = describe_once(session, name);
+      auto target = describe_once(session, name, partition);
       // Replaced between two questions, it would look as if it had no keys; and within the first one, as if
       // it were not there: its name is known before its row is seen.
       const Target none;

@@ -56,7 +56,9 @@ struct Dependent {
   };
   Kind kind = Kind::other;
   std::string name;          ///< qualified, as in SQL
-  std::string definition{};  ///< the statements that make it again, where it can be made again
+  /// The statements that make it again, where it can be made again; of a publication what it publishes of
+  /// changes of rows: "update, delete".
+  std::string definition{};
 };
 
 struct CheckConstraint {
@@ -76,6 +78,10 @@ struct Partition {
   std::string name;
   std::string bound;  ///< "FOR VALUES FROM (..) TO (..)" or "DEFAULT"
   bool is_default = false;
+  char kind = 'r';                      ///< relkind: 'p' is partitioned itself
+  std::vector<Dependent> dependents{};  ///< its own, only where they were asked for
+  /// As somebody names it: with its schema or without.
+  [[nodiscard]] bool is_called(std::string_view word) const { return word == name || word == schema + "." + name; }
   [[nodiscard]] std::string sql() const;
 };
 
@@ -93,7 +99,7 @@ struct Target {
   std::vector<Dependent> dependents{};
   std::vector<Partition> partitions{};
   bool row_security = false;  ///< active for the current role: it would not see all rows
-  char replica_identity = 'd';
+  bool unidentified = false;  ///< of its rows a publication cannot say which one was changed
   bool unlogged = false;
   double estimated_rows = 0;
   std::int64_t bytes = 0;
@@ -124,7 +130,8 @@ struct TableName {
 TableName parse_table_name(std::string_view text);
 
 /// Nothing when there is no such relation. A name without a schema is found by the session's search_path, so
-/// the session is one with `users_search_path`.
-std::optional<Target> describe_target(pg::Session& session, const std::string& table);
+/// the session is one with `users_search_path`. Of the partition that is named what hangs on it is described too.
+std::optional<Target> describe_target(pg::Session& session, const std::string& table,
+                                      const std::string& partition = {});
 
 }  // namespace weir::load

@@ -1,18 +1,15 @@
 -- Loads (src/load/write): what is asked of the catalogue about the table that is loaded.
 
 -- name: load_target(name text) -> (
---   id int8?, schema_name text?, table_name text?, kind text?, owner text?, row_security bool?, replica_identity text?,
+--   id int8?, schema_name text?, table_name text?, kind text?, owner text?, row_security bool?, unidentified bool?,
 --   unlogged bool?, estimated_rows float8?, bytes int8?, may_select bool?, may_insert bool?, may_update bool?,
 --   may_delete bool?, is_owner bool?, role_name text)
 -- One row, with NULLs where no such relation is. The name is read as SQL would read it, search_path included.
+-- Unidentified: of some rows a publication could not say which one was changed: no replica identity, or one by an index
+-- that is not there.
 SELECT c.oid::int8 AS id, n.nspname::text AS schema_name, c.relname::text AS table_name, c.relkind::text AS kind,
        pg_get_userbyid(c.relowner)::text AS owner, row_security_active(c.oid) AS row_security,
-       c.relreplident::text AS replica_identity, c.relpersistence = 'u' AS unlogged,
-       (SELECT sum(greatest(l.reltuples, 0))::float8
-          FROM pg_catalog.pg_partition_tree(c.oid) p JOIN pg_catalog.pg_class l ON l.oid = p.relid AND p.isleaf)
-         AS estimated_rows,
-       CASE WHEN c.relkind IN ('r', 'p', 'm') THEN
-         (SELECT sum(pg_total_relation_size(p.relid))::int8 FROM pg_catalog.pg_partition_tree(c.oid) p) END AS bytes,
+       k.unidentified, c.relpersistence = 'u' AS unlogged, k.estimated_rows, k.bytes,
        has_table_privilege(c.oid, 'SELECT') AS may_select,
        has_table_privilege(c.oid, 'INSERT') OR has_any_column_privilege(c.oid, 'INSERT') AS may_insert,
        has_table_privilege(c.oid, 'UPDATE') OR has_any_column_privilege(c.oid, 'UPDATE') AS may_update,
@@ -20,7 +17,17 @@ SELECT c.oid::int8 AS id, n.nspname::text AS schema_name, c.relname::text AS tab
        pg_has_role(c.relowner, 'USAGE') AS is_owner, current_user::text AS role_name
   FROM (SELECT to_regclass(:name) AS id) given
   LEFT JOIN pg_catalog.pg_class c ON c.oid = given.id
-  LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace;
+  LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  -- The tree of a table without partitions is empty.
+  LEFT JOIN LATERAL (
+    SELECT sum(greatest(l.reltuples, 0))::float8 AS estimated_rows, sum(pg_total_relation_size(l.oid))::int8 AS bytes,
+           bool_or(l.relreplident <> 'f'
+                   AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_index i
+                                    WHERE i.indrelid = l.oid AND i.indisvalid AND i.indimmediate
+                                      AND CASE l.relreplident WHEN 'd' THEN i.indisprimary
+                                                              WHEN 'i' THEN i.indisreplident END)) AS unidentified
+      FROM (SELECT p.relid FROM pg_catalog.pg_partition_tree(c.oid) p WHERE p.isleaf UNION SELECT c.oid) t
+      JOIN pg_catalog.pg_class l ON l.oid = t.relid AND l.relkind IN ('r', 'm')) k ON true;
 
 -- name: load_is_still(name text, table_id int8, schema_name text, table_name text) -> (same bool)
 -- Whether the table that was described is the one of that name; table_id 0: whether there is none. By its row too: the
@@ -151,7 +158,17 @@ SELECT k.conname::text AS name, format('%I.%I', n.nspname, o.relname) AS other,
  ORDER BY k.conname;
 
 -- name: load_dependents(table_id int8) -> (kind text, name text, definition text)
--- All that hangs on the table. A definition is there only for what may be made again by it.
+-- All that hangs on the table, on the views that show it, and on the types of their rows. A definition is there only for
+-- what may be made again by it; that of a publication is what it publishes of changes of rows.
+WITH RECURSIVE shown (id) AS (
+  SELECT :table_id::int8::oid
+  UNION
+  SELECT r.ev_class
+    FROM shown s
+    JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = s.id
+     AND d.classid = 'pg_catalog.pg_rewrite'::regclass
+    JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
+)
 SELECT 'foreign_key_in' AS kind, k.conrelid::regclass::text || ' ' || k.conname AS name,
        '' AS definition
   FROM pg_catalog.pg_constraint k
@@ -169,9 +186,14 @@ SELECT 'rule', r.rulename::text, '' FROM pg_catalog.pg_rewrite r
 UNION ALL
 SELECT 'policy', p.polname::text, '' FROM pg_catalog.pg_policy p WHERE p.polrelid = :table_id::int8::oid
 UNION ALL
-SELECT 'publication', p.pubname::text, ''
-  FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid
- WHERE r.prrelid = :table_id::int8::oid
+SELECT DISTINCT 'publication', p.pubname::text,
+       concat_ws(', ', CASE WHEN b.pubupdate THEN 'update' END, CASE WHEN b.pubdelete THEN 'delete' END)
+  FROM (SELECT t.relid FROM pg_catalog.pg_partition_tree(:table_id::int8::oid) t
+         UNION SELECT a.relid FROM pg_catalog.pg_partition_ancestors(:table_id::int8::oid) a
+         UNION SELECT :table_id::int8::oid) f
+  JOIN pg_catalog.pg_class c ON c.oid = f.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_publication_tables p ON p.schemaname = n.nspname AND p.tablename = c.relname
+  JOIN pg_catalog.pg_publication b ON b.pubname = p.pubname
 UNION ALL
 SELECT 'inheritance', i.inhrelid::regclass::text || ' of ' || i.inhparent::regclass::text, ''
   FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
@@ -181,20 +203,35 @@ SELECT 'partition', i.inhparent::regclass::text, ''
   FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
  WHERE i.inhrelid = :table_id::int8::oid AND p.relkind = 'p'
 UNION ALL
-SELECT DISTINCT 'other', pg_describe_object(d.classid, d.objid, 0), ''
-  FROM pg_catalog.pg_depend d
- WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = :table_id::int8::oid AND d.deptype = 'n'
-   AND d.classid NOT IN ('pg_catalog.pg_rewrite'::regclass, 'pg_catalog.pg_constraint'::regclass,
-                         'pg_catalog.pg_trigger'::regclass, 'pg_catalog.pg_policy'::regclass,
+SELECT 'other', 'a security label of it', ''
+ WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_seclabel l
+                WHERE l.classoid = 'pg_catalog.pg_class'::regclass AND l.objoid = :table_id::int8::oid)
+UNION ALL
+SELECT 'other', 'the type that it is of', ''
+  FROM pg_catalog.pg_class c WHERE c.oid = :table_id::int8::oid AND c.reloftype <> 0
+UNION ALL
+SELECT DISTINCT 'other', pg_describe_object(d.classid, d.objid, CASE WHEN f.of_type THEN d.objsubid ELSE 0 END), ''
+  FROM (SELECT 'pg_catalog.pg_class'::regclass::oid AS class_id, s.id, false AS of_type FROM shown s
+         UNION ALL
+        SELECT 'pg_catalog.pg_type'::regclass::oid, u.id, true
+          FROM shown s JOIN pg_catalog.pg_class c ON c.oid = s.id JOIN pg_catalog.pg_type y ON y.oid = c.reltype
+         CROSS JOIN LATERAL (VALUES (y.oid), (y.typarray)) AS u (id)) f
+  JOIN pg_catalog.pg_depend d ON d.refclassid = f.class_id AND d.refobjid = f.id AND d.deptype = 'n'
+ WHERE d.classid NOT IN ('pg_catalog.pg_constraint'::regclass, 'pg_catalog.pg_trigger'::regclass,
                          'pg_catalog.pg_publication_rel'::regclass, 'pg_catalog.pg_attrdef'::regclass)
+   -- what is told apart, or shows the table
+   AND NOT (d.classid = 'pg_catalog.pg_rewrite'::regclass AND EXISTS (
+              SELECT 1 FROM pg_catalog.pg_rewrite r JOIN shown w ON w.id = r.ev_class WHERE r.oid = d.objid))
+   AND NOT (d.classid = 'pg_catalog.pg_policy'::regclass AND EXISTS (
+              SELECT 1 FROM pg_catalog.pg_policy p WHERE p.oid = d.objid AND p.polrelid = :table_id::int8::oid))
    AND NOT (d.classid = 'pg_catalog.pg_class'::regclass AND EXISTS (
               SELECT 1 FROM pg_catalog.pg_inherits i
                WHERE i.inhrelid = d.objid AND i.inhparent = d.refobjid))
 ORDER BY 1, 2;
 
--- name: load_views(table_id int8) -> (name text, kind text, definition text, level int4)
+-- name: load_views(table_id int8) -> (id int8, name text, kind text, definition text, level int4)
 -- Views that show the table, those on them too; the deeper, the later. The definition makes the view again with its
--- owner, options, comment and rights. Kind x: one with triggers, rules, defaults or rights of columns, which it would
+-- owner, options and comments; for its rights see load_grants. Kind x: one with triggers, rules, defaults or rights of columns, which it would
 -- not make again.
 WITH RECURSIVE above (view_id, level) AS (
   SELECT r.ev_class, 1
@@ -208,7 +245,7 @@ WITH RECURSIVE above (view_id, level) AS (
      AND d.classid = 'pg_catalog.pg_rewrite'::regclass
     JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND r.ev_class <> d.refobjid
 )
-SELECT format('%I.%I', n.nspname, c.relname) AS name,
+SELECT c.oid::int8 AS id, format('%I.%I', n.nspname, c.relname) AS name,
        CASE WHEN c.relkind = 'v'
              AND (EXISTS (SELECT 1 FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid)
                   OR EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')
@@ -222,20 +259,21 @@ SELECT format('%I.%I', n.nspname, c.relname) AS name,
          format(' ALTER VIEW %I.%I OWNER TO %I;', n.nspname, c.relname, pg_get_userbyid(c.relowner)),
          (SELECT format(' COMMENT ON VIEW %I.%I IS %L;', n.nspname, c.relname, obj_description(c.oid, 'pg_class'))
            WHERE obj_description(c.oid, 'pg_class') IS NOT NULL),
-         (SELECT string_agg(format(' GRANT %s ON %I.%I TO %s%s;', x.privilege_type, n.nspname, c.relname,
-                                   CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END,
-                                   CASE WHEN x.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END), '')
-            FROM aclexplode(c.relacl) x WHERE x.grantee <> c.relowner)) AS definition,
+         (SELECT string_agg(format(' COMMENT ON COLUMN %I.%I.%I IS %L;', n.nspname, c.relname, a.attname,
+                                   col_description(c.oid, a.attnum)), '')
+            FROM pg_catalog.pg_attribute a
+           WHERE a.attrelid = c.oid AND a.attnum > 0 AND col_description(c.oid, a.attnum) IS NOT NULL)) AS definition,
        max(a.level) AS level
   FROM above a JOIN pg_catalog.pg_class c ON c.oid = a.view_id
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- GROUP BY c.oid, n.nspname, c.relname, c.relkind, c.reloptions, c.relowner, c.relacl
- ORDER BY max(a.level), 1;
+ GROUP BY c.oid, n.nspname, c.relname, c.relkind, c.reloptions, c.relowner
+ ORDER BY max(a.level), 2;
 
--- name: load_partitions(table_id int8) -> (schema_name text, name text, bound text, is_default bool)
-SELECT n.nspname::text AS schema_name, c.relname::text AS name, pg_get_expr(c.relpartbound, c.oid) AS bound,
-       pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT' AS is_default
+-- name: load_partitions(table_id int8) -> (
+--   id int8, schema_name text, name text, kind text, bound text, is_default bool)
+SELECT c.oid::int8 AS id, n.nspname::text AS schema_name, c.relname::text AS name, c.relkind::text AS kind,
+       pg_get_expr(c.relpartbound, c.oid) AS bound, pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT' AS is_default
   FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE i.inhparent = :table_id::int8::oid AND c.relispartition
- ORDER BY 1, 2;
+ ORDER BY 2, 3;
