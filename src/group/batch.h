@@ -28,8 +28,9 @@ struct Batch {
   std::optional<std::int64_t> rows;
   std::optional<std::int64_t> bytes;
   WallTime created_at;
-  std::string error;    ///< of the attempt before
-  std::string payload;  ///< JSON text; empty for a sink that reads it on the server
+  std::string error;  ///< of the attempt before
+  std::string
+      payload;  ///< JSON text; empty for a sink that reads it on the server, and until a large one is fetched
 
   [[nodiscard]] BatchTry at() const { return {run_id, idx, attempt}; }
   /// "17.0": what weir batch shows.

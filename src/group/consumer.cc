@@ -101,11 +101,12 @@ void Consumer::run(const std::stop_token& stop, const std::function<void()>& rea
     }
     wait_fd(-1, 0, Deadline::after(*pause), stop, freed_);
   }
+  const Deadline drained = Deadline::after(options_.drain);
   slots.close();
   connection.reset();
   // First: of a session that is broken off in the end, it would take for dead what is about to be given back.
   recovery.stop();
-  slots.drain(Deadline::after(options_.drain));
+  slots.drain(drained);
   if (gone) {
     throw Error(ExitCode::refused,
                 fmt::format("the feed {} was dropped, and its sink {} with it", printable(sink_.feed),

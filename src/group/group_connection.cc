@@ -94,6 +94,14 @@ std::optional<OwnedGroup::Begun> OwnedGroup::end_and_begin(bool with_payload) {
   });
 }
 
+std::optional<std::string> OwnedGroup::fetch(const Batch& batch) {
+  return use([&](pg::Session& session) -> std::optional<std::string> {
+    const auto rows = session.run<sql::FetchPayload>(batch.run_id, batch.run_at, batch.idx);
+    if (rows.empty()) return std::nullopt;
+    return std::string(rows.one().payload.text);
+  });
+}
+
 bool OwnedGroup::renew() {
   return use([&](pg::Session& session) {
     const WithinLease quick(session, sink_);

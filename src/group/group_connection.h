@@ -1,8 +1,10 @@
 #pragma once
 
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 
 #include <tl/expected.hpp>
@@ -25,6 +27,10 @@ class OwnedGroup;
 class GroupConnection {
  public:
   static GroupConnection open(const pg::Connector& connector, std::string_view id, const pg::Limit& limit);
+  /// From now on its statements are broken off by it, too.
+  void set_stop(std::stop_token stop) {
+    session_.use([&](pg::Session& session) { session.set_stop(std::move(stop)); });
+  }
 
   /// The connection itself comes back where somebody else has the group.
   static tl::expected<OwnedGroup, GroupConnection> try_lock(GroupConnection connection,
@@ -49,11 +55,14 @@ class OwnedGroup {
   struct Begun {
     enum class State { begun, none, lost };
     State state;
-    std::optional<Batch> batch;
-    std::int32_t failed = 0;  ///< runs of the group that had no attempt left
+    std::optional<Batch> batch;  ///< with its payload, if that is small
+    std::int32_t failed = 0;     ///< runs of the group that had no attempt left
   };
   /// The group's next batch, looked up now, with its attempt counted.
   Begun begin(bool with_payload = true);
+  /// Of a batch that was begun without its payload, which is large: by a statement that locks nothing.
+  /// Nothing: it is gone.
+  std::optional<std::string> fetch(const Batch& batch);
   /// False: it is somebody else's, and for good.
   bool renew();
   [[nodiscard]] bool verify();

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "base/log.h"
 #include "base/text.h"
 #include "group/pulse.h"
@@ -44,15 +46,32 @@ std::optional<GroupConnection> GroupTask::run(OwnedGroup owned, const Yield& yie
   counts_.failed += begun.failed;
   Next next = std::move(begun.batch);
   while (next) {
-    const Batch batch = *std::exchange(next, std::nullopt);
+    Batch batch = *std::exchange(next, std::nullopt);
     at_ = batch.at();
-    const Step step = apply(group, batch, yield, next);
+    const bool is_whole = !sink_.needs_payload() || !batch.payload.empty();
+    const auto ended = is_whole ? std::nullopt : fetch(*group, batch);
+    const Step step = ended ? *ended : apply(group, batch, yield, next);
     // What is not ours stays as it is; what is, such as a group whose batch failed with its run at another
     // sink, is free at once.
     if (step == Step::lost && !group->is_open()) return std::nullopt;
     if (step == Step::lost) break;
   }
   return std::move(*group).release();
+}
+
+std::optional<GroupTask::Step> GroupTask::fetch(OwnedGroup& group, Batch& batch) {
+  auto payload = group.use([&](pg::Session& session) {
+    const Breakable breakable(session, stops_.hard);
+    return group.fetch(batch);
+  });
+  if (!payload) {
+    const Ending ending{Ending::Kind::failed, fmt::format("the payload of batch {} is gone", batch.idx)};
+    return conclude(batch, ending, group.end(ending));
+  }
+  batch.payload = *std::move(payload);
+  // It may have taken long, and nobody's heart has beaten.
+  if (!group.renew()) return conclude(batch, {Ending::Kind::returned, {}}, false);
+  return std::nullopt;
 }
 
 GroupTask::Step GroupTask::apply(std::optional<OwnedGroup>& group, const Batch& batch, const Yield& yield,
@@ -109,6 +128,8 @@ Outcome GroupTask::try_inside(pg::Session& session, const Batch& batch) {
     outcome = Outcome::failed(error.what());
   } catch (const std::exception& error) {
     outcome = Outcome::failed(error.what());
+  } catch (...) {
+    outcome = Outcome::failed(std::string(kNoException));
   }
   if (!session.in_transaction()) throw Error(ExitCode::failed, "the sink has ended the batch's transaction");
   session.execute_script("ROLLBACK TO SAVEPOINT weir_batch; RELEASE SAVEPOINT weir_batch");
@@ -132,6 +153,8 @@ GroupTask::Step GroupTask::apply_outside(std::optional<OwnedGroup>& group, const
       lost = true;
     } catch (const std::exception& error) {
       outcome = stop.stop_requested() ? Outcome::returned() : Outcome::failed(error.what());
+    } catch (...) {
+      outcome = Outcome::failed(std::string(kNoException));
     }
     group.emplace(std::move(pulse).stop());
   }

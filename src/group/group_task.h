@@ -42,6 +42,8 @@ class GroupTask {
   using Next = std::optional<Batch>;
   using Yield = std::function<bool()>;
 
+  /// The payload, where it did not come with the batch. How it ended, where it did.
+  std::optional<Step> fetch(OwnedGroup& group, Batch& batch);
   Step apply(std::optional<OwnedGroup>& group, const Batch& batch, const Yield& yield, Next& next);
   Step apply_inside(OwnedGroup& group, const Batch& batch, const Yield& yield, Next& next);
   Step apply_outside(std::optional<OwnedGroup>& group, const Batch& batch, const Yield& yield, Next& next);

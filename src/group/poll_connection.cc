@@ -15,7 +15,9 @@ constexpr std::int32_t kLongDepth = 20'000;
 
 PollConnection PollConnection::open(const pg::Connector& connector, std::string_view id,
                                     const pg::Limit& limit) {
-  return PollConnection(pg::PinnedSession::open(connector, pg::Role::poll, id, limit));
+  auto session = pg::PinnedSession::open(connector, pg::Role::poll, id, limit);
+  session.use([&](pg::Session& on) { on.set_stop(limit.stop); });
+  return PollConnection(std::move(session));
 }
 
 std::vector<GroupKey> PollConnection::candidates(const SinkDefinition& sink, std::size_t wanted) {

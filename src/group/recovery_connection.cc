@@ -14,7 +14,9 @@ std::int64_t ms(Duration span) { return std::chrono::duration_cast<std::chrono::
 
 RecoveryConnection RecoveryConnection::open(const pg::Connector& connector, std::string_view id,
                                             const pg::Limit& limit) {
-  return RecoveryConnection(pg::PinnedSession::open(connector, pg::Role::recovery, id, limit));
+  auto session = pg::PinnedSession::open(connector, pg::Role::recovery, id, limit);
+  session.use([&](pg::Session& on) { on.set_stop(limit.stop); });
+  return RecoveryConnection(std::move(session));
 }
 
 RecoveryConnection::Swept RecoveryConnection::recover(const SinkDefinition& sink) {

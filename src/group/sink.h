@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <stop_token>
+#include <string_view>
 
 #include "base/error.h"
 #include "group/batch.h"
@@ -52,6 +53,9 @@ class Sink {
   /// `failed`.
   virtual work::Outcome apply(const Batch& batch, const Application& application) = 0;
 };
+
+/// What is said of what is thrown there and is no std::exception.
+inline constexpr std::string_view kNoException = "the sink threw something that is no exception";
 
 using SinkFactory = std::function<std::unique_ptr<Sink>()>;
 

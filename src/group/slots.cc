@@ -17,12 +17,15 @@ constexpr Duration kTurn = std::chrono::seconds(2);
 /// How long a connection is kept without a group: the next one is often there after the next look, and to
 /// connect costs as much as a few batches.
 constexpr Duration kLinger = std::chrono::milliseconds(200);
-/// A connection that gives back what another one could not: who is gone by then leaves it to the sweep.
+/// Where all is to end, to tell what became of a batch, and for a connection that gives back what another one
+/// could not: who has not managed by then leaves it to the sweep.
 constexpr Duration kGiveBack = std::chrono::seconds(5);
 /// How long a group is left alone that could not be had though nobody seemed to have it, such as one whose
 /// owner is frozen between his lock and his row.
 constexpr Duration kShun = std::chrono::milliseconds(500);
 
+/// How long it is remembered of a group that it failed.
+constexpr Duration kForget = std::chrono::minutes(1);
 constexpr BackoffPolicy kTrouble{.base = std::chrono::milliseconds(100), .cap = std::chrono::seconds(10)};
 
 }  // namespace
@@ -44,6 +47,7 @@ Slots::Slots(Settings settings, GroupCounts& counts, Wakeup& freed)
 Slots::~Slots() {
   soft_.request_stop();
   hard_.request_stop();
+  last_.request_stop();
 }
 
 std::size_t Slots::free() const {
@@ -54,10 +58,12 @@ std::size_t Slots::free() const {
 std::size_t Slots::dispatch(const std::vector<GroupKey>& groups) {
   std::size_t begun = 0;
   const MutexLock lock(mutex_);
-  std::erase_if(shunned_, [now = steady_now()](const auto& group) { return group.second <= now; });
+  const SteadyTime now = steady_now();
+  std::erase_if(shunned_, [now](const auto& group) { return group.second.until + kForget <= now; });
   for (const GroupKey& group : groups) {
     if (in_flight_.size() == settings_.count) break;
-    if (shunned_.contains(group)) continue;
+    const auto shunned = shunned_.find(group);
+    if (shunned != shunned_.end() && shunned->second.until > now) continue;
     if (!in_flight_.insert(group).second) continue;
     dispatched_.push_back(group);
     ++begun;
@@ -73,6 +79,8 @@ void Slots::drain(Deadline deadline) {
   if (!changed_.wait_until(lock, deadline.at(), idle)) {
     log::warn("groups are broken off", {{"sink", settings_.sink.name}, {"groups", in_flight_.size()}});
     hard_.request_stop();
+    if (changed_.wait_until(lock, Deadline::after(kGiveBack).at(), idle)) return;
+    last_.request_stop();
     changed_.wait(lock, idle);
   }
 }
@@ -117,21 +125,28 @@ void Slots::work(std::size_t number) {
     // A name for each time: what an earlier one left on its way to the server is not taken for this one's.
     const std::string owner = settings_.owner + "#" + std::to_string(++turns_);
     std::optional<GroupTask> task;
+    const auto fail = [&](std::string_view why) {
+      connection.reset();
+      log::warn("a group was given up", {{"slot", number}, {"group", to_string(*group)}, {"error", why}});
+      if (!task) return rest(++failures);
+      give_up(*group, owner, task->at(), why);
+      shun(*group);
+    };
     try {
       if (!sink) sink = settings_.sinks();
-      if (!connection)
+      if (!connection) {
         connection.emplace(
             GroupConnection::open(*settings_.connector, settings_.owner, {.stop = hard_.get_token()}));
+        connection->set_stop(last_.get_token());
+      }
       task.emplace(settings_.sink, *sink, counts_,
                    GroupTask::Stops{.soft = soft_.get_token(), .hard = hard_.get_token()});
-      connection = serve(*std::exchange(connection, std::nullopt), *group, owner, *task);
       failures = 0;
+      connection = serve(*std::exchange(connection, std::nullopt), *group, owner, *task);
     } catch (const std::exception& error) {
-      connection.reset();
-      log::warn("a group was given up",
-                {{"slot", number}, {"group", to_string(*group)}, {"error", error.what()}});
-      if (task) give_up(*group, owner, task->at(), error.what());
-      rest(++failures);
+      fail(error.what());
+    } catch (...) {  // of a sink: it is other people's code
+      fail(kNoException);
     }
     done(*group);
   }
@@ -144,14 +159,24 @@ std::optional<GroupConnection> Slots::serve(GroupConnection connection, const Gr
   if (!owned) {
     ++counts_.skipped;
     const MutexLock lock(mutex_);
-    shunned_[group] = steady_now() + kShun;
+    shunned_[group].until = steady_now() + kShun;
     return std::move(owned.error());
   }
   const SteadyTime end = steady_now() + kTurn;
-  return task.run(*std::move(owned), [&] { return crowded_ && steady_now() >= end; });
+  auto given_back = task.run(*std::move(owned), [&] { return crowded_ && steady_now() >= end; });
+  const MutexLock lock(mutex_);
+  shunned_.erase(group);
+  return given_back;
 }
 
-/// What failed fails again at once. The group is in flight meanwhile, so that nobody here asks for it.
+void Slots::shun(const GroupKey& group) {
+  const MutexLock lock(mutex_);
+  Shunned& shunned = shunned_[group];
+  shunned.until = steady_now() + backoff_delay(kTrouble, ++shunned.failures, random_unit());
+}
+
+/// Where there is no connection, or no sink: the next group would fail as well. This one is in flight
+/// meanwhile, so that nobody here asks for it.
 void Slots::rest(int failures) {
   MutexLock lock(mutex_);
   changed_.wait_for(lock, soft_.get_token(), backoff_delay(kTrouble, failures, random_unit()),

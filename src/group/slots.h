@@ -48,6 +48,7 @@ class Slots {
   /// Nothing more is begun.
   void close() { soft_.request_stop(); }
   /// What runs may go on until the deadline, and is broken off then.
+  /// Who waits for the server even then, for somebody's lock, is not waited for much longer.
   void drain(Deadline deadline);
 
  private:
@@ -59,6 +60,8 @@ class Slots {
   std::optional<GroupConnection> serve(GroupConnection connection, const GroupKey& group,
                                        const std::string& owner, GroupTask& task);
   void rest(int failures);
+  /// It is left alone for a while, longer each time.
+  void shun(const GroupKey& group);
   void give_up(const GroupKey& group, const std::string& owner, const std::optional<BatchTry>& at,
                std::string_view reason) noexcept;
 
@@ -67,13 +70,18 @@ class Slots {
   Wakeup& freed_;
   std::stop_source soft_;
   std::stop_source hard_;
+  std::stop_source last_;  // for the status, which is told after all that
   std::atomic<bool> crowded_{false};
   std::atomic<std::uint64_t> turns_{0};
 
   mutable Mutex mutex_;
   std::condition_variable_any changed_;
   std::set<GroupKey> in_flight_ WEIR_GUARDED_BY(mutex_);
-  std::map<GroupKey, SteadyTime> shunned_ WEIR_GUARDED_BY(mutex_);
+  struct Shunned {
+    SteadyTime until;
+    int failures = 0;
+  };
+  std::map<GroupKey, Shunned> shunned_ WEIR_GUARDED_BY(mutex_);
   std::vector<GroupKey> dispatched_ WEIR_GUARDED_BY(mutex_);
   std::vector<std::jthread> threads_;  // last: they use the others
 };

@@ -33,7 +33,7 @@ auto call(GroupBatch::State& state, Work work) {
   } catch (const std::exception& error) {
     throw Error(ExitCode::failed, storable_text(error.what()));
   } catch (...) {
-    throw Error(ExitCode::failed, "the sink threw something that is no exception");
+    throw Error(ExitCode::failed, std::string(group::kNoException));
   }
 }
 

@@ -22,7 +22,7 @@ std::string environment(const char* name) {
 }
 
 /// Writes what it was given to public.effect: in its transaction, or else by a session of its own. Some
-/// batches fail at first, and one in many for good.
+/// batches fail at first, some each time, and one in many for good.
 class ChaosSink final : public Sink {
  public:
   ChaosSink(std::shared_ptr<const pg::Connector> connector, std::string name, Place place)
@@ -34,11 +34,15 @@ class ChaosSink final : public Sink {
     if (application.session == nullptr) own.emplace(connector_->connect(pg::Role::api, "effect"));
     pg::Session& session = own ? *own : *application.session;
     if (own && batch.run_id % 97 == batch.idx) wait_out(application.stop, 900ms);
+    const WallTime asked_at = Clock::system().wall();
     if (own) application.verify();
     session.execute(
-        "INSERT INTO public.effect (sink, tenant, key, run_id, idx, attempt) VALUES ($1, $2, $3, $4, $5, $6)",
-        name_, batch.group.tenant, batch.group.key, batch.run_id, batch.idx, batch.attempt);
+        "INSERT INTO public.effect (sink, tenant, key, run_id, idx, attempt, asked_at) VALUES ($1, $2, $3, "
+        "$4, "
+        "$5, $6, $7)",
+        name_, batch.group.tenant, batch.group.key, batch.run_id, batch.idx, batch.attempt, asked_at);
     const std::int64_t lot = batch.run_id * 31 + batch.idx;
+    if ((lot + (own ? 7 : 0)) % 397 == 0) return Outcome::failed("each time");
     if (lot % 41 == 0 && batch.attempt == 1) return Outcome::failed("once more");
     if (lot % 601 == 0) return Outcome::discarded("never");
     return Outcome::done();

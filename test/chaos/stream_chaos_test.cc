@@ -1,5 +1,7 @@
-// Eight producers that commit out of order, and six consumers under random deaths, freezes and restarts of
-// the server. What was committed is compared with what each group applied. ./dev chaos runs it at full size.
+// Producers that commit out of order, some after seconds, some a million events at once; and six consumers
+// under random deaths, freezes, ends in order, and restarts of the server. What the producers say was
+// committed is compared with what is in the stream, and that with what each group applied. ./dev chaos runs
+// it at full size.
 
 #include <random>
 #include <thread>
@@ -7,11 +9,10 @@
 #include <gtest/gtest.h>
 #include <fmt/format.h>
 
-#include "pg/copy.h"
-#include "pg/transaction.h"
 #include "schema/migrator.h"
 #include "schema/queries/streams.h"
 #include "stream/stream.h"
+#include "stream_producer.h"
 #include "support/crew.h"
 #include "support/server.h"
 #include "support/waiting.h"
@@ -21,77 +22,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t kProducers = 8;
+constexpr int kProducers = 8;
 constexpr std::array kGroups{"leased", "sql", "exact"};
-
-/// Writes into the stream as the worst of users do, until it is stopped; a session that is lost is made anew.
-/// Whether a commit in doubt happened is not its business: the table says.
-class Producer {
- public:
-  Producer(pg::Conninfo conninfo, std::uint64_t seed, bool large)
-      : connector_(std::move(conninfo), {.users_search_path = true}), random_(seed), large_(large) {}
-
-  void run(const std::stop_token& stop) {
-    while (!stop.stop_requested()) {
-      try {
-        pg::Session session = connector_.connect(pg::Role::api, "producer");
-        while (!stop.stop_requested()) produce(session, stop);
-      } catch (const pg::Error&) {
-        std::this_thread::sleep_for(20ms);  // the server is away
-      }
-    }
-  }
-
- private:
-  std::size_t below(std::size_t limit) {
-    return std::uniform_int_distribution<std::size_t>(0, limit - 1)(random_);
-  }
-  void insert(pg::Session& session, std::size_t events) {
-    // The producer's clock steps back and forth.
-    session.execute(
-        "INSERT INTO events (at, key, payload) SELECT now() + ($1::int - 500) * interval '1 s', 'k' || n % "
-        "7, "
-        "jsonb_build_object('n', n) FROM generate_series(1, $2::int) n",
-        static_cast<std::int32_t>(below(1000)), static_cast<std::int32_t>(events));
-  }
-  void pause(const std::stop_token& stop) {
-    // Mostly a millisecond, now and then seconds.
-    const auto span = below(20) == 0 ? 100ms * below(30) : 1ms * below(20);
-    Wakeup unused;
-    wait_fd(-1, 0, Deadline::after(span), stop, unused);
-  }
-  void produce(pg::Session& session, const std::stop_token& stop) {
-    const std::size_t what = below(20);
-    if (what == 0 && large_) {
-      session.execute(
-          "INSERT INTO events (payload) SELECT jsonb_build_object('n', n) FROM generate_series(1, 20000) n");
-      return;
-    }
-    pg::Transaction transaction(session);
-    insert(session, 1 + below(30));
-    if (what < 4) {
-      session.execute("SAVEPOINT s");
-      insert(session, 1 + below(30));
-      session.execute(what < 2 ? "ROLLBACK TO SAVEPOINT s" : "RELEASE SAVEPOINT s");
-      insert(session, 1);
-    }
-    pause(stop);
-    if (what == 5) return;  // rolled back
-    if (what == 6) {
-      const std::string name = fmt::format("chaos-{}", random_());
-      session.execute(fmt::format("PREPARE TRANSACTION '{}'", name));
-      transaction.commit();  // of nothing: the server says that there is no transaction any more
-      pause(stop);
-      session.execute(fmt::format("{} PREPARED '{}'", below(2) == 0 ? "COMMIT" : "ROLLBACK", name));
-      return;
-    }
-    transaction.commit();
-  }
-
-  const pg::Connector connector_;
-  std::mt19937_64 random_;
-  const bool large_;
-};
 
 class StreamChaosTest : public ::testing::Test {
  protected:
@@ -138,12 +70,43 @@ class StreamChaosTest : public ::testing::Test {
     std::this_thread::sleep_for(50ms);
     crew_.thaw(index);
   }
-  void start_producers(std::uint64_t seed) {
-    for (std::size_t i = 0; i < kProducers; ++i) {
-      producers_.emplace_back([this, seed, i](const std::stop_token& stop) {
-        Producer(server_.conninfo(), seed + i, i == 0).run(stop);
+  void start_producers(std::uint64_t seed, std::int64_t seconds) {
+    const bool full = seconds >= 60;
+    for (int i = 0; i < kProducers; ++i) {
+      using Kind = Producer::Kind;
+      const Kind kind = i == 0 ? Kind::large : i == 1 ? Kind::copy : i == 2 ? Kind::slow : Kind::small;
+      const Producer::Options options{
+          .kind = kind, .copied = full ? 1'000'000 : 2'000, .span = full ? Duration(30s) : Duration(3s)};
+      producers_.emplace_back([this, seed, i, options](const std::stop_token& stop) {
+        Producer(server_.conninfo(), seed + static_cast<std::uint64_t>(i), i + 1, options, ledger_).run(stop);
       });
     }
+  }
+  /// Events of the ledger, all of them or those that are not in the stream.
+  std::int64_t noted(const std::vector<Numbers>& numbers, const std::string& which) {
+    std::vector<std::int64_t> firsts;
+    std::vector<std::int64_t> lasts;
+    for (const Numbers& range : numbers) {
+      firsts.push_back(range.first);
+      lasts.push_back(range.first + range.count - 1);
+    }
+    pg::Session session = this->session();
+    return session
+        .execute(
+            "SELECT count(*) FROM (SELECT n FROM unnest($1::bigint[], $2::bigint[]) r(a, b), "
+            "generate_series(r.a, r.b) n) l FULL JOIN (SELECT (payload->>'n')::bigint AS n FROM events) e "
+            "USING (n) WHERE " +
+                which,
+            firsts, lasts)[0]
+        .get<std::int64_t>(0);
+  }
+  void check_ledger() {
+    std::vector<Numbers> all = ledger_.committed();
+    EXPECT_EQ(noted(all, "e.n IS NULL"), 0) << "of what was committed this is not in the stream";
+    const std::vector<Numbers> doubted = ledger_.doubted();
+    all.insert(all.end(), doubted.begin(), doubted.end());
+    EXPECT_EQ(noted(all, "l.n IS NULL"), 0) << "in the stream, and nobody has committed it";
+    EXPECT_EQ(number("SELECT count(*) - count(DISTINCT payload->>'n') FROM events"), 0);
   }
   void decide_prepared() {
     pg::Session session = this->session();
@@ -162,11 +125,13 @@ class StreamChaosTest : public ::testing::Test {
   test::TestServer server_;
   test::ScratchFolder folder_{"stream-chaos"};
   test::Crew crew_{"ChaosConsumer.DISABLED_Run", folder_.path(), 6};
+  Ledger ledger_;
   std::vector<std::jthread> producers_;
 };
 
 TEST_F(StreamChaosTest, EveryGroupHasWhatWasCommittedAndNothingElse) {
-  const Deadline end = Deadline::after(std::chrono::seconds(test::number_of("WEIR_CHAOS_SECONDS", 10)));
+  const std::int64_t seconds = test::number_of("WEIR_CHAOS_SECONDS", 10);
+  const Deadline end = Deadline::after(std::chrono::seconds(seconds));
   const auto seed = static_cast<std::uint64_t>(test::number_of("WEIR_CHAOS_SEED", std::random_device{}()));
   fmt::print("[ seed     ] {}\n", seed);
   std::mt19937_64 random(seed);
@@ -174,13 +139,17 @@ TEST_F(StreamChaosTest, EveryGroupHasWhatWasCommittedAndNothingElse) {
     return std::uniform_int_distribution<std::size_t>(0, limit - 1)(random);
   };
   for (std::size_t i = 0; i < crew_.size(); ++i) start(i);
-  start_producers(seed);
-  std::array<int, 4> faults{};
+  start_producers(seed, seconds);
+  std::array<int, 5> faults{};
   while (!end.expired()) {
     std::this_thread::sleep_for(1ms * below(400));
     const std::size_t index = below(crew_.size());
     const std::size_t what = below(20);
-    if (what < 12) {
+    if (what < 3) {
+      ++faults[4];
+      crew_.stop(index);
+      start(index);
+    } else if (what < 12 || (what >= 16 && Producer::is_open_for_long())) {
       ++faults[0];
       crew_.kill(index);
       start(index);
@@ -198,6 +167,7 @@ TEST_F(StreamChaosTest, EveryGroupHasWhatWasCommittedAndNothingElse) {
   }
   producers_.clear();
   decide_prepared();
+  check_ledger();
 
   for (const char* group : kGroups) {
     const std::string missing = fmt::format(
@@ -206,7 +176,8 @@ TEST_F(StreamChaosTest, EveryGroupHasWhatWasCommittedAndNothingElse) {
         "e.event_id)",
         group);
     try {
-      test::wait_until([&] { return number(missing) == 0; }, std::string(group) + " to have all", 120s);
+      test::wait_until([&] { return number(missing) == 0; }, std::string(group) + " to have all",
+                       seconds >= 60 ? 600s : 120s);
     } catch (const std::exception& error) {
       ADD_FAILURE() << error.what() << ": " << number(missing) << " are missing";
     }
@@ -224,8 +195,10 @@ TEST_F(StreamChaosTest, EveryGroupHasWhatWasCommittedAndNothingElse) {
   EXPECT_EQ(number("SELECT count(*) FROM weir.stream_letter"), 0);
   crew_.expect_never_said("service ended");
   fmt::print(
-      "chaos: seed {}, {} kills, {} freezes, {} restarts, {} crashes of the server; {} events in {} chunks\n",
-      seed, faults[0], faults[1], faults[2], faults[3], number("SELECT count(*) FROM events"),
+      "chaos: seed {}, {} kills, {} freezes, {} restarts, {} crashes of the server, {} ends in order; {} "
+      "events in {} "
+      "chunks\n",
+      seed, faults[0], faults[1], faults[2], faults[3], faults[4], number("SELECT count(*) FROM events"),
       number("SELECT count(*) FROM weir.stream_chunk"));
 }
 

@@ -93,6 +93,32 @@ TEST_F(CliGroupSinks, WhatWaitsForAServerThatIsAwaySaysSo) {
               HasSubstr("the other server is away"));
 }
 
+// Found in an audit: it was waited for, for ever, with a warning every five seconds.
+TEST_F(CliGroupSinks, AServerThatAnswersAndRefusesIsNotAway) {
+  const auto refused = [&](const pg::Conninfo& target, const std::string& remedy) {
+    const WeirResult result = consume("silver", {"--into", "silver", "--to", target.url()});
+    EXPECT_EQ(result.status, 4) << result.out;
+    EXPECT_THAT(result.err, AllOf(HasSubstr("--to"), HasSubstr("does not exist"), HasSubstr(remedy)));
+  };
+  refused(TestServer::shared().conninfo("nosuch"), "createdb");
+  pg::Conninfo nobody = TestServer::shared().conninfo(database());
+  refused(nobody.set("user", "weir_test_nobody"), "user name");
+
+  const std::string there = database() + "_there";
+  session().execute("CREATE DATABASE " + there);
+  const pg::Conninfo target = TestServer::shared().conninfo(there);
+  pg::Connector(target).connect(pg::Role::api, "test").execute("CREATE TABLE public.silver (id int, v text)");
+  WeirProgram program(
+      {"group", "consume", "--sink", "silver", "--into", "public.silver", "--to", target.url()}, setup());
+  program.wait_for_error("consuming");
+  session().execute("DROP DATABASE " + there);
+  const std::string id = submit({R"({"id": 1, "v": "x"})"});
+  wait_until([&] { return outcomes() == "failed1"; }, "the batch to fail");
+  EXPECT_THAT(error_of(id), AllOf(HasSubstr("does not exist"), HasSubstr("createdb")));
+  program.signal(SIGTERM);
+  EXPECT_EQ(program.wait_end(), 0) << program.err();
+}
+
 // Found in review: to look at the SQL it was run, for minutes where it took as long.
 TEST_F(CliGroupSinks, QueriesAreJudgedWithoutBeingRun) {
   session().execute_script(

@@ -1,6 +1,8 @@
 // Days, history and what a poll costs. Incidents 7.9, 7.10, 7.11 and 7.12, and queries that grow with
 // history.
 
+#include <future>
+
 #include <gtest/gtest.h>
 
 #include "pg/transaction.h"
@@ -222,10 +224,20 @@ TEST_F(GroupHistoryTest, AStartIsNotHeldUpByASweepThatTakesLong) {
   submit(kGroup);
   pg::Session other = session();
   pg::Transaction transaction(other);
-  other.execute("LOCK TABLE weir.batch_run IN ACCESS EXCLUSIVE MODE");
+  other.execute("LOCK TABLE weir.group_hold IN ACCESS EXCLUSIVE MODE");
   const auto consumer = this->consumer({.sink = "s"}, inside_effect("s"));
-  consumer->start();
+  auto started = std::async(std::launch::async, [&] { consumer->start(); });
+  EXPECT_EQ(started.wait_for(20s), std::future_status::ready) << "it waits for its first sweep";
+  test::wait_until(
+      [&] {
+        return number(
+                   "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "
+                   "application_name "
+                   "LIKE 'weir:recovery:%' AND datname = current_database()") == 1;
+      },
+      "the sweep to be held up");
   transaction.rollback();
+  started.get();
   test::wait_until([&] { return number("SELECT count(*) FROM weir.batch_step") == 0; }, "the batch");
   consumer->stop();
   EXPECT_EQ(history("s"), "0/1 succeeded");

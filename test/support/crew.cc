@@ -50,6 +50,11 @@ void Crew::kill(std::size_t index) {
 void Crew::freeze(std::size_t index) const { ::kill(pids_.at(index), SIGSTOP); }
 void Crew::thaw(std::size_t index) const { ::kill(pids_.at(index), SIGCONT); }
 
+void Crew::stop(std::size_t index) {
+  ::kill(pids_.at(index), SIGTERM);
+  EXPECT_EQ(status_of(std::exchange(pids_.at(index), 0)), 0) << index << " did not end in order";
+}
+
 void Crew::stop_all() {
   for (const pid_t pid : pids_) {
     if (pid != 0) ::kill(pid, SIGTERM);

@@ -29,6 +29,8 @@ class Crew {
   void kill(std::size_t index);
   void freeze(std::size_t index) const;
   void thaw(std::size_t index) const;
+  /// SIGTERM; a failure of the test where it does not end with status 0.
+  void stop(std::size_t index);
   /// SIGTERM to all; a failure of the test where one does not end with status 0.
   void stop_all();
 

@@ -102,6 +102,12 @@ void TcpGate::close_on_data(Way way) {
 void TcpGate::cut_after(Way way, std::uint64_t bytes) {
   command([=, this] { flows_.at(static_cast<std::size_t>(way)).cut_after = bytes; });
 }
+void TcpGate::freeze_after(Way way, std::uint64_t bytes) {
+  command([=, this] {
+    flows_.at(static_cast<std::size_t>(way)).cut_after = bytes;
+    flows_.at(static_cast<std::size_t>(way)).freezes = true;
+  });
+}
 void TcpGate::half_close(Way way) {
   command([=, this] { flows_.at(static_cast<std::size_t>(way)).half_closed = true; });
 }
@@ -146,14 +152,22 @@ void TcpGate::run(const std::stop_token& stop) {
       if (door_ == Door::open) accept_one();
       for (TcpLink& link : links_) {
         link.serve(flows_, now);
-        if (std::any_of(flows_.begin(), flows_.end(), [](const Flow& flow) { return flow.cut_after == 0; })) {
-          cut_every_link();
-          for (Flow& flow : flows_) flow.cut_after.reset();
-        }
+        for (Flow& flow : flows_) end_if_passed(flow);
+        if (frozen_) break;
       }
     }
     links_.remove_if([](const TcpLink& link) { return !link.is_open(); });
     publish(work != nullptr);
+  }
+}
+
+void TcpGate::end_if_passed(Flow& flow) {
+  if (flow.cut_after != 0) return;
+  flow.cut_after.reset();
+  if (std::exchange(flow.freezes, false)) {
+    frozen_ = true;
+  } else {
+    cut_every_link();
   }
 }
 

@@ -44,6 +44,8 @@ class TcpGate {
   /// The receiver sees the end of the stream, as when the sender had shut down its side. The other way stays
   /// open.
   void half_close(Way way);
+  /// Once: when so many more bytes have passed, the gate is frozen.
+  void freeze_after(Way way, std::uint64_t bytes);
   void cut_all();
 
   struct Counts {
@@ -66,6 +68,7 @@ class TcpGate {
   void set_door(Door door);
   void accept_one();
   void cut_every_link();
+  void end_if_passed(Flow& flow);
   void wait_for_events();
   void publish(bool command_done);
 

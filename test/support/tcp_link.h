@@ -21,6 +21,7 @@ struct Flow {
   Duration delay{0};
   std::uint64_t rate = 0;                  ///< bytes a second; 0 = as they come
   std::optional<std::uint64_t> cut_after;  ///< bytes that still pass before everything is cut
+  bool freezes = false;                    ///< everything stands still then, instead
   bool close_on_data = false;
   bool half_closed = false;  ///< nothing passes any more, and the receiver has been told the end
 

@@ -52,6 +52,14 @@ void insert_rows(pg::Session& session, const std::string& table, const PayloadRo
   session.execute_script(sql);
 }
 
+/// It answers, and will not have us: another database, user, password or right is needed, and waiting is of
+/// no use.
+bool is_refused(const pg::Error& error) {
+  const std::string_view state = error.sqlstate();
+  return error.kind() == pg::ErrorKind::connect &&
+         (state.starts_with("28") || state == "3D000" || state == "42501");
+}
+
 void make_markers(pg::Session& session) {
   pg::make_if_missing(
       session,
@@ -125,6 +133,7 @@ work::Outcome WireSink::apply(const Batch& batch, const PayloadRows& rows, const
       return work::Outcome::failed(
           fmt::format("the other server had not taken it after {}", human_duration(options_.timeout)));
     }
+    if (is_refused(error)) return work::Outcome::failed(fmt::format("{} {}", error.what(), error.remedy()));
     return put_off(error);
   } catch (const pg::InDoubt& error) {
     return put_off(error);  // the marker will tell
@@ -140,6 +149,8 @@ void check_wire_target(const WireSink::Options& options, const std::stop_token& 
     pg::Session session = options.connector->connect(pg::Role::task, options.label, {.stop = stop});
     session.execute("SELECT * FROM " + options.table + " WHERE false");
   } catch (const pg::ConnectionLost& error) {
+    if (is_refused(error))
+      throw Error(ExitCode::database, fmt::format("--to: {}", error.what()), error.remedy());
     log::warn("the server of a sink is away", {{"sink", options.label}, {"error", error.what()}});
   } catch (const pg::Error& error) {
     throw Error(ExitCode::refused,

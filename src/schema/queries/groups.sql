@@ -48,11 +48,19 @@ SELECT weir.pin_group(:sink, :tenant, :key, :owner)
 -- name: owns_group(sink int4, tenant text, key text, owner text) -> (owns bool)
 SELECT EXISTS (SELECT FROM weir.own_hold(:sink, :tenant, :key, :owner)) AS owns;
 
+-- A payload that is large comes by a statement of its own (fetch_payload): who is frozen, or cut off, while the server sends it would
+-- keep what his transaction has locked for as long as that lasts.
+
 -- name: begin_batch(sink int4, tenant text, key text, owner text, lease_ms int8, max_attempts int4, with_payload bool) -> (
 --   state text, run_id int8?, run_at timestamptz?, idx int4?, attempt int4?, run text?, final bool?, rows int8?, bytes int8?,
---   created_at timestamptz?, error text?, payload jsonb?, failed int4?)
-SELECT b.state, b.run_id, b.run_at, b.idx, b.attempt, b.run, b.final, b.rows, b.bytes, b.created_at, b.error, b.payload, b.failed
+--   created_at timestamptz?, error text?, failed int4?, payload jsonb?)
+SELECT b.state, b.run_id, b.run_at, b.idx, b.attempt, b.run, b.final, b.rows, b.bytes, b.created_at, b.error, b.failed,
+       CASE WHEN pg_column_size(b.payload) <= CASE WHEN pg_column_compression(b.payload) IS NULL THEN 65536 ELSE 8192 END THEN b.payload END AS payload
   FROM weir.begin_batch(:sink, :tenant, :key, :owner, :lease_ms, :max_attempts, :with_payload) b;
+
+-- name: fetch_payload(run_id int8, run_at timestamptz, idx int4) -> (payload jsonb)
+-- Of a batch that was begun without it. It locks nothing.
+SELECT b.payload FROM weir.batch b WHERE b.run_at = :run_at AND b.run_id = :run_id AND b.idx = :idx;
 
 -- name: end_batch(sink int4, tenant text, key text, owner text, lease_ms int8, outcome text, error text?, delay_ms int8?) -> (
 --   accepted bool)
@@ -60,8 +68,9 @@ SELECT weir.end_batch(:sink, :tenant, :key, :owner, :lease_ms, :outcome, :error,
 
 -- name: end_and_begin_batch(sink int4, tenant text, key text, owner text, lease_ms int8, max_attempts int4, with_payload bool) -> (
 --   accepted bool, state text, run_id int8?, run_at timestamptz?, idx int4?, attempt int4?, run text?, final bool?, rows int8?,
---   bytes int8?, created_at timestamptz?, error text?, payload jsonb?, failed int4?)
-SELECT b.accepted, b.state, b.run_id, b.run_at, b.idx, b.attempt, b.run, b.final, b.rows, b.bytes, b.created_at, b.error, b.payload, b.failed
+--   bytes int8?, created_at timestamptz?, error text?, failed int4?, payload jsonb?)
+SELECT b.accepted, b.state, b.run_id, b.run_at, b.idx, b.attempt, b.run, b.final, b.rows, b.bytes, b.created_at, b.error, b.failed,
+       CASE WHEN pg_column_size(b.payload) <= CASE WHEN pg_column_compression(b.payload) IS NULL THEN 65536 ELSE 8192 END THEN b.payload END AS payload
   FROM weir.end_and_begin_batch(:sink, :tenant, :key, :owner, :lease_ms, :max_attempts, :with_payload) b;
 
 -- name: release_group(sink int4, tenant text, key text, owner text) -> (released bool)
@@ -77,14 +86,23 @@ SELECT weir.give_back_group(:sink, :tenant, :key, :owner, :lease_ms, :run_id, :i
 SELECT r.tenant, r.key, r.owner, r.run_id, r.idx, r.attempt, r.failed FROM weir.recover_groups(:sink, :space, :max_attempts, :backoff_ms) r;
 
 -- name: hang_up_frozen_owners(sink int4, space int4, lease_ms int8) -> (ended bool)
--- A process that is frozen keeps its advisory locks, also one that it has not yet written down. It says nothing for longer than
--- a lease, and its session does nothing: that is how it is told from one whose statement takes long. Only where we may.
+-- A process that is frozen or cut off keeps its advisory locks, also one that it has not yet written down, and the rows that a
+-- statement has locked whose answer the server cannot get rid of. It says nothing for longer than a lease, and its session does
+-- nothing, or sends a batch all the time: that is how it is told from one whose statement takes long. Only where we may.
+-- Behind a pooler the session that began a batch is not the one that took the group; its name is that of the owner, or its beginning.
 SELECT pg_terminate_backend(a.pid, 1000) AS ended
-  FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid AND a.usename = current_user
- WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
-   AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
-   AND l.classid::int8 = :space::int4::int8 & 4294967295 AND a.application_name LIKE 'weir:group:%'
-   AND a.state LIKE 'idle%' AND a.state_change < clock_timestamp() - :lease_ms::int8 * interval '1 ms' AND a.pid <> pg_backend_pid()
+  FROM pg_catalog.pg_stat_activity a
+ CROSS JOIN LATERAL (
+   SELECT a.wait_event = 'ClientWrite' AND a.query ~ '^/\* weir:(begin_batch|end_and_begin_batch|fetch_payload) \*/' AS is_sending,
+          EXISTS (SELECT FROM pg_catalog.pg_locks l
+                   WHERE l.pid = a.pid AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+                     AND l.database = a.datid AND l.classid::int8 = :space::int4::int8 & 4294967295) AS has_lock) s
+ WHERE a.usename = current_user AND a.datname = current_database() AND a.application_name LIKE 'weir:group:%'
+   AND a.pid <> pg_backend_pid() AND a.state_change < clock_timestamp() - :lease_ms::int8 * interval '1 ms'
+   AND (s.has_lock AND (a.state LIKE 'idle%' OR s.is_sending)
+        OR s.is_sending AND EXISTS (SELECT FROM weir.group_hold h
+                                     WHERE h.sink_id = :sink AND h.lock_key IS NULL AND h.expires_at <= clock_timestamp()
+                                       AND (h.pid = a.pid OR starts_with('weir:group:' || h.owner, a.application_name))))
    AND NOT EXISTS (SELECT FROM weir.group_hold h
                     WHERE h.sink_id = :sink AND h.pid = a.pid AND h.expires_at > clock_timestamp());
 
