@@ -47,8 +47,11 @@ struct NewFeedSink {
   std::string feed = "default";
 };
 
-/// False where the feed has it already: then nothing is changed.
+/// False where the feed has it already: then nothing is changed. Nobody submits to the feed or ends a batch
+/// of it until the transaction ends. Throws Failure::lock_timeout where somebody is just doing that: then it
+/// is to be begun again.
 bool add_sink(Sql& transaction, const NewFeedSink& sink);
+/// In a transaction of its own, which is tried for a minute, each time shortly.
 bool add_sink(Client& client, const NewFeedSink& sink);
 
 /// A batch on its way through a sink; lives as long as the sink's call, and belongs to its thread.

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "group/feed_lock.h"
 #include "group/group_key.h"
+#include "pg/error.h"
 #include "pg/transaction.h"
 #include "schema/queries/groups.h"
 #include "schema/queries/groups_admin.h"
@@ -27,6 +28,9 @@ bool read_number(std::string_view text, T& number) {
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
   return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size() && number >= 0;
 }
+
+/// With the rows of a run, before it is said who has them.
+constexpr Duration kPatience = std::chrono::seconds(10);
 
 constexpr std::int32_t kAllSinks = 0;  // they are counted from 1
 
@@ -107,6 +111,25 @@ Run find_run(pg::Session& session, std::int64_t id) {
 /// Whether something of it is still to be done, or to come.
 bool is_left(const Run& run, const RunAtSink& sink) {
   return sink.open > 0 || !run.last_idx || sink.next_idx <= *run.last_idx;
+}
+
+/// Whoever comes behind a sink fails with it; a sink that has had all of the run is left as it is.
+std::vector<RunChange> fail_left(pg::Session& session, const Run& run, std::int32_t first,
+                                 const std::string& reason) {
+  pg::Transaction transaction(session);
+  transaction.set_local("lock_timeout", fmt::format("{}ms", to_ms(kPatience).value()));
+  std::vector<RunChange> changes;
+  std::vector<std::int32_t> ended;
+  for (const RunAtSink& at : run.sinks) {
+    const bool goes_with_another = std::any_of(
+        ended.begin(), ended.end(), [&](std::int32_t before) { return run.is_at_or_behind(at, before); });
+    if (goes_with_another || at.failed || !is_left(run, at) || !run.is_at_or_behind(at, first)) continue;
+    const auto rows = session.run<sql::FailBatchRun>(at.sink_id, run.tenant, run.key, run.id, reason);
+    changes.push_back({at.sink, rows.one().batches});
+    ended.push_back(at.sink_id);
+  }
+  transaction.commit();
+  return changes;
 }
 
 }  // namespace
@@ -199,19 +222,17 @@ std::vector<RunChange> fail_run(pg::Session& session, std::int64_t id, const std
                                 const std::string& reason) {
   const Run run = find_run(session, id);
   const std::int32_t first = sink ? run.at(*sink).sink_id : kAllSinks;
-  // Whoever comes behind a sink fails with it; a sink that has had all of the run is left as it is.
-  pg::Transaction transaction(session);
   std::vector<RunChange> changes;
-  std::vector<std::int32_t> ended;
-  for (const RunAtSink& at : run.sinks) {
-    const bool goes_with_another = std::any_of(
-        ended.begin(), ended.end(), [&](std::int32_t before) { return run.is_at_or_behind(at, before); });
-    if (goes_with_another || at.failed || !is_left(run, at) || !run.is_at_or_behind(at, first)) continue;
-    const auto rows = session.run<sql::FailBatchRun>(at.sink_id, run.tenant, run.key, id, reason);
-    changes.push_back({at.sink, rows.one().batches});
-    ended.push_back(at.sink_id);
+  try {
+    changes = fail_left(session, run, first, reason);
+  } catch (const pg::LockTimeout&) {
+    throw Error(
+        ExitCode::refused,
+        fmt::format("somebody has had batches of {} locked for {}", run.text(), human_duration(kPatience)),
+        "Try again when his transaction has ended: weir group status shows who applies it, and "
+        "pg_stat_activity "
+        "which transactions are open for long.");
   }
-  transaction.commit();
   if (!changes.empty()) return changes;
   throw Error(
       ExitCode::refused,

@@ -21,16 +21,13 @@ constexpr BackoffPolicy kBetween{.base = std::chrono::milliseconds(200), .cap = 
 
 }  // namespace
 
-void with_feed_to_oneself(pg::Session& session, std::string_view feed, const std::function<void()>& work) {
+void until_feed_is_free(std::string_view feed, const std::stop_token& stop,
+                        const std::function<void()>& attempt) {
   const Deadline deadline = Deadline::after(kLongestWait);
   Wakeup unused;
-  for (int attempt = 1;; ++attempt) {
+  for (int tries = 1;; ++tries) {
     try {
-      pg::Transaction transaction(session);
-      transaction.set_local("lock_timeout", kEachTry);
-      work();
-      transaction.commit();
-      return;
+      return attempt();
     } catch (const pg::LockTimeout&) {
       if (deadline.expired()) {
         throw Error(
@@ -41,10 +38,19 @@ void with_feed_to_oneself(pg::Session& session, std::string_view feed, const std
             "again when they have ended. pg_stat_activity shows transactions that are open for long.");
       }
     }
-    const Deadline next = Deadline::after(backoff_delay(kBetween, attempt, random_unit()));
-    if (wait_fd(-1, 0, next, session.limit().stop, unused) == WaitEnd::stopped)
+    const Deadline next = Deadline::after(backoff_delay(kBetween, tries, random_unit()));
+    if (wait_fd(-1, 0, next, stop, unused) == WaitEnd::stopped)
       pg::raise({.kind = pg::ErrorKind::stopped, .message = "stopped between two tries for the feed"});
   }
+}
+
+void with_feed_to_oneself(pg::Session& session, std::string_view feed, const std::function<void()>& work) {
+  until_feed_is_free(feed, session.limit().stop, [&] {
+    pg::Transaction transaction(session);
+    transaction.set_local("lock_timeout", kEachTry);
+    work();
+    transaction.commit();
+  });
 }
 
 }  // namespace weir::group

@@ -49,8 +49,10 @@ SinkDefinition add_sink(pg::Session& session, const NewSink& wanted) {
   with_feed_to_oneself(session, wanted.feed, [&] {
     std::int32_t feed_id = 0;
     if (look_up(session, wanted.feed, wanted.name, feed_id)) {
-      throw Error(ExitCode::refused, fmt::format("the feed {} has the sink {} already",
-                                                 printable(wanted.feed), printable(wanted.name)));
+      throw Error(
+          ExitCode::refused,
+          fmt::format("the feed {} has the sink {} already", printable(wanted.feed), printable(wanted.name)),
+          "Give it another name, or go on with the one that is there: weir feed list shows it.");
     }
     std::optional<std::int32_t> after;
     if (wanted.after) after = find_sink(session, wanted.feed, *wanted.after).id;

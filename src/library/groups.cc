@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "group/consumer.h"
+#include "group/feed_lock.h"
 #include "library/running.h"
 #include "library/sql_state.h"
 #include "queue/job_check.h"
@@ -132,9 +133,12 @@ bool add_sink(Sql& transaction, const NewFeedSink& sink) {
 }
 
 bool add_sink(Client& client, const NewFeedSink& sink) {
-  Transaction transaction = client.begin();
-  const bool added = add_sink(transaction, sink);
-  transaction.commit();
+  bool added = false;
+  group::until_feed_is_free(sink.feed, {}, [&] {
+    Transaction transaction = client.begin();
+    added = add_sink(transaction, sink);
+    transaction.commit();
+  });
   return added;
 }
 

@@ -43,8 +43,12 @@ Horizon parse_horizon(std::string_view snapshot) {
 
 Ended ended_between(const Horizon& before, const Horizon& now) {
   if (now.end < before.end) {
-    throw Error(ExitCode::failed,
-                fmt::format("the server is at transaction {}, and was at {} before", now.end, before.end));
+    throw Error(
+        ExitCode::failed,
+        fmt::format("the server is at transaction {}, and was at {} before", now.end, before.end),
+        "Its count went back, as after pg_resetwal: what comes now would never be cut. Set it forward again "
+        "(pg_resetwal -e and -x), or bring the database to another server by pg_dump and weir stream "
+        "rebase.");
   }
   Ended ended{.from = before.end, .to = now.end, .open = {}, .late = {}};
   std::set_difference(before.open.begin(), before.open.end(), now.open.begin(), now.open.end(),

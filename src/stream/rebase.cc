@@ -29,14 +29,13 @@ std::int64_t renumber(pg::Session& session, const StreamDefinition& stream, Xid 
   const pg::Result moved = session.execute(
       fmt::format(
           "WITH here AS MATERIALIZED (SELECT e.part, e.place FROM (SELECT tableoid AS part, ctid AS place, "
-          "xmin::text::bigint AS header, {1} AS named, ({1} - $2::bigint) % 4294967296 AS own FROM {0}) e "
-          "WHERE e.named < "
-          "$1::bigint AND e.own > $3::bigint AND e.own <= e.header), gone AS (DELETE FROM {0} e USING here h "
+          "xmin::text::bigint AS header, {1} AS named, {1} - $2::bigint AS own FROM {0}) e WHERE e.named < "
+          "$1::bigint AND {3}), gone AS (DELETE FROM {0} e USING here h "
           "WHERE "
           "e.tableoid = h.part AND e.ctid = h.place RETURNING {2}), again AS (INSERT INTO {0} ({2}) "
           "OVERRIDING SYSTEM "
           "VALUE SELECT {2} FROM gone RETURNING 1) SELECT pg_catalog.count(*) FROM again",
-          table, xid, names),
+          table, xid, names, written_since("$3::bigint", "e.header", "e.own")),
       cut_before, stream.shift, restored_by);
   return moved[0].get<std::int64_t>(0);
 }
@@ -51,6 +50,15 @@ void unseal(pg::Session& session, const StreamDefinition& stream) {
 }
 
 }  // namespace
+
+std::string written_since(std::string_view restored_by, std::string_view header, std::string_view own) {
+  constexpr std::int64_t kRound = std::int64_t{1} << 32U;
+  const auto after = [&](std::string_view xid) {
+    return fmt::format("((({} - {}) % {} + {}) % {})", xid, restored_by, kRound, kRound, kRound);
+  };
+  return fmt::format("({} BETWEEN 1 AND {} AND {} < {})", after(own), after(header), after(header),
+                     kRound / 2);
+}
 
 RebaseReport rebase_stream(pg::Session& session, const StreamDefinition& stream, Duration patience) {
   const std::string table = in_schema(stream, stream.table);

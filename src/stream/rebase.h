@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "base/clock.h"
 #include "pg/session.h"
@@ -19,5 +21,10 @@ struct RebaseReport {
 /// everybody out of the stream for as long as that takes, and waits for those who are in it for at most
 /// `patience`. Throws Error when the stream is this server's already.
 RebaseReport rebase_stream(pg::Session& session, const StreamDefinition& stream, Duration patience);
+
+/// SQL that is true of a row which was written here after a dump had been restored by the transaction
+/// `restored_by`: `header` is its xmin, and `own` the number in it as a transaction of this server. These
+/// have 32 bits and begin anew: what comes after what is a question of less than half of them.
+std::string written_since(std::string_view restored_by, std::string_view header, std::string_view own);
 
 }  // namespace weir::stream

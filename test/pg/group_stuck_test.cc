@@ -5,7 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include "group/admin.h"
 #include "pg/transaction.h"
+#include "support/errors.h"
 #include "support/group_test.h"
 #include "support/tcp_gate.h"
 #include "support/waiting.h"
@@ -271,6 +273,19 @@ TEST_F(GroupStuckTest, ASweepDoesNotWaitForWhatSomebodyHasLockedAtTheNextSink) {
   EXPECT_EQ(recover(sink_), 1U);
   EXPECT_EQ(number("SELECT count(*) FROM weir.batch_turn WHERE failed AND run_id = 1"), 2);
   EXPECT_EQ(number("SELECT count(*) FROM weir.batch_step"), 0);
+}
+
+TEST_F(GroupStuckTest, WhoEndsARunByHandIsToldOfWhomHeWaitsFor) {
+  submit(kGroup);
+  pg::Session other = session();
+  pg::Transaction transaction(other);
+  other.execute("SELECT FROM weir.batch_step FOR UPDATE");
+  const Error error = test::error_of([&] { fail_run(*one_, 1, std::nullopt, "enough"); });
+  EXPECT_EQ(error.exit_code(), ExitCode::refused);
+  EXPECT_TRUE(test::has(error.what(), "locked for 10 s")) << error.what();
+  EXPECT_TRUE(test::has(error.remedy(), "pg_stat_activity")) << error.remedy();
+  transaction.rollback();
+  EXPECT_EQ(fail_run(*one_, 1, std::nullopt, "enough").size(), 1U);
 }
 
 // Sinks are other people's code.

@@ -1,11 +1,13 @@
 // The public header for groups, as a program uses it.
 
 #include <atomic>
+#include <future>
 
 #include <gtest/gtest.h>
 
 #include <weir/groups.h>
 
+#include "pg/transaction.h"
 #include "support/database.h"
 #include "support/errors.h"
 
@@ -191,6 +193,17 @@ TEST_F(LibraryGroupsTest, ASinkIsAddedOnceAndBehindAnother) {
             1);
   EXPECT_TRUE(has(error_of([&] { add_sink(*client_, {.name = "x", .after = "nobody"}); }).what(), "nobody"));
   EXPECT_TRUE(has(error_of([&] { add_sink(*client_, {.name = "x", .feed = "fed"}); }).what(), "fed"));
+}
+
+// Found in an audit: the program tries for a minute, the library gave up at once.
+TEST_F(LibraryGroupsTest, ASinkIsAddedWhenThoseWhoSubmitHaveDoneSo) {
+  pg::Session producer = session();
+  pg::Transaction transaction(producer);
+  producer.execute("SELECT weir.submit_batch('t', 'k', '{}')");
+  auto added = std::async(std::launch::async, [&] { return add_sink(*client_, {.name = "late"}); });
+  EXPECT_EQ(added.wait_for(1s), std::future_status::timeout) << "it waits";
+  transaction.commit();
+  EXPECT_TRUE(added.get());
 }
 
 TEST_F(LibraryGroupsTest, WhatCannotBeIsRefusedAtOnce) {

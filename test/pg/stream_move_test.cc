@@ -139,6 +139,36 @@ TEST_F(StreamMoveTest, NothingIsLostOrRepeatedWhenItIsTakenOver) {
             ExitCode::refused);
 }
 
+// Found in an audit: the numbers were compared as they are, and what was written here around the moment when
+// they begin anew was not known as that. It kept its number of the other server, behind what was cut there:
+// nobody had it.
+TEST_F(StreamMoveTest, WhatWasWrittenSinceIsKnownAlsoWhereNumbersBeginAnew) {
+  constexpr std::int64_t kEnd = std::int64_t{1} << 32U;
+  const auto since = [&](std::int64_t restored_by, std::int64_t header, std::int64_t own) {
+    return one_
+        ->execute("SELECT " + written_since("$1::bigint", "$2::bigint", "$3::bigint"), restored_by, header,
+                  own)[0]
+        .get<bool>(0);
+  };
+  for (const std::int64_t restored_by : {std::int64_t{1000}, kEnd / 2 - 2, kEnd - 5, kEnd - 1}) {
+    SCOPED_TRACE(restored_by);
+    const auto at = [&](std::int64_t after) { return (restored_by + after + kEnd) % kEnd; };
+    EXPECT_TRUE(since(restored_by, at(10), at(10)));
+    EXPECT_TRUE(since(restored_by, at(10), at(9))) << "after a savepoint";
+    EXPECT_TRUE(since(restored_by, at(10), 3 * kEnd + at(10))) << "of a later round";
+    EXPECT_TRUE(since(restored_by, at(10), at(10) - 7 * kEnd)) << "less the shift";
+    EXPECT_FALSE(since(restored_by, at(10), at(11))) << "nobody writes what comes later";
+    EXPECT_FALSE(since(restored_by, at(10), at(0)));
+    EXPECT_FALSE(since(restored_by, at(10), at(-100)));
+    // Restored: the number that was named there may be any.
+    for (const std::int64_t any :
+         {at(0), at(1), at(-1), at(kEnd / 2), at(kEnd / 2 - 1), std::int64_t{3}, kEnd - 1}) {
+      EXPECT_FALSE(since(restored_by, at(0), any)) << any;
+      EXPECT_FALSE(since(restored_by, at(-20), any)) << any;
+    }
+  }
+}
+
 TEST_F(StreamMoveTest, FilesThatWereCopiedAsTheyAreKeepTheirNumbers) {
   insert(25);
   cut_all();

@@ -100,7 +100,8 @@ class GroupConsuming {
     }
     for (const char* const option : {"key", "to"}) {
       if (given_.has(option) && !given_.has("into"))
-        throw Error(ExitCode::usage, fmt::format("--{} is about the table of --into", option));
+        throw Error(ExitCode::usage, fmt::format("--{} is about the table of --into", option),
+                    "Name the table with --into, or leave it out.");
     }
     if (given_.value("key") && trim(*given_.value("key")).empty())
       throw Error(ExitCode::usage, "--key names no column", "Write: --key a,b, or leave it out.");
@@ -111,7 +112,9 @@ class GroupConsuming {
     if (given_.has("sql")) {
       work_ = Work::sql;
       sql_.sql = read_sql_argument(*given_.value("sql"));
-      if (trim(sql_.sql).empty()) throw Error(ExitCode::usage, "--sql: there is no SQL in it");
+      if (trim(sql_.sql).empty())
+        throw Error(ExitCode::usage, "--sql: there is no SQL in it",
+                    "Give a file with SQL, or the SQL itself.");
     } else if (given_.has("into")) {
       work_ = given_.has("to") ? Work::elsewhere : Work::table;
       table_.table = *given_.value("into");
