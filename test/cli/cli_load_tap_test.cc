@@ -172,8 +172,8 @@ TEST_F(CliLoadTap, ATapThatIsSilentIsAppliedInTime) {
   write("messages", kSchema + record(1) + state(R"({"at":1})"));
   write("tap.sh", "cat messages; exec sleep 600\n");
   {
-    WeirProgram command({"load", "--singer", "--into", "items", "--pipeline", "p", "--apply-every", "100ms", "--",
-                         "sh", "tap.sh"},
+    WeirProgram command({"load", "--singer", "--into", "items", "--pipeline", "p", "--apply-every", "100ms",
+                         "--", "sh", "tap.sh"},
                         setup());
     command.wait_for("{\"at\":1}");
     EXPECT_EQ(ids(), "1");
@@ -183,7 +183,8 @@ TEST_F(CliLoadTap, ATapThatIsSilentIsAppliedInTime) {
   // The same from a pipe that stays open.
   std::filesystem::path pipe = folder_.path() / "pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
-  WeirProgram load({"load", pipe, "--singer", "--into", "items", "--pipeline", "p", "--apply-every", "100ms"}, setup());
+  WeirProgram load({"load", pipe, "--singer", "--into", "items", "--pipeline", "p", "--apply-every", "100ms"},
+                   setup());
   std::ofstream tap(pipe);
   tap << kSchema << record(2) << state(R"({"at":2})") << std::flush;
   load.wait_for("{\"at\":2}");

@@ -112,5 +112,23 @@ TEST_F(CliPooler, BatchesAreConsumed) {
   expect_nothing_left();
 }
 
+class CliConnections : public SchemaTest {};
+
+TEST_F(CliConnections, WhatTheServerCouldNeverGrantIsRefusedWithTheArithmetic) {
+  const ScratchFolder folder("budget");
+  session().execute("CREATE TABLE public.events (id bigint PRIMARY KEY, done bool)");
+  for (const Words& words :
+       {Words{"worker", "--queue", "q", "--slots", "4000", "--once", "--sql", "SELECT FROM weir_job"},
+        Words{"consume", "public.events", "--order-by", "id", "--done", "done", "--workers", "256", "--once",
+              "--sql", "SELECT FROM weir_batch"}}) {
+    const WeirResult result =
+        run_weir(words, {.env = {{"DATABASE_URL", url()}}, .folder = folder.path(), .input = {}});
+    EXPECT_EQ(result.status, 5) << words.front() << result.err;
+    EXPECT_THAT(result.err,
+                HasSubstr("the connection budget does not fit: poll 2 + recovery 2 + listen 1 + task "))
+        << words.front();
+  }
+}
+
 }  // namespace
 }  // namespace weir::test

@@ -201,7 +201,7 @@ TEST_F(LibraryGroupsTest, ASinkIsAddedWhenThoseWhoSubmitHaveDoneSo) {
   pg::Transaction transaction(producer);
   producer.execute("SELECT weir.submit_batch('t', 'k', '{}')");
   auto added = std::async(std::launch::async, [&] { return add_sink(*client_, {.name = "late"}); });
-  EXPECT_EQ(added.wait_for(1s), std::future_status::timeout) << "it waits";
+  EXPECT_EQ(added.wait_for(std::chrono::seconds(1)), std::future_status::timeout) << "it waits";
   transaction.commit();
   EXPECT_TRUE(added.get());
 }

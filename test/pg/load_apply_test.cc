@@ -317,7 +317,8 @@ TEST_F(LoadApplyTest, AMissingTableIsMadeAndDriftIsFollowed) {
 }
 
 TEST_F(LoadApplyTest, AFewDeadRowsAmongManyAreLeftToAutovacuum) {
-  run("CREATE TABLE many (id int PRIMARY KEY); INSERT INTO many SELECT generate_series(1, 1000); ANALYZE many");
+  run("CREATE TABLE many (id int PRIMARY KEY); INSERT INTO many SELECT generate_series(1, 1000); ANALYZE "
+      "many");
   pg::Session session = this->session();
   EXPECT_FALSE(take_care(session, target("many"), 50).vacuumed);
   EXPECT_TRUE(take_care(session, target("many"), 150).vacuumed);

@@ -232,14 +232,15 @@ TEST_F(LoadSingerTest, WhatIsDueIsAppliedWhileTheTapIsSilent) {
   tap({items_schema() + log + entry(1) + item(1, "a") + tap_state(R"({"at":1})"), TapIsSilent(),
        [&] { told_.push_back("silent"); }},
       often);
-  EXPECT_EQ(take_told(), (Texts{"items: upsert +1 ~0 -0", "log: append +1 ~0 -0", R"(state {"at":1})", "silent"}));
+  EXPECT_EQ(take_told(),
+            (Texts{"items: upsert +1 ~0 -0", "log: append +1 ~0 -0", R"(state {"at":1})", "silent"}));
   // Behind the state what has a key may come again; what has none waits four times as long for the next one.
   tap({items_schema() + log + tap_state(R"({"at":1})") + entry(2) + item(2, "b"), TapIsSilent(),
        [&] { told_.push_back("silent"); }, TapIsSilent(), [&] { told_.push_back("and still"); },
        tap_state(R"({"at":2})")},
       often);
-  EXPECT_EQ(take_told(), (Texts{R"(state {"at":1})", "items: upsert +1 ~0 -0", "silent", "log: append +1 ~0 -0",
-                                "and still", R"(state {"at":2})"}));
+  EXPECT_EQ(take_told(), (Texts{R"(state {"at":1})", "items: upsert +1 ~0 -0", "silent",
+                                "log: append +1 ~0 -0", "and still", R"(state {"at":2})"}));
   // A version that nobody has activated is not shown in part; nor is there anything to wait for.
   tap({items_schema() + tap_activate("items", 1) + item(1, "a", 1) + tap_state(R"({"at":3})"), TapIsSilent(),
        item(3, "c", 2) + tap_state(R"({"at":4})"), TapIsSilent(), [&] { told_.push_back("silent"); },
@@ -247,7 +248,9 @@ TEST_F(LoadSingerTest, WhatIsDueIsAppliedWhileTheTapIsSilent) {
       often);
   EXPECT_EQ(all("id, name", "items"), "3 c");
   const Texts told = take_told();
-  EXPECT_EQ(std::find(told.begin(), told.end(), "items: refresh +1 ~0 -2") - std::find(told.begin(), told.end(), "silent"), 1);
+  EXPECT_EQ(std::find(told.begin(), told.end(), "items: refresh +1 ~0 -2") -
+                std::find(told.begin(), told.end(), "silent"),
+            1);
 }
 
 // What is silent is one stream alone.

@@ -14,7 +14,8 @@ class LoadSwapTest : public test::LoadTest {
  protected:
   void SetUp() override {
     LoadTest::SetUp();
-    run("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT n, 'a' FROM generate_series(1, 9) n");
+    run("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT n, 'a' FROM generate_series(1, 9) "
+        "n");
   }
 
   static LoadSpec spec(Mode mode = Mode::swap) {
@@ -31,7 +32,8 @@ class LoadSwapTest : public test::LoadTest {
   /// Who may do what, given by whom.
   std::string rights(const std::string& relation) {
     return rows(
-        "SELECT x.grantee::regrole::text, string_agg(x.privilege_type || CASE WHEN is_grantable THEN '*' ELSE '' "
+        "SELECT x.grantee::regrole::text, string_agg(x.privilege_type || CASE WHEN is_grantable THEN '*' "
+        "ELSE '' "
         "END, ' ' ORDER BY x.privilege_type), x.grantor::regrole::text FROM pg_class c, aclexplode(coalesce("
         "c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::\"char\", c.relowner))) x "
         "WHERE c.oid = '" +
@@ -92,7 +94,8 @@ TEST_F(LoadSwapRightsTest, AllThatWasGrantedIsAsItWas) {
   run("CREATE VIEW shown AS SELECT * FROM t;"
       "GRANT SELECT ON t, shown TO weir_swap_ann WITH GRANT OPTION; GRANT INSERT ON t TO PUBLIC;"
       "GRANT UPDATE (v) ON t TO weir_swap_ann WITH GRANT OPTION;"
-      "SET ROLE weir_swap_ann; GRANT SELECT ON t, shown TO weir_swap_bob; GRANT UPDATE (v) ON t TO weir_swap_bob;"
+      "SET ROLE weir_swap_ann; GRANT SELECT ON t, shown TO weir_swap_bob; GRANT UPDATE (v) ON t TO "
+      "weir_swap_bob;"
       "RESET ROLE");
   // An owner may take rights from himself.
   run("DO 'BEGIN EXECUTE format(''REVOKE TRUNCATE, TRIGGER ON t FROM %I'', current_user); END'");
@@ -112,7 +115,8 @@ TEST_F(LoadSwapRightsTest, TheOwnerStaysAndWhatIsRevokedMeanwhileIsGone) {
     if (event.kind == ApplyEvent::Kind::checked) run("REVOKE SELECT ON t FROM weir_swap_ann");
   };
   swap(options);
-  EXPECT_EQ(rows("SELECT relowner::regrole::text FROM pg_class WHERE oid = 't'::regclass"), "weir_swap_owner");
+  EXPECT_EQ(rows("SELECT relowner::regrole::text FROM pg_class WHERE oid = 't'::regclass"),
+            "weir_swap_owner");
   EXPECT_FALSE(has(rights("t"), "weir_swap_ann")) << rights("t");
 }
 
@@ -140,11 +144,15 @@ TEST_F(LoadSwapTest, WhatIsSaidOfTheTableAndItsColumnsStays) {
       "COMMENT ON CONSTRAINT t_pkey ON t IS 'of k'; COMMENT ON INDEX t_pkey IS 'of i';"
       "CREATE VIEW shown AS SELECT * FROM t; COMMENT ON COLUMN shown.v IS 'seen'");
   const std::string said =
-      "SELECT relrowsecurity, relforcerowsecurity, reloptions::text, (SELECT reloptions::text FROM pg_class x WHERE "
+      "SELECT relrowsecurity, relforcerowsecurity, reloptions::text, (SELECT reloptions::text FROM pg_class "
+      "x WHERE "
       "x.oid = c.reltoastrelid), (SELECT string_agg(concat(attname, attstattarget, attoptions, attstorage, "
-      "col_description(attrelid, attnum)), ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = c.oid AND attnum "
-      "> 0), (SELECT string_agg(concat(stxnamespace::regnamespace, stxname, stxstattarget, stxkeys::text, stxkind, "
-      "obj_description(oid, 'pg_statistic_ext')), ' ' ORDER BY stxname) FROM pg_statistic_ext WHERE stxrelid = "
+      "col_description(attrelid, attnum)), ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = c.oid AND "
+      "attnum "
+      "> 0), (SELECT string_agg(concat(stxnamespace::regnamespace, stxname, stxstattarget, stxkeys::text, "
+      "stxkind, "
+      "obj_description(oid, 'pg_statistic_ext')), ' ' ORDER BY stxname) FROM pg_statistic_ext WHERE stxrelid "
+      "= "
       "c.oid), pg_get_serial_sequence('t', 'id'), col_description('shown'::regclass, 2), (SELECT "
       "obj_description(oid, 'pg_constraint') FROM pg_constraint WHERE conname = 't_pkey'), "
       "obj_description('t_pkey'::regclass, 'pg_class') FROM pg_class c WHERE oid = 't'::regclass";
@@ -169,7 +177,8 @@ TEST_F(LoadSwapTest, WhatHangsOnAPartitionAloneIsRefused) {
            {"CREATE MATERIALIZED VIEW kept AS SELECT * FROM p1", "DROP MATERIALIZED VIEW kept"},
            {"CREATE FUNCTION f() RETURNS SETOF p1 LANGUAGE sql AS 'SELECT * FROM p1'", "DROP FUNCTION f()"},
            {"CREATE TABLE child (id int REFERENCES p1)", "DROP TABLE child"},
-           {"CREATE TRIGGER tg BEFORE INSERT ON p1 FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+           {"CREATE TRIGGER tg BEFORE INSERT ON p1 FOR EACH ROW EXECUTE FUNCTION "
+            "suppress_redundant_updates_trigger()",
             "DROP TRIGGER tg ON p1"}}) {
     run(make);
     EXPECT_TRUE(has(refusal("p", spec(Mode::partition_swap)), "partition p1 has")) << make;
@@ -186,7 +195,8 @@ TEST_F(LoadSwapTest, APublishedTableIsNotSwapped) {
   }
   run("CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);"
       "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (100);");
-  for (const std::string published : {"TABLE p", "ALL TABLES", "TABLE p WITH (publish_via_partition_root)", "TABLE p1"}) {
+  for (const std::string published :
+       {"TABLE p", "ALL TABLES", "TABLE p WITH (publish_via_partition_root)", "TABLE p1"}) {
     run("CREATE PUBLICATION pub FOR " + published);
     EXPECT_TRUE(has(refusal("p", spec(Mode::partition_swap)), "publications (pub)")) << published;
     run("DROP PUBLICATION pub");
@@ -196,7 +206,8 @@ TEST_F(LoadSwapTest, APublishedTableIsNotSwapped) {
 }
 
 TEST_F(LoadSwapTest, APublishedTableWithoutIdentityTakesNoUpdate) {
-  run("CREATE TABLE bare (id int, v text); CREATE UNIQUE INDEX bare_id ON bare (id); INSERT INTO bare VALUES (1, "
+  run("CREATE TABLE bare (id int, v text); CREATE UNIQUE INDEX bare_id ON bare (id); INSERT INTO bare VALUES "
+      "(1, "
       "'a'); CREATE PUBLICATION pub FOR ALL TABLES WITH (publish = 'insert')");
   EXPECT_EQ(refusal("bare", spec(Mode::refresh)), "") << "no UPDATE is published";
   run("ALTER PUBLICATION pub SET (publish = 'insert, update, delete')");
@@ -223,15 +234,15 @@ TEST_F(LoadSwapTest, WhatDependsOnAViewOrOnTheRowTypeIsRefused) {
   for (const Case& one : std::vector<Case>{
            {"CREATE FUNCTION seen() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM above; END",
             "function seen()", "DROP FUNCTION seen()"},
-           {"CREATE FUNCTION all_rows() RETURNS SETOF t LANGUAGE sql AS 'SELECT * FROM t'", "function all_rows()",
-            "DROP FUNCTION all_rows()"},
+           {"CREATE FUNCTION all_rows() RETURNS SETOF t LANGUAGE sql AS 'SELECT * FROM t'",
+            "function all_rows()", "DROP FUNCTION all_rows()"},
            {"CREATE FUNCTION some_rows() RETURNS SETOF shown LANGUAGE sql AS 'SELECT * FROM shown'",
             "function some_rows()", "DROP FUNCTION some_rows()"},
            {"CREATE TABLE kept (was t)", "column was of table kept", "DROP TABLE kept"},
            {"CREATE TABLE many (were shown[])", "column were of table many", "DROP TABLE many"},
            {"CREATE VIEW odd AS SELECT NULL::t AS r", "view odd", "DROP VIEW odd"},
-           {"CREATE TABLE o (id int); CREATE POLICY mine ON o USING (id IN (SELECT id FROM t))", "policy mine on table o",
-            "DROP TABLE o"}}) {
+           {"CREATE TABLE o (id int); CREATE POLICY mine ON o USING (id IN (SELECT id FROM t))",
+            "policy mine on table o", "DROP TABLE o"}}) {
     run(one.make);
     EXPECT_TRUE(has(refusal(), one.named)) << one.named << ": " << refusal();
     run(one.drop);

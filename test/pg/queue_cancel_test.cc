@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include "base/test_signal.h"
+#include "queue/admin.h"
 #include "queue/claim_marks.h"
 #include "queue/job_source.h"
+#include "queue/job_view.h"
 #include "schema/queries/jobs.h"
 #include "schema/queries/work.h"
 #include "support/actions.h"
@@ -74,6 +76,21 @@ TEST_F(CancelTest, AJobThatIsHandedBackMeanwhileIsFound) {
   EXPECT_EQ(cancel_during(id, [&] { EXPECT_EQ(settle(1, id, "back"), 1); }), "cancelled");
   EXPECT_EQ(count("weir.job"), 0);
   EXPECT_EQ(count("weir.job_cancel"), 0);
+}
+
+TEST_F(CancelTest, AJobInATransactionOfAWorkerIsSaidToBeThere) {
+  const auto id = enqueue("'q'");
+  pg::Session worker = session();
+  worker.execute("BEGIN");
+  worker.execute("DELETE FROM weir.job");
+  EXPECT_EQ(cancel_job(*one_, id), Cancelled::in_transaction);
+  const auto seen = view_job(*one_, id);
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->state, "running");
+  EXPECT_EQ(one_->execute("SHOW lock_timeout")[0].get<std::string>(0), "0");
+  worker.execute("ROLLBACK");
+  EXPECT_EQ(view_job(*one_, id)->state, "waiting");
+  EXPECT_EQ(cancel_job(*one_, id), Cancelled::cancelled);
 }
 
 TEST_F(CancelTest, AJobThatFailsMeanwhileIsFound) {

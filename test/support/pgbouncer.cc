@@ -32,7 +32,8 @@ PgBouncer::PgBouncer(Mode mode) : folder_("pgbouncer"), port_(free_port()) {
         "[databases]\n* = host=127.0.0.1 port=" + std::string(server.get("port").value()) +
             "\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=" + std::to_string(port_) +
             "\nunix_socket_dir=\nauth_type=trust\nauth_file=" + (folder_.path() / "users.txt").string() +
-            "\npool_mode=" + std::string(name_of(mode)) + "\ndefault_pool_size=5\nmax_client_conn=100\n");
+            "\npool_mode=" + std::string(name_of(mode)) +
+            "\ndefault_pool_size=" + (mode == Mode::session ? "20" : "5") + "\nmax_client_conn=100\n");
   exec::Command command;
   command.argv = {"/usr/sbin/pgbouncer", configuration.string()};
   if (::geteuid() == 0) command.run_as = exec::find_user("postgres");  // it refuses to run as root

@@ -338,7 +338,8 @@ class Planner {
                        {Kind::other, "objects that depend on it or on its views"}},
                       "window");
     refuse_published(partition.dependents, "window");
-    if (!spec_.recreate_views) refuse_dependents(label, partition.dependents, {{Kind::view, "views"}}, "window");
+    if (!spec_.recreate_views)
+      refuse_dependents(label, partition.dependents, {{Kind::view, "views"}}, "window");
   }
 
   void step(Step::Phase phase, std::string name, std::string sql, LockMode lock, std::string note = {}) {

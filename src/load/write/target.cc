@@ -132,16 +132,16 @@ std::vector<Dependent> dependents_of(pg::Session& session, std::int64_t id) {
   const auto dependents = session.run<sql::LoadDependents>(id);
   for (const auto row : dependents) {
     all.push_back({.kind = dependent_kind(row.kind).value_or(Dependent::Kind::other),
-                                 .name = std::string(row.name),
-                                 .definition = std::string(row.definition)});
+                   .name = std::string(row.name),
+                   .definition = std::string(row.definition)});
   }
   const auto views = session.run<sql::LoadViews>(id);
   for (const auto row : views) {
     all.push_back({.kind = row.kind == "v"   ? Dependent::Kind::view
-                                         : row.kind == "m" ? Dependent::Kind::materialized_view
-                                                           : Dependent::Kind::other,
-                                 .name = std::string(row.name),
-                                 .definition = std::string(row.definition)});
+                           : row.kind == "m" ? Dependent::Kind::materialized_view
+                                             : Dependent::Kind::other,
+                   .name = std::string(row.name),
+                   .definition = std::string(row.definition)});
   }
   return all;
 }

@@ -55,7 +55,7 @@ struct Dependent {
     other,        ///< a function's body and what else the catalogue knows
   };
   Kind kind = Kind::other;
-  std::string name;          ///< qualified, as in SQL
+  std::string name;  ///< qualified, as in SQL
   /// The statements that make it again, where it can be made again; of a publication what it publishes of
   /// changes of rows: "update, delete".
   std::string definition{};
@@ -81,7 +81,9 @@ struct Partition {
   char kind = 'r';                      ///< relkind: 'p' is partitioned itself
   std::vector<Dependent> dependents{};  ///< its own, only where they were asked for
   /// As somebody names it: with its schema or without.
-  [[nodiscard]] bool is_called(std::string_view word) const { return word == name || word == schema + "." + name; }
+  [[nodiscard]] bool is_called(std::string_view word) const {
+    return word == name || word == schema + "." + name;
+  }
   [[nodiscard]] std::string sql() const;
 };
 
@@ -130,7 +132,8 @@ struct TableName {
 TableName parse_table_name(std::string_view text);
 
 /// Nothing when there is no such relation. A name without a schema is found by the session's search_path, so
-/// the session is one with `users_search_path`. Of the partition that is named what hangs on it is described too.
+/// the session is one with `users_search_path`. Of the partition that is named what hangs on it is described
+/// too.
 std::optional<Target> describe_target(pg::Session& session, const std::string& table,
                                       const std::string& partition = {});
 
