@@ -282,7 +282,7 @@ TEST_F(GroupStuckTest, WhoEndsARunByHandIsToldOfWhomHeWaitsFor) {
   other.execute("SELECT FROM weir.batch_step FOR UPDATE");
   const Error error = test::error_of([&] { fail_run(*one_, 1, std::nullopt, "enough"); });
   EXPECT_EQ(error.exit_code(), ExitCode::refused);
-  EXPECT_TRUE(test::has(error.what(), "locked for 10 s")) << error.what();
+  EXPECT_TRUE(test::has(error.what(), "locked for 10.0 s")) << error.what();
   EXPECT_TRUE(test::has(error.remedy(), "pg_stat_activity")) << error.remedy();
   transaction.rollback();
   EXPECT_EQ(fail_run(*one_, 1, std::nullopt, "enough").size(), 1U);
