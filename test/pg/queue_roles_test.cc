@@ -158,9 +158,10 @@ TEST_F(QueueRolesTest, AViewerSeesEverythingAndChangesNothing) {
   EXPECT_TRUE(process_figures(viewer).empty());
   EXPECT_EQ(read_queues(viewer).size(), 1U);
 
-  EXPECT_EQ(functions("weir_viewer"),
-            "batch_at interval_end interval_start item logical_time missing_setting output param param run_id "
-            "superseded_by waiting_job why_waiting");
+  EXPECT_EQ(
+      functions("weir_viewer"),
+      "batch_at interval_end interval_start item logical_time missing_setting output param param run_id "
+      "superseded_by waiting_job why_waiting");
   EXPECT_EQ(rights("weir_viewer", "INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER"), "");
   EXPECT_EQ(refusal(viewer, "SELECT weir.cancel_job(1)"), kDenied);
   EXPECT_EQ(refusal(viewer, "SELECT weir.enqueue('q')"), kDenied);
