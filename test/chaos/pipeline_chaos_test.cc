@@ -97,7 +97,8 @@ SELECT a.started_at, a.ended_at, k.slots FROM weir.task_attempt a
 class PipelineChaosTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::filesystem::create_directories(folder_.path() / "pipelines/p");
+    for (const char* pipeline : {"p", "q", "r"})
+      std::filesystem::create_directories(folder_.path() / "pipelines" / pipeline);
     pg::Session session = this->session();
     schema::migrate(session);
     session.execute("ALTER SYSTEM SET deadlock_timeout = '50ms'");
