@@ -13,9 +13,8 @@ std::shared_ptr<const pg::Connector> client_connector(std::string_view url) {
   // The caller's statements run on the same sessions: his names are found as he is used to.
   pg::Connector::Options options{.users_search_path = true};
   auto connector = std::make_shared<const pg::Connector>(pg::Conninfo::parse(url), options);
-  if (pg::detect_pooling(*connector) != pg::Pooling::transaction) return connector;
-  options.session.prepare = false;
-  return std::make_shared<const pg::Connector>(connector->conninfo(), options);
+  if (pg::detect_pooling(*connector) == pg::Pooling::none) return connector;
+  return std::make_shared<const pg::Connector>(connector->unprepared());
 }
 
 /// What the server says of a database that was never migrated, with what to do about it.

@@ -40,7 +40,7 @@ void require_session_state(Pooling pooling, std::string_view purpose) {
       std::string(purpose) +
           " needs a session of its own, but the connection goes through a pooler in transaction mode, "
           "where two statements may meet two server processes",
-      "Connect to the server itself or to a pool in session mode; through this one Weir uses leases and "
+      "Connect to the server itself; through this one Weir uses leases and "
       "polling.");
 }
 

@@ -11,10 +11,10 @@
 namespace weir::work {
 
 WorkConnector connector_for_work(std::shared_ptr<const pg::Connector> connector) {
-  if (pg::detect_pooling(*connector) != pg::Pooling::transaction) return {std::move(connector), true};
-  log::info(
-      "a transaction pooler is in between: looking for work at intervals, because nobody can wake us through "
-      "it");
+  // In a busy pool two looks may meet the same server process by chance: what looks like a pool in session
+  // mode is not relied upon.
+  if (pg::detect_pooling(*connector) == pg::Pooling::none) return {std::move(connector), true};
+  log::info("a pooler is in between: looking for work at intervals, because nobody may be woken through it");
   return {std::make_shared<pg::Connector>(connector->unprepared()), false};
 }
 

@@ -11,7 +11,7 @@ class Session;
 
 namespace weir::work {
 
-/// A connector for work: behind a transaction pooler nothing is prepared and nobody can be woken, which is
+/// A connector for work: behind a pooler nothing is prepared and nobody can be woken, which is
 /// said once.
 struct WorkConnector {
   std::shared_ptr<const pg::Connector> connector;

@@ -71,9 +71,16 @@ TEST_F(CliPipelineTasks, WhoComesNextDoesNotWaitForTheCareOfATable) {
       "  next:\n"
       "    after: cared\n"
       "    sql: |\n"
-      "      insert into seen select exists (select from pg_locks where relation = 'cared'::regclass and "
-      "mode = "
-      "'ShareUpdateExclusiveLock' and not granted)\n");
+      "      do $$ begin\n"
+      "        for look in 1 .. 2000 loop\n"
+      "          if exists (select from pg_locks where relation = 'cared'::regclass\n"
+      "                     and mode = 'ShareUpdateExclusiveLock' and not granted) then\n"
+      "            insert into seen values (true);\n"
+      "            return;\n"
+      "          end if;\n"
+      "          perform pg_sleep(0.005);\n"
+      "        end loop;\n"
+      "      end $$\n");
   // VACUUM waits for it, for as long as it does for anybody; writers do not.
   pg::Session other = session();
   pg::Transaction holder(other);

@@ -81,25 +81,5 @@ TEST_P(QueuePoolerTest, JobsAreDoneAndNoSessionStateIsUsed) {
   }
 }
 
-/// Who comes there keeps his session: nothing is to be given up.
-TEST_P(QueuePoolerTest, InSessionModeAWorkerIsWoken) {
-  const test::PgBouncer bouncer(test::PgBouncer::Mode::session);
-  const auto through = std::make_shared<const pg::Connector>(bouncer.conninfo(database()));
-  std::atomic<int> calls{0};
-  functions_["count"] = [&](const JobContext&) {
-    ++calls;
-    return Outcome::done();
-  };
-  Worker worker(
-      through, [this] { return std::make_unique<Kinds>(functions_); },
-      WorkerOptions{.queues = {"q"}, .slots = 1, .longest_sleep = 1h, .delivery = GetParam()});
-  worker.asleep().enable();
-  worker.start();
-  ASSERT_TRUE(worker.asleep().wait(Deadline::after(20s)));
-  enqueue_many("q", 1);
-  test::wait_until([&] { return calls == 1; }, "the job");
-  worker.stop();
-}
-
 }  // namespace
 }  // namespace weir::queue

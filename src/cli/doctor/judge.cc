@@ -84,7 +84,7 @@ Finding judge_pooler(const DoctorFacts& facts) {
           .message =
               "a pooler in transaction mode: advisory locks and LISTEN do not work through it, so Weir "
               "uses leases and polling",
-          .remedy = "For less delay, connect to the server itself or to a pool in session mode."};
+          .remedy = "For less delay, connect to the server itself."};
 }
 
 Finding judge_budget(const DoctorFacts& facts) {
