@@ -63,6 +63,7 @@ Applied DirectAppend::run(SampledReader& reader, Evolution& evolution, std::int6
       why = "another table has its name";
     } catch (const pg::LockTimeout& error) {
       why = error.what();
+      longest_wait_ = std::max(longest_wait_, options_.apply.lock_timeout);
     } catch (const pg::Retryable& error) {
       why = error.what();
     } catch (const pg::Error& error) {
@@ -107,7 +108,7 @@ std::optional<Applied> DirectAppend::try_once(SampledReader& reader, Evolution& 
   pg::Session session = connect_();
   const ApplyMeter meter(session);
   pg::Transaction transaction(session);
-  applied.longest_wait = lock(session, transaction);
+  applied.longest_wait = std::max(longest_wait_, lock(session, transaction));
   if (!is_same_table(session, evolution.router(false).shape().names)) return std::nullopt;
   try {
     applied.inserted = copy(session, reader, evolution, stop);
@@ -121,6 +122,7 @@ std::optional<Applied> DirectAppend::try_once(SampledReader& reader, Evolution& 
         "Or allow some: --max-rejects N, or P%");
   }
   if (state) advance_state(session, *state, run, applied.inserted);
+  applied.waiting = look_who_waits(session);
   meter.read(session, applied);
   const std::string summary = applied.to_json(evolution.losses().counts());
   session.run<sql::LoadFinishRun>(run, std::int64_t{0}, pg::JsonView{summary});

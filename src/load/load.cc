@@ -156,6 +156,16 @@ void Load::Parts::describe(const LoadShape& shape, const StageTable& stage, int 
   report.drift = shape.drift;
   report.discarded = shape.matching.discarded();
   report.plan = make_plan(shape.target, options.spec, stage, server_version);
+  if (shape.exists && !shape.drift.none() && report.plan.refusals.empty()) {
+    report.plan.steps.insert(report.plan.steps.begin(),
+                             {.phase = Step::Phase::columns,
+                              .name = "alter",
+                              .sql = evolve_sql(shape.found, shape.drift),
+                              .relation = report.target,
+                              .lock = LockMode::access_exclusive,
+                              .note = "a transaction of its own, under lock_timeout 100 ms, tried again with "
+                                      "pauses"});
+  }
   for (const std::string& name : shape.said) {
     if (shape.makes(name)) continue;
     report.plan.warnings.push_back(fmt::format("{}.{} is there: its type holds, not what --columns says",
@@ -323,6 +333,7 @@ void Load::Parts::into_target(const Stage::Sealed& sealed, LoadShape& shape, Evo
     if (shape.exists && !shape.drift.none())
       lock_target(session, shape.target, applying, TargetLock::session);
     made = prepare_target(session, shape);
+    applying.altered = shape.altered;
     session.close();
   }
   try {

@@ -345,7 +345,7 @@ bool prepare_target(pg::Session& session, LoadShape& shape) {
   const Drift rest = remaining(now, shape.drift);
   // Nothing is changed for a load that could not be written afterwards.
   require_fit(with_drift(now, rest), shape);
-  evolve(session, now, rest);
+  if (!rest.none()) shape.altered = evolve(session, now, rest);
   shape.target = describe_again(session, shape);
   require_fit(shape.target, shape);
   return false;

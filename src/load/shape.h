@@ -25,6 +25,7 @@ struct LoadShape {
   std::vector<std::string> created_key{};
   Matching matching;
   Drift drift{};                       ///< of a target that exists
+  std::optional<Altered> altered{};    ///< once it was changed
   std::vector<std::string> columns{};  ///< of the stage
   std::vector<ColumnType> types{};     ///< of the stage
   std::vector<std::string> said{};     ///< columns whose type the user has said

@@ -64,8 +64,14 @@ TEST_F(CliLoad, ADryRunShowsThePlanAndChangesNothing) {
   const json plan = document({"r.csv", "--into", "r", "--key", "id", "--dry-run"});
   EXPECT_THAT(plan.at("alter_sql").get<std::string>(), HasSubstr("ALTER TABLE"));
   EXPECT_EQ(plan.at("columns_added").at(0).at("name"), "amount");
-  EXPECT_EQ(plan.at("strongest_lock"), "ROW EXCLUSIVE");
-  EXPECT_FALSE(plan.at("steps").empty());
+  EXPECT_EQ(plan.at("strongest_lock"), "ACCESS EXCLUSIVE") << "of the ALTER";
+  EXPECT_EQ(plan.at("steps").at(0).at("step"), "alter");
+  EXPECT_EQ(plan.at("steps").at(0).at("sql"), plan.at("alter_sql"));
+  const json done = document({"r.csv", "--into", "r", "--key", "id"});
+  EXPECT_EQ(done.at("strongest_lock"), "ACCESS EXCLUSIVE");
+  EXPECT_EQ(done.at("readers_waited"), 0);
+  EXPECT_EQ(done.at("longest_reader_wait_seconds"), 0);
+  EXPECT_EQ(document({"r.csv", "--into", "r", "--key", "id", "--dry-run"}).at("strongest_lock"), "ROW EXCLUSIVE");
 }
 
 TEST_F(CliLoad, SourcesOfManyKinds) {

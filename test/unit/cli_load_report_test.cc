@@ -95,6 +95,7 @@ TEST(CliLoadSummary, SaysWhatWasDoneAndWhatItCost) {
                                  .wal_bytes = 2048,
                                  .strongest_lock = LockMode::row_exclusive,
                                  .longest_wait = 3ms,
+                                 .waiting = {.readers = 2, .longest_reader = 40ms, .others = 1, .longest_other = 2s},
                                  .dead_rows = 3,
                                  .attempts = 2,
                                  .took = 30ms};
@@ -106,6 +107,7 @@ TEST(CliLoadSummary, SaysWhatWasDoneAndWhatItCost) {
             "  rows       3 inserted, 2 updated, 1 deleted, 194 unchanged\n"
             "  records    200 read, 1 rejected, 4 duplicates\n"
             "  locks      ROW EXCLUSIVE at most, longest wait 3 ms\n"
+            "  readers    2 waited, at most 40 ms; 1 other, at most 2.0 s\n"
             "  WAL        2.0 KiB\n"
             "  dead rows  3\n"
             "  attempts   2\n"
@@ -118,6 +120,8 @@ TEST(CliLoadSummary, SaysWhatWasDoneAndWhatItCost) {
   EXPECT_EQ(document.at("inserted"), 3);
   EXPECT_EQ(document.at("rejected"), 1);
   EXPECT_EQ(document.at("strongest_lock"), "ROW EXCLUSIVE");
+  EXPECT_EQ(document.at("readers_waited"), 2);
+  EXPECT_EQ(document.at("longest_other_wait_seconds"), 2.0);
   EXPECT_EQ(document.at("records_per_second"), 50.0);
   EXPECT_EQ(document.at("care").at("vacuumed"), true);
   report.resumed_from = report.records;

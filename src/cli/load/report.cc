@@ -46,9 +46,10 @@ class Lines {
 };
 
 /// What readers of the target meet while it is written; care comes afterwards and steps aside for them.
-LockMode strongest_on_target(const LoadReport& report) {
+LockMode strongest_on_target(const LoadReport& report, bool with_columns = true) {
   LockMode strongest = LockMode::none;
   for (const load::Step& step : report.plan.steps) {
+    if (!with_columns && step.phase == load::Step::Phase::columns) continue;
     const bool is_apart = step.phase == load::Step::Phase::stage || step.phase == load::Step::Phase::care;
     if (!is_apart) strongest = std::max(strongest, step.lock);
   }
@@ -149,6 +150,18 @@ std::string care_text(const load::CareReport& care) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
+/// Who stood behind the load, as the server saw it at its commit.
+std::string waiting_text(const load::Waiting& waiting) {
+  std::string text = "none waited";
+  if (waiting.readers > 0)
+    text = fmt::format("{} waited, at most {}", human_count(waiting.readers), human_duration(waiting.longest_reader));
+  if (waiting.others > 0) {
+    text += fmt::format("; {} other{}, at most {}", human_count(waiting.others), waiting.others == 1 ? "" : "s",
+                        human_duration(waiting.longest_other));
+  }
+  return text;
+}
+
 void add_applied(Lines& lines, const LoadReport& report) {
   const load::Applied& applied = *report.applied;
   lines.add("rows", actions_text(applied));
@@ -160,7 +173,8 @@ void add_applied(Lines& lines, const LoadReport& report) {
   lines.add("locks",
             fmt::format("{} at most, longest wait {}{}", lock_text(applied.strongest_lock),
                         human_duration(applied.longest_wait),
-                        report.drift.none() ? "" : "; before that ACCESS EXCLUSIVE, for its columns"));
+                        report.drift.none() ? "" : "; ACCESS EXCLUSIVE to change its columns"));
+  lines.add("readers", waiting_text(applied.waiting));
   lines.add("WAL", applied.wal_bytes ? human_bytes(static_cast<std::uint64_t>(*applied.wal_bytes))
                                      : "not known (the role may not look)");
   lines.add("dead rows", human_count(applied.dead_rows));
@@ -201,7 +215,7 @@ std::string plan_text(const LoadReport& report, const LoadSubject& subject, cons
   }
   if (!report.plan.steps.empty()) text += table.render(paint) + "\n";
   Lines lines;
-  const LockMode strongest = strongest_on_target(report);
+  const LockMode strongest = strongest_on_target(report, false);
   lines.add(
       "readers meet",
       fmt::format("{}{}{}", subject.alter_sql.empty() ? "" : "ACCESS EXCLUSIVE for the columns; then ",
@@ -305,6 +319,10 @@ ordered_json summary_json(const LoadReport& report, const LoadSubject& subject) 
         {"wal_bytes", applied.wal_bytes ? ordered_json(*applied.wal_bytes) : ordered_json()},
         {"strongest_lock", load::to_string(applied.strongest_lock)},
         {"longest_wait_seconds", to_seconds(applied.longest_wait)},
+        {"readers_waited", applied.waiting.readers},
+        {"longest_reader_wait_seconds", to_seconds(applied.waiting.longest_reader)},
+        {"others_waited", applied.waiting.others},
+        {"longest_other_wait_seconds", to_seconds(applied.waiting.longest_other)},
         {"dead_rows", applied.dead_rows},
         {"attempts", applied.attempts},
         {"apply_seconds", to_seconds(applied.took)},

@@ -22,7 +22,7 @@ struct SummaryLine {
   const char* name;
   bool always = false;  // also where it is 0
 };
-constexpr std::array<SummaryLine, 15> kSummary{{{"inserted", "inserted", true},
+constexpr std::array<SummaryLine, 19> kSummary{{{"inserted", "inserted", true},
                                                 {"updated", "updated", true},
                                                 {"deleted", "deleted", true},
                                                 {"unchanged", "unchanged"},
@@ -34,6 +34,10 @@ constexpr std::array<SummaryLine, 15> kSummary{{{"inserted", "inserted", true},
                                                 {"rows_before", "rows before", true},
                                                 {"strongest_lock", "strongest lock"},
                                                 {"longest_wait_ms", "longest wait ms", true},
+                                                {"readers_waited", "readers waited", true},
+                                                {"longest_reader_wait_ms", "longest of them ms"},
+                                                {"others_waited", "others waited"},
+                                                {"longest_other_wait_ms", "longest of them ms"},
                                                 {"wal_bytes", "WAL bytes"},
                                                 {"dead_rows", "dead rows", true},
                                                 {"attempts", "attempts"}}};

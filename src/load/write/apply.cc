@@ -1,5 +1,7 @@
 #include "load/write/apply.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/text.h"
@@ -63,8 +65,7 @@ class Apply {
     try {
       pg::Transaction transaction(session);
       ApplyAttempt body(session, target_, spec_, stage_, state_, options_, withhold_deletes_);
-      body.result().attempts = attempt;
-      body.run(transaction, meter);
+      run(body, attempt, transaction, meter);
       if (body.must_withhold()) {
         withhold_deletes_ = true;
         return std::nullopt;
@@ -78,6 +79,22 @@ class Apply {
     }
     meter.read(session, applied);
     return applied;
+  }
+
+  /// What one attempt has waited the next one does not forget.
+  void run(ApplyAttempt& body, int attempt, pg::Transaction& transaction, const ApplyMeter& meter) {
+    body.result().attempts = attempt;
+    body.result().longest_wait = std::max(body.result().longest_wait, longest_wait_);
+    try {
+      body.run(transaction, meter);
+    } catch (const pg::LockTimeout&) {
+      longest_wait_ = std::max(body.result().longest_wait, options_.lock_timeout);
+      throw;
+    } catch (...) {
+      longest_wait_ = body.result().longest_wait;
+      throw;
+    }
+    longest_wait_ = body.result().longest_wait;
   }
 
   /// Rows that a trigger takes out look the same as rows that are gone.
@@ -95,20 +112,35 @@ class Apply {
   const std::optional<StateChange>& state_;
   const ApplyOptions& options_;
   bool withhold_deletes_ = false;
+  Duration longest_wait_{};
 };
 
+std::int64_t to_millis(Duration span) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(span).count();
+}
+
 }  // namespace
+
+Applied Applied::behind(const std::optional<Altered>& altered) {
+  Applied applied;
+  if (!altered) return applied;
+  applied.strongest_lock = LockMode::access_exclusive;
+  applied.longest_wait = altered->longest_wait;
+  applied.waiting = altered->waiting;
+  return applied;
+}
 
 std::string Applied::to_json(std::string_view losses) const {
   const std::string_view inside = losses.substr(1, losses.size() - 2);
   return fmt::format(
       R"({{"inserted":{},"updated":{},"deleted":{},"unchanged":{},"closed":{},"duplicates":{},"rejected":{},)"
       R"("withheld_deletes":{},"rows_before":{},"wal_bytes":{},"strongest_lock":"{}","longest_wait_ms":{},)"
+      R"("readers_waited":{},"longest_reader_wait_ms":{},"others_waited":{},"longest_other_wait_ms":{},)"
       R"("dead_rows":{},"attempts":{},"took_ms":{}{}{}}})",
       inserted, updated, deleted, unchanged, closed, duplicates, rejected, withheld_deletes, rows_before,
       wal_bytes ? std::to_string(*wal_bytes) : "null", to_string(strongest_lock),
-      std::chrono::duration_cast<std::chrono::milliseconds>(longest_wait).count(), dead_rows, attempts,
-      std::chrono::duration_cast<std::chrono::milliseconds>(took).count(), inside.empty() ? "" : ",", inside);
+      to_millis(longest_wait), waiting.readers, to_millis(waiting.longest_reader), waiting.others,
+      to_millis(waiting.longest_other), dead_rows, attempts, to_millis(took), inside.empty() ? "" : ",", inside);
 }
 
 Applied apply(const std::function<pg::Session()>& connect, const Target& target, const LoadSpec& spec,

@@ -13,6 +13,7 @@
 #include "load/write/plan.h"
 #include "load/write/stage.h"
 #include "load/write/state.h"
+#include "load/write/waiting.h"
 #include "pg/session.h"
 
 namespace weir::load {
@@ -30,12 +31,17 @@ struct Applied {
   std::int64_t rows_before = 0;              ///< of the table, or the window
   std::optional<std::int64_t> wal_bytes{};   ///< written by the server meanwhile, where the role may look
   LockMode strongest_lock = LockMode::none;  ///< on the target, as pg_locks had it before the commit
-  Duration longest_wait{};                   ///< for a lock that was asked for by name
+  /// Of this load, in all attempts: for a lock that was asked for by name, or until a lock_timeout. How long a
+  /// statement waited for rows that it got in time nobody tells.
+  Duration longest_wait{};
+  Waiting waiting{};  ///< for this load
   std::int64_t dead_rows = 0;
   int attempts = 1;
   Duration took{};            ///< of the attempt that succeeded
   bool was_in_doubt = false;  ///< the answer to COMMIT was lost; another session found the run applied
 
+  /// What it begins with: what was done to the table for the same load.
+  static Applied behind(const std::optional<Altered>& altered);
   /// For the history; `losses` is an object whose keys come behind.
   [[nodiscard]] std::string to_json(std::string_view losses = "{}") const;
 };
@@ -62,6 +68,7 @@ struct ApplyOptions {
   int swap_attempts = 100;
   std::string losses = "{}";  ///< JSON: what was not kept of values, for the history
   std::string work_mem{};     ///< "64MB"; empty: as it is
+  std::optional<Altered> altered{};  ///< counts as the load's
   std::stop_token stop{};
   std::function<void(const ApplyEvent&)> on_event{};
   /// Called in the transaction that changes the target, when all is written: what it does there commits with

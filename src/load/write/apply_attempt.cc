@@ -53,6 +53,7 @@ ApplyAttempt::ApplyAttempt(pg::Session& session, const Target& target, const Loa
       state_(state),
       options_(options),
       sql_(target_, spec, stage.table),
+      applied_(Applied::behind(options.altered)),
       withhold_deletes_(withhold_deletes) {}
 
 void ApplyAttempt::tell(ApplyEvent::Kind kind, std::string text) const {
@@ -96,7 +97,8 @@ void ApplyAttempt::lock(pg::Transaction& transaction) {
   transaction.set_local("statement_timeout", millis(options_.statement_timeout));
   transaction.set_local("idle_in_transaction_session_timeout", "60s");
   if (!options_.work_mem.empty()) transaction.set_local("work_mem", options_.work_mem);
-  applied_.longest_wait = lock_target(session_, target_, options_, TargetLock::transaction);
+  applied_.longest_wait = std::max(applied_.longest_wait,
+                                   lock_target(session_, target_, options_, TargetLock::transaction));
   transaction.set_local("lock_timeout", millis(options_.lock_timeout));
   // Not now(): that is older than what the load has written that this one waited for.
   session_.execute(LoadSql::set_history_time());
@@ -443,6 +445,7 @@ void ApplyAttempt::record(const ApplyMeter& meter) {
   for (const auto row : modes)
     applied_.strongest_lock = std::max(applied_.strongest_lock, parse_lock_mode(row.mode));
   applied_.dead_rows = applied_.deleted + applied_.updated + applied_.closed;
+  applied_.waiting.add(look_who_waits(session_));
   meter.read(session_, applied_);
   const std::string summary = applied_.to_json(options_.losses);
   if (session_.run<sql::LoadFinishRun>(stage_.run, applied_.rejected, pg::JsonView{summary}).empty()) {

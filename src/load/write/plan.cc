@@ -411,6 +411,7 @@ LockMode parse_lock_mode(std::string_view text) noexcept {
 
 std::string_view to_string(Step::Phase phase) noexcept {
   switch (phase) {
+    case Step::Phase::columns: return "columns";
     case Step::Phase::stage: return "stage";
     case Step::Phase::check: return "check";
     case Step::Phase::apply: return "apply";

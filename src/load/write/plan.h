@@ -30,7 +30,7 @@ std::string_view to_string(LockMode mode) noexcept;
 LockMode parse_lock_mode(std::string_view text) noexcept;
 
 struct Step {
-  enum class Phase : std::uint8_t { stage, check, apply, swap, care };
+  enum class Phase : std::uint8_t { columns, stage, check, apply, swap, care };
   Phase phase = Phase::apply;
   std::string name;  ///< "delete", "update", "insert", "diff", ..
   std::string sql{};

@@ -23,6 +23,13 @@ constexpr std::string_view kSettings =
     "fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, "
     "autovacuum_analyze_scale_factor = 0.02, vacuum_truncate = off";
 
+/// ALTER would take the same; so the wait is known, and what it writes anew is not a part of it.
+void lock_to_change(pg::Session& session, const Target& target, Altered& altered) {
+  const SteadyTime before = steady_now();
+  session.execute(fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", target.sql()));
+  altered.longest_wait = std::max<Duration>(altered.longest_wait, steady_now() - before);
+}
+
 bool has(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
@@ -104,8 +111,9 @@ std::string evolve_sql(const Target& target, const Drift& drift) {
   return fmt::format("ALTER TABLE {} {}", target.sql(), changes);
 }
 
-void evolve(pg::Session& session, const Target& target, const Drift& drift, const DdlOptions& options) {
-  if (drift.none()) return;
+Altered evolve(pg::Session& session, const Target& target, const Drift& drift, const DdlOptions& options) {
+  Altered altered;
+  if (drift.none()) return altered;
   const std::string sql = evolve_sql(target, drift);
   std::string why;
   for (int attempt = 1; attempt <= options.attempts; ++attempt) {
@@ -114,11 +122,14 @@ void evolve(pg::Session& session, const Target& target, const Drift& drift, cons
       transaction.set_local(
           "lock_timeout",
           std::to_string(std::chrono::ceil<std::chrono::milliseconds>(options.lock_timeout).count()) + "ms");
+      lock_to_change(session, target, altered);
       session.execute(sql);
+      altered.waiting = look_who_waits(session);
       transaction.commit();
-      return;
+      return altered;
     } catch (const pg::LockTimeout& error) {
       why = error.what();
+      altered.longest_wait = std::max(altered.longest_wait, options.lock_timeout);
     } catch (const pg::Retryable& error) {
       why = error.what();
     }

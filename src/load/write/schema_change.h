@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "load/write/target.h"
+#include "load/write/waiting.h"
 
 namespace weir::pg {
 class Session;
@@ -48,6 +49,6 @@ struct DdlOptions {
 void drop_created(pg::Session& session, const Target& target) noexcept;
 /// In its own transaction, with a short lock_timeout, again and again; gives up with the names of those in
 /// the way.
-void evolve(pg::Session& session, const Target& target, const Drift& drift, const DdlOptions& options = {});
+Altered evolve(pg::Session& session, const Target& target, const Drift& drift, const DdlOptions& options = {});
 
 }  // namespace weir::load

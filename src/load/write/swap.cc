@@ -45,7 +45,8 @@ class Swap {
         stage_(stage),
         state_(state),
         options_(options),
-        new_name_(fmt::format("new_{}", target.oid)) {
+        new_name_(fmt::format("new_{}", target.oid)),
+        applied_(Applied::behind(options.altered)) {
     // A refused record would take the old row of its key with it.
     spec_.rejects = {};
   }
@@ -56,7 +57,8 @@ class Swap {
     const ApplyMeter meter(session);
     session.set_timeout(std::chrono::hours(24));
     session.set_stop(options_.stop);
-    applied_.longest_wait = lock_target(session, target_, options_, TargetLock::session);
+    applied_.longest_wait =
+        std::max(applied_.longest_wait, lock_target(session, target_, options_, TargetLock::session));
     session.set("lock_timeout", millis(options_.lock_timeout));
     find_place(session);
     build(session);
@@ -220,6 +222,7 @@ class Swap {
         return;
       } catch (const pg::LockTimeout& error) {
         why = error.what();
+        applied_.longest_wait = std::max(applied_.longest_wait, options_.swap_lock_timeout);
       } catch (const pg::Retryable& error) {
         why = error.what();
       }
@@ -247,6 +250,7 @@ class Swap {
     require_same_place(session);
     applied_.longest_wait =
         std::max<Duration>(applied_.longest_wait, std::chrono::steady_clock::now() - before);
+    tell(ApplyEvent::Kind::writing, "swap");
     require_same_columns(session);
     // Also what was written between the description and now is replaced: that is what a swap is.
     if (state_) advance_state(session, *state_, stage_.run, stage_.rows);
@@ -268,6 +272,8 @@ class Swap {
       give_rights(session, std::string(views[i].name), rights[static_cast<std::size_t>(i)]);
     }
     applied_.strongest_lock = LockMode::access_exclusive;
+    applied_.waiting = Applied::behind(options_.altered).waiting;  // not that of an attempt that was undone
+    applied_.waiting.add(look_who_waits(session));
     meter.read(session, applied_);
     const std::string summary = applied_.to_json(options_.losses);
     if (session.run<sql::LoadFinishRun>(stage_.run, std::int64_t{0}, pg::JsonView{summary}).empty()) {

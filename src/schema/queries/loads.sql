@@ -20,6 +20,18 @@ SELECT DISTINCT l.mode
    AND (l.relation = :target_id::int8::oid
         OR l.relation IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(:target_id::int8::oid) p));
 
+-- name: load_waiting() -> (readers int8, reader_seconds float8, others int8, other_seconds float8)
+-- Who waits for this session now, and how long already. Loads that wait for their turn do not count.
+SELECT count(*) FILTER (WHERE w.reads) AS readers,
+       coalesce(max(w.seconds) FILTER (WHERE w.reads), 0) AS reader_seconds,
+       count(*) FILTER (WHERE NOT w.reads) AS others,
+       coalesce(max(w.seconds) FILTER (WHERE NOT w.reads), 0) AS other_seconds
+  FROM (SELECT l.locktype = 'relation' AND l.mode = 'AccessShareLock' AS reads,
+               -- unknown for a moment when the wait begins
+               greatest(coalesce(extract(epoch FROM clock_timestamp() - l.waitstart), 0), 0)::float8 AS seconds
+          FROM pg_catalog.pg_locks l
+         WHERE NOT l.granted AND l.locktype <> 'advisory' AND pg_backend_pid() = ANY (pg_blocking_pids(l.pid))) w;
+
 -- name: load_begin_run(
 --   pipeline text, stream text, source text, fingerprint text, target text, target_id int8, mode text) -> (id int8)
 INSERT INTO weir.load_run (pipeline, stream, source, fingerprint, target, target_id, mode)

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+
+#include "base/clock.h"
+
+namespace weir::pg {
+class Session;
+}
+
+namespace weir::load {
+
+/// Who waits for a session that writes. Asked just before its COMMIT: until then nobody who waits goes on, but
+/// who gives up.
+struct Waiting {
+  std::int64_t readers = 0;  ///< for a table, to read it
+  Duration longest_reader{};
+  std::int64_t others = 0;  ///< for a table or for rows; not those of other loads that take their turn
+  Duration longest_other{};
+
+  void add(const Waiting& more) noexcept;
+};
+
+/// What the change of the table's columns, just before, was to others: one more thing that a load has done.
+struct Altered {
+  Duration longest_wait{};
+  Waiting waiting{};
+};
+
+/// As the server sees it now.
+Waiting look_who_waits(pg::Session& session);
+
+}  // namespace weir::load
