@@ -17,6 +17,16 @@ ordered_json to_json(const queue::Counted& counted) {
   return {{"count", counted.count}, {"more", counted.more}};
 }
 
+ordered_json to_json(const std::optional<queue::Quantiles>& times) {
+  if (!times) return {};
+  return {{"p50", to_seconds(times->p50)}, {"p99", to_seconds(times->p99)}};
+}
+
+std::string to_text(const std::optional<queue::Quantiles>& times) {
+  if (!times) return "";
+  return fmt::format("{} / {}", human_duration(times->p50), human_duration(times->p99));
+}
+
 double rounded(double rate) { return std::round(rate * 10) / 10; }
 
 }  // namespace
@@ -37,7 +47,9 @@ std::string queues_text(const std::vector<queue::QueueFigures>& queues, const Pa
                {"done", right},
                {"done/s", right},
                {"failed/s", right},
-               {"oldest", right}});
+               {"oldest", right},
+               {"wait p50 / p99", right},
+               {"run p50 / p99", right}});
   for (const queue::QueueFigures& queue : queues) {
     const std::string name = queue.paused ? queue.name + " (paused)" : queue.name;
     const bool any_dead = queue.dead.count > 0;
@@ -45,7 +57,7 @@ std::string queues_text(const std::vector<queue::QueueFigures>& queues, const Pa
                human_count(queue.running), queue.later.text(),
                Table::Cell(queue.dead.text(), any_dead ? Color::red : Color::plain), human_count(queue.done),
                rate_text(queue.done_rate), Table::Cell(rate_text(queue.failed_rate), Color::red),
-               queue.oldest ? human_duration(*queue.oldest) : ""});
+               queue.oldest ? human_duration(*queue.oldest) : "", to_text(queue.wait), to_text(queue.run)});
   }
   return table.render(paint);
 }
@@ -64,7 +76,9 @@ ordered_json queues_json(const std::vector<queue::QueueFigures>& queues) {
                    {"failed", queue.failed},
                    {"done_per_second", rounded(queue.done_rate)},
                    {"failed_per_second", rounded(queue.failed_rate)},
-                   {"oldest_seconds", oldest}});
+                   {"oldest_seconds", oldest},
+                   {"wait_seconds", to_json(queue.wait)},
+                   {"run_seconds", to_json(queue.run)}});
   }
   return all;
 }

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "queue/admin.h"
+#include "queue/durations.h"
 #include "schema/queries/admin.h"
 
 namespace weir::queue {
@@ -11,6 +12,12 @@ namespace {
 
 Counted counted(std::int64_t count, bool more = false) {
   return {std::min(count, kMostCounted), more || count > kMostCounted};
+}
+
+std::optional<Quantiles> quantiles(const std::vector<std::int64_t>& steps) {
+  const Durations durations(steps);
+  if (durations.count() == 0) return std::nullopt;
+  return Quantiles{durations.quantile(0.5), durations.quantile(0.99)};
 }
 
 }  // namespace
@@ -34,6 +41,8 @@ std::vector<QueueFigures> queue_figures(pg::Session& session, const std::vector<
     queue.failed = row.failed;
     queue.done_rate = row.done_rate;
     queue.failed_rate = row.failed_rate;
+    queue.wait = quantiles(row.waits);
+    queue.run = quantiles(row.runs);
     if (row.oldest_seconds) queue.oldest = from_seconds(std::max(0.0, *row.oldest_seconds));
   }
   return all;

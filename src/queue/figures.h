@@ -18,6 +18,12 @@ struct Counted {
   [[nodiscard]] std::string text() const;
 };
 
+/// Of late; each is at most a quarter more than it was.
+struct Quantiles {
+  Duration p50{};
+  Duration p99{};
+};
+
 struct QueueFigures {
   std::string name;
   bool paused = false;
@@ -30,6 +36,8 @@ struct QueueFigures {
   double done_rate = 0;     ///< a second, of late
   double failed_rate = 0;
   std::optional<Duration> oldest;  ///< age of the oldest job that waits
+  std::optional<Quantiles> wait;   ///< from a job's enqueueing to its begin, but for delayed and repeated ones
+  std::optional<Quantiles> run;    ///< from its begin to the end of its batch
 };
 /// All queues where no names are given. Counts end at kMostCounted.
 std::vector<QueueFigures> queue_figures(pg::Session& session, const std::vector<std::string>& names = {});

@@ -24,6 +24,12 @@ void JobClaim::sort() {
   jobs_ = std::move(jobs);
 }
 
+std::optional<Duration> JobClaim::waited(std::size_t index, SteadyTime began) const {
+  const work::Item& item = items_[index];
+  if (!item.created_at || item.id != jobs_[index].seq) return std::nullopt;
+  return std::max<Duration>(Duration::zero(), taken_at_ - *item.created_at + (began - taken_));
+}
+
 void JobClaim::load(std::size_t index, pg::Session& session) {
   const auto answer = session.run<sql::JobPayload>(items_[index].id);
   // A job whose payload is gone can only be given up; the handler is told what there is.

@@ -35,6 +35,8 @@ class JobClaim final : public work::Claim {
   [[nodiscard]] std::span<const Job> jobs() const noexcept { return jobs_; }
   /// The most urgent one.
   [[nodiscard]] const Job& first() const noexcept { return jobs_.front(); }
+  /// From its enqueueing to `began`; nothing of a job that was delayed or tried before.
+  [[nodiscard]] std::optional<Duration> waited(std::size_t index, SteadyTime began) const;
   /// Whether a job that is done leaves nothing behind but its claim.
   [[nodiscard]] bool is_plain() const noexcept { return plain_; }
 
@@ -50,6 +52,8 @@ class JobClaim final : public work::Claim {
   void sort();
 
   std::int64_t number_;
+  WallTime taken_at_{};  ///< by the server's clock
+  SteadyTime taken_ = steady_now();
   std::shared_ptr<const void> answer_;
   std::shared_ptr<const QueueSettings> settings_;
   bool plain_ = true;
@@ -67,6 +71,7 @@ JobClaim::JobClaim(std::int64_t number, pg::Rows<NamedQuery> rows,
       plain_(!settings_->limited && !settings_->keeps_history) {
   const auto answer = std::make_shared<const pg::Rows<NamedQuery>>(std::move(rows));
   answer_ = answer;
+  if (!answer->empty()) taken_at_ = (*answer)[0].taken_at;
   items_.reserve(static_cast<std::size_t>(answer->size()));
   jobs_.reserve(static_cast<std::size_t>(answer->size()));
   for (const auto& row : *answer) {

@@ -1,14 +1,12 @@
 #include "queue/job_source.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "base/log.h"
 #include "base/text.h"
 #include "pg/error.h"
 #include "pg/transaction.h"
 #include "queue/marked_claim.h"
-#include "queue/taken_columns.h"
 #include "schema/queries/jobs.h"
 #include "work/process.h"
 
@@ -192,26 +190,6 @@ std::shared_ptr<JobClaim> JobSource::take_any(pg::Session& session, Turns& turns
                                                                 range.last_priority, count);
                             });
   });
-}
-
-void JobSource::finish_taken(pg::Session& session, JobClaim& claim,
-                             const std::vector<work::Outcome>& outcomes) {
-  const auto items = claim.items();
-  const auto done = [](const work::Outcome& outcome) { return outcome.is_done(); };
-  if (claim.is_plain() && std::all_of(outcomes.begin(), outcomes.end(), done)) {
-    counts_.add(claim.settings().id, {.done = static_cast<std::int64_t>(items.size())});
-    return;
-  }
-  // A claim of nobody: it is gone before anybody else could see it. No process has a number below zero.
-  const std::int64_t nobody = -std::abs(std::int64_t{session.backend_pid()});  // a pooler says any number
-  TakenColumns columns(claim);
-  session.run<sql::AdoptTakenJobs>(nobody, claim.number(), claim.settings().id, kLane, columns.seqs,
-                                   columns.ids, columns.priorities, columns.attempts, columns.max_attempts,
-                                   columns.created_at, columns.deadlines, columns.kinds, columns.payloads,
-                                   columns.unique_keys, columns.limit_keys, columns.errors);
-  counts_.add(claim.settings().id, {.running = static_cast<std::int64_t>(items.size())});
-  const work::Settlement settlement{nullptr, nullptr, 0, outcomes};
-  settle_parts(session, nobody, claim, {&settlement});
 }
 
 void JobSource::resolve(pg::Session& session, const work::Life& life) {

@@ -53,7 +53,7 @@ class JobSource final : public work::TransactionSource {
   /// Takes jobs out of their queue within the session's transaction; null when there are none. Any thread.
   std::shared_ptr<JobClaim> take(pg::Session& session, Turns& turns, std::size_t wanted, bool thorough);
   /// Writes what is to be written of them within the same transaction. Any thread.
-  void finish_taken(pg::Session& session, JobClaim& claim, const std::vector<work::Outcome>& outcomes);
+  void finish_taken(pg::Session& session, JobClaim& claim, const work::Settlement& all);
   /// After its transaction, where a job is to be tried again: what is due soon is looked for.
   void promote_soon() const { keep_soon(); }
   /// The queues that have a limit, by name.

@@ -1,14 +1,30 @@
 #include <algorithm>
+#include <cstdlib>
 #include <deque>
 
 #include "base/text.h"
 #include "queue/job_source.h"
+#include "queue/taken_columns.h"
 #include "schema/queries/jobs.h"
 #include "work/process.h"
 
 // How outcomes are written.
 
 namespace weir::queue {
+namespace {
+
+/// Of what was begun at all.
+QueueCounts::Times times_of(const JobClaim& claim, const work::Settlement& part) {
+  QueueCounts::Times times;
+  for (std::size_t i = 0; i < part.outcomes.size(); ++i) {
+    if (part.outcomes[i].kind() == work::Outcome::Kind::returned) continue;
+    if (const auto waited = claim.waited(part.first + i, part.began)) times.waits.add(*waited);
+    times.runs.add(part.ended - part.began);
+  }
+  return times;
+}
+
+}  // namespace
 
 std::size_t JobSource::settle(pg::Session& session, const work::Life& life,
                               std::vector<work::Settlement>& pending, bool all) {
@@ -72,7 +88,8 @@ std::size_t JobSource::finish_whole(pg::Session& session, const work::Life& life
     const auto items = static_cast<std::int64_t>(settlement.outcomes.size());
     const bool taken = accepted.contains(claim->number());
     if (!taken) refused += settlement.outcomes.size();
-    counts_.add(claim->settings().id, {.done = taken ? items : 0, .running = -items});
+    counts_.add(claim->settings().id, {.done = taken ? items : 0, .running = -items},
+                times_of(*claim, settlement));
     return true;
   });
   return refused;
@@ -86,8 +103,10 @@ std::size_t JobSource::settle_parts(pg::Session& session, std::int64_t worker, J
   std::vector<std::optional<std::string_view>> texts;
   std::deque<std::string> reasons;
   QueueCounts::Counts counts;
+  QueueCounts::Times times;
   const WallTime now = std::chrono::time_point_cast<WallTime::duration>(std::chrono::system_clock::now());
   for (const work::Settlement* part : parts) {
+    times.add(times_of(claim, *part));
     for (std::size_t i = 0; i < part->outcomes.size(); ++i) {
       const work::Outcome& outcome = part->outcomes[i];
       const work::Item& item = claim.items()[part->first + i];
@@ -118,7 +137,7 @@ std::size_t JobSource::settle_parts(pg::Session& session, std::int64_t worker, J
   // In a transaction nobody sees it yet.
   if (soon && !session.in_transaction()) keep_soon();
   forget_cancels(claim, parts);
-  counts_.add(claim.settings().id, counts);
+  counts_.add(claim.settings().id, counts, times);
   return seqs.size() - accepted;
 }
 
@@ -150,6 +169,25 @@ std::size_t JobSource::write(pg::Session& session, std::int64_t worker, std::int
     }
   }
   return accepted;
+}
+
+void JobSource::finish_taken(pg::Session& session, JobClaim& claim, const work::Settlement& all) {
+  const auto items = claim.items();
+  const auto done = [](const work::Outcome& outcome) { return outcome.is_done(); };
+  if (claim.is_plain() && std::all_of(all.outcomes.begin(), all.outcomes.end(), done)) {
+    counts_.add(claim.settings().id, {.done = static_cast<std::int64_t>(items.size())},
+                times_of(claim, all));
+    return;
+  }
+  // A claim of nobody: it is gone before anybody else could see it. No process has a number below zero.
+  const std::int64_t nobody = -std::abs(std::int64_t{session.backend_pid()});  // a pooler says any number
+  TakenColumns columns(claim);
+  session.run<sql::AdoptTakenJobs>(nobody, claim.number(), claim.settings().id, kLane, columns.seqs,
+                                   columns.ids, columns.priorities, columns.attempts, columns.max_attempts,
+                                   columns.created_at, columns.deadlines, columns.kinds, columns.payloads,
+                                   columns.unique_keys, columns.limit_keys, columns.errors);
+  counts_.add(claim.settings().id, {.running = static_cast<std::int64_t>(items.size())});
+  settle_parts(session, nobody, claim, {&all});
 }
 
 void JobSource::be_durable(pg::Session& session, bool durable) {

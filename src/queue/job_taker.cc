@@ -18,10 +18,13 @@ bool JobTaker::take_and_run(pg::Session& session, pg::Transaction& transaction, 
   if (!claim_) return false;
   taken();
   if (claim_->settings().relaxed) transaction.set_local("synchronous_commit", "off");
-  const auto outcomes = run_taken(session, *handler_, *claim_, stop);
-  source_.finish_taken(session, *claim_, outcomes);
+  work::Settlement all{.began = steady_now()};
+  all.outcomes = run_taken(session, *handler_, *claim_, stop);
+  all.ended = steady_now();
+  source_.finish_taken(session, *claim_, all);
   again_ =
-      std::any_of(outcomes.begin(), outcomes.end(), [](const auto& outcome) { return !outcome.is_done(); });
+      std::any_of(all.outcomes.begin(), all.outcomes.end(),
+                       [](const auto& outcome) { return !outcome.is_done(); });
   return true;
 }
 

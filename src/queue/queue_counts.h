@@ -2,10 +2,13 @@
 
 #include <cstdint>
 #include <map>
+#include <string>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "pg/session.h"
+#include "queue/durations.h"
 
 namespace weir::queue {
 
@@ -20,13 +23,33 @@ class QueueCounts {
     friend bool operator==(const Counts&, const Counts&) = default;
   };
 
-  void add(std::int32_t queue, const Counts& more);
+  struct Times {
+    Durations waits;  ///< from a job's enqueueing to its begin
+    Durations runs;   ///< from there to the end of its batch
+    void add(const Times& more) {
+      waits.add(more.waits);
+      runs.add(more.runs);
+    }
+  };
+
+  void add(std::int32_t queue, const Counts& more, const Times& times = {});
   [[nodiscard]] std::map<std::int32_t, Counts> all() const;
-  /// Writes those that changed since the last time.
+  /// Writes those that changed since the last time, with the times of five to ten seconds.
   void report(pg::Session& session, std::int64_t process);
 
  private:
+  /// The times of the last five to ten seconds.
+  struct Late {
+    Times now;
+    Times before;  ///< of the five seconds before these
+    SteadyTime since = steady_now();
+    void roll(SteadyTime at);
+    /// Waits and runs, as arrays of SQL.
+    [[nodiscard]] std::pair<std::string, std::string> arrays();
+  };
+
   mutable Mutex mutex_;
+  std::map<std::int32_t, Late> late_ WEIR_GUARDED_BY(mutex_);
   std::map<std::int32_t, Counts> counts_ WEIR_GUARDED_BY(mutex_);
   std::map<std::int32_t, Counts> reported_ WEIR_GUARDED_BY(mutex_);  ///< as counted, whatever the life
   /// What earlier lives have reported: it stays in their rows.

@@ -42,6 +42,8 @@ struct Settlement {
   std::shared_ptr<Claim> claim;
   std::size_t first = 0;
   std::vector<Outcome> outcomes;
+  SteadyTime began{};  ///< their batch
+  SteadyTime ended{};
 };
 
 /// One kind of work: where it is claimed, and where its outcomes go. The runtime does the rest. claim() and

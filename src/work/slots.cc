@@ -45,8 +45,9 @@ void Slots::work(Handler& handler, const Portion& portion) {
     portion.claim->unload(portion.first);
     outcomes = std::move(batch).outcomes();
   }
-  inbox_.measured(portion.count, std::chrono::steady_clock::now() - began);
-  completer_.push({portion.life, portion.claim, portion.first, std::move(outcomes)});
+  const SteadyTime ended = std::chrono::steady_clock::now();
+  inbox_.measured(portion.count, ended - began);
+  completer_.push({portion.life, portion.claim, portion.first, std::move(outcomes), began, ended});
 }
 
 void Slots::load(const Portion& portion, const std::stop_token& stop) const {

@@ -146,6 +146,29 @@ TEST_F(AdminTest, ReportsTellTheRateSinceTheOneBefore) {
   EXPECT_EQ(figures.failed_rate, 4);
 }
 
+TEST_F(AdminTest, TimesOfAllProcessesAreAddedUp) {
+  const auto queue = session_->execute("SELECT weir.queue_id('q')")[0].get<std::int32_t>(0);
+  EXPECT_FALSE(queue_figures(*session_).front().wait.has_value());
+  const auto report = [&](std::int64_t process, Duration wait, Duration run, int jobs) {
+    QueueCounts::Times times;
+    for (int i = 0; i < jobs; ++i) {
+      times.waits.add(wait);
+      times.runs.add(run);
+    }
+    QueueCounts counts;
+    counts.add(queue, {.done = jobs}, times);
+    counts.report(*session_, process);
+  };
+  report(1, std::chrono::milliseconds(4), std::chrono::seconds(7), 98);
+  report(2, std::chrono::hours(2), std::chrono::microseconds(3), 2);
+  const auto figures = queue_figures(*session_).front();
+  EXPECT_EQ(figures.wait.value().p50, std::chrono::microseconds(4096)) << "the end of its step";
+  EXPECT_GE(figures.wait.value().p99, std::chrono::hours(2));
+  EXPECT_LE(figures.wait.value().p99, std::chrono::minutes(150));
+  EXPECT_GE(figures.run.value().p50, std::chrono::seconds(7));
+  EXPECT_LE(figures.run.value().p99, std::chrono::milliseconds(8750));
+}
+
 TEST_F(AdminTest, AQueueIsChangedAsAWholeOrNotAtAll) {
   const std::vector<std::string> good{"backoff=2s", "max_per_key=1"};
   EXPECT_EQ(change_queue(*session_, "q", good).max_per_key, 1);

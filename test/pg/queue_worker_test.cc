@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "queue/figures.h"
 #include "support/queue_test.h"
 #include "support/waiting.h"
 
@@ -115,6 +116,37 @@ TEST_F(WorkerTest, ADeadLetterOfItsOwnRescueCounts) {
   EXPECT_EQ(stats.failed, 2);
   EXPECT_EQ(count("weir.job_dead"), 4);
   EXPECT_EQ(session.execute("SELECT sum(dead)::int8 FROM weir.queue_stats")[0].get<std::int64_t>(0), 4);
+}
+
+/// Both ways of delivery.
+class TimesTest : public WorkerTest, public ::testing::WithParamInterface<Delivery> {};
+INSTANTIATE_TEST_SUITE_P(Mode, TimesTest, ::testing::Values(Delivery::leased, Delivery::transactional),
+                         [](const auto& mode) {
+                           return mode.param == Delivery::leased ? "leased" : "transactional";
+                         });
+
+TEST_P(TimesTest, HowLongJobsWaitedAndRanIsSeenByWhoeverLooks) {
+  functions_["count"] = [&](const JobContext&) { return Outcome::done(); };
+  enqueue_many("q", 100);
+  pg::Session session = this->session();
+  session.execute("UPDATE weir.job SET created_at = created_at - interval '1 h'");
+  // They waited because they were told to, or because they had failed: nobody is late.
+  session.execute(
+      "INSERT INTO weir.job_later (id, run_at, created_at, queue_id, lane, priority, attempt, max_attempts, kind, "
+      "payload) SELECT seq + 1000000, now() - interval '1 s', created_at - interval '10 h', queue_id, lane, "
+      "priority, attempt, max_attempts, kind, payload FROM weir.job");
+  const auto worker = this->worker({.queues = {"q"}, .delivery = GetParam()});
+  worker->start();
+  const auto figures = [&] { return queue_figures(session, {"q"}).front(); };
+  test::wait_until([&] { return figures().done == 200 && figures().wait; }, "a report of all");
+  const QueueFigures seen = figures();
+  worker->stop();
+  EXPECT_GE(seen.wait.value().p50, 1h);
+  EXPECT_LE(seen.wait.value().p99, 80min);
+  EXPECT_GT(seen.run.value().p50, Duration::zero());
+  EXPECT_LT(seen.run.value().p99, 30min) << "it does not count from the enqueueing";
+  session.execute("UPDATE weir.queue_stats SET updated_at = updated_at - interval '10 s'");
+  EXPECT_FALSE(figures().wait.has_value()) << "of late";
 }
 
 TEST_F(WorkerTest, ALostLeaseStopsTheWorkAndItsOutcomeIsRefused) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "queue/claim_marks.h"
+#include "queue/durations.h"
 #include "queue/kinds.h"
 #include "work/settling.h"
 #include "work/take_size.h"
@@ -20,6 +21,34 @@ using namespace std::chrono_literals;
 using work::Outcome;
 
 constexpr SteadyTime kStart{1000s};
+
+TEST(Durations, AQuantileIsNotLessThanItWasAndAtMostAQuarterMore) {
+  for (std::int64_t micros = 0; micros < 2'000'000; micros += 1 + micros / 50) {
+    Durations one;
+    one.add(std::chrono::microseconds(micros));
+    const Duration seen = one.quantile(0.5);
+    ASSERT_GT(seen, std::chrono::microseconds(micros));
+    ASSERT_LE(seen, std::chrono::microseconds(micros + micros / 4 + 1)) << micros;
+  }
+}
+
+TEST(Durations, CountsAreAddedUpStepByStep) {
+  Durations all;
+  EXPECT_EQ(all.quantile(0.5), Duration::zero());
+  for (int i = 0; i < 98; ++i) all.add(1us);
+  Durations more;
+  more.add(1h);
+  more.add(1000h);
+  all.add(more);
+  EXPECT_EQ(all.count(), 100);
+  EXPECT_EQ(all.quantile(0.98), 2us);
+  EXPECT_GE(all.quantile(0.99), 1h);
+  EXPECT_LE(all.quantile(0.99), 75min);
+  EXPECT_GE(all.quantile(1), 300h) << "what is too long is in the last step";
+  EXPECT_EQ(Durations(all.steps()).quantile(0.98), 2us);
+  all.add(-5s);
+  EXPECT_EQ(all.quantile(0.001), 1us) << "a clock that goes back";
+}
 
 TEST(ClaimMarks, WithoutAMarkTheHeadIsDue) {
   ClaimMarks marks;

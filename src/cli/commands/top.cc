@@ -187,9 +187,11 @@ Command top_command() {
       .description =
           "Queues (the busy ones first) with their waiting, running, later and dead jobs, what is done and "
           "failed a\n"
-          "second, and the age of the oldest job that waits; then the processes that work, with what is left "
-          "of\n"
-          "their lease. Ends with q or Ctrl-C. Where standard output is no terminal it prints a page each "
+          "second, the age of the oldest job that waits, and how long jobs of the last seconds waited from "
+          "their\n"
+          "enqueueing to their begin (delayed and repeated ones not counted) and ran until the end of their "
+          "batch; then\n"
+          "the processes that work, with what is left of their lease. Ends with q or Ctrl-C. Where standard output is no terminal it prints a page each "
           "time.",
       .options = {{"interval", 0, "TIME", "between two looks (default: 1s)"}, {"once", 0, "", "look once"}},
       .examples = {{"weir top", ""},

@@ -138,7 +138,7 @@ SELECT q AS queue FROM weir.replay_jobs(:jobs) q;
 
 -- name: queue_figures(names text[], most int8) -> (
 --   name text, paused bool, waiting int8, running int8, later int8, more_later bool, dead int8, done int8, failed int8,
---   done_rate float8, failed_rate float8, oldest_seconds float8?)
+--   done_rate float8, failed_rate float8, oldest_seconds float8?, waits int8[], runs int8[])
 -- All queues where no names are given. A count that is greater than `most` says no more than that. Of the jobs that are
 -- due later the first `most` are looked at: `more_later` says that there may be more of any queue.
 WITH later AS MATERIALIZED (
@@ -151,15 +151,25 @@ WITH later AS MATERIALIZED (
          sum(s.done_rate) FILTER (WHERE s.updated_at > clock_timestamp() - interval '10 s') AS done_rate,
          sum(s.failed_rate) FILTER (WHERE s.updated_at > clock_timestamp() - interval '10 s') AS failed_rate
     FROM weir.queue_stats s GROUP BY 1
+), steps AS MATERIALIZED (
+  SELECT s.queue_id, u.step, sum(u.waits)::int8 AS waits, sum(u.runs)::int8 AS runs
+    FROM weir.queue_stats s CROSS JOIN unnest(s.waits, s.runs) WITH ORDINALITY u(waits, runs, step)
+   WHERE s.updated_at > clock_timestamp() - interval '10 s' GROUP BY 1, 2
+), times AS MATERIALIZED (
+  SELECT s.queue_id, array_agg(coalesce(s.waits, 0) ORDER BY s.step) AS waits,
+         array_agg(coalesce(s.runs, 0) ORDER BY s.step) AS runs
+    FROM steps s GROUP BY 1
 )
 SELECT q.name, q.paused, w.n AS waiting, coalesce(r.n, 0) AS running, coalesce(l.n, 0) AS later,
        coalesce((SELECT sum(n) FROM later) >= :most, false) AS more_later, d.n AS dead, coalesce(c.done, 0) AS done,
        coalesce(c.failed, 0) AS failed, coalesce(c.done_rate, 0) AS done_rate, coalesce(c.failed_rate, 0) AS failed_rate,
-       extract(epoch FROM clock_timestamp() - o.oldest)::float8 AS oldest_seconds
+       extract(epoch FROM clock_timestamp() - o.oldest)::float8 AS oldest_seconds,
+       coalesce(t.waits, '{}') AS waits, coalesce(t.runs, '{}') AS runs
   FROM weir.queue q
   LEFT JOIN later l ON l.queue_id = q.id
   LEFT JOIN running r ON r.queue_id = q.id
   LEFT JOIN counted c ON c.queue_id = q.id
+  LEFT JOIN times t ON t.queue_id = q.id
   CROSS JOIN LATERAL (
     SELECT count(*) AS n FROM (SELECT FROM weir.job j WHERE j.lane = 0 AND j.queue_id = q.id LIMIT :most + 1) j) w
   CROSS JOIN LATERAL (

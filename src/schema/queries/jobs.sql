@@ -2,7 +2,7 @@
 
 -- name: claim_jobs(process int8, number int8, lane int2, queue int4, priority int2, above int8, last_priority int2,
 --   wanted int8) -> (
---   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
+--   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz, taken_at timestamptz,
 --   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
 -- What comes behind (priority, above), up to a last priority: one range of the index, be it the whole queue or what lies
 -- above a mark, so that the dead rows which an old snapshot keeps at the head are not walked.
@@ -26,18 +26,19 @@ WITH me AS MATERIALIZED (
   RETURNING 1
 )
 SELECT t.seq, coalesce(t.own_id, t.seq) AS id, t.priority, (t.attempt + 1)::int2 AS attempt,
-       t.max_attempts, t.created_at, t.deadline_at, t.kind, t.payload, t.unique_key, t.limit_key, t.error
+       t.max_attempts, t.created_at, now() AS taken_at, t.deadline_at, t.kind, t.payload, t.unique_key, t.limit_key,
+       t.error
   FROM taken t;
 
 -- name: claim_limited_jobs(process int8, number int8, lane int2, queue int4, wanted int4) -> (
---   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
+--   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz, taken_at timestamptz,
 --   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
-SELECT c.seq, c.id, c.priority, c.attempt, c.max_attempts, c.created_at, c.deadline_at, c.kind, c.payload, c.unique_key,
-       c.limit_key, c.error
+SELECT c.seq, c.id, c.priority, c.attempt, c.max_attempts, c.created_at, now() AS taken_at, c.deadline_at, c.kind,
+       c.payload, c.unique_key, c.limit_key, c.error
   FROM weir.claim_limited_jobs(:process, :number, :lane, :queue, :wanted) c;
 
 -- name: take_jobs(lane int2, queue int4, priority int2, above int8, last_priority int2, wanted int8) -> (
---   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz,
+--   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz, taken_at timestamptz,
 --   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
 -- Transactional mode: the jobs are gone when the transaction commits, together with what the handler did.
 WITH picked AS MATERIALIZED (
@@ -49,7 +50,8 @@ WITH picked AS MATERIALIZED (
 )
 DELETE FROM weir.job j USING picked WHERE j.ctid = picked.tid
 RETURNING j.seq, coalesce(j.own_id, j.seq) AS id, j.priority, (j.attempt + 1)::int2 AS attempt,
-          j.max_attempts, j.created_at, j.deadline_at, j.kind, j.payload, j.unique_key, j.limit_key, j.error;
+          j.max_attempts, j.created_at, now() AS taken_at, j.deadline_at, j.kind, j.payload, j.unique_key, j.limit_key,
+          j.error;
 
 -- name: finish_claims(process int8, claims int8[]) -> (number int8)
 -- The fast way to finish: all jobs of these claims are done, and leave nothing behind but their claim.
@@ -149,19 +151,22 @@ DELETE FROM weir.job_cancel k
 INSERT INTO weir.job_progress AS g (job_id, share, note) SELECT * FROM unnest(:jobs::int8[], :shares::float8[], :notes::text[])
 ON CONFLICT (job_id) DO UPDATE SET share = excluded.share, note = excluded.note, updated_at = clock_timestamp();
 
--- name: report_queue_stats(process int8, queues int4[], done int8[], failed int8[], dead int8[], running int8[])
+-- name: report_queue_stats(process int8, queues int4[], done int8[], failed int8[], dead int8[], running int8[],
+--   waits text[], runs text[])
 -- Reports come every five seconds at least while anything happens: after a pause the rate is that of the last five.
-INSERT INTO weir.queue_stats AS s (queue_id, process_id, done, failed, dead, running, done_rate, failed_rate)
-SELECT t.queue_id, :process, t.done, t.failed, t.dead, t.running, t.done / 5.0, t.failed / 5.0
-  FROM unnest(:queues::int4[], :done::int8[], :failed::int8[], :dead::int8[], :running::int8[])
-         t(queue_id, done, failed, dead, running)
+-- `waits`, `runs`: arrays as text, for an array of arrays has one length.
+INSERT INTO weir.queue_stats AS s (queue_id, process_id, done, failed, dead, running, done_rate, failed_rate, waits, runs)
+SELECT t.queue_id, :process, t.done, t.failed, t.dead, t.running, t.done / 5.0, t.failed / 5.0, t.waits::int8[],
+       t.runs::int8[]
+  FROM unnest(:queues::int4[], :done::int8[], :failed::int8[], :dead::int8[], :running::int8[], :waits::text[],
+              :runs::text[]) t(queue_id, done, failed, dead, running, waits, runs)
 ON CONFLICT (queue_id, process_id) DO UPDATE
    SET done = excluded.done, failed = excluded.failed, dead = excluded.dead, running = excluded.running,
        done_rate = (excluded.done - s.done)
                    / greatest(0.1, least(5, extract(epoch FROM clock_timestamp() - s.updated_at))),
        failed_rate = (excluded.failed - s.failed)
                      / greatest(0.1, least(5, extract(epoch FROM clock_timestamp() - s.updated_at))),
-       updated_at = clock_timestamp();
+       waits = excluded.waits, runs = excluded.runs, updated_at = clock_timestamp();
 
 -- name: fold_queue_stats()
 -- The counters of processes that are gone are kept in row 0 of their queue.
