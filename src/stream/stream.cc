@@ -38,7 +38,7 @@ StreamDefinition create_stream(pg::Session& session, const NewStream& wanted) {
   stream.schema = name.schema_name;
   stream.table = name.table_name;
   stream.chunk_events = wanted.chunk_events;
-  create_stream_table(session, stream, wanted.with_default);
+  create_stream_table(session, stream, wanted);
   const auto horizon = session.run<sql::StreamHorizon>();
   const Horizon now = parse_horizon(horizon.one().snapshot);
   const auto ms = [](Duration span) {

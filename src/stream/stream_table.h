@@ -8,6 +8,8 @@
 
 namespace weir::stream {
 
+struct NewStream;
+
 // The table of a stream that Weir makes, and its partitions.
 
 /// Quoted, in the stream's schema.
@@ -34,7 +36,7 @@ inline constexpr const char* kSeal = "weir_sealed";
 void add_xid_check(pg::Session& session, const StreamDefinition& stream);
 
 /// Within the transaction at hand. Throws Error when the columns or the name cannot be.
-void create_stream_table(pg::Session& session, const StreamDefinition& stream, bool with_default);
+void create_stream_table(pg::Session& session, const StreamDefinition& stream, const NewStream& wanted);
 
 /// Within the transaction at hand. Attached, not made in place: that would lock out everybody who reads or
 /// writes.

@@ -1,5 +1,6 @@
 // SQL of users as a task, in its caller's transaction.
 #include <fstream>
+#include <future>
 #include <thread>
 
 #include <sys/resource.h>
@@ -92,6 +93,53 @@ TEST_F(PipelineSqlTask, KnowsItsRun) {
   EXPECT_EQ(value("weir.run_id() + 1"), "18");
   context.item = R"({"id":7})";
   EXPECT_EQ(value("weir.item() ->> 'id'"), "7");
+}
+
+TEST_F(PipelineSqlTask, ItsWatermarkIsKeptWithItsDataOrNotAtAll) {
+  const std::string text =
+      "INSERT INTO note SELECT i, 'x' FROM generate_series(coalesce(weir.watermark()::int, 0) + 1, 10) i;"
+      "SELECT weir.set_watermark('10'), weir.set_watermark('\"b\"', 'other')";
+  context.pipeline = "p";
+  const auto mark = [&] { return value("weir.watermark()"); };
+  {
+    pg::Session session = this->session();
+    const pg::Transaction undone(session);
+    run(session, text);
+  }
+  EXPECT_EQ(mark(), "NULL");
+  {
+    pg::Session session = this->session();
+    pg::Transaction transaction(session);
+    run(session, text);
+    transaction.commit();
+  }
+  EXPECT_EQ(mark(), "10");
+  EXPECT_EQ(value("weir.watermark('other') #>> '{}'"), "b");
+  EXPECT_EQ(notes(), 10);
+  context.task = "another";
+  EXPECT_EQ(mark(), "NULL") << "each task has its own";
+}
+
+TEST_F(PipelineSqlTask, OfTwoRunsAtATimeTheSecondReadsWhatTheFirstHasWritten) {
+  context.pipeline = "p";
+  const std::string text =
+      "INSERT INTO note SELECT i, 'x' FROM generate_series(coalesce(weir.watermark()::int, 0) + 1, 10) i;"
+      "SELECT weir.set_watermark('10')";
+  pg::Session first = this->session();
+  pg::Transaction transaction(first);
+  run(first, text);
+  std::promise<int> backend;
+  std::jthread other = test::in_background([&] {
+    pg::Session second = connector().connect(pg::Role::task, "second");
+    pg::Transaction its(second);
+    backend.set_value(second.backend_pid());
+    run(second, text);
+    its.commit();
+  });
+  test::wait_until_blocked(connector(), backend.get_future().get());
+  transaction.commit();
+  other.join();
+  EXPECT_EQ(notes(), 10) << "a second time it would have been refused";
 }
 
 TEST_F(PipelineSqlTask, WhatItDoesNotHaveIsAnErrorWithARemedy) {

@@ -37,6 +37,7 @@ stream::NewStream wanted(const Context& context) {
   wanted.retain = given.duration("retain", 1min, kLongestKept);
   wanted.retain_bytes = bytes_option(given, "retain-size");
   wanted.hold = given.duration("hold", 0s, kLongestKept).value_or(wanted.hold);
+  wanted.needs_key = given.has("key");
   wanted.with_default = given.has("default-partition");
   wanted.chunk_events = given.number("chunk", 1, 10'000).value_or(1000);
   return wanted;
@@ -215,6 +216,7 @@ Command stream_create_command() {
                {"hold", 0, "TIME",
                 "how long a group that does not get on may hold that up; then it loses events (default: 7d)"},
                {"chunk", 0, "N", "about how many events are handed out together (default: 1000)"},
+               {"key", 0, "", "every event has a key: what has none is refused"},
                {"default-partition", 0, "",
                 "a partition for all other times; others come and go under a stronger lock then"}},
           .words = "NAME",
