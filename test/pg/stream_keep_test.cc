@@ -49,6 +49,19 @@ void StreamKeepTest::add(const StreamDefinition& stream, const Span& span) {
   one_->execute(text);
 }
 
+TEST_F(StreamKeepTest, WhoseEventsNeedAKeyRefusesThemWithoutOneInEveryPartition) {
+  create_stream(*one_, {.name = "keyed", .needs_key = true, .with_default = true});
+  for (const std::string at : {"now()", "now() - interval '1 year'"}) {
+    one_->execute("INSERT INTO keyed (at, key, payload) VALUES (" + at + ", 'k', '1')");
+    try {
+      one_->execute("INSERT INTO keyed (at, payload) VALUES (" + at + ", '1')");
+      ADD_FAILURE() << at;
+    } catch (const pg::Error& error) {
+      EXPECT_EQ(error.sqlstate(), "23502");
+    }
+  }
+}
+
 TEST_F(StreamKeepTest, MakesWhatIsMissingAheadAndOnlyThat) {
   const auto stream = make(0);
   EXPECT_EQ(partitions(), 4);
