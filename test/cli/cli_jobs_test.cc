@@ -278,6 +278,30 @@ TEST_F(CliJobs, ADrainEndsWhatRunsAndHandsBackWhatHasNotBegun) {
   EXPECT_EQ(count("weir.job_claim"), 0);
 }
 
+TEST_F(CliJobs, AProgramTellsHowFarItsJobIs) {
+  const auto gate = folder_.path() / "gate";
+  ASSERT_EQ(::mkfifo(gate.c_str(), 0600), 0);
+  // Far more than are written: the last word counts.
+  constexpr const char* kTelling =
+      R"(while read -r line; do case $line in '{"end":'*) continue ;; esac
+         id=${line#'{"id":"'}; id=${id%%'"'*}; n=0
+         while [ $n -lt 1000 ]; do echo "{\"id\":\"$id\",\"progress\":0.1}"; n=$((n + 1)); done
+         echo "{\"id\":\"$id\",\"progress\":0.4,\"note\":\"40 of 100\"}"
+         read -r go < gate; echo "{\"id\":\"$id\",\"ok\":true}"; done)";
+  const std::string id = enqueue({"q"});
+  WeirProgram worker({"worker", "--queue", "q", "--slots", "1", "--", "sh", "-c", kTelling}, setup());
+  test::wait_until([&] { return document({"job", "show", id}).at("note") == "40 of 100"; }, "its progress");
+  const json job = document({"job", "show", id});
+  EXPECT_EQ(job.at("state"), "running");
+  EXPECT_EQ(job.at("progress"), 0.4);
+  EXPECT_THAT(run({"job", "show", id}).out, HasSubstr("40 %"));
+  std::ofstream(gate) << "go\n";
+  test::wait_until([&] { return count("weir.job_claim") == 0; }, "the job's end");
+  worker.signal(SIGTERM);
+  EXPECT_EQ(worker.wait_end(), 0);
+  EXPECT_EQ(count("weir.job_progress"), 0) << "what has ended has no progress";
+}
+
 TEST_F(CliJobs, TopIsAPageThatQEnds) {
   enqueue({"letters"});
   WeirSetup on_terminal = setup();
