@@ -109,23 +109,26 @@ TEST_F(CliJobs, LinesOfStandardInputAreJobsAllOrNone) {
   EXPECT_EQ(count("weir.job"), 2500);
 
   const WeirResult bad = run({"job", "enqueue", "q", "-"}, lines + "\n{oops}\n{}\n");
-  EXPECT_EQ(bad.status, 1);
-  EXPECT_THAT(
-      bad.err,
-      HasSubstr(
-          "weir: line 2502: the payload cannot be used: it is no JSON at byte 1; nothing was enqueued\n"));
+  EXPECT_EQ(bad.status, 2) << "as with a bad argument";
+  EXPECT_THAT(bad.err,
+              HasSubstr("weir: standard input:2502: the payload cannot be used: it is no JSON at byte 1; "
+                        "nothing was enqueued\n"));
   EXPECT_EQ(count("weir.job"), 2500);
 
   const WeirResult batches = run({"job", "enqueue", "q", "-", "--batch", "1000"}, lines + "{oops}\n");
-  EXPECT_EQ(batches.status, 1);
+  EXPECT_EQ(batches.status, 2);
+  EXPECT_THAT(batches.err, HasSubstr("standard input:2501: "));
   EXPECT_THAT(batches.err, HasSubstr("the 2,000 before were enqueued, up to line 2000"));
   EXPECT_EQ(count("weir.job"), 4500);
 }
 
 TEST_F(CliJobs, ARefusedLineIsToldAndNothingIsKept) {
   const WeirResult result = run({"job", "enqueue", "q", "-", "--json"}, "1\n\"a\\u0000b\"\n");
-  EXPECT_EQ(result.status, 1);
-  EXPECT_THAT(json::parse(result.out).at("error").at("message").get<std::string>(), HasSubstr("line 2: "));
+  EXPECT_EQ(result.status, 2);
+  const json error = json::parse(result.out).at("error");
+  EXPECT_EQ(error.at("code"), 2);
+  EXPECT_THAT(error.at("message").get<std::string>(),
+              AllOf(HasSubstr("standard input:2: "), HasSubstr("; nothing was enqueued")));
   EXPECT_EQ(count("weir.job"), 0);
 }
 
