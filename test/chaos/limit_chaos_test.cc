@@ -166,7 +166,7 @@ TEST_F(LimitChaosTest, NoMoreRunAndNoMoreAreBegunThanTheirQueuesAllow) {
       ++faults[0];
       kill_one(index);
     } else {
-      ++faults[what < 7 ? 1 : 2];
+      ++faults[what < 7 ? 1U : 2U];
       freeze_one(index, what < 7);
     }
   }
