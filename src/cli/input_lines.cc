@@ -21,8 +21,8 @@ std::optional<std::string> InputLines::next() {
       return std::string(*line);
     }
     if (buffer_.overlong()) {
-      throw Error(ExitCode::failed,
-                  fmt::format("line {} of {} is longer than {}", number_ + 1, what_, human_bytes(kLongest)));
+      throw Error(ExitCode::usage, fmt::format("{}:{}: the line is longer than {}", what_, number_ + 1,
+                                               human_bytes(kLongest)));
     }
     if (ended_) return std::nullopt;
     if (read_more()) continue;

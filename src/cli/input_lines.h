@@ -18,7 +18,7 @@ class InputLines {
       : fd_(fd), stop_(std::move(stop)), what_(std::move(what)), buffer_(kLongest) {}
 
   /// The next line without its end; nothing at the end of the input. Throws when it cannot be read, is too
-  /// long, or stop was requested.
+  /// long (usage), or stop was requested (interrupted).
   std::optional<std::string> next();
   /// Of the line that next() answered last, counted from 1.
   [[nodiscard]] std::int64_t number() const noexcept { return number_; }

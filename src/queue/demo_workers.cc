@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <exception>
+#include <latch>
 #include <optional>
 #include <thread>
 
 #include <fmt/format.h>
 
+#include "base/arrival.h"
 #include "base/error.h"
 #include "base/mutex.h"
 #include "pg/connector.h"
@@ -88,10 +90,11 @@ class Demo {
     const SteadyTime began = std::chrono::steady_clock::now();
     const Deadline end = Deadline::after(options_.longest);
     {
+      std::latch all(options_.workers);
       std::vector<std::jthread> workers;
       workers.reserve(static_cast<std::size_t>(options_.workers));
       for (int i = 0; i < options_.workers; ++i)
-        workers.emplace_back([this, poll, end] { guarded([&] { poll_on(poll, end); }); });
+        workers.emplace_back([this, poll, end, &all] { guarded([&] { poll_on(poll, end, all); }); });
     }
     return result(std::move(name), began);
   }
@@ -141,13 +144,16 @@ class Demo {
   }
 
   /// One worker: until it finds nothing, or the time is over.
-  void poll_on(const char* poll, Deadline end) const {
+  void poll_on(const char* poll, Deadline end, std::latch& all) const {
+    Arrival arrival(all);
     pg::Session session = connect();
     while (!end.expired() && !options_.stop.stop_requested()) {
       try {
         pg::Transaction transaction(session);
         const pg::Result found = session.execute(poll);
         const auto ids = found[0].get<std::optional<std::vector<std::int64_t>>>(0);
+        // All have read before any has marked: what happens to who polls sooner or later, and here at once.
+        arrival.wait_for_all();
         if (!ids) return;
         session.execute(kProcess, *ids);
         session.execute(kMark, *ids);

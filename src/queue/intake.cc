@@ -46,8 +46,8 @@ Intake::Intake(pg::Session& session, JobSpec spec, std::optional<std::int64_t> c
 
 void Intake::add(std::int64_t line, std::string payload) {
   if (const auto fault = find_payload_fault(payload)) {
-    throw Error(ExitCode::failed,
-                fmt::format("line {}: the payload cannot be used: {}; {}", line, *fault, kept()),
+    throw Error(ExitCode::usage,
+                fmt::format("standard input:{}: the payload cannot be used: {}; {}", line, *fault, kept()),
                 "Each line is the JSON of one job.");
   }
   if (payloads_.empty()) first_line_ = line;

@@ -41,7 +41,8 @@ class Intake {
   /// `spec` without a unique key.
   Intake(pg::Session& session, JobSpec spec, std::optional<std::int64_t> commit_every);
 
-  /// `line` names it in errors. Throws the error that names the line and what was kept.
+  /// `line`, of standard input, names it in errors. Throws the error that names the line and what was kept:
+  /// usage where the payload cannot be one, failed where the server refused it.
   void add(std::int64_t line, std::string payload);
   /// Commits; answers how many there are in all.
   std::int64_t finish();

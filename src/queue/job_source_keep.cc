@@ -9,7 +9,7 @@
 #include "schema/queries/jobs.h"
 #include "work/process.h"
 
-// What is done beside the claims: rescue, what becomes due, history.
+// What is done beside the claims: rescue, what becomes due, history. models/lease.pml: `Rescuer`, `Promoter`.
 
 namespace weir::queue {
 

@@ -8,7 +8,8 @@
 #include "schema/queries/jobs.h"
 #include "work/process.h"
 
-// How outcomes are written.
+// How outcomes are written. models/lease.pml: `settle_lock`, `settle_commit`; what arrives late:
+// `LateSettle`.
 
 namespace weir::queue {
 namespace {

@@ -11,13 +11,14 @@
 #include "base/test_signal.h"
 #include "base/thread_service.h"
 #include "pg/connector.h"
+#include "work/progress_sink.h"
 
 namespace weir::queue {
 
 /// What the running jobs of this process say of themselves, written to weir.job_progress at most once in an
 /// interval for all of them, however often they say it. Best effort: a report that cannot be written is
 /// dropped.
-class ProgressReports final : public ThreadService {
+class ProgressReports final : public ThreadService, public work::ProgressSink {
  public:
   explicit ProgressReports(std::shared_ptr<const pg::Connector> connector,
                            Duration interval = std::chrono::seconds(1));
@@ -28,9 +29,9 @@ class ProgressReports final : public ThreadService {
   [[nodiscard]] std::string_view name() const noexcept override { return "progress reports"; }
 
   /// Any thread. `share` is brought into 0 to 1, and a long note is cut.
-  void report(std::int64_t job, double share, std::string_view note);
+  void report(std::int64_t job, double share, std::string_view note) override;
   /// The job has ended: its row goes, also one that is being written just now.
-  void forget(std::int64_t job);
+  void forget(std::int64_t job) override;
 
   /// For tests: how many reports were written together.
   TestSignal<std::size_t> written;

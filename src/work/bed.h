@@ -13,7 +13,7 @@ class Life;
 
 /// Where a process sleeps: its listening session, with the locks that tell producers so. Used by one thread.
 /// When the session is lost, so are the locks, and the process has to look for itself. models/wakeup.pml:
-/// `worker`.
+/// `Worker`, which stands for a process that waits; `stop` is hand_over().
 class Bed {
  public:
   Bed(const pg::Connector& connector, std::vector<std::string> topics)

@@ -129,7 +129,7 @@ bool CommandHandler::get_ready(const std::stop_token& stop) {
 std::optional<std::string> CommandHandler::talk(Batch& batch) {
   Process& process = *process_;
   BatchText text(batch, ++batches_);
-  Answers answers(batch);
+  Answers answers(batch, options_.progress);
   Deadline deadline = options_.timeout ? Deadline::after(*options_.timeout) : Deadline::never();
   bool input_lost = false;
   const bool used = std::exchange(process.used, true);
@@ -148,7 +148,7 @@ std::optional<std::string> CommandHandler::talk(Batch& batch) {
       const bool ended = leave_time_to_end(Deadline::after(farewell()), &answers, text.done());
       std::string end = ended ? collect_end(&answers, text.done()) : end_by_force(&answers, text.done());
       if (batch.open() == 0) break;
-      had_left_ = ended && used && exited_well_ && batch.open() == open_before;
+      had_left_ = ended && used && exited_well_ && batch.open() == open_before && !answers.told_progress();
       return (ended ? "" : "the command closed its standard output: ") + end;
     }
     for (int round = 0; round < 16 && !text.done(); ++round) {
@@ -191,7 +191,7 @@ void CommandHandler::take_output(Process& process, Answers& answers, bool all_se
         const auto answer = decode_answer(*line);
         if (!answer) continue;
         answers.take(*answer, all_sent);
-        useless_starts_ = 0;
+        if (!answer->progress) useless_starts_ = 0;
       } catch (const AnswerError& error) {
         throw AnswerError(
             fmt::format("the command gave an answer of no meaning: {}: {}", error.what(), excerpt(*line)));

@@ -8,6 +8,7 @@
 #include "base/deadline.h"
 #include "exec/command.h"
 #include "work/handler.h"
+#include "work/progress_sink.h"
 
 namespace weir::work {
 
@@ -22,6 +23,8 @@ struct CommandOptions {
   int slot = 0;
   std::size_t longest_line = std::size_t{16} << 20U;  ///< of an answer
   std::optional<Duration> timeout{};                  ///< for a whole batch
+  /// Outlives the handler. Without one, as where items are no jobs, progress is heard and dropped.
+  ProgressSink* progress = nullptr;
   /// Before the next start after a process that gave no answer at all.
   BackoffPolicy restart{.base = std::chrono::milliseconds(200), .cap = std::chrono::seconds(30)};
 };

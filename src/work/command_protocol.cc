@@ -36,9 +36,20 @@ std::string reason_of(std::string_view raw, std::string_view member) {
   return elide(out, kLongestReason);
 }
 
-Duration delay_of(std::string_view raw, std::string_view member) {
+/// -1 where it is none: no number of the protocol is negative.
+double number_of(std::string_view raw) {
   const nlohmann::json value = nlohmann::json::parse(raw, nullptr, false);
-  const double seconds = value.is_number() ? value.get<double>() : -1;
+  return value.is_number() ? value.get<double>() : -1;
+}
+
+double share_of(std::string_view raw) {
+  const double share = number_of(raw);
+  if (!(share >= 0 && share <= 1)) throw AnswerError(R"("progress" has to be a number from 0 to 1)");
+  return share;
+}
+
+Duration delay_of(std::string_view raw, std::string_view member) {
+  const double seconds = number_of(raw);
   if (!(seconds >= 0 && seconds <= kLongestDelay)) {
     throw AnswerError(
         fmt::format("\"{}\" has to be a number of seconds from 0 to {:.0f}", member, kLongestDelay));
@@ -193,6 +204,7 @@ std::optional<Answer> decode_answer(std::string_view line) {
   std::string text;
   std::optional<Duration> delay;
   std::optional<std::string_view> result;
+  std::optional<std::string> note;
   bool has_id = false;
   for (const JsonMember& member : *members) {
     const std::string_view value = member.value;
@@ -215,6 +227,11 @@ std::optional<Answer> decode_answer(std::string_view line) {
     } else if (member.key == R"("snooze")") {
       set_verb("snooze");
       delay = delay_of(value, "snooze");
+    } else if (member.key == R"("progress")") {
+      set_verb("progress");
+      answer.progress = Progress{share_of(value)};
+    } else if (member.key == R"("note")" && !note) {
+      note = reason_of(value, "note");
     } else if (member.key == R"("ack")") {
       set_verb("ack");
       take_ack(answer, value);
@@ -227,15 +244,18 @@ std::optional<Answer> decode_answer(std::string_view line) {
                                     elide(printable(member.key), 40)));
     }
   }
-  if (!verb) throw AnswerError(R"(it says none of "ok", "error", "snooze", "discard", "ack")");
+  if (!verb) throw AnswerError(R"(it says none of "ok", "error", "snooze", "discard", "progress", "ack")");
   if (has_id == (verb == "ack")) {
     throw AnswerError(has_id ? R"("ack" goes without "id")" : R"(it has no "id")");
   }
   if (result && verb != "ok") throw AnswerError(R"("result" goes with "ok" only)");
+  if (note && verb != "progress") throw AnswerError(R"("note" goes with "progress" only)");
   if (delay && verb != "error" && verb != "snooze")
     throw AnswerError(R"("retry_after" goes with "error" only)");
 
-  if (verb == "error") {
+  if (verb == "progress") {
+    answer.progress->note = std::move(note).value_or("");
+  } else if (verb == "error") {
     answer.outcome = delay ? Outcome::retry(*delay, std::move(text)) : Outcome::failed(std::move(text));
   } else if (verb == "discard") {
     answer.outcome = Outcome::discarded(std::move(text));
@@ -250,10 +270,15 @@ std::optional<Answer> decode_answer(std::string_view line) {
   return answer;
 }
 
-Answers::Answers(Batch& batch) : batch_(&batch) {
+Answers::Answers(Batch& batch, ProgressSink* progress) : batch_(&batch), progress_(progress) {
   const auto items = batch.items();
   indexes_.reserve(items.size());
   for (std::size_t i = 0; i < items.size(); ++i) indexes_.emplace(items[i].id, i);
+}
+
+Answers::~Answers() {
+  if (progress_ == nullptr) return;
+  for (const std::int64_t id : told_) progress_->forget(id);
 }
 
 void Answers::take(const Answer& answer, bool all_sent) {
@@ -265,7 +290,14 @@ void Answers::take(const Answer& answer, bool all_sent) {
   for (const std::int64_t id : answer.ids) {
     const auto found = indexes_.find(id);
     if (found == indexes_.end()) throw AnswerError(fmt::format("item {} is not of this batch", id));
-    if (!batch_->settle(found->second, answer.outcome)) ++repeated_;
+    if (answer.progress) {
+      told_.insert(id);
+      // What has its answer goes on no more.
+      const bool runs = batch_->outcomes()[found->second].is_open();
+      if (runs && progress_ != nullptr) progress_->report(id, answer.progress->share, answer.progress->note);
+    } else if (!batch_->settle(found->second, answer.outcome)) {
+      ++repeated_;
+    }
   }
 }
 

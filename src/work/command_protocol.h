@@ -5,10 +5,12 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/error.h"
 #include "work/handler.h"
+#include "work/progress_sink.h"
 
 // What Weir and a command say to each other: docs/command-protocol.md. No I/O here.
 
@@ -49,28 +51,44 @@ class AnswerError final : public Error {
   explicit AnswerError(const std::string& what) : Error(ExitCode::failed, what) {}
 };
 
+/// How far an item is, while it goes on.
+struct Progress {
+  double share = 0;  ///< from 0 to 1
+  std::string note{};
+};
+
 /// One line of the command.
 struct Answer {
   bool all = false;  ///< every item of the batch that has no answer yet
   std::vector<std::int64_t> ids;
-  Outcome outcome;
+  Outcome outcome;                     ///< open where it tells progress
+  std::optional<Progress> progress{};  ///< then it ends nothing
 };
 
 /// Nothing for a blank line. Throws AnswerError.
 std::optional<Answer> decode_answer(std::string_view line);
 
-/// Finds the items that answers speak of.
+/// Finds the items that answers speak of. What they told of their progress is forgotten with it.
 class Answers {
  public:
-  explicit Answers(Batch& batch);
+  /// Without `progress` nobody wants to know it.
+  explicit Answers(Batch& batch, ProgressSink* progress = nullptr);
+  Answers(const Answers&) = delete;
+  Answers& operator=(const Answers&) = delete;
+  ~Answers();
+
   /// Throws AnswerError when an item is not of the batch, or when all are acknowledged before all were sent.
   /// The first answer to an item stands.
   void take(const Answer& answer, bool all_sent);
   [[nodiscard]] std::size_t repeated() const noexcept { return repeated_; }
+  /// Some item told its progress: it was begun, whatever became of it.
+  [[nodiscard]] bool told_progress() const noexcept { return !told_.empty(); }
 
  private:
   Batch* batch_;
+  ProgressSink* progress_;
   std::unordered_map<std::int64_t, std::size_t> indexes_;
+  std::unordered_set<std::int64_t> told_;  // items, however often they did
   std::size_t repeated_ = 0;
 };
 

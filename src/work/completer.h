@@ -14,7 +14,8 @@ namespace weir::work {
 class Inbox;
 
 /// Writes outcomes in batches: whatever came in while the last batch was written is the next one. Tries again
-/// until the server has answered or the lease is lost. stop() writes what there is first.
+/// until the server has answered or the lease is lost. stop() writes what there is first. models/lease.pml:
+/// `Worker`, from `settle` on.
 class Completer final : public ThreadService {
  public:
   Completer(const pg::Connector& connector, ClaimSource& source, Inbox& inbox)

@@ -6,7 +6,7 @@
 
 namespace weir::work {
 
-/// What a process does next that found nothing to claim. Pure. models/wakeup.pml: `worker`.
+/// What a process does next that found nothing to claim. Pure. models/wakeup.pml: `Worker`.
 ///
 /// Who had work a moment ago looks again a few times before it goes to bed: under a steady load nobody ever
 /// sleeps, and producers notify nobody. In bed it looks until every transaction is decided that may not have

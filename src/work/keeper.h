@@ -12,7 +12,7 @@ class Process;
 
 /// What has to be done now and then, on a thread and a session of its own: declare dead the processes whose
 /// lease ran out, hang up their sessions, bury those that own nothing any more; and what the source wants
-/// kept.
+/// kept. models/lease.pml: `Rescuer`.
 class Keeper final : public ThreadService {
  public:
   using OnCancelled = std::function<void(const std::vector<std::int64_t>& ids)>;

@@ -33,7 +33,7 @@ class Life {
 };
 
 /// Keeps this process's lease (weir.process), on a thread and a session of its own, so that no work delays
-/// it. When the lease is lost it registers anew, as another process.
+/// it. When the lease is lost it registers anew, as another process. models/lease_time.pml: `Process`.
 class Process final : public ThreadService {
  public:
   struct Options {

@@ -131,6 +131,7 @@ void Runtime::resolve_doubt() noexcept {
   }
 }
 
+/// models/wakeup.pml: `pass_on`.
 void Runtime::pass_on(const Life& life, const std::stop_token& stop) {
   if (!more_ || !options_.can_be_woken || now() < pass_on_due_) return;
   for (const std::string& topic : source_.topics()) session(life, stop).run<sql::WakeTopic>(topic, 2);

@@ -15,7 +15,7 @@ namespace weir::work {
 
 /// Slots of transactional mode: each has a session of its own, and one transaction takes work, does it
 /// and ends it. Whatever fails or dies undoes all three, so effects in the same database happen
-/// exactly once.
+/// exactly once. models/lease.pml: `TransactionalHandler`.
 ///
 /// A slot that finds nothing waits for the next round; somebody else (TransactionRuntime) decides when that
 /// is.

@@ -1,12 +1,10 @@
 // A consumer of a stream as a process of its own, for stream_chaos_test.cc: this program again, told what to
 // do by its environment.
 
-#include <cstdlib>
-
 #include <gtest/gtest.h>
-#include <fmt/format.h>
 
 #include "base/stop_signals.h"
+#include "chaos_process.h"
 #include "pg/connector.h"
 #include "stream/consumer.h"
 #include "stream/handler_doer.h"
@@ -16,11 +14,6 @@ namespace weir::stream {
 namespace {
 
 using namespace std::chrono_literals;
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? std::string() : value;
-}
 
 /// Writes what it was given to public.effect: in its transaction, or else by a session of its own, before it
 /// says that it is done. Now and then an event fails at first.
@@ -55,9 +48,9 @@ class Applier final : public work::Handler {
 
 TEST(ChaosConsumer, DISABLED_Run) {
   const StopSignals signals;
-  const std::string group = environment("WEIR_CHAOS_GROUP");
+  const std::string group = test::environment("WEIR_CHAOS_GROUP");
   const auto connector =
-      std::make_shared<const pg::Connector>(pg::Conninfo::parse(environment("WEIR_CHAOS_URL")));
+      std::make_shared<const pg::Connector>(pg::Conninfo::parse(test::environment("WEIR_CHAOS_URL")));
   const auto handler = [&] { return std::make_unique<Applier>(connector, group); };
   Consumer::Work work;
   if (group == "leased") {
@@ -76,20 +69,7 @@ TEST(ChaosConsumer, DISABLED_Run) {
     };
   }
   Consumer consumer(connector, work, {.stream = "events", .group = group, .workers = 2, .lease = 1s});
-  // Whoever is started while the server is away tries again.
-  for (bool started = false; !started && !signals.token().stop_requested();) {
-    try {
-      consumer.start();
-      started = true;
-    } catch (const std::exception& error) {
-      fmt::print("not started: {}\n", error.what());
-      Wakeup unused;
-      wait_fd(-1, 0, Deadline::after(100ms), signals.token(), unused);
-    }
-  }
-  Wakeup unused;
-  wait_fd(-1, 0, Deadline::never(), signals.token(), unused);
-  consumer.stop();
+  test::serve(consumer, signals.token());
 }
 
 }  // namespace

@@ -1,12 +1,10 @@
 // A consumer of groups as a process of its own, for group_chaos_test.cc: this program again, told what to do
 // by its environment.
 
-#include <cstdlib>
-
 #include <gtest/gtest.h>
-#include <fmt/format.h>
 
 #include "base/stop_signals.h"
+#include "chaos_process.h"
 #include "group/consumer.h"
 #include "pg/connector.h"
 
@@ -15,11 +13,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using work::Outcome;
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? std::string() : value;
-}
 
 /// Writes what it was given to public.effect: in its transaction, or else by a session of its own. Some
 /// batches fail at first, some each time, and one in many for good.
@@ -62,11 +55,11 @@ class ChaosSink final : public Sink {
 
 TEST(ChaosGroup, DISABLED_Run) {
   const StopSignals signals;
-  const std::string sink = environment("WEIR_CHAOS_SINK");
-  const bool inside = environment("WEIR_CHAOS_PLACE") == "inside";
-  const bool lease = environment("WEIR_CHAOS_OWNERSHIP") == "lease";
+  const std::string sink = test::environment("WEIR_CHAOS_SINK");
+  const bool inside = test::environment("WEIR_CHAOS_PLACE") == "inside";
+  const bool lease = test::environment("WEIR_CHAOS_OWNERSHIP") == "lease";
   const auto connector =
-      std::make_shared<const pg::Connector>(pg::Conninfo::parse(environment("WEIR_CHAOS_URL")));
+      std::make_shared<const pg::Connector>(pg::Conninfo::parse(test::environment("WEIR_CHAOS_URL")));
   const auto place = inside ? Sink::Place::inside : Sink::Place::outside;
   Consumer consumer(connector, [&] { return std::make_unique<ChaosSink>(connector, sink, place); },
                     {.sink = sink,
@@ -74,20 +67,7 @@ TEST(ChaosGroup, DISABLED_Run) {
                      .ownership = lease ? Ownership::lease : Ownership::advisory,
                      .poll = 50ms,
                      .drain = 2s});
-  // Whoever is started while the server is away tries again.
-  for (bool started = false; !started && !signals.token().stop_requested();) {
-    try {
-      consumer.start();
-      started = true;
-    } catch (const std::exception& error) {
-      fmt::print("not started: {}\n", error.what());
-      Wakeup unused;
-      wait_fd(-1, 0, Deadline::after(100ms), signals.token(), unused);
-    }
-  }
-  Wakeup unused;
-  wait_fd(-1, 0, Deadline::never(), signals.token(), unused);
-  consumer.stop();
+  test::serve(consumer, signals.token());
 }
 
 }  // namespace

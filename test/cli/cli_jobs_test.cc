@@ -109,23 +109,26 @@ TEST_F(CliJobs, LinesOfStandardInputAreJobsAllOrNone) {
   EXPECT_EQ(count("weir.job"), 2500);
 
   const WeirResult bad = run({"job", "enqueue", "q", "-"}, lines + "\n{oops}\n{}\n");
-  EXPECT_EQ(bad.status, 1);
-  EXPECT_THAT(
-      bad.err,
-      HasSubstr(
-          "weir: line 2502: the payload cannot be used: it is no JSON at byte 1; nothing was enqueued\n"));
+  EXPECT_EQ(bad.status, 2) << "as with a bad argument";
+  EXPECT_THAT(bad.err,
+              HasSubstr("weir: standard input:2502: the payload cannot be used: it is no JSON at byte 1; "
+                        "nothing was enqueued\n"));
   EXPECT_EQ(count("weir.job"), 2500);
 
   const WeirResult batches = run({"job", "enqueue", "q", "-", "--batch", "1000"}, lines + "{oops}\n");
-  EXPECT_EQ(batches.status, 1);
+  EXPECT_EQ(batches.status, 2);
+  EXPECT_THAT(batches.err, HasSubstr("standard input:2501: "));
   EXPECT_THAT(batches.err, HasSubstr("the 2,000 before were enqueued, up to line 2000"));
   EXPECT_EQ(count("weir.job"), 4500);
 }
 
 TEST_F(CliJobs, ARefusedLineIsToldAndNothingIsKept) {
   const WeirResult result = run({"job", "enqueue", "q", "-", "--json"}, "1\n\"a\\u0000b\"\n");
-  EXPECT_EQ(result.status, 1);
-  EXPECT_THAT(json::parse(result.out).at("error").at("message").get<std::string>(), HasSubstr("line 2: "));
+  EXPECT_EQ(result.status, 2);
+  const json error = json::parse(result.out).at("error");
+  EXPECT_EQ(error.at("code"), 2);
+  EXPECT_THAT(error.at("message").get<std::string>(),
+              AllOf(HasSubstr("standard input:2: "), HasSubstr("; nothing was enqueued")));
   EXPECT_EQ(count("weir.job"), 0);
 }
 
@@ -276,6 +279,30 @@ TEST_F(CliJobs, ADrainEndsWhatRunsAndHandsBackWhatHasNotBegun) {
   EXPECT_THAT(worker.out(), HasSubstr("\"done\":1,"));
   EXPECT_EQ(count("weir.job WHERE attempt = 0"), 2);
   EXPECT_EQ(count("weir.job_claim"), 0);
+}
+
+TEST_F(CliJobs, AProgramTellsHowFarItsJobIs) {
+  const auto gate = folder_.path() / "gate";
+  ASSERT_EQ(::mkfifo(gate.c_str(), 0600), 0);
+  // Far more than are written: the last word counts.
+  constexpr const char* kTelling =
+      R"(while read -r line; do case $line in '{"end":'*) continue ;; esac
+         id=${line#'{"id":"'}; id=${id%%'"'*}; n=0
+         while [ $n -lt 1000 ]; do echo "{\"id\":\"$id\",\"progress\":0.1}"; n=$((n + 1)); done
+         echo "{\"id\":\"$id\",\"progress\":0.4,\"note\":\"40 of 100\"}"
+         read -r go < gate; echo "{\"id\":\"$id\",\"ok\":true}"; done)";
+  const std::string id = enqueue({"q"});
+  WeirProgram worker({"worker", "--queue", "q", "--slots", "1", "--", "sh", "-c", kTelling}, setup());
+  test::wait_until([&] { return document({"job", "show", id}).at("note") == "40 of 100"; }, "its progress");
+  const json job = document({"job", "show", id});
+  EXPECT_EQ(job.at("state"), "running");
+  EXPECT_EQ(job.at("progress"), 0.4);
+  EXPECT_THAT(run({"job", "show", id}).out, HasSubstr("40 %"));
+  std::ofstream(gate) << "go\n";
+  test::wait_until([&] { return count("weir.job_claim") == 0; }, "the job's end");
+  worker.signal(SIGTERM);
+  EXPECT_EQ(worker.wait_end(), 0);
+  EXPECT_EQ(count("weir.job_progress"), 0) << "what has ended has no progress";
 }
 
 TEST_F(CliJobs, TopIsAPageThatQEnds) {

@@ -31,7 +31,14 @@ void try_answer(std::string_view line) {
     const auto answer = decode_answer(line);
     if (!answer) return;
     const std::string& text = answer->outcome.text();
-    require(!answer->outcome.is_open(), "an answer without an outcome", line);
+    require(answer->outcome.is_open() == answer->progress.has_value(), "neither an outcome nor progress",
+            line);
+    if (answer->progress) {
+      const Progress& progress = *answer->progress;
+      require(progress.share >= 0 && progress.share <= 1, "more than all of it", line);
+      require(!weir::find_invalid_utf8(progress.note) && progress.note.find('\0') == std::string::npos,
+              "a note that is no text of PostgreSQL's", line);
+    }
     require(!weir::find_invalid_utf8(text) && text.find('\0') == std::string::npos, "no text of PostgreSQL's",
             line);
     require(answer->all || !answer->ids.empty() || line.find("ack") != std::string_view::npos, "of no item",
@@ -79,6 +86,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try_answer(lines.take_rest());
   try_answer(fmt::format(R"({{"id":1,"ok":true,"result":{}}})", text));
   try_answer(fmt::format(R"({{"id":1,"error":"{}"}})", text));
+  try_answer(fmt::format(R"({{"id":1,"progress":{},"note":"{}"}})", text.substr(0, text.size() / 2), text));
   try_item(text, step);
   return 0;
 }

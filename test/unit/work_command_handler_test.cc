@@ -287,6 +287,38 @@ TEST_F(CommandHandlerTest, ChildrenThatKeepThePipesOpenHoldUpNothing) {
   ::kill(pid_in("other"), SIGKILL);
 }
 
+/// Of a handler's thread, which is the test's.
+class Heard final : public ProgressSink {
+ public:
+  void report(std::int64_t item, double share, std::string_view note) override {
+    said.push_back(std::to_string(item) + " " + std::to_string(share) + " " + std::string(note));
+  }
+  void forget(std::int64_t item) override { forgotten.push_back(item); }
+
+  std::vector<std::string> said;
+  std::vector<std::int64_t> forgotten;
+};
+
+TEST_F(CommandHandlerTest, ProgressIsHeardWhileItemsGoOnAndForgottenWithTheBatch) {
+  CommandOptions options =
+      shell(kEach + R"(printf '{"id":"%s","progress":0.25,"note":"a quarter"}\n' "$id"; )" + kOk + "done");
+  Heard heard;
+  options.progress = &heard;
+  CommandHandler handler(options);
+  EXPECT_EQ(kinds(run(handler, some_items(2))), (std::vector{Kind::done, Kind::done}));
+  EXPECT_EQ(heard.said, (std::vector<std::string>{"1 0.250000 a quarter", "2 0.250000 a quarter"}));
+  EXPECT_EQ(heard.forgotten.size(), 2U);
+}
+
+TEST_F(CommandHandlerTest, WhoToldProgressAndLeftHasSeenTheBatch) {
+  CommandHandler handler(shell("echo started >>" + path("log") +
+                               R"(; read -r item; read -r end; echo '{"ack":"all"}'; read -r item
+                                  echo '{"id":1,"progress":0.5}')"));
+  EXPECT_EQ(kinds(run(handler, some_items(1))), std::vector{Kind::done});
+  EXPECT_THAT(run(handler, some_items(1))[0].text(), HasSubstr("exit status 0"));
+  EXPECT_EQ(text_of("log"), "started\n");
+}
+
 TEST_F(CommandHandlerTest, OutputBetweenBatchesIsNotTakenForAnAnswer) {
   // A late answer, to an item that the next batch has again.
   const std::string wait = "while [ ! -e " + path("go") + " ]; do sleep 0.01; done; ";

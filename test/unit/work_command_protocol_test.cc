@@ -1,8 +1,10 @@
 #include <limits>
+#include <set>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
@@ -139,6 +141,20 @@ TEST(WorkAnswer, EachKind) {
   EXPECT_FALSE(decode_answer(" \t\r"));
 }
 
+TEST(WorkAnswer, ProgressEndsNothing) {
+  const auto answer = decode_answer(R"({"progress":0.4,"note":"40 of\u0000100","id":"1"})");
+  EXPECT_TRUE(answer->outcome.is_open());
+  EXPECT_THAT(answer->ids, ElementsAre(1));
+  EXPECT_EQ(answer->progress->share, 0.4);
+  EXPECT_EQ(answer->progress->note,
+            "40 of\xEF\xBF\xBD"
+            "100");
+  EXPECT_EQ(decode_answer(R"({"id":1,"progress":1})")->progress->note, "");
+  EXPECT_FALSE(decode_answer(R"({"id":1,"ok":true})")->progress);
+  EXPECT_THAT(refusal_of(R"({"id":1,"progress":40})"), HasSubstr("a number from 0 to 1"));
+  EXPECT_THAT(refusal_of(R"({"id":1,"ok":true,"note":"x"})"), HasSubstr("goes with \"progress\" only"));
+}
+
 TEST(WorkAnswer, WhatTheProtocolDoesNotKnowIsRefused) {
   for (const std::string_view line : {R"(hello)",
                                       R"([1])",
@@ -168,6 +184,16 @@ TEST(WorkAnswer, WhatTheProtocolDoesNotKnowIsRefused) {
                                       R"({"ack":"all","id":1})",
                                       R"({"ack":[[1]]})",
                                       R"({"ack":1})",
+                                      R"({"progress":0.5})",
+                                      R"({"id":1,"progress":-0.1})",
+                                      R"({"id":1,"progress":"0.1"})",
+                                      R"({"id":1,"progress":null})",
+                                      R"({"id":1,"progress":1e400})",
+                                      R"({"id":1,"progress":1,"ok":true})",
+                                      R"({"id":1,"progress":0,"progress":1})",
+                                      R"({"id":1,"progress":1,"note":2})",
+                                      R"({"id":1,"progress":1,"result":2})",
+                                      R"({"id":1,"note":"x"})",
                                       R"({})"}) {
     EXPECT_NE(refusal_of(line), "taken") << line;
   }
@@ -201,6 +227,45 @@ TEST(WorkAnswers, FindTheirItemsAndTheFirstOneStands) {
   answers.take(*decode_answer(R"({"ack":"all"})"), true);
   EXPECT_TRUE(batch.outcomes()[0].is_done());
   EXPECT_EQ(batch.outcomes()[1].kind(), Outcome::Kind::failed);
+}
+
+/// Keeps all that it is told.
+class Told final : public ProgressSink {
+ public:
+  void report(std::int64_t item, double share, std::string_view note) override {
+    reports.push_back(fmt::format("{} {} {}", item, share, note));
+  }
+  void forget(std::int64_t item) override { forgotten.insert(item); }
+
+  std::vector<std::string> reports;
+  std::multiset<std::int64_t> forgotten;
+};
+
+TEST(WorkAnswers, ProgressIsPassedOnUntilTheItemIsAnsweredAndForgottenOnceAtTheEnd) {
+  const std::vector<Item> items{{.id = 5}, {.id = 9}};
+  Batch batch(items, {});
+  Told told;
+  {
+    Answers answers(batch, &told);
+    EXPECT_FALSE(answers.told_progress());
+    answers.take(*decode_answer(R"({"id":5,"progress":0.25,"note":"a"})"), false);
+    answers.take(*decode_answer(R"({"id":5,"progress":0.5})"), false);
+    EXPECT_EQ(batch.open(), 2U);
+    EXPECT_TRUE(answers.told_progress());
+    answers.take(*decode_answer(R"({"id":5,"ok":true})"), false);
+    answers.take(*decode_answer(R"({"id":5,"progress":0.75})"), false);
+    EXPECT_EQ(answers.repeated(), 0U);
+    EXPECT_THROW(answers.take(*decode_answer(R"({"id":6,"progress":0})"), true), AnswerError);
+    EXPECT_TRUE(told.forgotten.empty());
+  }
+  EXPECT_THAT(told.reports, ElementsAre("5 0.25 a", "5 0.5 "));
+  EXPECT_THAT(told.forgotten, ElementsAre(5));
+  EXPECT_TRUE(batch.outcomes()[0].is_done());
+
+  // Where nobody wants to know it, it is no mistake either.
+  Answers unheard(batch);
+  unheard.take(*decode_answer(R"({"id":9,"progress":0.5})"), false);
+  EXPECT_EQ(batch.open(), 1U);
 }
 
 TEST(WorkLineBuffer, LinesInPiecesAndTheLimit) {

@@ -113,7 +113,7 @@ class Enqueueing {
   void read_all(queue::Intake& intake) {
     InputLines lines(STDIN_FILENO, context_.stop);
     try {
-      while (auto line = lines.next()) {
+      while (auto line = next_of(lines, intake)) {
         if (trim(*line).empty()) continue;
         intake.add(lines.number(), std::move(*line));
         if (context_.progress.overprints() && lines.number() % 10'000 == 0)
@@ -122,6 +122,16 @@ class Enqueueing {
     } catch (const Error& error) {
       if (error.exit_code() != ExitCode::interrupted) throw;
       throw Error(ExitCode::interrupted, fmt::format("{}; {}", error.what(), intake.kept()));
+    }
+  }
+
+  /// An input that cannot be read to its end says what was kept of it.
+  static std::optional<std::string> next_of(InputLines& lines, const queue::Intake& intake) {
+    try {
+      return lines.next();
+    } catch (const Error& error) {
+      if (error.exit_code() == ExitCode::interrupted) throw;
+      throw Error(error.exit_code(), fmt::format("{}; {}", error.what(), intake.kept()), error.remedy());
     }
   }
 
@@ -159,7 +169,8 @@ Command job_enqueue_command() {
           "each\n"
           "line of standard input: all of them are enqueued in one transaction, or none; with --batch N "
           "every N\n"
-          "are kept. A line that is no JSON is named, and ends it.",
+          "are kept. A line that is no JSON ends it with exit code 2, and is named with what was kept before "
+          "it.",
       .options = {{"kind", 0, "KIND", "what is to be done, for the handler"},
                   {"priority", 0, "N", "-32768 (first) to 32767 (last); default: 0. Negative: --priority=-1"},
                   {"delay", 0, "TIME", "not before so long from now: 30s, 5m, 2h, 1d"},

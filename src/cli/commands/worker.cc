@@ -15,6 +15,7 @@
 #include "cli/project/project.h"
 #include "cli/queue_table.h"
 #include "cli/sql_argument.h"
+#include "queue/progress_reports.h"
 #include "queue/queue_config.h"
 #include "schema/schema_check.h"
 #include "work/command_handler.h"
@@ -60,6 +61,10 @@ class Working {
 
   ExitCode run() {
     connect();
+    if (!is_sql_) {
+      reports_.emplace(std::make_shared<const pg::Connector>(connector_->unprepared()));
+      reports_->start();
+    }
     worker_.emplace(connector_, factory(), options_);
     worker_->start();
     began_ = last_ = std::chrono::steady_clock::now();
@@ -67,6 +72,7 @@ class Working {
     const bool finished = watch();
     if (!finished) tell_draining();
     worker_->stop();
+    if (reports_) reports_->stop();
     tell_end(finished);
     if (options_.once && !finished) return ExitCode::interrupted;
     return options_.once && worker_->stats().dead > 0 ? ExitCode::failed : ExitCode::ok;
@@ -104,6 +110,7 @@ class Working {
     options.command.argv = given_.rest;
     options.queue = fmt::format("{}", fmt::join(options_.queues, ","));
     options.timeout = timeout_;
+    options.progress = &*reports_;
     return [options, slot = 0]() mutable {
       options.slot = slot++;
       return std::make_unique<work::CommandHandler>(options);
@@ -198,6 +205,7 @@ class Working {
   std::optional<Duration> timeout_;
   queue::WorkerOptions options_;
   std::shared_ptr<const pg::Connector> connector_;
+  std::optional<queue::ProgressReports> reports_;  // the handlers' of worker_, so it outlives that
   std::optional<queue::Worker> worker_;
   SteadyTime began_{};
   SteadyTime last_{};

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "base/arrival.h"
 #include "pipeline/demo/stage.h"
 
 namespace weir::pipeline::demo {
@@ -66,24 +67,6 @@ void read_counts(StateFigures& figures, const pg::Result& counted) {
   figures.lost_updates = row.get<std::int64_t>(2);
   figures.wrong_runs = row.get<std::int64_t>(3);
 }
-
-/// One of those who go on together. Who fails before does not keep the others.
-class Arrival {
- public:
-  explicit Arrival(std::latch& all) noexcept : all_(all) {}
-  Arrival(const Arrival&) = delete;
-  Arrival& operator=(const Arrival&) = delete;
-  ~Arrival() {
-    if (!arrived_) all_.count_down();
-  }
-  void wait_for_all() {
-    if (!std::exchange(arrived_, true)) all_.arrive_and_wait();
-  }
-
- private:
-  std::latch& all_;
-  bool arrived_ = false;
-};
 
 /// Until it finds nothing more to do. All have looked for the first time before any of them writes: that they
 /// run beside each other is not left to the machine.

@@ -20,6 +20,7 @@ DELETE FROM weir.process p
         AND NOT EXISTS (SELECT FROM weir.stream_claim c WHERE c.worker_id = p.id));
 
 -- name: declare_dead() -> (id int8, name text)
+-- models/lease.pml: `verdict`.
 -- FOR UPDATE, which a claim's FOR KEY SHARE keeps away: one that claims this very moment is looked at the next time.
 WITH late AS MATERIALIZED (
   SELECT id FROM weir.process WHERE lease_until < clock_timestamp() AND NOT dead FOR UPDATE SKIP LOCKED)
@@ -29,7 +30,7 @@ UPDATE weir.process p SET dead = true FROM late WHERE p.id = late.id RETURNING p
 SELECT p.id FROM weir.process p WHERE p.dead ORDER BY p.id;
 
 -- name: bury_processes() -> (id int8)
--- Dead processes that own nothing any more.
+-- Dead processes that own nothing any more. models/lease.pml: `forget`.
 WITH gone AS (
   DELETE FROM weir.process p
    WHERE p.dead AND NOT EXISTS (SELECT FROM weir.job_claim c WHERE c.worker_id = p.id)
@@ -56,6 +57,7 @@ WITH me AS MATERIALIZED (SELECT p.id FROM weir.process p WHERE p.id = :process A
 INSERT INTO weir.listener (topic, process_id) SELECT t, me.id FROM me, unnest(:topics::text[]) t ON CONFLICT DO NOTHING;
 
 -- name: lie_down(process int8, topics text[]) -> (held int8)
+-- models/wakeup.pml: `asleep`.
 -- Says that the process sleeps: in each topic, in each as itself, and at all, which is the one that a producer of a busy
 -- system looks at. It waits for the locks: one who only tries may meet a producer that looks.
 SELECT count(pg_advisory_lock_shared(weir.sleep_key('')) IS NULL)
@@ -64,6 +66,7 @@ SELECT count(pg_advisory_lock_shared(weir.sleep_key('')) IS NULL)
   FROM unnest(:topics::text[]) t;
 
 -- name: undecided_from() -> (xid text)
+-- models/wakeup.pml: `bound`.
 -- Once the locks are held, and in a statement of its own: an id above all that were given out. Whoever enqueued without
 -- seeing the sleeper has a lower one. A snapshot's xmax does not serve: it is the first that has not ended, and those
 -- that run may be above it.

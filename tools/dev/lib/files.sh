@@ -10,5 +10,5 @@ our_files() {
 }
 
 cxx_files() { our_files '*.cc' '*.h'; }
-# check-history is awk.
-shell_files() { our_files dev .ci/run 'tools/*' ':!*/.shellcheckrc' ':!tools/check-history'; }
+# check-history and check-limits are awk.
+shell_files() { our_files dev .ci/run 'tools/*' ':!*/.shellcheckrc' ':!tools/check-history' ':!tools/check-limits'; }
