@@ -13,8 +13,6 @@
 namespace weir::queue {
 namespace {
 
-/// There is one lane until the tables are spread over several servers.
-constexpr std::int16_t kLane = 0;
 /// A worker of more queues than this sleeps for all there are: a lock for each would be too much.
 constexpr std::size_t kMostTopics = 8;
 constexpr std::size_t kMostAskedOneByOne = 4;

@@ -64,6 +64,8 @@ class JobSource final : public work::TransactionSource {
   [[nodiscard]] QueueCounts& counts() noexcept { return counts_; }
 
  private:
+  /// There is one lane until the tables are spread over several servers.
+  static constexpr std::int16_t kLane = 0;
   /// Between two looks for what is due, where nothing is known to be due sooner.
   static constexpr Duration kKeepInterval = std::chrono::seconds(5);
 

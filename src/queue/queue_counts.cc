@@ -78,7 +78,9 @@ void QueueCounts::report(pg::Session& session, std::int64_t process) {
     }
   }
   if (queues.empty()) return;
-  session.run<sql::ReportQueueStats>(process, queues, done, failed, dead, running, waits, runs);
+  session.run<sql::ReportQueueStats>(process, queues, done, failed, dead, running,
+                                     std::vector<std::string_view>(waits.begin(), waits.end()),
+                                     std::vector<std::string_view>(runs.begin(), runs.end()));
   const MutexLock lock(mutex_);
   reported_ = now;
 }
