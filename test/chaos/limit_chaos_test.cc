@@ -102,7 +102,8 @@ class LimitChaosTest : public ::testing::Test {
   }
   /// There is always something to do, and not much left at the end. Five keys for three slots.
   void top_up(const std::string& queue, std::int64_t least) {
-    const std::string waiting = "weir.job WHERE queue_id = weir.queue_id('" + queue + "')";
+    const std::string waiting =
+        "weir.job WHERE queue_id = (SELECT id FROM weir.queue WHERE name = '" + queue + "')";
     if (count(waiting) >= least) return;
     session_->execute(
         fmt::format("SELECT count(weir.enqueue('{}', to_jsonb(n % 5), limit_key => (n % 5)::text)) FROM "

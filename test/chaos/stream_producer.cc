@@ -8,7 +8,6 @@
 #include "base/wait.h"
 #include "pg/copy.h"
 #include "pg/error.h"
-#include "pg/transaction.h"
 
 namespace weir::stream {
 namespace {
@@ -115,13 +114,7 @@ void Producer::produce_small(pg::Session& session, const std::stop_token& stop) 
     session.execute(fmt::format("ROLLBACK PREPARED '{}'", name));
     return;
   }
-  try {
-    transaction.commit();
-  } catch (const pg::InDoubt&) {
-    ledger_.doubt(numbers);
-    throw;
-  }
-  ledger_.commit(numbers);
+  commit(transaction, numbers);
 }
 
 void Producer::produce_at_once(pg::Session& session, std::int64_t count) {
@@ -177,6 +170,10 @@ void Producer::produce_slowly(pg::Session& session, const std::stop_token& stop)
   }
   wait(stop, options_.span);
   numbers.push_back(insert(session, 100));
+  commit(transaction, numbers);
+}
+
+void Producer::commit(pg::Transaction& transaction, const std::vector<Numbers>& numbers) {
   try {
     transaction.commit();
   } catch (const pg::InDoubt&) {

@@ -10,6 +10,7 @@
 
 #include "base/mutex.h"
 #include "pg/connector.h"
+#include "pg/transaction.h"
 
 namespace weir::stream {
 
@@ -74,6 +75,8 @@ class Producer {
   void produce_at_once(pg::Session& session, std::int64_t count);
   void copy(pg::Session& session, const std::stop_token& stop);
   void produce_slowly(pg::Session& session, const std::stop_token& stop);
+  /// What is in doubt is no loss: the ledger knows it as such.
+  void commit(pg::Transaction& transaction, const std::vector<Numbers>& numbers);
   std::string prepare(pg::Session& session);
   /// However often the server goes meanwhile.
   void commit_prepared(const std::string& name, const std::vector<Numbers>& numbers,

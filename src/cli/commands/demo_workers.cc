@@ -82,9 +82,10 @@ Command demo_workers_command() {
               "Fills a partitioned table of events on the project's private PostgreSQL, in a database of its "
               "own that is\n"
               "dropped at the end, and has four workers process it in three ways. Those that poll begin "
-              "together: all have\n"
-              "read before one marks. Every figure is counted in the table of effects. Takes less than a "
-              "minute; each way ends after 15 s, done or not.",
+              "together: all\n"
+              "have read before one marks. Every figure is counted in the table of effects. Takes less than "
+              "a minute;\n"
+              "each way ends after 15 s, done or not.",
           .options = {{"events", 0, "N", "so many events (default: 20000)"}},
           .examples = {{"weir demo workers", ""}, {"weir demo workers --json", "one document: results[]"}},
           .run = run_demo_workers};
