@@ -16,6 +16,7 @@
 #include "load/shape.h"
 #include "load/write/early_guard.h"
 #include "load/write/patience.h"
+#include "load/write/rights.h"
 #include "load/write/run.h"
 #include "load/write/target_lock.h"
 #include "pg/error.h"
@@ -29,6 +30,7 @@ constexpr std::size_t kSampleBytes = std::size_t{8} << 20U;
 constexpr Duration kLongestStatement = std::chrono::hours(24);
 
 constexpr std::string_view kDiskFull = "53100";
+constexpr std::string_view kOnTables = "SELECT, INSERT, UPDATE, DELETE";
 
 [[noreturn]] void refuse_full(const Error& error, const std::string& target) {
   throw Error(
@@ -54,6 +56,7 @@ struct Load::Parts {
   LoadOptions options;
   OnProgress on_progress;
   LoadReport report{};
+  std::string role{};    ///< whose rights count; empty before the target was looked at, or where it is made
   bool made = false;     ///< the target, by this load
   bool moved = false;    ///< the target is another table than when the load began
   bool resumes = false;  ///< a run that another process may have; ours once we hold its stage
@@ -112,7 +115,14 @@ Load::~Load() = default;
 
 LoadReport Load::run(const std::stop_token& stop) {
   const SteadyTime began = std::chrono::steady_clock::now();
-  parts_->run(stop);
+  try {
+    parts_->run(stop);
+  } catch (const pg::Error& error) {
+    if (!is_of_rights(error)) throw;
+    throw MissingRight(fmt::format("the server does not let this user load into {}: {}",
+                                   printable(parts_->options.target), error.info().message),
+                       "Nothing was loaded. " + grant_for(error.info(), parts_->role, kOnTables));
+  }
   parts_->report.took = std::chrono::steady_clock::now() - began;
   return std::move(parts_->report);
 }
@@ -124,6 +134,7 @@ void Load::Parts::run(const std::stop_token& stop) {
   {
     pg::Session session = connect(stop);
     shape = find_shape(session, reader, options);
+    role = shape.target.role;
     describe(shape, {.sql = "weir_stage.stage"}, session.server_version());
     if (options.dry_run) {
       report.records = reader.sampled();
