@@ -36,9 +36,9 @@ struct LoadOptions {
   LoadMode mode = LoadMode::refresh;
   std::vector<std::string> key{};  ///< which row a record is; the primary key of a table that is made
   std::optional<LoadWindow> window{};
-  std::string partition{};                     ///< of mode partition_swap
+  std::string partition{};                       ///< of mode partition_swap
   LoadContract contract = LoadContract::evolve;  ///< --schema
-  std::vector<LoadColumn> columns{};           ///< types of a table that is made; else they are inferred
+  std::vector<LoadColumn> columns{};             ///< types of a table that is made; else they are inferred
 
   std::int64_t max_rejects = 0;
   std::optional<double> max_reject_share{};  ///< from 0 to 1, instead of max_rejects

@@ -20,9 +20,9 @@ struct LoadProgress {
   Phase phase = Phase::sample;
   std::uint64_t rows = 0;
   std::uint64_t rejected = 0;
-  std::uint64_t bytes = 0;  ///< that were read of the source, as it is stored
-  std::uint64_t total = 0;  ///< 0: nobody knows, as of a pipe
-  std::string note{};       ///< what it waits for, a retry
+  std::uint64_t bytes = 0;             ///< that were read of the source, as it is stored
+  std::uint64_t total = 0;             ///< 0: nobody knows, as of a pipe
+  std::string note{};                  ///< what it waits for, a retry
   std::vector<std::string> notices{};  ///< what was guessed of the source, all until now
 };
 
@@ -48,7 +48,7 @@ struct LoadPlan {
   std::vector<LoadColumn> columns_widened{};
   std::vector<std::string> columns_left_out{};
   std::vector<LoadStep> steps{};
-  std::string strongest_lock{};          ///< on the table; empty: none
+  std::string strongest_lock{};         ///< on the table; empty: none
   std::vector<LoadRefusal> refusals{};  ///< not empty: run() would throw the first of them
   std::vector<std::string> warnings{};
   std::vector<std::string> notices{};

@@ -33,8 +33,8 @@ class TapLoad {
     std::function<void(const std::string& text)> warning{};
   };
 
-  /// `source` is a command, a file or "-"; of the rest `flatten` and `max_record` (16 MiB) count. Throws usage
-  /// for what cannot be meant; nothing is opened or connected yet.
+  /// `source` is a command, a file or "-"; of the rest `flatten` and `max_record` (16 MiB) count. Throws
+  /// usage for what cannot be meant; nothing is opened or connected yet.
   TapLoad(std::string_view url, const LoadSource& source, const TapLoadOptions& options, Tell tell);
   TapLoad(const TapLoad&) = delete;
   TapLoad& operator=(const TapLoad&) = delete;

@@ -29,7 +29,8 @@ load::SingerLoadOptions tap_options_of(const load::SourceChoice& source, const T
 void check(const load::SourceChoice& source, const TapLoadOptions& options) {
   const load::LoadOptions each = loads_of(options.loads);
   const load::Said said = [&](std::string_view option) { return load::is_said(source, each, option); };
-  if (options.loads.into.empty()) throw Error(ExitCode::usage, "a tap needs the name of a table, or SCHEMA.*");
+  if (options.loads.into.empty())
+    throw Error(ExitCode::usage, "a tap needs the name of a table, or SCHEMA.*");
   load::check_source(source, said);
   load::check_tap(source, options.loads.into, said);
   load::check_spec(each.spec, said);
@@ -50,7 +51,8 @@ struct TapLoad::State {
 
   load::SingerLoad::Tell words() {
     load::SingerLoad::Tell all{.state = tell.state, .warning = tell.warning};
-    if (tell.progress) all.progress = [this](const load::LoadProgress& at) { tell.progress(progress_of(at)); };
+    if (tell.progress)
+      all.progress = [this](const load::LoadProgress& at) { tell.progress(progress_of(at)); };
     if (tell.applied) {
       all.report = [this](const load::LoadReport& report, const load::LoadOptions& of) {
         tell.applied(result_of(report), of.stream);

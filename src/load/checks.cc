@@ -68,7 +68,8 @@ void check_modes(const LoadSpec& spec, const Said& said) {
   only_with("at", spec.mode == Mode::scd2, "scd2");
   only_with("history-columns", spec.mode == Mode::scd2, "scd2");
   only_with("views", spec.mode == Mode::swap, "swap");
-  only_with("allow-mass-delete", takes_rows_away(spec.mode), "window, refresh, scd2, swap and partition-swap");
+  only_with("allow-mass-delete", takes_rows_away(spec.mode),
+            "window, refresh, scd2, swap and partition-swap");
   only_with("max-deletes", takes_rows_away(spec.mode), "window, refresh, scd2, swap and partition-swap");
   // The old row of a rejected record would go with the old table.
   only_with("max-rejects", spec.mode != Mode::swap && spec.mode != Mode::partition_swap,
@@ -105,7 +106,8 @@ void check_limits(const LoadSpec& spec, const Said& said) {
   if (said("allow-mass-delete") && said("max-deletes"))
     mistake("--allow-mass-delete and --max-deletes contradict each other", "Leave one of them out.");
   if (!is_share(spec.guard.max_delete_share))
-    mistake(fmt::format("--max-deletes is {}, which is not a share from 0 to 1", spec.guard.max_delete_share));
+    mistake(
+        fmt::format("--max-deletes is {}, which is not a share from 0 to 1", spec.guard.max_delete_share));
   if (spec.rejects.rows < 0 || !is_share(spec.rejects.share.value_or(0)))
     mistake("--max-rejects is neither a number of records nor a share from 0 to 1");
 }
@@ -170,9 +172,8 @@ void check_source(const SourceChoice& source, const Said& said) {
   const bool is_json = format == Format::ndjson || format == Format::json || format == Format::singer;
   for (const std::string_view option : kCsvOnly) {
     if (said(option) && !is_csv) {
-      mistake(
-          fmt::format("--{} is about separated values, and the source is {}", option, to_string(*format)),
-          "Leave it out, or say --format csv.");
+      mistake(fmt::format("--{} is about separated values, and the source is {}", option, to_string(*format)),
+              "Leave it out, or say --format csv.");
     }
   }
   if (said("flatten") && format && !is_json) {

@@ -177,11 +177,10 @@ LoadShape shape_of_present(const LoadOptions& options, Target target, const Samp
   shape.drift.added = shape.matching.added;
   if (options.contract == Contract::evolve) shape.drift.widened = find_wider(shape, reader, inference);
   if (!shape.drift.none() && !found.is_owner) {
-    throw MissingRight(
-        fmt::format("{} would have to get other columns, and only its owner {} may change it", found.label(),
-                    found.owner),
-        "Load as its owner, or say --schema discard or quarantine. It would be: " +
-            evolve_sql(found, shape.drift) + ";");
+    throw MissingRight(fmt::format("{} would have to get other columns, and only its owner {} may change it",
+                                   found.label(), found.owner),
+                       "Load as its owner, or say --schema discard or quarantine. It would be: " +
+                           evolve_sql(found, shape.drift) + ";");
   }
   shape.target = with_drift(found, shape.drift);
   return shape;

@@ -110,16 +110,18 @@ TEST_F(LibraryLoadTest, SourcesOfEachKind) {
   EXPECT_EQ(load_now({.from = {write("a.ndjson", "{\"id\": 1, \"v\": \"json\"}\n")}}, options).inserted, 1);
   write("c.csv", "id;v\n2;command\n");
   EXPECT_EQ(load_now({.command = {"sh", "-c", "cat c.csv; echo \"3;$WORD\""},
-                  .command_folder = folder_.path().string(),
-                  .command_env = {{"WORD", "environment"}},
-                  .format = LoadSource::Format::csv,
-                  .csv = {.delimiter = ';', .header = true}},
-                 options)
+                      .command_folder = folder_.path().string(),
+                      .command_env = {{"WORD", "environment"}},
+                      .format = LoadSource::Format::csv,
+                      .csv = {.delimiter = ';', .header = true}},
+                     options)
                 .inserted,
             2);
   EXPECT_EQ(load_now({.from = {url()}, .query = "SELECT 4 AS id, 'query' AS v"}, options).inserted, 1);
   EXPECT_EQ(text("SELECT string_agg(v, ' ' ORDER BY id) FROM t"), "json command environment query");
-  EXPECT_TRUE(has(error_of([&] { load_now({.command = {"sh", "-c", "echo id; exit 3"}}, options); }).what(),
+  EXPECT_TRUE(has(error_of([&] {
+                    load_now({.command = {"sh", "-c", "echo id; exit 3"}}, options);
+                  }).what(),
                   "failed with exit status 3"));
 }
 
@@ -198,17 +200,18 @@ TEST_F(LibraryLoadTest, ATapIsLoadedAndItsStateIsTold) {
   std::vector<std::string> states;
   std::string applied;
   TapLoad loading(url(), {.command = {"sh", "-c", tap}}, {.loads = {.into = "public.*", .pipeline = "shop"}},
-               {.state = [&](const std::string& state) { states.push_back(state); },
-                .applied =
-                    [&](const LoadResult& result, const std::string& stream) {
-                      applied += stream + " " + std::to_string(result.inserted);
-                    }});
+                  {.state = [&](const std::string& state) { states.push_back(state); },
+                   .applied =
+                       [&](const LoadResult& result, const std::string& stream) {
+                         applied += stream + " " + std::to_string(result.inserted);
+                       }});
   loading.run();
   EXPECT_EQ(applied, "items 2");
   ASSERT_EQ(states.size(), 1U);
   EXPECT_TRUE(has(states[0], "\"at\":7")) << states[0];
   EXPECT_EQ(text("SELECT string_agg(id || coalesce(name, '-'), ' ' ORDER BY id) FROM items"), "1one 2-");
-  EXPECT_EQ(text("SELECT state->>'tap_state' IS NOT NULL FROM weir.load_state WHERE pipeline = 'shop'"), "true");
+  EXPECT_EQ(text("SELECT state->>'tap_state' IS NOT NULL FROM weir.load_state WHERE pipeline = 'shop'"),
+            "true");
 }
 
 }  // namespace

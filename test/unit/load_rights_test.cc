@@ -31,12 +31,14 @@ TEST(LoadRights, TheGrantIsForWhatTheServerNames) {
        }) {
     EXPECT_EQ(grant_for(c.refused, "ann", "SELECT"), c.remedy) << c.refused.message;
   }
-  EXPECT_EQ(grant_for(refused("permission denied for table t"), {}, "SELECT"), "GRANT SELECT ON \"t\" TO <user>;");
+  EXPECT_EQ(grant_for(refused("permission denied for table t"), {}, "SELECT"),
+            "GRANT SELECT ON \"t\" TO <user>;");
 }
 
 TEST(LoadRights, APolicyThatKeepsARowOutIsNoMissingRight) {
   EXPECT_TRUE(is_of_rights(pg::Error(refused("permission denied for table t"))));
-  EXPECT_FALSE(is_of_rights(pg::Error(refused("new row violates row-level security policy for table \"t\""))));
+  EXPECT_FALSE(
+      is_of_rights(pg::Error(refused("new row violates row-level security policy for table \"t\""))));
   EXPECT_FALSE(is_of_rights(pg::Error(pg::ErrorInfo{.message = "division by zero", .sqlstate = "22012"})));
   const MissingRight error("it lacks", "GRANT");
   EXPECT_EQ(error.exit_code(), ExitCode::database);
