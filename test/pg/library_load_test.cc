@@ -129,7 +129,7 @@ TEST_F(LibraryLoadTest, StateIsCommittedWithTheRows) {
   const std::string file = write("t.csv", "day,v\n2026-01-01,1\n");
   LoadOptions options{.into = "t", .mode = LoadMode::window};
   options.window = LoadWindow{"day", "2026-01-01", "2026-01-02"};
-  options.columns = {{"v", "numeric(5,1)"}};
+  options.columns.push_back({"v", "numeric(5,1)"});
   options.pipeline = "p";
   options.stream = "s";
   options.state = R"({"until": "2026-01-02"})";

@@ -54,9 +54,8 @@ class LoadDisk : public EmbeddedServerTest {
   /// What is wrong, as the exit status of the process that has the disk; 0: nothing.
   static int load_onto(const std::string& url, const fs::path& disk) {
     prepare(url, disk);
-    pg::Connector::Options options;
-    options.users_search_path = true;
-    const auto connector = std::make_shared<const pg::Connector>(pg::Conninfo::parse(url), options);
+    const pg::Connector::Options as_user{.users_search_path = true};
+    const auto connector = std::make_shared<const pg::Connector>(pg::Conninfo::parse(url), as_user);
     const std::uint64_t before = free_bytes(disk);
     load::LoadOptions upsert{.source = "large.csv", .target = "t"};
     upsert.spec.mode = load::Mode::upsert;

@@ -185,9 +185,9 @@ bool is_zstd(std::string_view head) {
 
 /// What the name of a file says of it; nothing where that is no compression that is read here.
 std::string_view packed_by_name(std::string_view name) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kEndings{
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kPackedEndings{
       {{".gz", "gzip"}, {".zst", "zstd"}, {".zstd", "zstd"}}};
-  for (const auto& [ending, kind] : kEndings) {
+  for (const auto& [ending, kind] : kPackedEndings) {
     if (name.size() < ending.size()) continue;
     const std::string_view last = name.substr(name.size() - ending.size());
     if (std::equal(last.begin(), last.end(), ending.begin(), [](char given, char lower) {

@@ -39,13 +39,13 @@ bool is_of_rights(const pg::Error& error) {
 
 std::string grant_for(const pg::ErrorInfo& refused, std::string_view role, std::string_view on_tables) {
   constexpr std::string_view kDenied = "permission denied for ";
-  constexpr std::string_view kSchema = "schema ";
+  constexpr std::string_view kOfSchema = "schema ";
   const std::string whom = role.empty() ? "<user>" : pg::quote_identifier(role);
   std::string_view what = refused.message;
   if (!what.starts_with(kDenied))
     return fmt::format("Let the owner of what it names GRANT it to {}, or load as its owner.", whom);
   what.remove_prefix(kDenied.size());
-  const bool of_schema = what.starts_with(kSchema);
+  const bool of_schema = what.starts_with(kOfSchema);
   // What has a name is a statement of Weir's, on Weir's tables; schemas of others are met there, too.
   const bool ours = of_schema ? what == "schema weir" || what == "schema weir_stage" : !refused.query.empty();
   if (ours) return fmt::format("GRANT weir_worker TO {};", whom);
