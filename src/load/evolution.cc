@@ -10,6 +10,7 @@
 #include "load/value/inference.h"
 #include "load/value/names.h"
 #include "load/value/widen.h"
+#include "load/write/rights.h"
 
 namespace weir::load {
 namespace {
@@ -191,10 +192,9 @@ void Evolution::place(std::size_t at, const ColumnType& type, Drift& change) {
 
 void Evolution::require_room() const {
   if (shape_.exists && !shape_.found.is_owner) {
-    throw Error(ExitCode::refused,
-                fmt::format("{} would have to get other columns, and only its owner {} may change it",
-                            shape_.target.label(), shape_.target.owner),
-                "Load as its owner, or say --schema discard or quarantine.");
+    throw MissingRight(fmt::format("{} would have to get other columns, and only its owner {} may change it",
+                                   shape_.target.label(), shape_.target.owner),
+                       "Load as its owner, or say --schema discard or quarantine.");
   }
   if (shape_.target.columns.size() < kMostColumns && shape_.columns.size() < kMostColumns) return;
   throw Error(ExitCode::definition,

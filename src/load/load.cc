@@ -16,6 +16,8 @@
 #include "load/shape.h"
 #include "load/write/early_guard.h"
 #include "load/write/patience.h"
+#include "load/write/rights.h"
+#include "load/write/room.h"
 #include "load/write/run.h"
 #include "load/write/target_lock.h"
 #include "pg/error.h"
@@ -29,15 +31,19 @@ constexpr std::size_t kSampleBytes = std::size_t{8} << 20U;
 constexpr Duration kLongestStatement = std::chrono::hours(24);
 
 constexpr std::string_view kDiskFull = "53100";
+constexpr std::string_view kOnTables = "SELECT, INSERT, UPDATE, DELETE";
 
-[[noreturn]] void refuse_full(const Error& error, const std::string& target) {
-  throw Error(
-      ExitCode::failed, fmt::format("there is no room on the server's disk: {}", error.what()),
-      fmt::format(
-          "{} is as it was, and what was read is given back. A load needs room for its source, and for "
-          "what it changes; then it begins anew.",
-          target));
-}
+/// The server's disk is full. `held` is what the stage took of it.
+class NoRoom final : public Error {
+ public:
+  NoRoom(const Error& cause, const std::string& target, const std::string& held)
+      : Error(
+            ExitCode::failed, fmt::format("there is no room on the server's disk: {}{}", cause.what(), held),
+            fmt::format("{} is as it was, and what was read is given back. A load needs room for its source, "
+                        "and for what it changes; then it begins anew.",
+                        target),
+            Failure::statement, cause.sqlstate()) {}
+};
 
 std::string joined(const std::vector<std::string>& words) {
   std::string text;
@@ -54,6 +60,8 @@ struct Load::Parts {
   LoadOptions options;
   OnProgress on_progress;
   LoadReport report{};
+  std::string role{};    ///< whose rights count; empty before the target was looked at, or where it is made
+  std::string held{};    ///< of a full disk: what the stage took there, for people
   bool made = false;     ///< the target, by this load
   bool moved = false;    ///< the target is another table than when the load began
   bool resumes = false;  ///< a run that another process may have; ours once we hold its stage
@@ -98,6 +106,7 @@ struct Load::Parts {
   bool find_moved(LoadShape& shape, int round, const std::string& why, const std::stop_token& stop);
   std::int64_t extract(Stage& stage, pg::Session& writer, Evolution& evolution, const std::stop_token& stop);
   void describe(const LoadShape& shape, const StageTable& stage, int server_version);
+  [[nodiscard]] std::string held_by(const Stage& stage) const noexcept;
   void take_back(const Target& made_by_us) noexcept;
   void clear(Stage& stage, bool gives_up) noexcept;
   void give_up(const std::string& error) noexcept;
@@ -112,7 +121,14 @@ Load::~Load() = default;
 
 LoadReport Load::run(const std::stop_token& stop) {
   const SteadyTime began = std::chrono::steady_clock::now();
-  parts_->run(stop);
+  try {
+    parts_->run(stop);
+  } catch (const pg::Error& error) {
+    if (!is_of_rights(error)) throw;
+    throw MissingRight(fmt::format("the server does not let this user load into {}: {}",
+                                   printable(parts_->options.target), error.info().message),
+                       "Nothing was loaded. " + grant_for(error.info(), parts_->role, kOnTables));
+  }
   parts_->report.took = std::chrono::steady_clock::now() - began;
   return std::move(parts_->report);
 }
@@ -124,7 +140,12 @@ void Load::Parts::run(const std::stop_token& stop) {
   {
     pg::Session session = connect(stop);
     shape = find_shape(session, reader, options);
+    role = shape.target.role;
     describe(shape, {.sql = "weir_stage.stage"}, session.server_version());
+    if (auto little = find_little_room(session, users->conninfo(), reader.progress().total)) {
+      tell(LoadProgress::Phase::sample, *little);
+      report.plan.warnings.push_back(std::move(*little));
+    }
     if (options.dry_run) {
       report.records = reader.sampled();
       report.notices = reader.notices();
@@ -139,7 +160,7 @@ void Load::Parts::run(const std::stop_token& stop) {
     throw;  // whoever looks later finds in weir.load_run what came of it
   } catch (const Error& error) {
     if (!resumes) give_up(error.what());
-    if (error.sqlstate() == kDiskFull) refuse_full(error, report.target);
+    if (error.sqlstate() == kDiskFull) throw NoRoom(error, report.target, held);
     throw;
   } catch (const std::exception& error) {
     if (!resumes) give_up(error.what());
@@ -264,8 +285,10 @@ void Load::Parts::through_stage(LoadShape& shape, Evolution& evolution,
   } catch (const pg::InDoubt&) {
     throw;
   } catch (const Error& error) {
+    const bool full = error.sqlstate() == kDiskFull;
+    if (full) held = held_by(stage);
     // What cannot be gone on with only takes room; on a full disk that of others too.
-    if (options.fingerprint.empty() || error.sqlstate() == kDiskFull) clear(stage, true);
+    if (options.fingerprint.empty() || full) clear(stage, true);
     throw;
   }
   clear(stage, moved);  // one of a table that is gone is of no use to another load
@@ -356,6 +379,17 @@ void Load::Parts::clear(Stage& stage, bool gives_up) noexcept {
   } catch (const std::exception& failure) {
     log::warn("the stage of the load is still there; the next load clears it",
               {{"stage", stage.sql()}, {"error", failure.what()}});
+  }
+}
+
+std::string Load::Parts::held_by(const Stage& stage) const noexcept {
+  try {
+    pg::Session session = connect({});
+    const pg::Result size = session.execute("SELECT pg_total_relation_size($1::text::regclass)", stage.sql());
+    return fmt::format("; the stage {} had {} there", stage.sql(),
+                       human_bytes(static_cast<std::uint64_t>(size[0].get<std::int64_t>(0))));
+  } catch (const std::exception&) {
+    return {};  // the failure itself is what has to be reported
   }
 }
 

@@ -14,6 +14,7 @@
 #include "load/value/row_encoder.h"
 #include "load/value/widen.h"
 #include "load/write/patience.h"
+#include "load/write/rights.h"
 #include "load/write/stage_sql.h"
 #include "pg/error.h"
 #include "pg/identifier.h"
@@ -117,10 +118,9 @@ std::string home_of(pg::Session& session, const TableName& name) {
                 "CREATE SCHEMA .., or say another: --into SCHEMA.TABLE.");
   }
   if (!home.may_create.value_or(false)) {
-    throw Error(ExitCode::refused,
-                fmt::format("this user may not make a table in schema {}", printable(*home.name)),
-                fmt::format("GRANT CREATE ON SCHEMA {} TO ..; or make the table first.",
-                            pg::quote_identifier(*home.name)));
+    throw MissingRight(fmt::format("this user may not make a table in schema {}", printable(*home.name)),
+                       fmt::format("GRANT CREATE ON SCHEMA {} TO ..; or make the table first.",
+                                   pg::quote_identifier(*home.name)));
   }
   return std::string(*home.name);
 }
@@ -177,11 +177,10 @@ LoadShape shape_of_present(const LoadOptions& options, Target target, const Samp
   shape.drift.added = shape.matching.added;
   if (options.contract == Contract::evolve) shape.drift.widened = find_wider(shape, reader, inference);
   if (!shape.drift.none() && !found.is_owner) {
-    throw Error(ExitCode::refused,
-                fmt::format("{} would have to get other columns, and only its owner {} may change it",
-                            found.label(), found.owner),
-                "Load as its owner, or say --schema discard or quarantine. It would be: " +
-                    evolve_sql(found, shape.drift) + ";");
+    throw MissingRight(fmt::format("{} would have to get other columns, and only its owner {} may change it",
+                                   found.label(), found.owner),
+                       "Load as its owner, or say --schema discard or quarantine. It would be: " +
+                           evolve_sql(found, shape.drift) + ";");
   }
   shape.target = with_drift(found, shape.drift);
   return shape;

@@ -13,7 +13,7 @@
 namespace weir::load {
 namespace {
 
-using Json = nlohmann::json;
+using KeptJson = nlohmann::json;
 
 constexpr const char* kTap = "tap_state";
 /// Instead of it where jsonb would refuse it: the state's text, as a string.
@@ -53,14 +53,14 @@ bool fits_jsonb(std::string_view json) { return !find_json_break(json, kJsonbRul
 }  // namespace
 
 bool is_of_tap(std::string_view kept) {
-  const Json document = Json::parse(kept, nullptr, false);
+  const KeptJson document = KeptJson::parse(kept, nullptr, false);
   return document.is_object() && (document.contains(kTap) || document.contains(kTapText)) &&
          document.contains(kVersions);
 }
 
 std::string tap_state_of(std::string_view kept) {
   namespace ondemand = simdjson::ondemand;
-  const Json whole = Json::parse(kept, nullptr, false);
+  const KeptJson whole = KeptJson::parse(kept, nullptr, false);
   if (whole.is_object() && whole.contains(kTapText) && whole[kTapText].is_string() &&
       whole.contains(kVersions))
     return whole[kTapText].get<std::string>();
@@ -83,7 +83,7 @@ SingerState SingerState::read(pg::Session& session, const std::string& pipeline)
   SingerState state;
   state.row_ = read_state(session, pipeline, "");
   state.tap_ = tap_state_of(state.row_.json);
-  const Json document = Json::parse(state.row_.json, nullptr, false);
+  const KeptJson document = KeptJson::parse(state.row_.json, nullptr, false);
   if (!document.is_object() || !document.contains(kVersions)) return state;
   for (const auto& [stream, version] : document[kVersions].items()) {
     if (version.is_number_integer()) state.versions_.emplace(stream, version.get<std::int64_t>());
@@ -105,8 +105,8 @@ void SingerState::set_version(const std::string& stream, std::int64_t version) {
 std::string SingerState::json() const {
   // The tap's text as it is: numbers keep all their digits.
   const bool fits = fits_jsonb(tap_);
-  return fmt::format(R"({{"{}": {}, "{}": {}}})", fits ? kTap : kTapText, fits ? tap_ : Json(tap_).dump(),
-                     kVersions, Json(versions_).dump());
+  return fmt::format(R"({{"{}": {}, "{}": {}}})", fits ? kTap : kTapText, fits ? tap_ : KeptJson(tap_).dump(),
+                     kVersions, KeptJson(versions_).dump());
 }
 
 void SingerState::committed(std::int64_t run) {

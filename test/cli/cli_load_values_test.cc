@@ -87,5 +87,49 @@ TEST_F(CliLoadValues, AMissingRightEndsWithFourAsElsewhere) {
   execute("DROP ROLE " + role);
 }
 
+TEST_F(CliLoadValues, ARightThatOnlyTheServerMissesEndsWithFourAndItsGrant) {
+  const std::string role = "weir_bare_" + value("SELECT current_database()");
+  execute("CREATE ROLE " + role + " IN ROLE weir_worker");
+  execute("CREATE TABLE t (id int PRIMARY KEY, n serial)");
+  execute("GRANT SELECT, INSERT, UPDATE, DELETE ON t TO " + role);
+  execute("CREATE SCHEMA closed");
+  execute("GRANT USAGE ON SCHEMA closed TO " + role);
+  execute("CREATE SCHEMA shut");
+  execute("CREATE TABLE secret AS SELECT 1 AS id");
+  write("t.csv", "id\n1\n");
+  write("wider.csv", "id,more\n1,2\n");
+  const WeirSetup as_role{.env = {{"DATABASE_URL", url()}, {"PGOPTIONS", "-c role=" + role}},
+                          .folder = folder_.path()};
+  struct Lacking {
+    Words words;
+    std::string message;
+    std::string remedy;
+  };
+  for (const Lacking& lacking : std::vector<Lacking>{
+           {{"load", "t.csv", "--into", "t", "--key", "id"},
+            "permission denied for sequence t_n_seq",
+            "GRANT USAGE ON SEQUENCE \"t_n_seq\" TO \"" + role + "\";"},
+           {{"load", "t.csv", "--into", "t", "--mode", "append"},
+            "permission denied for sequence t_n_seq",
+            "GRANT USAGE ON SEQUENCE"},
+           {{"load", "wider.csv", "--into", "t", "--key", "id"}, "only its owner", "--schema discard"},
+           {{"load", "t.csv", "--into", "closed.t"}, "may not make a table in schema closed", "GRANT CREATE"},
+           {{"load", "t.csv", "--into", "shut.t"},
+            "permission denied for schema shut",
+            "GRANT USAGE ON SCHEMA"},
+           {{"load", url(), "--table", "secret", "--into", "t"},
+            "permission denied for table secret",
+            "GRANT SELECT ON \"secret\""},
+       }) {
+    SCOPED_TRACE(::testing::PrintToString(lacking.words));
+    const WeirResult result = run_weir(lacking.words, as_role);
+    EXPECT_EQ(result.status, 4) << result.out << result.err;
+    EXPECT_THAT(result.err, AllOf(HasSubstr(lacking.message), HasSubstr(lacking.remedy)));
+  }
+  EXPECT_EQ(value("SELECT count(*)::text FROM t"), "0");
+  execute("DROP OWNED BY " + role);
+  execute("DROP ROLE " + role);
+}
+
 }  // namespace
 }  // namespace weir::test

@@ -129,6 +129,34 @@ TEST_F(LoadStageTest, ASlowSourceKeepsNoTransactionOpen) {
   EXPECT_EQ(number("SELECT count(*) FROM slow"), 399);
 }
 
+TEST_F(LoadStageTest, ASourceThatIsLargerThanTheDiskIsWarnedOf) {
+  /// A file that says it has more bytes than there are disks.
+  class Huge final : public RecordReader {
+   public:
+    explicit Huge(std::unique_ptr<RecordReader> reader) : reader_(std::move(reader)) {}
+    [[nodiscard]] const std::vector<std::string>& columns() const override { return reader_->columns(); }
+    std::optional<Record> next() override { return reader_->next(); }
+    [[nodiscard]] ReadProgress progress() const override { return {.bytes = 0, .total = 1ULL << 62U}; }
+
+   private:
+    std::unique_ptr<RecordReader> reader_;
+  };
+  LoadOptions plan = options(Mode::upsert);
+  plan.dry_run = true;
+  EXPECT_TRUE(load(csv("id,v\n1,1\n"), plan).plan.warnings.empty());
+  const LoadReport report = load(std::make_unique<Huge>(csv("id,v\n1,1\n")), plan);
+  ASSERT_EQ(report.plan.warnings.size(), 1U);
+  EXPECT_TRUE(has(report.plan.warnings[0], "the source has 4")) << report.plan.warnings[0];
+  EXPECT_TRUE(has(report.plan.warnings[0], "are free in /")) << report.plan.warnings[0];
+  std::vector<std::string> notes;
+  load(std::make_unique<Huge>(csv("id,v\n1,1\n")), options(Mode::upsert), {},
+       [&](const LoadProgress& progress) {
+         if (!progress.note.empty()) notes.push_back(progress.note);
+       });
+  ASSERT_FALSE(notes.empty());
+  EXPECT_TRUE(has(notes[0], "are free in /")) << "before anything is read into the stage";
+}
+
 TEST_F(LoadStageTest, AFullDiskIsSaidAndGivenBack) {
   run("CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'could not "
       "extend file: No "
@@ -139,7 +167,10 @@ TEST_F(LoadStageTest, AFullDiskIsSaidAndGivenBack) {
   file.fingerprint = "a file";
   const Error staging = error_of([&] { load(csv(many()), file); });
   EXPECT_TRUE(has(staging.what(), "no room on the server's disk")) << staging.what();
+  EXPECT_TRUE(has(staging.what(), "; the stage weir_stage.") && has(staging.what(), "B there"))
+      << staging.what();
   EXPECT_TRUE(has(staging.remedy(), "t is as it was")) << staging.remedy();
+  EXPECT_EQ(staging.sqlstate(), "53100");
   EXPECT_EQ(stages(), 0) << "others need the room";
   EXPECT_EQ(left(), 0);
   run("DROP TRIGGER no_room ON weir.load_chunk; CREATE TRIGGER no_room BEFORE INSERT ON t FOR EACH ROW WHEN "

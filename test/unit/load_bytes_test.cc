@@ -149,6 +149,27 @@ TEST_F(LoadBytes, ACompressedFileThatBreaksOffOrIsDamagedIsAnError) {
             "a.csv holds bzip2 data, which are not read here");
 }
 
+TEST_F(LoadBytes, ANameThatPromisesCompressionIsHeldToIt) {
+  const auto said = [&](const std::string& name, const std::string& bytes) {
+    const std::string path = write(name, bytes);
+    std::string what = said_by([&] { return read_all(file_inputs(path)[0]); });
+    const std::size_t at = what.find(folder_.string() + "/");
+    return at == std::string::npos ? what : what.erase(at, folder_.string().size() + 1);
+  };
+  EXPECT_EQ(said("x.csv.gz", "id,v\n1,2\n"), "x.csv.gz is no gzip file: its first bytes are 69 64 2c 76");
+  EXPECT_EQ(said("x.csv.ZST", "<"), "x.csv.ZST is no zstd file: its first bytes are 3c");
+  EXPECT_EQ(said("x.csv.zstd", "id\n"), "x.csv.zstd is no zstd file: its first bytes are 69 64 0a");
+  EXPECT_EQ(said("empty.gz", ""), "empty.gz is no gzip file: it is empty");
+  EXPECT_EQ(said("x.csv.gz", gzip("a")), "nothing: a");
+  EXPECT_EQ(said("x.csv.gz", zstd("a")), "nothing: a") << "the bytes tell which one";
+  EXPECT_EQ(said("x.csv", gzip("a")), "nothing: a");
+  EXPECT_EQ(said("gz", "a"), "nothing: a");
+  const std::string plain = write("y.gz", "plain");
+  exec::Command command;
+  command.argv = {"cat", plain};
+  EXPECT_EQ(read_all(command_input(std::move(command))), "plain") << "as zcat writes it";
+}
+
 exec::Command shell(const std::string& script) {
   exec::Command command;
   command.argv = {"/bin/sh", "-c", script};

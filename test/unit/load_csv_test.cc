@@ -126,7 +126,7 @@ std::string read_flood(std::string head, char body, std::uint64_t count, std::st
 TEST(CsvReader, ALineOfManyMegabytesIsRejectedAndReadingGoesOn) {
   const CsvChoice choice{.delimiter = ',', .header = true};
   const std::string rejected =
-      "<a><b>\n2 [1][2]\n3 ! it is longer than 16.0 MiB, the most that a record may have\n";
+      "<a><b>\n2 [1][2]\n3 ! it is longer than 16.0 MiB, the most that a record may have (--max-record)\n";
   EXPECT_EQ(read_flood("a,b\n1,2\n3,", 'x', 100 << 20U, "\n5,6\n", choice), rejected + "4 [5][6]");
   EXPECT_EQ(read_flood("a,b\n1,2\n3,\"", '\n', 20 << 20U, "\"\n5,6\n", choice), rejected + "20971524 [5][6]");
   EXPECT_EQ(read_flood("a,b\n1,2\n", ',', 20 << 20U, "\n5,6\n", choice), rejected + "4 [5][6]");

@@ -279,7 +279,7 @@ TEST(LoadJson, ARecordBeyondTheLimitIsPassedOverInBoundedMemory) {
     const auto huge = reader.next();
     ASSERT_TRUE(huge);
     EXPECT_EQ(huge->line, 2);
-    EXPECT_EQ(huge->malformed, "it is longer than 976.6 KiB, the limit for one record");
+    EXPECT_EQ(huge->malformed, "it is longer than 976.6 KiB, the limit for one record (--max-record)");
     EXPECT_EQ(huge->malformed_column, array ? 2 : 1);
     EXPECT_LE(huge->raw.size(), 65536);
     EXPECT_TRUE(huge->raw.starts_with("{\"a\":\"xxx"));
@@ -297,7 +297,8 @@ TEST(LoadJson, TheLimitIsExact) {
                        {.max_record_bytes = limit});
     };
     EXPECT_EQ(records(13), (Lines{"a='12345'", "a='12345'"}));
-    EXPECT_TRUE(records(12).at(0).ends_with("it is longer than 12 B, the limit for one record"));
+    EXPECT_TRUE(
+        records(12).at(0).ends_with("it is longer than 12 B, the limit for one record (--max-record)"));
     EXPECT_EQ(records(12).size(), 2);
   }
 }

@@ -269,7 +269,20 @@ TEST(LoadSinger, MessagesThatAreNoneFailWithTheirLine) {
                 R"({"type":"SCHEMA","stream":"s","schema":{"properties":{"a":{}}},"key_properties":["id"]})"),
             "the tap's output:1: the schema of stream 's': its key property 'id' is none of its properties");
   EXPECT_EQ(failure_of(kItems + item(1) + std::string(2000, 'x'), {.max_message_bytes = 1000}),
-            "the tap's output:3: a message is too long: it is longer than 1000 B, the limit for one record");
+            "the tap's output:3: a message is too long: it is longer than 1000 B, the limit for one record "
+            "(--max-record)");
+}
+
+TEST(LoadSinger, AMessageThatIsTooLongNamesTheOptionOfItsLimit) {
+  for (const auto& [limit, option] : std::vector<std::pair<std::size_t, std::string>>{
+           {1000, "--max-record 2"}, {std::size_t{3} << 20U, "--max-record 6"}}) {
+    try {
+      read(kItems + std::string(limit + 1, 'x'), {.max_message_bytes = limit});
+      ADD_FAILURE() << "nothing was refused";
+    } catch (const Error& error) {
+      EXPECT_TRUE(error.remedy().ends_with(option)) << error.remedy();
+    }
+  }
 }
 
 TEST(LoadSinger, ASchemaThatChangesLetsTheRowsBeforeItBeAppliedFirst) {

@@ -7,9 +7,9 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "load/checks.h"
 
 namespace weir::cli {
 namespace {
@@ -38,8 +38,6 @@ constexpr std::array<std::pair<std::string_view, Contract>, 4> kContracts{
   refuse(fmt::format("--{} is '{}', which is none of: {}", option, printable(word), fmt::join(known, ", ")),
          near ? fmt::format("Did you mean '{}'?", *near) : kSeeHelp);
 }
-
-bool deletes(Mode mode) { return mode != Mode::append && mode != Mode::upsert; }
 
 /// "20%" > 0.2
 double read_percent(std::string_view option, const std::string& text) {
@@ -91,30 +89,6 @@ std::vector<load::SaidColumn> read_columns(std::string_view text) {
   return columns;
 }
 
-bool is_number(std::string_view text, double& number) {
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
-  return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
-}
-
-/// An ISO date, maybe with a time: two of the same length and form are in the order of their characters.
-std::string form_of(std::string_view text) {
-  std::string form(text);
-  for (char& c : form) {
-    if (c >= '0' && c <= '9') c = '0';
-  }
-  return form;
-}
-
-/// Whether the bounds are surely no interval. What only the server can compare is left to it.
-bool surely_empty(std::string_view from, std::string_view to) {
-  double low = 0;
-  double high = 0;
-  if (is_number(from, low) && is_number(to, high)) return low >= high;
-  const std::string form = form_of(from);
-  if (form.starts_with("0000-00-00") && form == form_of(to)) return from >= to;
-  return from == to;
-}
-
 /// COLUMN:FROM:TO or COLUMN:FROM..TO. Times have colons themselves: of an odd number of them the one in the
 /// middle divides.
 load::Window read_window(const std::string& text) {
@@ -138,13 +112,8 @@ load::Window read_window(const std::string& text) {
     divide = colons[colons.size() / 2];
     width = 1;
   }
-  load::Window window{std::string(trim(std::string_view(text).substr(0, first))),
-                      std::string(trim(bounds.substr(0, divide))),
-                      std::string(trim(bounds.substr(divide + width)))};
-  if (window.column.empty()) bad("its column is missing");
-  if (window.from.empty() || window.to.empty()) bad("a bound is missing");
-  if (surely_empty(window.from, window.to)) bad("nothing is from its first bound up to its second");
-  return window;
+  return {std::string(trim(std::string_view(text).substr(0, first))),
+          std::string(trim(bounds.substr(0, divide))), std::string(trim(bounds.substr(divide + width)))};
 }
 
 void read_history(const Arguments& given, load::LoadSpec& spec) {
@@ -160,50 +129,9 @@ void read_history(const Arguments& given, load::LoadSpec& spec) {
   spec.history_at = given.value("at").value_or("");
 }
 
-/// What needs a mode, or is of no use with it.
-void check_mode(const Arguments& given, const load::LoadSpec& spec) {
-  const std::string_view mode = load::to_string(spec.mode);
-  const auto only_with = [&](std::string_view option, bool fits, std::string_view modes) {
-    if (given.has(option) && !fits)
-      refuse(fmt::format("--{} has no meaning with mode {}", option, mode),
-             fmt::format("It is for mode {}. Leave it out, or change --mode.", modes));
-  };
-  only_with("window", spec.mode == Mode::window, "window");
-  only_with("partition", spec.mode == Mode::partition_swap, "partition-swap");
-  only_with("at", spec.mode == Mode::scd2, "scd2");
-  only_with("history-columns", spec.mode == Mode::scd2, "scd2");
-  only_with("views", spec.mode == Mode::swap, "swap");
-  only_with("allow-mass-delete", deletes(spec.mode), "window, refresh, scd2, swap and partition-swap");
-  only_with("max-deletes", deletes(spec.mode), "window, refresh, scd2, swap and partition-swap");
-  // The old row of a rejected record would go with the old table.
-  only_with("max-rejects", spec.mode != Mode::swap && spec.mode != Mode::partition_swap,
-            "append, upsert, window, refresh and scd2");
-  const bool compares = spec.mode == Mode::upsert || spec.mode == Mode::refresh || spec.mode == Mode::scd2;
-  only_with("not-compared", compares, "upsert, refresh and scd2");
-  if (spec.mode == Mode::window && !spec.window) {
-    refuse("mode window needs --window: which rows the source replaces",
-           "Add --window COLUMN:FROM..TO, such as --window ts:2026-01-01..2026-02-01.");
-  }
-  if (spec.mode == Mode::partition_swap && spec.partition.empty())
-    refuse("mode partition-swap needs --partition: which one is replaced", "Add --partition NAME.");
-  if ((spec.mode == Mode::upsert || spec.mode == Mode::scd2) && spec.key.empty()) {
-    refuse(fmt::format("mode {} needs --key: the columns that tell which row a record is", mode),
-           "Add --key COLUMN,..; a source without a key can be loaded with mode append or refresh.");
-  }
-}
-
-void check_keys(const Arguments& given, const load::LoadSpec& spec) {
-  if (spec.key.empty() && spec.reject_duplicates)
-    refuse("--reject-duplicates needs --key: duplicates of what?", "Add --key COLUMN,..");
-  if (spec.key.empty() && !spec.not_compared.empty())
-    refuse("--not-compared needs --key", "Without a key whole rows are compared. Add --key COLUMN,..");
-  for (const std::string& name : spec.not_compared) {
-    if (std::find(spec.key.begin(), spec.key.end(), name) != spec.key.end())
-      refuse(fmt::format("{} is in --key and in --not-compared", printable(name)),
-             "A key is always compared. Leave it out of --not-compared.");
-  }
-  if (given.has("allow-mass-delete") && given.has("max-deletes"))
-    refuse("--allow-mass-delete and --max-deletes contradict each other", "Leave one of them out.");
+/// Whether the words have the option.
+load::Said said_in(const Arguments& given) {
+  return [&given](std::string_view option) { return given.has(option); };
 }
 
 load::LoadSpec read_spec(const Arguments& given) {
@@ -224,8 +152,7 @@ load::LoadSpec read_spec(const Arguments& given) {
     spec.recreate_views = *views == "recreate";
   }
   read_history(given, spec);
-  check_mode(given, spec);
-  check_keys(given, spec);
+  load::check_spec(spec, said_in(given));
   return spec;
 }
 
@@ -237,42 +164,6 @@ Contract read_contract(const Arguments& given) {
     known.push_back(name);
   }
   refuse_word("schema", word, known);
-}
-
-void check_source(const Arguments& given, const load::SourceChoice& source) {
-  constexpr std::array<std::string_view, 9> kCsvOnly{
-      "delimiter", "quote", "no-header", "header", "backslash", "null", "encoding", "comment", "trim"};
-  const std::optional<Format> format = load::said_format(source);
-  const bool is_query = format == Format::sqlite || format == Format::postgres;
-  const bool is_csv = !format || format == Format::csv || format == Format::tsv;
-  const bool is_json = format == Format::ndjson || format == Format::json || format == Format::singer;
-  for (const std::string_view option : kCsvOnly) {
-    if (given.has(option) && !is_csv) {
-      refuse(fmt::format("--{} is about separated values, and the source is {}", option,
-                         load::to_string(*format)),
-             "Leave it out, or say --format csv.");
-    }
-  }
-  if (given.has("flatten") && format && !is_json) {
-    refuse(fmt::format("--flatten is about JSON, and the source is {}", load::to_string(*format)),
-           "Leave it out, or say --format ndjson.");
-  }
-  for (const std::string_view option : {"query", "table"}) {
-    if (given.has(option) && !is_query)
-      refuse(fmt::format("--{} is for a source that is a database", option),
-             "Name one: sqlite:FILE or postgresql://HOST/DATABASE.");
-  }
-  if (given.has("stream") && given.has("singer") && given.value("stream")->empty())
-    refuse("--stream is empty", "Name the stream of the tap.");
-  if (!is_query) return;
-  if (!source.command.empty() || source.words.size() != 1)
-    refuse(fmt::format("a source of {} is one database at a time", load::to_string(*format)));
-  const bool said_inside = source.words.front().find("?table=") != std::string::npos;
-  if (source.query.empty() && source.table.empty() && !said_inside) {
-    refuse("which of its tables?", "Add --table NAME, or --query 'SELECT ..'.");
-  }
-  if (!source.query.empty() && (!source.table.empty() || said_inside))
-    refuse("either --query or a table, not both", "Leave one of them out.");
 }
 
 load::SourceChoice read_source(const Arguments& given) {
@@ -295,14 +186,9 @@ load::SourceChoice read_source(const Arguments& given) {
   source.flatten = static_cast<std::size_t>(given.number("flatten", 0, 32).value_or(0));
   source.csv = read_csv_options(given);
   if (source.format == Format::singer) source.stream = given.value("stream").value_or("");
-  if (!source.command.empty() && !source.words.empty())
-    refuse("either sources or a command behind '--', not both", "Two loads can do it one after the other.");
-  if (source.command.empty() && source.words.empty())
-    refuse("what is to be loaded?", "Such as: weir load rates.csv --into rates, or - for standard input.");
-  if (source.words.size() > 1 &&
-      std::find(source.words.begin(), source.words.end(), "-") != source.words.end())
-    refuse("standard input is loaded alone", "Leave - or the other sources out.");
-  check_source(given, source);
+  load::check_source(source, said_in(given));
+  if (given.has("singer") && source.stream.empty() && given.has("stream"))
+    refuse("--stream is empty", "Name the stream of the tap.");
   return source;
 }
 
@@ -321,11 +207,7 @@ void read_state_options(const Arguments& given, load::LoadOptions& options) {
   options.pipeline = given.value("pipeline").value_or("");
   options.stream = given.value("stream").value_or("");
   options.state = given.value("state");
-  if (options.state && options.pipeline.empty())
-    refuse("--state needs --pipeline: whose state?",
-           "Add --pipeline NAME, and --stream NAME where it has several.");
-  if (options.state && !nlohmann::json::accept(*options.state))
-    refuse("--state is no JSON", R"(Such as: --state '{"until": "2026-01-01"}')");
+  load::check_state(options);
 }
 
 }  // namespace
@@ -340,10 +222,9 @@ std::vector<std::string> read_names(std::string_view option, std::string_view te
       refuse(fmt::format("--{} is '{}', where a name is missing", option, printable(text)),
              fmt::format("Write: --{} COLUMN,COLUMN", option));
     }
-    if (std::find(names.begin(), names.end(), name) != names.end())
-      refuse(fmt::format("--{} names {} twice", option, printable(name)), "Leave one of them out.");
     names.emplace_back(name);
   }
+  load::check_names(option, names);
   return names;
 }
 

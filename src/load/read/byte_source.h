@@ -62,8 +62,10 @@ std::unique_ptr<ByteSource> open_descriptor(UniqueFd fd, std::string name, std::
 std::unique_ptr<ByteSource> open_command(const exec::Command& command, std::stop_token stop);
 
 /// gzip (all its members) and zstd (all its frames) are known by their first bytes; anything else comes as it
-/// is. Data that break off throw, and so does a kind of compression that is not read here.
-std::unique_ptr<ByteSource> decompressed(std::unique_ptr<ByteSource> stored, std::string name);
+/// is. Data that break off throw, and so does a kind of compression that is not read here. `is_file`: a name
+/// that ends in .gz or .zst promises something compressed; of a command (zcat a.gz) it says nothing.
+std::unique_ptr<ByteSource> decompressed(std::unique_ptr<ByteSource> stored, std::string name,
+                                         bool is_file = false);
 
 /// To UTF-8 from any encoding that iconv knows. What cannot be converted becomes the byte 0xFF, which is no
 /// UTF-8 either: so the value that holds it is refused, with its place.

@@ -217,7 +217,7 @@ Record CsvReader::record() {
 
 std::string CsvReader::complaint() const {
   if (splitter_->too_long()) {
-    return fmt::format("it is longer than {}, the most that a record may have",
+    return fmt::format("it is longer than {}, the most that a record may have (--max-record)",
                        human_bytes(dialect_.max_record));
   }
   if (splitter_->stray_at() != 0) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -182,9 +183,36 @@ bool is_zstd(std::string_view head) {
          head.substr(1, 3) == "\x2A\x4D\x18";
 }
 
+/// What the name of a file says of it; nothing where that is no compression that is read here.
+std::string_view packed_by_name(std::string_view name) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kPackedEndings{
+      {{".gz", "gzip"}, {".zst", "zstd"}, {".zstd", "zstd"}}};
+  for (const auto& [ending, kind] : kPackedEndings) {
+    if (name.size() < ending.size()) continue;
+    const std::string_view last = name.substr(name.size() - ending.size());
+    if (std::equal(last.begin(), last.end(), ending.begin(), [](char given, char lower) {
+          return (given >= 'A' && given <= 'Z' ? static_cast<char>(given - 'A' + 'a') : given) == lower;
+        }))
+      return kind;
+  }
+  return {};
+}
+
+/// An error page, or what a broken export has left, would be taken for the rows.
+[[noreturn]] void refuse_unpacked(const std::string& name, std::string_view kind, std::string_view head) {
+  constexpr std::size_t kShown = 4;
+  std::string bytes;
+  for (const char c : head.substr(0, kShown))
+    bytes += fmt::format(" {:02x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
+  throw Error(ExitCode::usage,
+              fmt::format("{} is no {} file: {}", printable(name), kind,
+                          bytes.empty() ? "it is empty" : "its first bytes are" + bytes),
+              "If that is right, give it another name, or let it come without one: weir load - < FILE");
+}
+
 }  // namespace
 
-std::unique_ptr<ByteSource> decompressed(std::unique_ptr<ByteSource> stored, std::string name) {
+std::unique_ptr<ByteSource> decompressed(std::unique_ptr<ByteSource> stored, std::string name, bool is_file) {
   const std::string head = read_head(*stored, kMagic);
   for (const Refused& refused : kRefused) {
     if (head.size() < refused.at || !std::string_view(head).substr(refused.at).starts_with(refused.magic))
@@ -196,6 +224,8 @@ std::unique_ptr<ByteSource> decompressed(std::unique_ptr<ByteSource> stored, std
   std::unique_ptr<ByteSource> whole = with_head(head, std::move(stored));
   if (head.starts_with("\x1F\x8B")) return std::make_unique<GzipSource>(std::move(whole), std::move(name));
   if (is_zstd(head)) return std::make_unique<ZstdSource>(std::move(whole), std::move(name));
+  if (const std::string_view kind = packed_by_name(name); is_file && !kind.empty())
+    refuse_unpacked(name, kind, head);
   return whole;
 }
 

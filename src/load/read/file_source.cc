@@ -122,7 +122,7 @@ Input file_input(const std::string& path, std::optional<std::uint64_t> bytes) {
               throw Error(ExitCode::usage,
                           fmt::format("cannot open {}: {}", printable(path), std::strerror(errno)));
             }
-            return decompressed(open_descriptor(std::move(fd), path, stop), path);
+            return decompressed(open_descriptor(std::move(fd), path, stop), path, true);
           }};
 }
 

@@ -24,7 +24,8 @@ JsonFrames::JsonFrames(std::unique_ptr<ByteSource> source, JsonShape shape, std:
     : source_(std::move(source)),
       shape_(shape),
       max_bytes_(max_bytes),
-      long_message_(fmt::format("it is longer than {}, the limit for one record", human_bytes(max_bytes))),
+      long_message_(fmt::format("it is longer than {}, the limit for one record (--max-record)",
+                                human_bytes(max_bytes))),
       place_(name.empty() ? "" : printable(name) + ": ") {}
 
 std::optional<JsonFrame> JsonFrames::next() {

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "load/read/json_reader.h"
 #include "load/read/singer_bytes.h"
+#include "load/write/rights.h"
 
 namespace weir::load {
 namespace {
@@ -47,6 +48,10 @@ pg::Result PostgresReader::ask(const std::string& query) {
     return session_.execute(fmt::format("SELECT * FROM ({}\n) AS described LIMIT 0", query));
   } catch (const pg::Error& error) {
     if (error.kind() != pg::ErrorKind::server) throw;
+    if (is_of_rights(error)) {
+      throw MissingRight(fmt::format("the source does not let this user read: {}", error.info().message),
+                         grant_for(error.info(), {}, "SELECT"));
+    }
     const std::string& hint = error.info().hint;
     throw Error(
         ExitCode::failed,

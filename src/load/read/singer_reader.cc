@@ -149,9 +149,11 @@ void SingerReader::fail_at(const JsonFrame& frame, const JsonBreak& fault) const
 
 void SingerReader::take(const JsonFrame& frame) {
   if (!frame.broken.empty()) {
-    throw Error(ExitCode::failed,
-                fmt::format("{}:{}: a message is too long: {}", options_.name, frame.line, frame.broken),
-                "Raise the limit if the tap is right.");
+    constexpr std::size_t kMostMebibytes = 1024;
+    const std::size_t twice = 2 * std::max<std::size_t>(options_.max_message_bytes >> 20U, 1);
+    fail(frame.line, fmt::format("a message is too long: {}", frame.broken),
+         fmt::format("If the tap is right, raise the limit, in MiB: --max-record {}",
+                     std::min(twice, kMostMebibytes)));
   }
   const tl::expected<SingerMessage, JsonBreak> message = messages_.parse(frame.text);
   if (!message) fail_at(frame, message.error());

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "load/write/load_sql.h"
+#include "load/write/rights.h"
 
 namespace weir::load {
 namespace {
@@ -431,7 +432,9 @@ LockMode Plan::strongest(std::string_view relation) const noexcept {
 
 void Plan::require() const {
   if (refusals.empty()) return;
-  throw Error(exit_code(), refusals.front().reason, refusals.front().remedy);
+  const Refusal& first = refusals.front();
+  if (first.of_rights) throw MissingRight(first.reason, first.remedy);
+  throw Error(ExitCode::refused, first.reason, first.remedy);
 }
 
 ExitCode Plan::exit_code() const noexcept {

@@ -25,6 +25,8 @@ struct HistoryColumns {
   std::string valid_from = "valid_from";
   std::string valid_to = "valid_to";      ///< null: still valid
   std::string is_current = "is_current";  ///< optional in the table
+
+  friend bool operator==(const HistoryColumns&, const HistoryColumns&) = default;
 };
 
 struct Guard {

@@ -88,3 +88,15 @@ SELECT :run::int8, :chunk::int8, u.*
 INSERT INTO weir.load_reject (run, line, file, column_name, sqlstate, reason, raw)
 SELECT r.run, r.line, r.file, r.column_name, r.sqlstate, r.reason, r.raw
   FROM weir.load_stage_reject r WHERE r.run = :run;
+
+-- name: load_stage_folder() -> (folder text?)
+-- Where the server puts a table that is made now, as it calls the folder itself. Null where it is reached over the
+-- network, or does not tell this user.
+SELECT CASE WHEN inet_server_addr() IS NULL
+            THEN coalesce(nullif(pg_tablespace_location(t.oid), ''),
+                          (SELECT s.setting FROM pg_catalog.pg_settings s WHERE s.name = 'data_directory')) END::text AS folder
+  FROM pg_catalog.pg_database d
+  JOIN pg_catalog.pg_tablespace t
+    ON CASE WHEN current_setting('default_tablespace') = '' THEN t.oid = d.dattablespace
+            ELSE t.spcname = current_setting('default_tablespace')::name END
+ WHERE d.datname = current_database();

@@ -1,0 +1,60 @@
+#include "load/write/rights.h"
+
+#include <array>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "pg/identifier.h"
+
+namespace weir::load {
+namespace {
+
+constexpr const char* kNoRight = "42501";
+
+struct Grantable {
+  std::string_view said;  ///< in the server's words; what is longer comes first
+  std::string_view kind;  ///< in SQL's
+  std::string_view right;
+};
+constexpr std::array<Grantable, 9> kGrantable{{{"materialized view ", "", ""},
+                                               {"foreign table ", "", ""},
+                                               {"table ", "", ""},
+                                               {"view ", "", ""},
+                                               {"sequence ", "SEQUENCE ", "USAGE"},
+                                               {"schema ", "SCHEMA ", "USAGE"},
+                                               {"function ", "FUNCTION ", "EXECUTE"},
+                                               {"type ", "TYPE ", "USAGE"},
+                                               {"database ", "DATABASE ", "CREATE, TEMPORARY"}}};
+
+}  // namespace
+
+MissingRight::MissingRight(const std::string& message, std::string remedy)
+    : Error(ExitCode::database, message, std::move(remedy), Failure::refused, kNoRight) {}
+
+bool is_of_rights(const pg::Error& error) {
+  return error.kind() == pg::ErrorKind::server && error.sqlstate() == kNoRight &&
+         error.info().message.find("row-level security") == std::string::npos;
+}
+
+std::string grant_for(const pg::ErrorInfo& refused, std::string_view role, std::string_view on_tables) {
+  constexpr std::string_view kDenied = "permission denied for ";
+  constexpr std::string_view kOfSchema = "schema ";
+  const std::string whom = role.empty() ? "<user>" : pg::quote_identifier(role);
+  std::string_view what = refused.message;
+  if (!what.starts_with(kDenied))
+    return fmt::format("Let the owner of what it names GRANT it to {}, or load as its owner.", whom);
+  what.remove_prefix(kDenied.size());
+  const bool of_schema = what.starts_with(kOfSchema);
+  // What has a name is a statement of Weir's, on Weir's tables; schemas of others are met there, too.
+  const bool ours = of_schema ? what == "schema weir" || what == "schema weir_stage" : !refused.query.empty();
+  if (ours) return fmt::format("GRANT weir_worker TO {};", whom);
+  for (const Grantable& known : kGrantable) {
+    if (!what.starts_with(known.said)) continue;
+    return fmt::format("GRANT {} ON {}{} TO {};", known.right.empty() ? on_tables : known.right, known.kind,
+                       pg::quote_identifier(what.substr(known.said.size())), whom);
+  }
+  return fmt::format("GRANT it to {}: {}.", whom, what);
+}
+
+}  // namespace weir::load
