@@ -24,6 +24,9 @@ constexpr Duration kGiveBack = std::chrono::seconds(5);
 /// owner is frozen between his lock and his row.
 constexpr Duration kShun = std::chrono::milliseconds(500);
 
+/// So many failures one after the other are not those of their groups any more.
+constexpr int kInARow = 3;
+
 /// How long it is remembered of a group that it failed.
 constexpr Duration kForget = std::chrono::minutes(1);
 constexpr BackoffPolicy kTrouble{.base = std::chrono::milliseconds(100), .cap = std::chrono::seconds(10)};
@@ -128,9 +131,12 @@ void Slots::work(std::size_t number) {
     const auto fail = [&](std::string_view why) {
       connection.reset();
       log::warn("a group was given up", {{"slot", number}, {"group", to_string(*group)}, {"error", why}});
-      if (!task) return rest(++failures);
-      give_up(*group, owner, task->at(), why);
-      shun(*group);
+      ++failures;
+      if (task) {
+        give_up(*group, owner, task->at(), why);
+        shun(*group);
+      }
+      if (!task || failures >= kInARow) rest(failures);
     };
     try {
       if (!sink) sink = settings_.sinks();
@@ -141,8 +147,8 @@ void Slots::work(std::size_t number) {
       }
       task.emplace(settings_.sink, *sink, counts_,
                    GroupTask::Stops{.soft = soft_.get_token(), .hard = hard_.get_token()});
-      failures = 0;
       connection = serve(*std::exchange(connection, std::nullopt), *group, owner, *task);
+      failures = 0;
     } catch (const std::exception& error) {
       fail(error.what());
     } catch (...) {  // of a sink: it is other people's code
@@ -175,8 +181,8 @@ void Slots::shun(const GroupKey& group) {
   shunned.until = steady_now() + backoff_delay(kTrouble, ++shunned.failures, random_unit());
 }
 
-/// Where there is no connection, or no sink: the next group would fail as well. This one is in flight
-/// meanwhile, so that nobody here asks for it.
+/// Where there is no connection, or no sink, or one group after the other fails: the next one would as well.
+/// This one is in flight meanwhile, so that nobody here asks for it.
 void Slots::rest(int failures) {
   MutexLock lock(mutex_);
   changed_.wait_for(lock, soft_.get_token(), backoff_delay(kTrouble, failures, random_unit()),

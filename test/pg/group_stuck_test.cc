@@ -231,6 +231,31 @@ TEST_F(GroupStuckTest, AGroupThatCannotBeBegunIsTriedAgainLessAndLessOften) {
   consumer->stop();
 }
 
+// Each group had a pause of its own, and the slots had none: of many groups they made a storm of connections.
+TEST_F(GroupStuckTest, WhereAllGroupsFailTheSlotsRest) {
+  one_->execute_script(
+      "CREATE SEQUENCE public.tries;"
+      "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM "
+      "nextval('public.tries'); "
+      "RAISE EXCEPTION 'none of them'; END $$;"
+      "CREATE TRIGGER refuse BEFORE UPDATE ON weir.batch_step FOR EACH ROW EXECUTE FUNCTION public.refuse();"
+      "GRANT ALL ON SEQUENCE public.tries TO PUBLIC");
+  one_->execute("SELECT weir.submit_batch('t', 'k' || n, '{}') FROM generate_series(1, 200) n");
+  const test::TcpGate gate(test::TestServer::shared().port());
+  Consumer consumer(std::make_shared<const pg::Connector>(gate.through(tcp_conninfo())), outside(done),
+                    {.sink = "s", .concurrency = 2, .poll = 10ms});
+  consumer.start();
+  test::wait_until([&] { return number("SELECT last_value FROM public.tries") >= 6; }, "six tries");
+  const SteadyTime begin = steady_now();
+  test::wait_until([&] { return steady_now() - begin > 3s; }, "the time in which there were hundreds");
+  consumer.stop();
+  // Of each slot's tries the first three come at once; the tenth comes after 25 s of rest.
+  EXPECT_LE(number("SELECT last_value FROM public.tries"), 20);
+  EXPECT_LE(gate.counts().accepted, 60U) << "two for each try, and those of the consumer";
+  EXPECT_EQ(consumer.counts().succeeded, 0);
+  EXPECT_EQ(number("SELECT count(*) FROM weir.batch_step WHERE state = 'pending'"), 200);
+}
+
 // One sweep for all groups waited for somebody's lock on one batch, and the fleet with it.
 TEST_F(GroupStuckTest, ASweepDoesNotWaitForABatchThatSomebodyHasLocked) {
   for (const char* key : {"1", "2", "3"}) {
