@@ -119,12 +119,13 @@ std::optional<Duration> Consumer::look(PollConnection& connection, Slots& slots,
   const std::size_t free = slots.free();
   if (free == 0) {
     // Those in flight have to know whether somebody waits for them.
-    slots.set_crowded(!connection.candidates(sink_, 1).empty());
+    const std::size_t wanted = std::min(kMostCandidates, slots.set_aside() + 1);
+    slots.set_crowded(slots.is_waiting(connection.candidates(sink_, wanted)));
     return options_.poll;
   }
   const auto groups = connection.candidates(sink_, std::min(kMostCandidates, free * kCandidatesEach));
   const std::size_t begun = slots.dispatch(groups);
-  slots.set_crowded(groups.size() > begun);
+  slots.set_crowded(slots.is_waiting(groups));
   if (begun > 0) idle = 0;
   if (begun > 0) return std::min<Duration>(kBusyPause, options_.poll);
   if (options_.once && free == options_.concurrency && !connection.work_left(sink_)) return std::nullopt;

@@ -65,14 +65,31 @@ std::size_t Slots::dispatch(const std::vector<GroupKey>& groups) {
   std::erase_if(shunned_, [now](const auto& group) { return group.second.until + kForget <= now; });
   for (const GroupKey& group : groups) {
     if (in_flight_.size() == settings_.count) break;
-    const auto shunned = shunned_.find(group);
-    if (shunned != shunned_.end() && shunned->second.until > now) continue;
+    if (is_shunned(group, now)) continue;
     if (!in_flight_.insert(group).second) continue;
     dispatched_.push_back(group);
     ++begun;
   }
   changed_.notify_all();
   return begun;
+}
+
+bool Slots::is_shunned(const GroupKey& group, SteadyTime now) const {
+  const auto shunned = shunned_.find(group);
+  return shunned != shunned_.end() && shunned->second.until > now;
+}
+
+bool Slots::is_waiting(const std::vector<GroupKey>& groups) const {
+  const MutexLock lock(mutex_);
+  const SteadyTime now = steady_now();
+  return std::any_of(groups.begin(), groups.end(), [&](const GroupKey& group) WEIR_REQUIRES(mutex_) {
+    return !in_flight_.contains(group) && !is_shunned(group, now);
+  });
+}
+
+std::size_t Slots::set_aside() const {
+  const MutexLock lock(mutex_);
+  return in_flight_.size() + shunned_.size();
 }
 
 void Slots::drain(Deadline deadline) {
