@@ -306,6 +306,34 @@ TEST_F(GroupStuckTest, ASweepDoesNotWaitForWhatSomebodyHasLockedAtTheNextSink) {
   EXPECT_EQ(number("SELECT count(*) FROM weir.batch_step"), 0);
 }
 
+// Each of them cost its 100 ms of one statement, which was undone as a whole when it had taken too long.
+TEST_F(GroupStuckTest, ASweepGoesOnBehindManyThatAreBlocked) {
+  constexpr int kBlocked = 150;
+  one_->execute("SELECT weir.submit_batch('t', 'k' || n, '{}') FROM generate_series(1, $1) n", kBlocked);
+  one_->execute(
+      "SELECT weir.take_group($1, 't', 'k' || n, 'dead', NULL, 60000) FROM generate_series(1, $2) n", sink_.id,
+      kBlocked);
+  one_->execute(
+      "SELECT FROM generate_series(1, $2) n CROSS JOIN LATERAL weir.begin_batch($1, 't', 'k' || n, 'dead', "
+      "60000, 1, false) b",
+      sink_.id, kBlocked);
+  one_->execute("SELECT weir.take_group($1, 't', 'z', 'dead', NULL, 60000)", sink_.id);
+  set_feed("max_attempts = 1");
+  sink_ = find_sink(*one_, "default", "s");
+  expire_leases();
+  ASSERT_EQ(number("SELECT count(*) FROM weir.batch_step WHERE state = 'executing'"), kBlocked);
+  pg::Session other = session();
+  pg::Transaction transaction(other);
+  other.execute("LOCK TABLE weir.batch_turn IN SHARE MODE");  // their runs are to fail, and cannot
+  pg::Connector::Options impatient = connector().options();
+  impatient.session.timeout = 10s;
+  auto sweeper = RecoveryConnection::open(pg::Connector(connector().conninfo(), impatient), "test", {});
+  EXPECT_EQ(sweeper.recover(sink_).groups, 1);
+  EXPECT_EQ(number("SELECT count(*) FROM weir.group_hold"), kBlocked);
+  transaction.rollback();
+  EXPECT_EQ(recover(sink_), static_cast<std::size_t>(kBlocked));
+}
+
 TEST_F(GroupStuckTest, WhoEndsARunByHandIsToldOfWhomHeWaitsFor) {
   submit(kGroup);
   pg::Session other = session();
