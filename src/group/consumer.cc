@@ -31,8 +31,7 @@ std::string new_owner() {
                      static_cast<std::uint32_t>(random_unit() * 4294967295.0));
 }
 
-Ownership choose(std::optional<Ownership> wanted, const pg::Connector& connector) {
-  const pg::Pooling pooling = pg::detect_pooling(connector);
+Ownership choose(std::optional<Ownership> wanted, pg::Pooling pooling) {
   if (!wanted) return pooling == pg::Pooling::none ? Ownership::advisory : Ownership::lease;
   if (*wanted == Ownership::advisory) pg::require_session_state(pooling, "owning groups by advisory lock");
   return *wanted;
@@ -58,8 +57,9 @@ Consumer::Consumer(std::shared_ptr<const pg::Connector> connector, SinkFactory s
 void Consumer::run(const std::stop_token& stop, const std::function<void()>& ready) {
   owner_ = new_owner();
   finished_.drain();
-  ownership_ = choose(options_.ownership, *connector_);
-  const auto connector = work::connector_for_work(connector_).connector;
+  const work::WorkConnector at = work::connector_for_work(connector_, {.stop = stop});
+  ownership_ = choose(options_.ownership, at.pooling);
+  const auto& connector = at.connector;
   {
     pg::Session session = connector->connect(pg::Role::api, owner_, {.stop = stop});
     work::require_read_committed(session);

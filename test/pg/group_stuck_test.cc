@@ -222,8 +222,8 @@ TEST_F(GroupStuckTest, AGroupThatCannotBeBegunIsTriedAgainLessAndLessOften) {
       {.sink = "s", .concurrency = 1, .poll = 10ms}, outside([&](const Batch&, const Application&) {
         pg::Session session = connector().connect(pg::Role::api, "producer");
         session.execute("SELECT weir.submit_batch('t', 'good', '{}', 'r')");
-        turns.insert(session.execute("SELECT owner FROM weir.group_hold WHERE key = 'good'")[0]
-                         .get<std::string>(0));
+        turns.insert(
+            session.execute("SELECT owner FROM weir.group_hold WHERE key = 'good'")[0].get<std::string>(0));
         return Outcome::done();
       }));
   const SteadyTime begin = steady_now();
@@ -311,8 +311,8 @@ TEST_F(GroupStuckTest, ASweepGoesOnBehindManyThatAreBlocked) {
   constexpr int kBlocked = 150;
   one_->execute("SELECT weir.submit_batch('t', 'k' || n, '{}') FROM generate_series(1, $1) n", kBlocked);
   one_->execute(
-      "SELECT weir.take_group($1, 't', 'k' || n, 'dead', NULL, 60000) FROM generate_series(1, $2) n", sink_.id,
-      kBlocked);
+      "SELECT weir.take_group($1, 't', 'k' || n, 'dead', NULL, 60000) FROM generate_series(1, $2) n",
+      sink_.id, kBlocked);
   one_->execute(
       "SELECT FROM generate_series(1, $2) n CROSS JOIN LATERAL weir.begin_batch($1, 't', 'k' || n, 'dead', "
       "60000, 1, false) b",
