@@ -118,11 +118,11 @@ class CliConnections : public SchemaTest {};
 TEST_F(CliConnections, WhatTheServerCouldNeverGrantIsRefusedWithTheArithmetic) {
   const ScratchFolder folder("budget");
   session().execute("CREATE TABLE public.events (id bigint PRIMARY KEY, done bool)");
-  const auto weir = [&](const Words& words) {
+  const auto run = [&](const Words& words) {
     return run_weir(words, {.env = {{"DATABASE_URL", url()}}, .folder = folder.path(), .input = {}});
   };
   const auto expect_refused = [&](const Words& words, const std::string& arithmetic) {
-    const WeirResult result = weir(words);
+    const WeirResult result = run(words);
     EXPECT_EQ(result.status, 5) << words.front() << result.err;
     EXPECT_THAT(result.err, HasSubstr("the connection budget does not fit: " + arithmetic)) << words.front();
   };
@@ -137,7 +137,7 @@ TEST_F(CliConnections, WhatTheServerCouldNeverGrantIsRefusedWithTheArithmetic) {
   };
   expect_refused(consume("256", "--once"), "task 256 = ");
   session().execute("ALTER DATABASE " + database() + " CONNECTION LIMIT 4");  // superusers may pass it
-  const WeirResult fits = weir(consume("4", "--once"));
+  const WeirResult fits = run(consume("4", "--once"));
   EXPECT_EQ(fits.status, 0) << fits.err;
   expect_refused(consume("4", "--install-trigger"), "listen 1 + task 4 = 5 ");
 }
