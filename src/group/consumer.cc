@@ -31,8 +31,7 @@ std::string new_owner() {
                      static_cast<std::uint32_t>(random_unit() * 4294967295.0));
 }
 
-Ownership choose(std::optional<Ownership> wanted, const pg::Connector& connector) {
-  const pg::Pooling pooling = pg::detect_pooling(connector);
+Ownership choose(std::optional<Ownership> wanted, pg::Pooling pooling) {
   if (!wanted) return pooling == pg::Pooling::none ? Ownership::advisory : Ownership::lease;
   if (*wanted == Ownership::advisory) pg::require_session_state(pooling, "owning groups by advisory lock");
   return *wanted;
@@ -58,8 +57,9 @@ Consumer::Consumer(std::shared_ptr<const pg::Connector> connector, SinkFactory s
 void Consumer::run(const std::stop_token& stop, const std::function<void()>& ready) {
   owner_ = new_owner();
   finished_.drain();
-  ownership_ = choose(options_.ownership, *connector_);
-  const auto connector = work::connector_for_work(connector_).connector;
+  const work::WorkConnector at = work::connector_for_work(connector_, {.stop = stop});
+  ownership_ = choose(options_.ownership, at.pooling);
+  const auto& connector = at.connector;
   {
     pg::Session session = connector->connect(pg::Role::api, owner_, {.stop = stop});
     work::require_read_committed(session);
@@ -119,12 +119,13 @@ std::optional<Duration> Consumer::look(PollConnection& connection, Slots& slots,
   const std::size_t free = slots.free();
   if (free == 0) {
     // Those in flight have to know whether somebody waits for them.
-    slots.set_crowded(!connection.candidates(sink_, 1).empty());
+    const std::size_t wanted = std::min(kMostCandidates, slots.set_aside() + 1);
+    slots.set_crowded(slots.is_waiting(connection.candidates(sink_, wanted)));
     return options_.poll;
   }
   const auto groups = connection.candidates(sink_, std::min(kMostCandidates, free * kCandidatesEach));
   const std::size_t begun = slots.dispatch(groups);
-  slots.set_crowded(groups.size() > begun);
+  slots.set_crowded(slots.is_waiting(groups));
   if (begun > 0) idle = 0;
   if (begun > 0) return std::min<Duration>(kBusyPause, options_.poll);
   if (options_.once && free == options_.concurrency && !connection.work_left(sink_)) return std::nullopt;

@@ -24,6 +24,9 @@ constexpr Duration kGiveBack = std::chrono::seconds(5);
 /// owner is frozen between his lock and his row.
 constexpr Duration kShun = std::chrono::milliseconds(500);
 
+/// So many failures one after the other are not those of their groups any more.
+constexpr int kInARow = 3;
+
 /// How long it is remembered of a group that it failed.
 constexpr Duration kForget = std::chrono::minutes(1);
 constexpr BackoffPolicy kTrouble{.base = std::chrono::milliseconds(100), .cap = std::chrono::seconds(10)};
@@ -62,14 +65,31 @@ std::size_t Slots::dispatch(const std::vector<GroupKey>& groups) {
   std::erase_if(shunned_, [now](const auto& group) { return group.second.until + kForget <= now; });
   for (const GroupKey& group : groups) {
     if (in_flight_.size() == settings_.count) break;
-    const auto shunned = shunned_.find(group);
-    if (shunned != shunned_.end() && shunned->second.until > now) continue;
+    if (is_shunned(group, now)) continue;
     if (!in_flight_.insert(group).second) continue;
     dispatched_.push_back(group);
     ++begun;
   }
   changed_.notify_all();
   return begun;
+}
+
+bool Slots::is_shunned(const GroupKey& group, SteadyTime now) const {
+  const auto shunned = shunned_.find(group);
+  return shunned != shunned_.end() && shunned->second.until > now;
+}
+
+bool Slots::is_waiting(const std::vector<GroupKey>& groups) const {
+  const MutexLock lock(mutex_);
+  const SteadyTime now = steady_now();
+  return std::any_of(groups.begin(), groups.end(), [&](const GroupKey& group) WEIR_REQUIRES(mutex_) {
+    return !in_flight_.contains(group) && !is_shunned(group, now);
+  });
+}
+
+std::size_t Slots::set_aside() const {
+  const MutexLock lock(mutex_);
+  return in_flight_.size() + shunned_.size();
 }
 
 void Slots::drain(Deadline deadline) {
@@ -128,9 +148,12 @@ void Slots::work(std::size_t number) {
     const auto fail = [&](std::string_view why) {
       connection.reset();
       log::warn("a group was given up", {{"slot", number}, {"group", to_string(*group)}, {"error", why}});
-      if (!task) return rest(++failures);
-      give_up(*group, owner, task->at(), why);
-      shun(*group);
+      ++failures;
+      if (task) {
+        give_up(*group, owner, task->at(), why);
+        shun(*group);
+      }
+      if (!task || failures >= kInARow) rest(failures);
     };
     try {
       if (!sink) sink = settings_.sinks();
@@ -141,8 +164,8 @@ void Slots::work(std::size_t number) {
       }
       task.emplace(settings_.sink, *sink, counts_,
                    GroupTask::Stops{.soft = soft_.get_token(), .hard = hard_.get_token()});
-      failures = 0;
       connection = serve(*std::exchange(connection, std::nullopt), *group, owner, *task);
+      failures = 0;
     } catch (const std::exception& error) {
       fail(error.what());
     } catch (...) {  // of a sink: it is other people's code
@@ -175,8 +198,8 @@ void Slots::shun(const GroupKey& group) {
   shunned.until = steady_now() + backoff_delay(kTrouble, ++shunned.failures, random_unit());
 }
 
-/// Where there is no connection, or no sink: the next group would fail as well. This one is in flight
-/// meanwhile, so that nobody here asks for it.
+/// Where there is no connection, or no sink, or one group after the other fails: the next one would as well.
+/// This one is in flight meanwhile, so that nobody here asks for it.
 void Slots::rest(int failures) {
   MutexLock lock(mutex_);
   changed_.wait_for(lock, soft_.get_token(), backoff_delay(kTrouble, failures, random_unit()),

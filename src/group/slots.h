@@ -42,6 +42,11 @@ class Slots {
   [[nodiscard]] std::size_t free() const;
   /// Those of `groups` that are not in flight here and could be had of late, as many as there are free slots.
   std::size_t dispatch(const std::vector<GroupKey>& groups);
+  /// Whether one of `groups`, which could be had, is neither in flight nor left alone for a while: that one
+  /// waits for a slot.
+  [[nodiscard]] bool is_waiting(const std::vector<GroupKey>& groups) const;
+  /// How many are in flight or left alone: a look that finds no more than these may have missed who waits.
+  [[nodiscard]] std::size_t set_aside() const;
   /// Others wait: who has had several batches lets them have the slot.
   void set_crowded(bool crowded) noexcept { crowded_ = crowded; }
 
@@ -81,6 +86,7 @@ class Slots {
     SteadyTime until;
     int failures = 0;
   };
+  [[nodiscard]] bool is_shunned(const GroupKey& group, SteadyTime now) const WEIR_REQUIRES(mutex_);
   std::map<GroupKey, Shunned> shunned_ WEIR_GUARDED_BY(mutex_);
   std::vector<GroupKey> dispatched_ WEIR_GUARDED_BY(mutex_);
   std::vector<std::jthread> threads_;  // last: they use the others

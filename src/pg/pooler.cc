@@ -34,14 +34,19 @@ Pooling detect_pooling(const Connector& connector, const Limit& limit) {
 }
 
 void require_session_state(Pooling pooling, std::string_view purpose) {
-  if (pooling != Pooling::transaction) return;
-  throw weir::Error(
-      ExitCode::refused,
-      std::string(purpose) +
-          " needs a session of its own, but the connection goes through a pooler in transaction mode, "
-          "where two statements may meet two server processes",
-      "Connect to the server itself; through this one Weir uses leases and "
-      "polling.");
+  if (pooling == Pooling::none) return;
+  const std::string_view found =
+      pooling == Pooling::transaction
+          ? "in transaction mode, where two statements may meet two server processes"
+          : "that looks as if in session mode, as one in transaction mode does when it is busy: two "
+            "statements "
+            "might meet two server processes";
+  throw weir::Error(ExitCode::refused,
+                    std::string(purpose) +
+                        " needs a session of its own, but the connection goes through a pooler " +
+                        std::string(found),
+                    "Connect to the server itself, if only for this; whatever can work through a pooler does "
+                    "so by leases and polling, without being asked to.");
 }
 
 }  // namespace weir::pg

@@ -9,7 +9,7 @@ namespace weir::pg {
 /// What stands between a session and the server.
 enum class Pooling {
   none,         ///< a direct connection
-  session,      ///< a pooler that keeps one server process for a client's whole session
+  session,      ///< a pooler that seems to keep one server process for a client's whole session
   transaction,  ///< a pooler that may hand each transaction to another server process
 };
 
@@ -23,11 +23,13 @@ constexpr std::string_view to_string(Pooling pooling) noexcept {
 }
 
 /// Finds out with two sessions: through a transaction pooler, one that is idle and one inside a transaction
-/// are served by the same server process, or the first meets another process when it comes back.
+/// are served by the same server process, or the first meets another process when it comes back. In a busy
+/// pool it may meet the same one again by chance: `session` is a guess, `none` and `transaction` are not.
 Pooling detect_pooling(const Connector& connector, const Limit& limit = {});
 
 /// Throws the explanation when session state (advisory locks, LISTEN, temporary tables, prepared statements)
-/// would be lost between two statements. `purpose` says what it is needed for.
+/// could be lost between two statements: only a direct connection is sure to keep it. `purpose` says what it
+/// is needed for.
 void require_session_state(Pooling pooling, std::string_view purpose);
 
 }  // namespace weir::pg

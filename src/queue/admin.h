@@ -68,7 +68,7 @@ Retried retry_job(pg::Session& session, std::int64_t id);
 enum class Cancelled {
   cancelled,
   stopping,        ///< its process was asked to stop it
-  in_transaction,  ///< a worker in transactional mode has it: nobody can stop it from outside
+  in_transaction,  ///< of somebody else, mostly a worker in transactional mode: it cannot be stopped
   ended,           ///< it is done, dead or cancelled
   missing,
 };

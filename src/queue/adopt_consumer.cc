@@ -9,7 +9,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "pg/budget.h"
 #include "queue/adopt_trigger.h"
+#include "schema/server_info.h"
 #include "work/work_connector.h"
 
 namespace weir::queue {
@@ -49,12 +51,16 @@ AdoptConsumer::AdoptConsumer(std::shared_ptr<const pg::Connector> connector, con
 
 AdoptFigures AdoptConsumer::run(const std::stop_token& stop) {
   begin_ = steady_now();
-  const work::WorkConnector at = work::connector_for_work(shared_.connector);
+  const work::WorkConnector at = work::connector_for_work(shared_.connector, {.stop = stop});
   shared_.connector = at.connector;
   if (at.can_be_woken) {
     pg::Session session = at.connector->connect(pg::Role::task, "consume-start", {.stop = stop});
-    work::require_connections(session, static_cast<std::size_t>(options_.workers));
-    if (!options_.once && has_wake_trigger(session, shared_.adopted.table_id)) start_waker();
+    const bool woken = !options_.once && has_wake_trigger(session, shared_.adopted.table_id);
+    pg::Budget budget;
+    if (woken) budget.lines.push_back({pg::Role::listen, 1});
+    budget.lines.push_back({pg::Role::task, options_.workers});
+    schema::require_budget(session, budget);
+    if (woken) start_waker();
   }
   {
     std::vector<std::jthread> threads;

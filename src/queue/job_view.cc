@@ -18,7 +18,8 @@ std::optional<std::string> copy(const std::optional<pg::JsonView>& json) {
 
 std::string reason_of(pg::Session& session, const sql::FindJob::Row& row, const JobView& job) {
   if (job.state == "running" && !job.worker)
-    return "a worker in transactional mode has it in its transaction, which cannot be stopped from here";
+    return "it is in somebody's transaction, mostly of a worker in transactional mode: that cannot be "
+           "stopped from here";
   if (job.state == "running" && job.stopping) return "its process was asked to stop it";
   if (job.state == "later")
     return job.attempt > 0 ? "it is tried again when it is due" : "it was scheduled for a time";

@@ -159,7 +159,7 @@ Adoption plan_adoption(pg::Session& session, const AdoptRequest& request) {
 
 AdoptReport adopt_stream(pg::Session& session, const AdoptRequest& request, const AdoptOptions& options) {
   if (!session.keeps_state()) {
-    throw Error(ExitCode::refused, "a table cannot be adopted by way of a transaction pooler",
+    throw Error(ExitCode::refused, "a table cannot be adopted by way of a pooler",
                 "Indexes are built for hours in a session of one's own: connect to the server itself.");
   }
   const AdoptLock lock(session, read_adopt_facts(session, request.table));

@@ -4,18 +4,18 @@
 
 #include "base/log.h"
 #include "pg/budget.h"
-#include "pg/pooler.h"
 #include "pg/session.h"
 #include "schema/server_info.h"
 
 namespace weir::work {
 
-WorkConnector connector_for_work(std::shared_ptr<const pg::Connector> connector) {
+WorkConnector connector_for_work(std::shared_ptr<const pg::Connector> connector, const pg::Limit& limit) {
   // In a busy pool two looks may meet the same server process by chance: what looks like a pool in session
   // mode is not relied upon.
-  if (pg::detect_pooling(*connector) == pg::Pooling::none) return {std::move(connector), true};
+  const pg::Pooling pooling = pg::detect_pooling(*connector, limit);
+  if (pooling == pg::Pooling::none) return {std::move(connector), true, pooling};
   log::info("a pooler is in between: looking for work at intervals, because nobody may be woken through it");
-  return {std::make_shared<pg::Connector>(connector->unprepared()), false};
+  return {std::make_shared<pg::Connector>(connector->unprepared()), false, pooling};
 }
 
 void require_connections(pg::Session& session, std::size_t task_sessions) {

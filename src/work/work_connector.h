@@ -4,10 +4,7 @@
 #include <memory>
 
 #include "pg/connector.h"
-
-namespace weir::pg {
-class Session;
-}
+#include "pg/pooler.h"
 
 namespace weir::work {
 
@@ -16,8 +13,9 @@ namespace weir::work {
 struct WorkConnector {
   std::shared_ptr<const pg::Connector> connector;
   bool can_be_woken = true;
+  pg::Pooling pooling = pg::Pooling::none;  ///< for who refuses to work through one
 };
-WorkConnector connector_for_work(std::shared_ptr<const pg::Connector> connector);
+WorkConnector connector_for_work(std::shared_ptr<const pg::Connector> connector, const pg::Limit& limit = {});
 
 /// Refuses, with the arithmetic, what the server could never grant: a runtime's own sessions, and one for
 /// each of its slots that works within a transaction. Not asked behind a pooler, which has limits of its own.

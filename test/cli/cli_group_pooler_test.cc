@@ -25,7 +25,7 @@ class CliGroupPooler : public CliGroupTest {
 
 TEST_F(CliGroupPooler, TheGroupsOfAConsumerThatIsKilledMoveToAnotherAfterTheirLease) {
   EXPECT_EQ(
-      run({"feed", "set", "default", "--lease", "1s", "--backoff", "1ms", "--max-attempts", "3"}).status, 0);
+      run({"feed", "set", "default", "--lease", "5s", "--backoff", "1ms", "--max-attempts", "20"}).status, 0);
   session().execute("SELECT weir.submit_batch('t', 'k' || n, '{}') FROM generate_series(1, 3) n");
   const Words consume{"group", "consume", "--sink", "silver", "--concurrency", "3", "--poll", "100ms"};
   Words sleeping = consume;
@@ -42,14 +42,14 @@ TEST_F(CliGroupPooler, TheGroupsOfAConsumerThatIsKilledMoveToAnotherAfterTheirLe
   WeirProgram other(working, through());
   other.wait_for_error("consuming");
   killed.signal(SIGKILL);
-  // A lease of 1 s, a sweep each third of that, a look each 100 ms; and a machine that has other things to
-  // do.
-  wait_until([&] { return text("SELECT count(*) FROM public.applied WHERE attempt = 2") == "3"; },
-             "the groups to move", std::chrono::seconds(15));
-  EXPECT_EQ(text("SELECT string_agg(outcome || attempt, ' ' ORDER BY ended_at, outcome) FROM "
-                 "weir.batch_attempt WHERE "
-                 "outcome = 'lost'"),
-            "lost1 lost1 lost1");
+  // A lease of 5 s, a sweep each third of that, a look each 100 ms; and a machine that has other things to do
+  // may take a lease from the living, too.
+  wait_until([&] { return text("SELECT count(*) FROM public.applied") == "3"; }, "the groups to move",
+             std::chrono::seconds(60));
+  EXPECT_EQ(text("SELECT count(DISTINCT run_id) FROM public.applied WHERE attempt >= 2"), "3");
+  EXPECT_EQ(
+      text("SELECT count(DISTINCT run_id) FROM weir.batch_attempt WHERE outcome = 'lost' AND attempt = 1"),
+      "3");
   other.signal(SIGTERM);
   EXPECT_EQ(other.wait_end(), 0) << other.err();
 }

@@ -135,6 +135,37 @@ TEST_F(CliLoadTables, ASwapKeepsTablespaceAndReplicaIdentity) {
   execute("DROP TABLESPACE weir_swap_test");
 }
 
+// All of the work was done, and undone in the end: to give a thing to somebody takes membership in him.
+TEST_F(CliLoadTables, ASwapTakesStatisticsOfAnotherOwnerWithIt) {
+  const std::string role = "weir_swap_" + value("SELECT current_database()");
+  const std::string team = role + "_team";
+  session().execute_script("CREATE ROLE " + team + "; CREATE ROLE " + role + " IN ROLE weir_worker, " + team +
+                           "; GRANT CREATE, USAGE ON SCHEMA public TO " + role + ", " + team +
+                           "; CREATE TABLE t (id int4 PRIMARY KEY, v text, w text); ALTER TABLE t OWNER TO " +
+                           role +
+                           "; CREATE SCHEMA hers; CREATE STATISTICS of_admin ON id, v FROM t;"
+                           "CREATE STATISTICS of_team ON id, w FROM t; ALTER STATISTICS of_team OWNER TO " +
+                           team + "; CREATE STATISTICS hers.elsewhere ON v, w FROM t");
+  write("t.csv", "id,v,w\n1,a,b\n");
+  const WeirSetup as_role{.env = {{"DATABASE_URL", url()}, {"PGOPTIONS", "-c role=" + role}},
+                          .folder = folder_.path()};
+  for (int round = 0; round < 2; ++round) {
+    const WeirResult swapped = run_weir({"load", "t.csv", "--into", "t", "--mode", "swap"}, as_role);
+    EXPECT_EQ(swapped.status, 0) << swapped.out << swapped.err;
+    EXPECT_EQ(value("SELECT string_agg(concat_ws(' ', stxname, stxowner::regrole), ', ' ORDER BY stxname) "
+                    "FROM pg_statistic_ext WHERE stxrelid = 't'::regclass AND stxname LIKE 'of\\_%'"),
+              "of_admin " + role + ", of_team " + team);
+    EXPECT_EQ(value("SELECT count(*)::text FROM pg_statistic_ext WHERE stxrelid = 't'::regclass AND "
+                    "stxnamespace = 'public'::regnamespace"),
+              "3")
+        << "where it may not make anything it leaves them beside the table";
+  }
+  for (const std::string& each : {role, team}) {
+    execute("DROP OWNED BY " + each + " CASCADE");
+    execute("DROP ROLE " + each);
+  }
+}
+
 TEST_F(CliLoadTables, AFileThatWasChangedIsReadAgainWhateverItsTimeSays) {
   execute("CREATE TABLE t (id int4 PRIMARY KEY, v text)");
   execute("INSERT INTO t SELECT g, 'old' FROM generate_series(1, 10) g");

@@ -118,17 +118,28 @@ class CliConnections : public SchemaTest {};
 TEST_F(CliConnections, WhatTheServerCouldNeverGrantIsRefusedWithTheArithmetic) {
   const ScratchFolder folder("budget");
   session().execute("CREATE TABLE public.events (id bigint PRIMARY KEY, done bool)");
-  for (const Words& words :
-       {Words{"worker", "--queue", "q", "--slots", "1000", "--once", "--sql", "SELECT FROM weir_job"},
-        Words{"consume", "public.events", "--order-by", "id", "--done", "done", "--workers", "256", "--once",
-              "--sql", "SELECT FROM weir_batch"}}) {
-    const WeirResult result =
-        run_weir(words, {.env = {{"DATABASE_URL", url()}}, .folder = folder.path(), .input = {}});
+  const auto run = [&](const Words& words) {
+    return run_weir(words, {.env = {{"DATABASE_URL", url()}}, .folder = folder.path(), .input = {}});
+  };
+  const auto expect_refused = [&](const Words& words, const std::string& arithmetic) {
+    const WeirResult result = run(words);
     EXPECT_EQ(result.status, 5) << words.front() << result.err;
-    EXPECT_THAT(result.err,
-                HasSubstr("the connection budget does not fit: poll 2 + recovery 2 + listen 1 + task "))
-        << words.front();
-  }
+    EXPECT_THAT(result.err, HasSubstr("the connection budget does not fit: " + arithmetic)) << words.front();
+  };
+  expect_refused({"worker", "--queue", "q", "--slots", "1000", "--once", "--sql", "SELECT FROM weir_job"},
+                 "poll 2 + recovery 2 + listen 1 + task 1000 ");
+
+  // A consumer of a table opens a session for each of its workers, and one that is woken by the trigger.
+  const auto consume = [](const char* workers, const char* how) {
+    return Words{
+        "consume", "public.events",         "--order-by", "id", "--done", "done", "--workers", workers, how,
+        "--sql",   "SELECT FROM weir_batch"};
+  };
+  expect_refused(consume("256", "--once"), "task 256 = ");
+  session().execute("ALTER DATABASE " + database() + " CONNECTION LIMIT 4");  // superusers may pass it
+  const WeirResult fits = run(consume("4", "--once"));
+  EXPECT_EQ(fits.status, 0) << fits.err;
+  expect_refused(consume("4", "--install-trigger"), "listen 1 + task 4 = 5 ");
 }
 
 }  // namespace

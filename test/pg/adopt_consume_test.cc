@@ -1,5 +1,6 @@
 // Consuming a table as it stands: exactly once, whatever is killed and whatever fails.
 #include <atomic>
+#include <future>
 #include <random>
 #include <thread>
 
@@ -9,6 +10,8 @@
 #include "base/test_signal.h"
 #include "queue/adopt_batch.h"
 #include "support/adopt.h"
+#include "support/errors.h"
+#include "support/tcp_gate.h"
 #include "support/waiting.h"
 #include "work/sql_handler.h"
 
@@ -374,6 +377,24 @@ TEST_F(AdoptConsume, ATableThatGoesAwayIsAnErrorAndNoLoop) {
   auto consumer = this->consumer({.workers = 3}, insert_effects);
   session().execute("ALTER TABLE events RENAME TO elsewhere");
   EXPECT_THROW(consumer.run({}), pg::Error);
+}
+
+// Ctrl-C waited for as long as a silent server may take.
+TEST_F(AdoptConsume, AStopEndsItAlsoBeforeTheServerHasAnswered) {
+  make_events(Shape::plain, 1);
+  TcpGate gate(TestServer::shared().port());
+  pg::Conninfo silent = gate.through(tcp_conninfo());
+  silent.set("connect_timeout", "300");
+  queue::AdoptConsumer consumer(std::make_shared<const pg::Connector>(silent), adopted(),
+                                handlers(insert_effects), {.workers = 1});
+  gate.stop_accepting();
+  std::stop_source stop;
+  stop.request_stop();
+  auto ended = std::async(std::launch::async,
+                          [&] { return error_of([&] { consumer.run(stop.get_token()); }).exit_code(); });
+  EXPECT_EQ(ended.wait_for(60s), std::future_status::ready);
+  gate.open();
+  EXPECT_EQ(ended.get(), ExitCode::interrupted);
 }
 
 }  // namespace

@@ -22,7 +22,11 @@ class GroupDemoTest : public test::PgTest {
 };
 
 TEST_F(GroupDemoTest, ASharedConnectionHoldsUpAllGroupsAndOneForEachDoesNot) {
-  const std::vector<GroupsDemoWay> ways = run_groups_demo(server(), brief());
+  // A machine that stands still for a lease takes a group from anybody: then it is shown again.
+  const auto stood_still = [](const GroupsDemoWay& way) { return way.silence >= brief().lease() / 2; };
+  std::vector<GroupsDemoWay> ways;
+  for (int tries = 0; tries < 3 && (ways.empty() || stood_still(ways.back())); ++tries)
+    ways = run_groups_demo(server(), brief());
 
   ASSERT_EQ(ways.size(), 2U);
   const GroupsDemoWay& shared = ways[0];
@@ -43,16 +47,14 @@ TEST_F(GroupDemoTest, ASharedConnectionHoldsUpAllGroupsAndOneForEachDoesNot) {
   EXPECT_GT(shared.standstill, brief().lease());
   EXPECT_EQ(shared.connections, 2) << "its own, and that of the sweep";
 
-  // A machine that stands still for a lease takes a group from anybody.
-  if (own.silence < brief().lease() / 2) {
-    EXPECT_EQ(own.twice, 0);
-    EXPECT_EQ(own.refused, 0);
-    EXPECT_EQ(own.taken, 0);
-  }
   EXPECT_GT(own.batches, shared.batches);
   EXPECT_LE(own.connections, brief().groups + 2);
   EXPECT_GT(own.connections, 2);
   EXPECT_EQ(databases(), 0);
+  if (stood_still(own)) GTEST_SKIP() << "the machine stood still each of three times";
+  EXPECT_EQ(own.twice, 0);
+  EXPECT_EQ(own.refused, 0);
+  EXPECT_EQ(own.taken, 0);
 }
 
 TEST_F(GroupDemoTest, AStopAnywhereLeavesNothing) {

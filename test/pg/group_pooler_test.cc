@@ -76,6 +76,21 @@ TEST_F(GroupPoolerTest, OwningByLockIsRefusedWithTheReason) {
   EXPECT_TRUE(test::has(error.remedy(), "lease")) << error.remedy();
 }
 
+// It may be one in transaction mode that is busy.
+TEST_F(GroupPoolerTest, WhatLooksLikeAPoolInSessionModeIsNotReliedUponEither) {
+  bouncer_.emplace(test::PgBouncer::Mode::session);
+  through_ = std::make_shared<const pg::Connector>(bouncer_->conninfo(database()));
+  submit(kGroup);
+  const auto by_lock = consumer_through({.sink = "s", .ownership = Ownership::advisory}, inside_effect("s"));
+  const Error error = test::error_of([&] { by_lock->start(); });
+  EXPECT_EQ(error.exit_code(), ExitCode::refused);
+  EXPECT_TRUE(test::has(error.what(), "looks as if in session mode")) << error.what();
+  const auto by_itself = consumer_through({.sink = "s", .once = true}, inside_effect("s"));
+  work_off(*by_itself);
+  EXPECT_EQ(by_itself->ownership(), Ownership::lease);
+  EXPECT_EQ(history("s"), "0/1 succeeded");
+}
+
 TEST_F(GroupPoolerTest, TheGroupsOfAConsumerThatDiedMoveOnAfterTheirLease) {
   submit_run(kGroup, "r", 2);
   {

@@ -1,6 +1,7 @@
 // Who is cut off, waits for somebody's lock, or fails again and again: nobody else is held up by it.
 
 #include <future>
+#include <set>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -204,7 +205,7 @@ TEST_F(GroupStuckTest, APayloadThatGoesAfterItsBatchHasBegunFailsItToo) {
   EXPECT_EQ(text("SELECT error FROM weir.batch_turn WHERE failed"), "the payload of batch 0 is gone");
 }
 
-// Each success of another group in the slot began its pauses anew.
+// Each success of another group in the slot began its pauses anew; and that one gave its slot up for nobody.
 TEST_F(GroupStuckTest, AGroupThatCannotBeBegunIsTriedAgainLessAndLessOften) {
   one_->execute_script(
       "CREATE SEQUENCE public.tries;"
@@ -216,19 +217,49 @@ TEST_F(GroupStuckTest, AGroupThatCannotBeBegunIsTriedAgainLessAndLessOften) {
       "GRANT ALL ON SEQUENCE public.tries TO PUBLIC");
   submit({"t", "bad"});
   submit({"t", "good"}, {.run = "r"});
-  const auto consumer = this->consumer({.sink = "s", .concurrency = 1, .poll = 10ms},
-                                       outside([&](const Batch&, const Application&) {
-                                         pg::Session session = connector().connect(pg::Role::api, "producer");
-                                         session.execute("SELECT weir.submit_batch('t', 'good', '{}', 'r')");
-                                         return Outcome::done();
-                                       }));
+  std::set<std::string> turns;  // of the good one: each time that it is had its owner has another name
+  const auto consumer = this->consumer(
+      {.sink = "s", .concurrency = 1, .poll = 10ms}, outside([&](const Batch&, const Application&) {
+        pg::Session session = connector().connect(pg::Role::api, "producer");
+        session.execute("SELECT weir.submit_batch('t', 'good', '{}', 'r')");
+        turns.insert(
+            session.execute("SELECT owner FROM weir.group_hold WHERE key = 'good'")[0].get<std::string>(0));
+        return Outcome::done();
+      }));
   const SteadyTime begin = steady_now();
   consumer->start();
-  test::wait_until([&] { return number("SELECT last_value FROM public.tries") >= 7; }, "seven tries", 60s);
-  // 100 ms, 200 ms, .. 3.2 s, each down to the half of it by chance.
-  EXPECT_GT(steady_now() - begin, 2500ms);
-  EXPECT_GT(consumer->counts().succeeded, 7);
+  test::wait_until([&] { return number("SELECT last_value FROM public.tries") >= 8; }, "eight tries", 120s);
+  // 100 ms, 200 ms, .. 6.4 s, each a fifth shorter by chance.
+  EXPECT_GT(steady_now() - begin, 5s);
+  EXPECT_GT(consumer->counts().succeeded, 8);
   consumer->stop();
+  // It gave its slot up for the other one's tries, and never for one that is left alone: every 2 s, it was.
+  EXPECT_LE(turns.size(), 9U);
+}
+
+// Each group had a pause of its own, and the slots had none: of many groups they made a storm of connections.
+TEST_F(GroupStuckTest, WhereAllGroupsFailTheSlotsRest) {
+  one_->execute_script(
+      "CREATE SEQUENCE public.tries;"
+      "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM "
+      "nextval('public.tries'); "
+      "RAISE EXCEPTION 'none of them'; END $$;"
+      "CREATE TRIGGER refuse BEFORE UPDATE ON weir.batch_step FOR EACH ROW EXECUTE FUNCTION public.refuse();"
+      "GRANT ALL ON SEQUENCE public.tries TO PUBLIC");
+  one_->execute("SELECT weir.submit_batch('t', 'k' || n, '{}') FROM generate_series(1, 200) n");
+  const test::TcpGate gate(test::TestServer::shared().port());
+  Consumer consumer(std::make_shared<const pg::Connector>(gate.through(tcp_conninfo())), outside(done),
+                    {.sink = "s", .concurrency = 2, .poll = 10ms});
+  consumer.start();
+  test::wait_until([&] { return number("SELECT last_value FROM public.tries") >= 6; }, "six tries");
+  const SteadyTime begin = steady_now();
+  test::wait_until([&] { return steady_now() - begin > 3s; }, "the time in which there were hundreds");
+  consumer.stop();
+  // Of each slot's tries the first three come at once; the tenth comes after 25 s of rest.
+  EXPECT_LE(number("SELECT last_value FROM public.tries"), 20);
+  EXPECT_LE(gate.counts().accepted, 60U) << "two for each try, and those of the consumer";
+  EXPECT_EQ(consumer.counts().succeeded, 0);
+  EXPECT_EQ(number("SELECT count(*) FROM weir.batch_step WHERE state = 'pending'"), 200);
 }
 
 // One sweep for all groups waited for somebody's lock on one batch, and the fleet with it.
@@ -273,6 +304,34 @@ TEST_F(GroupStuckTest, ASweepDoesNotWaitForWhatSomebodyHasLockedAtTheNextSink) {
   EXPECT_EQ(recover(sink_), 1U);
   EXPECT_EQ(number("SELECT count(*) FROM weir.batch_turn WHERE failed AND run_id = 1"), 2);
   EXPECT_EQ(number("SELECT count(*) FROM weir.batch_step"), 0);
+}
+
+// Each of them cost its 100 ms of one statement, which was undone as a whole when it had taken too long.
+TEST_F(GroupStuckTest, ASweepGoesOnBehindManyThatAreBlocked) {
+  constexpr int kBlocked = 150;
+  one_->execute("SELECT weir.submit_batch('t', 'k' || n, '{}') FROM generate_series(1, $1) n", kBlocked);
+  one_->execute(
+      "SELECT weir.take_group($1, 't', 'k' || n, 'dead', NULL, 60000) FROM generate_series(1, $2) n",
+      sink_.id, kBlocked);
+  one_->execute(
+      "SELECT FROM generate_series(1, $2) n CROSS JOIN LATERAL weir.begin_batch($1, 't', 'k' || n, 'dead', "
+      "60000, 1, false) b",
+      sink_.id, kBlocked);
+  one_->execute("SELECT weir.take_group($1, 't', 'z', 'dead', NULL, 60000)", sink_.id);
+  set_feed("max_attempts = 1");
+  sink_ = find_sink(*one_, "default", "s");
+  expire_leases();
+  ASSERT_EQ(number("SELECT count(*) FROM weir.batch_step WHERE state = 'executing'"), kBlocked);
+  pg::Session other = session();
+  pg::Transaction transaction(other);
+  other.execute("LOCK TABLE weir.batch_turn IN SHARE MODE");  // their runs are to fail, and cannot
+  pg::Connector::Options impatient = connector().options();
+  impatient.session.timeout = 10s;
+  auto sweeper = RecoveryConnection::open(pg::Connector(connector().conninfo(), impatient), "test", {});
+  EXPECT_EQ(sweeper.recover(sink_).groups, 1);
+  EXPECT_EQ(number("SELECT count(*) FROM weir.group_hold"), kBlocked);
+  transaction.rollback();
+  EXPECT_EQ(recover(sink_), static_cast<std::size_t>(kBlocked));
 }
 
 TEST_F(GroupStuckTest, WhoEndsARunByHandIsToldOfWhomHeWaitsFor) {

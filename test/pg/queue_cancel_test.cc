@@ -93,6 +93,23 @@ TEST_F(CancelTest, AJobInATransactionOfAWorkerIsSaidToBeThere) {
   EXPECT_EQ(cancel_job(*one_, id), Cancelled::cancelled);
 }
 
+TEST_F(CancelTest, WhoWaitsForNoLockForLongDoesNotDoSoHere) {
+  const auto id = enqueue("'q'");
+  pg::Session admin = session();
+  admin.execute("BEGIN");
+  admin.execute("SELECT FROM weir.job FOR UPDATE");
+  one_->execute("SET lock_timeout = '100ms'");
+  const SteadyTime begin = steady_now();
+  EXPECT_EQ(cancel_job(*one_, id), Cancelled::in_transaction);
+  EXPECT_LT(steady_now() - begin, 2s) << "what is waited where nothing less is set";
+  EXPECT_EQ(one_->execute("SHOW lock_timeout")[0].get<std::string>(0), "100ms");
+  one_->execute("SET lock_timeout = '1h'");
+  EXPECT_EQ(cancel_job(*one_, id), Cancelled::in_transaction);
+  admin.execute("ROLLBACK");
+  EXPECT_EQ(cancel_job(*one_, id), Cancelled::cancelled);
+  EXPECT_EQ(one_->execute("SHOW lock_timeout")[0].get<std::string>(0), "1h");
+}
+
 TEST_F(CancelTest, AJobThatFailsMeanwhileIsFound) {
   const auto id = enqueue("'q'");
   claim(1);

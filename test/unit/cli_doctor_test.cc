@@ -104,10 +104,13 @@ TEST(DoctorJudge, WhatCannotBeWritten) {
 
 TEST(DoctorJudge, Pooler) {
   DoctorFacts facts = healthy();
-  facts.pooling = pg::Pooling::session;
   EXPECT_EQ(judge_pooler(facts).verdict, Verdict::ok);
+  facts.pooling = pg::Pooling::session;
+  EXPECT_EQ(judge_pooler(facts).verdict, Verdict::warn) << "it may be taken for one by chance";
+  EXPECT_THAT(judge_pooler(facts).message, HasSubstr("does not rely on it"));
   facts.pooling = pg::Pooling::transaction;
   EXPECT_EQ(judge_pooler(facts).verdict, Verdict::warn);
+  EXPECT_THAT(judge_pooler(facts).remedy, HasSubstr("connect to the server itself"));
 }
 
 TEST(DoctorJudge, Budget) {

@@ -25,7 +25,8 @@ Told told(queue::Cancelled outcome) {
     case Cancelled::stopping: return {"stopping", "runs; its process was asked to stop it", true};
     case Cancelled::in_transaction:
       return {"in_transaction",
-              "is in the transaction of a worker in transactional mode, which cannot be stopped from here",
+              "is in somebody's transaction, mostly of a worker in transactional mode, and cannot be stopped "
+              "from here",
               false};
     case Cancelled::ended: return {"ended", "has ended already", false};
     case Cancelled::missing: break;

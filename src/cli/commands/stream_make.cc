@@ -100,8 +100,9 @@ ExitCode keep(Context& context) {
   auto [session, stream] = open_stream(context, "stream-keep", "weir stream keep NAME");
   stream::require_rights(session, stream, stream::Rights::own);
   // It needs settings that hold for its session alone, so a pooler in between has to be known of.
-  const auto at = work::connector_for_work(std::make_shared<const pg::Connector>(
-      running_database(context.global, choose_database(context.global))));
+  const auto at = work::connector_for_work(std::make_shared<const pg::Connector>(running_database(
+                                               context.global, choose_database(context.global))),
+                                           {.stop = context.stop});
   pg::Session own = at.connector->connect(pg::Role::api, "stream-keep", {.stop = context.stop});
   const stream::KeepReport report = stream::keep_partitions(own, stream);
   if (context.global.json) {

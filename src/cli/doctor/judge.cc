@@ -73,18 +73,26 @@ Finding judge_primary(const DoctorFacts& facts) {
 }
 
 Finding judge_pooler(const DoctorFacts& facts) {
+  Finding finding{.check = "pooler",
+                  .verdict = Verdict::warn,
+                  .message = {},
+                  .remedy =
+                      "For less delay, and for what needs a session of its own (group consume --ownership "
+                      "advisory, stream adopt, demo readers), connect to the server itself."};
   switch (facts.pooling) {
     case pg::Pooling::none: return {.check = "pooler", .message = "a direct connection"};
     case pg::Pooling::session:
-      return {.check = "pooler", .message = "a pooler in session mode; its limits count, too"};
-    case pg::Pooling::transaction: break;
+      finding.message =
+          "a pooler that looks as if in session mode, as one in transaction mode does when it is busy: Weir "
+          "does not rely on it, and uses leases and polling; its limits count, too";
+      break;
+    case pg::Pooling::transaction:
+      finding.message =
+          "a pooler in transaction mode: advisory locks and LISTEN do not work through it, so Weir "
+          "uses leases and polling";
+      break;
   }
-  return {.check = "pooler",
-          .verdict = Verdict::warn,
-          .message =
-              "a pooler in transaction mode: advisory locks and LISTEN do not work through it, so Weir "
-              "uses leases and polling",
-          .remedy = "For less delay, connect to the server itself."};
+  return finding;
 }
 
 Finding judge_budget(const DoctorFacts& facts) {

@@ -312,7 +312,9 @@ class Swap {
       session.execute(fmt::format("ALTER INDEX {} RENAME TO {}", within(index.new_name),
                                   quote_identifier(index.old_name)));
     }
-    for (const auto row : statistics) session.execute_script(std::string(row.placing));
+    for (const auto row : statistics) {
+      if (!row.placing.empty()) session.execute_script(std::string(row.placing));
+    }
     for (int i = 0; i < identities.size(); ++i) {
       const auto row = identities[i];
       if (row.old_name != row.new_name) {

@@ -115,7 +115,8 @@ SELECT o.oid::int8 AS old_id, o.relname::text AS old_name, n.relname::text AS ne
 
 -- name: load_statistics(old_id int8, new_id int8) -> (setting text?, placing text)
 -- Which extended statistics are which: LIKE gives them other names, and they do not move with their table. The setting is
--- for ANALYZE; the placing comes when the old ones are gone.
+-- for ANALYZE; the placing comes when the old ones are gone. It is what this session may do: an owner for whom it may not
+-- speak is followed by the table's, and who may not make anything in a schema leaves them beside the table.
 WITH known AS (
   SELECT s.oid, s.stxrelid, s.stxnamespace, s.stxname, s.stxowner, s.stxstattarget,
          concat_ws(' ', s.stxkind::text, pg_get_statisticsobjdef_expressions(s.oid)::text,
@@ -131,14 +132,24 @@ SELECT CASE WHEN o.stxstattarget >= 0 THEN
          format('ALTER STATISTICS %s.%I SET STATISTICS %s', w.stxnamespace::regnamespace, w.stxname, o.stxstattarget)
        END AS setting,
        concat(
-         CASE WHEN o.stxnamespace <> w.stxnamespace THEN
-           format('ALTER STATISTICS %s.%I SET SCHEMA %s;', w.stxnamespace::regnamespace, w.stxname,
-                  o.stxnamespace::regnamespace) END,
-         format(' ALTER STATISTICS %s.%I RENAME TO %I;', o.stxnamespace::regnamespace, w.stxname, o.stxname),
-         CASE WHEN o.stxowner <> w.stxowner THEN
-           format(' ALTER STATISTICS %s.%I OWNER TO %I;', o.stxnamespace::regnamespace, o.stxname,
-                  pg_get_userbyid(o.stxowner)) END) AS placing
+         CASE WHEN p.namespace <> w.stxnamespace THEN
+           format('ALTER STATISTICS %s.%I SET SCHEMA %s;', w.stxnamespace::regnamespace, w.stxname, p.namespace::regnamespace) END,
+         CASE WHEN p.name <> w.stxname THEN
+           format(' ALTER STATISTICS %s.%I RENAME TO %I;', p.namespace::regnamespace, w.stxname, p.name) END,
+         (SELECT format(' ALTER STATISTICS %s.%I OWNER TO %I;', p.namespace::regnamespace, p.name, pg_get_userbyid(c.owner))
+            FROM (VALUES (1, o.stxowner), (2, t.relowner)) c (n, owner)
+           WHERE c.owner = w.stxowner OR me.rolsuper
+              OR pg_has_role(current_user, c.owner,
+                             CASE WHEN current_setting('server_version_num')::int4 >= 160000 THEN 'SET' ELSE 'MEMBER' END)
+             AND has_schema_privilege(c.owner, p.namespace, 'CREATE')
+           ORDER BY c.n LIMIT 1)) AS placing
   FROM counted o JOIN counted w ON w.says = o.says AND w.n = o.n
+  JOIN pg_catalog.pg_class t ON t.oid = w.stxrelid
+  JOIN pg_catalog.pg_roles me ON me.rolname = current_user
+ CROSS JOIN LATERAL (SELECT CASE WHEN x.may THEN o.stxnamespace ELSE t.relnamespace END AS namespace,
+                            CASE WHEN x.may THEN o.stxname ELSE w.stxname END AS name
+                       FROM (SELECT has_schema_privilege(o.stxnamespace, 'CREATE')
+                                AND has_schema_privilege(o.stxnamespace, 'USAGE') AS may) x) p
  WHERE o.stxrelid = :old_id::int8::oid AND w.stxrelid = :new_id::int8::oid;
 
 -- name: load_owned_sequences(old_id int8) -> (name text, column_name text)
