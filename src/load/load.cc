@@ -119,10 +119,12 @@ LoadReport Load::run(const std::stop_token& stop) {
 
 void Load::Parts::run(const std::stop_token& stop) {
   tell(LoadProgress::Phase::sample);
-  reader.read_sample(options.sample_rows, kSampleBytes);
   LoadShape shape;
   {
     pg::Session session = connect(stop);
+    require_own_session(session, *users);  // before anything is read: some sources give it only once
+    reader.read_sample(options.sample_rows, kSampleBytes);
+    if (!session.still_alive()) session = connect(stop);  // a slow source
     shape = find_shape(session, reader, options);
     describe(shape, {.sql = "weir_stage.stage"}, session.server_version());
     if (options.dry_run) {

@@ -189,9 +189,14 @@ void TaskHandler::store_log(LogStore& log, const TaskAttempt& attempt, const std
 }
 
 /// What a task has set, made or locked for its session would be there for the next one that runs here, and on
-/// no other slot: tasks would depend on where they run. RESET ALL returns to what connecting has set.
+/// no other slot: tasks would depend on where they run. RESET ALL returns to what connecting has set. A
+/// pooler cleans, as it is set up to, what its client has left.
 void TaskHandler::clean_session() noexcept {
-  if (!session_ || !session_->is_open() || !session_->keeps_state()) return;
+  if (!session_ || !session_->is_open()) return;
+  if (!session_->keeps_state()) {
+    session_.reset();
+    return;
+  }
   try {
     session_->set_stop({});
     session_->execute_script(
