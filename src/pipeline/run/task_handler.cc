@@ -127,7 +127,7 @@ work::Outcome TaskHandler::run_task(TaskAttempt& attempt, const std::stop_token&
     outcome = run_body(running);
   } catch (const std::exception& error) {
     // Its end was committed: whatever failed after that is not its failure.
-    if (attempt.result.written) {
+    if (attempt.result.written.is_set()) {
       outcome = work::Outcome::done();
     } else if (!stop.stop_requested()) {
       outcome = failure(running, error);

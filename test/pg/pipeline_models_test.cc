@@ -1,0 +1,59 @@
+// Models as a worker writes them: beside their readers, and beside other runs.
+
+#include <filesystem>
+
+#include <gtest/gtest.h>
+
+#include "pg/transaction.h"
+#include "schema/queries/pipelines.h"
+#include "support/pipeline_worker_test.h"
+#include "support/project_text.h"
+
+namespace weir::pipeline {
+namespace {
+
+class PipelineModels : public test::PipelineWorkerTest {
+ protected:
+  /// Pipelines p, which is this model, and q, whose command runs until it is cancelled.
+  void deploy_model(const std::string& name, const std::string& text) {
+    const auto read =
+        test::read_files({{"pipelines/p/pipeline.yml", "tasks: {}\n"},
+                          {"pipelines/p/models/" + name + ".sql", text},
+                          {"pipelines/q/pipeline.yml", "tasks: {a: {run: [sleep, '1000']}}\n"}});
+    ASSERT_TRUE(read.diagnostics.ok()) << to_text(read.diagnostics);
+    std::filesystem::create_directories(folder_ / "pipelines/q");
+    deploy(*sql_, read.project);
+  }
+};
+
+TEST_F(PipelineModels, TheCareOfATableIsNotStoppedWhenAnotherRunIsCancelled) {
+  // ANALYZE asks the function for a value of each row: only there it waits, for as long as the test wants.
+  sql_->execute_script(
+      "CREATE TABLE cared (id int PRIMARY KEY, v int);"
+      "INSERT INTO cared SELECT n, 0 FROM generate_series(1, 2000) n;"
+      "CREATE FUNCTION waits(v int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN "
+      "WHILE current_query() LIKE 'VACUUM%' AND NOT pg_try_advisory_xact_lock_shared(4711) LOOP "
+      "PERFORM pg_sleep(0.01); END LOOP; RETURN v; END $$;"
+      "CREATE INDEX ON cared (waits(v))");
+  deploy_model("cared", "/* weir\nkey: id\n*/\nselect n as id, 1 as v from generate_series(1, 2000) n");
+  pg::Session gate = session();
+  gate.execute("SELECT pg_advisory_lock(4711)");
+  start_worker();
+  const auto found = sql_->run<sql::FindPipeline>("q");
+  const auto other = start_run(found.one().id);
+  until("EXISTS (SELECT FROM weir.task WHERE state = 'running')");
+  const auto id = run();
+  until(
+      "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'VACUUM%' AND "
+      "wait_event = 'PgSleep')");
+  // The worker looks for all that it is to stop.
+  sql_->run<sql::CancelRun>(other);
+  EXPECT_EQ(ended(other), "cancelled");
+  gate.execute("SELECT pg_advisory_unlock(4711)");
+  EXPECT_EQ(ended(id), "success");
+  until("EXISTS (SELECT FROM weir.task_log WHERE run_id = " + std::to_string(id) + ")");
+  EXPECT_EQ(said(id).find("not vacuumed"), std::string::npos) << said(id);
+}
+
+}  // namespace
+}  // namespace weir::pipeline
