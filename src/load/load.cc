@@ -211,7 +211,6 @@ void Load::Parts::write(LoadShape& shape, const std::stop_token& stop) {
   Evolution evolution(shape, reader, options);
   if (report.direct) directly(shape, evolution, state, stop);
   if (!report.direct) through_stage(shape, evolution, state, stop);
-  if (options.on_committed) options.on_committed();
   report.losses = evolution.losses();
   report.notices = reader.notices();
   std::ranges::move(report.losses.notices(), std::back_inserter(report.notices));
@@ -237,6 +236,7 @@ void Load::Parts::directly(LoadShape& shape, Evolution& evolution, const std::op
     report.applied = append.run(reader, evolution, report.run, state, stop);
     shape.target = append.target();
     report.records = static_cast<std::uint64_t>(report.applied->inserted);
+    if (options.on_committed) options.on_committed();
   } catch (const DirectAppend::NeedsStage& met) {
     if (!options.reopen) {
       throw Error(
@@ -292,6 +292,7 @@ void Load::Parts::from_stage(Stage& stage, pg::Session& writer, LoadShape& shape
     }
   }
   report.rejected = static_cast<std::uint64_t>(report.applied->rejected);
+  if (options.on_committed) options.on_committed();
 }
 
 /// Whether the table is another one now, and may be tried. One that is renamed, and then its successor, is
