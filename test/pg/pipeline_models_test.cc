@@ -55,5 +55,41 @@ TEST_F(PipelineModels, TheCareOfATableIsNotStoppedWhenAnotherRunIsCancelled) {
   EXPECT_EQ(said(id).find("not vacuumed"), std::string::npos) << said(id);
 }
 
+TEST_F(PipelineModels, AViewThatIsAsItWasIsNotTakenFromItsReaders) {
+  sql_->execute("CREATE TABLE base (id int, word text)");
+  deploy_model(
+      "seen",
+      "/* weir\nmaterialized: view\ntimeout: 20s\nchecks:\n  - sql: select count(*) = 0 from this()\n*/\n"
+      "select b.*, upper(word) as loud from base b where id > 0");
+  start_worker();
+  EXPECT_EQ(ended(run()), "success");
+  pg::Session reader = session();
+  pg::Transaction reads(reader);
+  reader.execute("SELECT FROM seen");
+  EXPECT_EQ(ended(run()), "success") << "it has not waited for the reader";
+  EXPECT_EQ(text("SELECT count(*) FROM pg_class WHERE relname = 'weir_look'"), "0");
+}
+
+TEST_F(PipelineModels, NobodyWaitsBehindAViewThatWaitsForAReader) {
+  deploy_model("seen", "/* weir\nmaterialized: view\n*/\nselect 1 as id");
+  start_worker();
+  EXPECT_EQ(ended(run()), "success");
+  pg::Session reader = session();
+  pg::Transaction reads(reader);
+  reader.execute("SELECT FROM seen");
+  deploy_model("seen", "/* weir\nmaterialized: view\n*/\nselect 2 as id");
+  const auto id = run();
+  until(
+      "EXISTS (SELECT FROM pg_locks WHERE relation = 'seen'::regclass AND mode = 'AccessExclusiveLock' AND "
+      "NOT "
+      "granted)");
+  pg::Session next = session();
+  next.execute("SET lock_timeout = '5s'");
+  EXPECT_EQ(next.execute("SELECT id FROM seen")[0].get<std::int32_t>(0), 1);
+  reads.rollback();
+  EXPECT_EQ(ended(id), "success");
+  EXPECT_EQ(text("SELECT id FROM seen"), "2");
+}
+
 }  // namespace
 }  // namespace weir::pipeline

@@ -268,5 +268,29 @@ TEST_F(PipelineWorkerTrouble, ARunKeepsItsVersionThroughADeployment) {
   EXPECT_EQ(text("SELECT string_agg(version::text, ',' ORDER BY id) FROM weir.run_done"), "1,2");
 }
 
+TEST_F(PipelineWorkerTrouble, WhatWaitsForTooLongIsNotTakenForTheTimeoutOfItsTask) {
+  deploy_text("tasks:\n  a: {timeout: 1h, sql: select pg_advisory_xact_lock(4711)}\n");
+  pg::Connector::Options options = users_connector().options();
+  options.session.timeout = 2s;
+  Surroundings at{.connector = std::make_shared<const pg::Connector>(users_connector().conninfo(), options),
+                  .project = folder_};
+  worker_ = std::make_unique<Worker>(std::move(at), WorkerOptions{.slots = 1, .lease = 60s});
+  pg::Session gate = session();
+  gate.execute("SELECT pg_advisory_lock(4711)");
+  worker_->start();
+  const auto id = run();
+  until("EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted)");
+  {
+    // Its end cannot be written.
+    pg::Session other = session();
+    pg::Transaction holder(other);
+    other.execute("SELECT FROM weir.task FOR UPDATE");
+    gate.execute("SELECT pg_advisory_unlock(4711)");
+    until("EXISTS (SELECT FROM weir.task_log)");
+  }
+  EXPECT_EQ(ended(id), "failed");
+  EXPECT_EQ(said(id).find("its timeout"), std::string::npos) << said(id);
+}
+
 }  // namespace
 }  // namespace weir::pipeline

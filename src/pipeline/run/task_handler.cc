@@ -76,7 +76,8 @@ work::Outcome failure(RunningTask& running, const std::exception& error) {
       running.attempt.result.lost = running.log.without_secrets(known->what());
       return work::Outcome::snoozed(kBeginAgain);
     }
-    if (known->kind() == pg::ErrorKind::deadline && running.task.timeout)
+    // Our own statements have a limit of their own.
+    if (known->kind() == pg::ErrorKind::deadline && running.deadline.expired())
       return work::Outcome::failed(TookTooLong(running.task).what());
   }
   std::string text = error.what();
