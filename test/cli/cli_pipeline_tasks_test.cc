@@ -186,6 +186,17 @@ TEST_F(CliPipelineTasks, ASecretInASourceIsUsedAndNeverTold) {
   EXPECT_THAT(log(), Not(HasSubstr(url())));
 }
 
+TEST_F(CliPipelineTasks, AParameterMayNameAConnection) {
+  session().execute("CREATE TABLE rates AS SELECT 7 AS id");
+  put("weir.yml", "name: demo\nconnections: {shop: '${env:DATABASE_URL}'}\n");
+  EXPECT_EQ(run_once("parameters: {which: shop}\n"
+                     "tasks: {a: {load: {source: '${param:which}', table: rates, into: one}}}\n"),
+            "success")
+      << error_of();
+  EXPECT_EQ(value("SELECT id FROM one"), "7");
+  EXPECT_EQ(value("SELECT source FROM weir.load_run"), "shop rates");
+}
+
 TEST_F(CliPipelineTasks, ASecretInASourceThatCannotBeOpenedIsNotTold) {
   WeirSetup with = setup();
   with.env["SHH"] = "postgresql://somebody:sesame@127.0.0.1:1/nowhere";
