@@ -391,7 +391,7 @@ void Load::Parts::take_back(const Target& made_by_us) noexcept {
 void Load::Parts::give_up(const std::string& error) noexcept {
   try {
     pg::Session session = connect({});
-    break_run(session, report.run, error);
+    break_run(session, report.run, options.shown_error ? options.shown_error(error) : error);
   } catch (const std::exception& failure) {
     log::warn("it could not be noted that the load broke off",
               {{"run", report.run}, {"error", failure.what()}});

@@ -213,6 +213,20 @@ TEST_F(CliPipelineTasks, ASecretInASourceThatCannotBeOpenedIsNotTold) {
   EXPECT_THAT(error_of(1), HasSubstr("has to be the URL of a database"));
 }
 
+TEST_F(CliPipelineTasks, WhatTheHistoryOfLoadsHasOfAnErrorIsWithoutSecrets) {
+  session().execute("CREATE TABLE rates AS SELECT 'x'::text AS word");
+  session().execute("CREATE TABLE one (word text CHECK (word <> 'x'))");
+  WeirSetup with = setup();
+  with.env["SHH"] = "one_word_check";
+  const std::string more = url().find('?') == std::string::npos ? "?" : "&";
+  deploy("tasks: {a: {load: {source: '" + url() + more +
+         "application_name=${env:SHH}', table: rates, into: one}}}\n");
+  run_ = make_run();
+  EXPECT_EQ(run_weir({"worker", "--once"}, with).status, 1);
+  EXPECT_THAT(value("SELECT error FROM weir.load_run"),
+              AllOf(HasSubstr("constraint \"${env:SHH}\""), Not(HasSubstr("one_word_check"))));
+}
+
 TEST_F(CliPipelineTasks, ASecretInAnAddressIsUsed) {
   HttpServer server;
   WeirSetup with = setup();
