@@ -122,7 +122,7 @@ void Load::Parts::run(const std::stop_token& stop) {
   LoadShape shape;
   {
     pg::Session session = connect(stop);
-    require_own_session(session, *users);  // before anything is read: some sources give it only once
+    require_own_session(session, *users);  // before records are read: a pipe gives them once
     reader.read_sample(options.sample_rows, kSampleBytes);
     if (!session.still_alive()) session = connect(stop);  // a slow source
     shape = find_shape(session, reader, options);
