@@ -1,6 +1,7 @@
 // Models as a worker writes them: beside their readers, and beside other runs.
 
 #include <filesystem>
+#include <string>
 
 #include <gtest/gtest.h>
 

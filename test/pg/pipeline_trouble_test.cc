@@ -2,6 +2,7 @@
 // its sessions.
 
 #include <fstream>
+#include <memory>
 #include <thread>
 
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "base/log.h"
+#include "pg/transaction.h"
 #include "schema/queries/pipelines.h"
 #include "support/pipeline_worker_test.h"
 #include "support/project_text.h"
