@@ -135,10 +135,12 @@ LoadReport Load::run(const std::stop_token& stop) {
 
 void Load::Parts::run(const std::stop_token& stop) {
   tell(LoadProgress::Phase::sample);
-  reader.read_sample(options.sample_rows, kSampleBytes);
   LoadShape shape;
   {
     pg::Session session = connect(stop);
+    require_own_session(session, *users);  // before records are read: a pipe gives them once
+    reader.read_sample(options.sample_rows, kSampleBytes);
+    if (!session.still_alive()) session = connect(stop);  // a slow source
     shape = find_shape(session, reader, options);
     role = shape.target.role;
     describe(shape, {.sql = "weir_stage.stage"}, session.server_version());
@@ -230,7 +232,6 @@ void Load::Parts::write(LoadShape& shape, const std::stop_token& stop) {
   Evolution evolution(shape, reader, options);
   if (report.direct) directly(shape, evolution, state, stop);
   if (!report.direct) through_stage(shape, evolution, state, stop);
-  if (options.on_committed) options.on_committed();
   report.losses = evolution.losses();
   report.notices = reader.notices();
   std::ranges::move(report.losses.notices(), std::back_inserter(report.notices));
@@ -256,6 +257,7 @@ void Load::Parts::directly(LoadShape& shape, Evolution& evolution, const std::op
     report.applied = append.run(reader, evolution, report.run, state, stop);
     shape.target = append.target();
     report.records = static_cast<std::uint64_t>(report.applied->inserted);
+    if (options.on_committed) options.on_committed();
   } catch (const DirectAppend::NeedsStage& met) {
     if (!options.reopen) {
       throw Error(
@@ -313,6 +315,7 @@ void Load::Parts::from_stage(Stage& stage, pg::Session& writer, LoadShape& shape
     }
   }
   report.rejected = static_cast<std::uint64_t>(report.applied->rejected);
+  if (options.on_committed) options.on_committed();
 }
 
 /// Whether the table is another one now, and may be tried. One that is renamed, and then its successor, is
@@ -422,7 +425,7 @@ void Load::Parts::take_back(const Target& made_by_us) noexcept {
 void Load::Parts::give_up(const std::string& error) noexcept {
   try {
     pg::Session session = connect({});
-    break_run(session, report.run, error);
+    break_run(session, report.run, options.shown_error ? options.shown_error(error) : error);
   } catch (const std::exception& failure) {
     log::warn("it could not be noted that the load broke off",
               {{"run", report.run}, {"error", failure.what()}});

@@ -46,6 +46,8 @@ struct LoadOptions {
   std::size_t sample_rows = 10'000;
   std::size_t chunk_bytes = std::size_t{64} << 20U;
   ApplyOptions apply{};
+  /// What the history has of an error: without what nobody is to read.
+  std::function<std::string(std::string)> shown_error{};
   /// Called right behind the COMMIT, before the table is cared for.
   std::function<void()> on_committed{};
 };

@@ -13,6 +13,7 @@
 #include "load/singer_target.h"
 #include "load/value/names.h"
 #include "load/value/widen.h"
+#include "load/write/target_lock.h"
 #include "pg/identifier.h"
 
 namespace weir::load {
@@ -52,6 +53,7 @@ void SingerLoad::run(const std::stop_token& stop) {
   stop_ = stop;
   {
     pg::Session session = connect();
+    require_own_session(session, *connector_);
     state_ = SingerState::read(session, options_.each.pipeline);
   }
   SingerOptions reading;

@@ -49,4 +49,9 @@ void require_session_state(Pooling pooling, std::string_view purpose) {
                     "so by leases and polling, without being asked to.");
 }
 
+void require_session_state(Session& session, const Connector& connector, std::string_view purpose) {
+  if (server_process(session) == session.backend_pid()) return;
+  require_session_state(detect_pooling(connector, {.stop = session.options().stop}), purpose);
+}
+
 }  // namespace weir::pg

@@ -31,5 +31,8 @@ Pooling detect_pooling(const Connector& connector, const Limit& limit = {});
 /// could be lost between two statements: only a direct connection is sure to keep it. `purpose` says what it
 /// is needed for.
 void require_session_state(Pooling pooling, std::string_view purpose);
+/// The same where there is a session: one that tells the number of its own server process has no pooler in
+/// front of it, and only else two more are opened by `connector` to find out of which kind it is.
+void require_session_state(Session& session, const Connector& connector, std::string_view purpose);
 
 }  // namespace weir::pg

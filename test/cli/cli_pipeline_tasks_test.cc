@@ -186,6 +186,17 @@ TEST_F(CliPipelineTasks, ASecretInASourceIsUsedAndNeverTold) {
   EXPECT_THAT(log(), Not(HasSubstr(url())));
 }
 
+TEST_F(CliPipelineTasks, AParameterMayNameAConnection) {
+  session().execute("CREATE TABLE rates AS SELECT 7 AS id");
+  put("weir.yml", "name: demo\nconnections: {shop: '${env:DATABASE_URL}'}\n");
+  EXPECT_EQ(run_once("parameters: {which: shop}\n"
+                     "tasks: {a: {load: {source: '${param:which}', table: rates, into: one}}}\n"),
+            "success")
+      << error_of();
+  EXPECT_EQ(value("SELECT id FROM one"), "7");
+  EXPECT_EQ(value("SELECT source FROM weir.load_run"), "shop rates");
+}
+
 TEST_F(CliPipelineTasks, ASecretInASourceThatCannotBeOpenedIsNotTold) {
   WeirSetup with = setup();
   with.env["SHH"] = "postgresql://somebody:sesame@127.0.0.1:1/nowhere";
@@ -200,6 +211,20 @@ TEST_F(CliPipelineTasks, ASecretInASourceThatCannotBeOpenedIsNotTold) {
                   value("SELECT string_agg(r::text, ' ') FROM weir.load_run r"),
               Not(HasSubstr("sesame")));
   EXPECT_THAT(error_of(1), HasSubstr("has to be the URL of a database"));
+}
+
+TEST_F(CliPipelineTasks, WhatTheHistoryOfLoadsHasOfAnErrorIsWithoutSecrets) {
+  session().execute("CREATE TABLE rates AS SELECT 'x'::text AS word");
+  session().execute("CREATE TABLE one (word text CHECK (word <> 'x'))");
+  WeirSetup with = setup();
+  with.env["SHH"] = "one_word_check";
+  const std::string more = url().find('?') == std::string::npos ? "?" : "&";
+  deploy("tasks: {a: {load: {source: '" + url() + more +
+         "application_name=${env:SHH}', table: rates, into: one}}}\n");
+  run_ = make_run();
+  EXPECT_EQ(run_weir({"worker", "--once"}, with).status, 1);
+  EXPECT_THAT(value("SELECT error FROM weir.load_run"),
+              AllOf(HasSubstr("${env:SHH}"), Not(HasSubstr("one_word_check"))));
 }
 
 TEST_F(CliPipelineTasks, ASecretInAnAddressIsUsed) {

@@ -105,19 +105,20 @@ TEST_F(CliPipelines, WhatATaskPutOutAndUsedIsShownAndRead) {
   deploy(
       "tasks:\n"
       "  a: {shell: \"echo '{\\\"weir\\\":\\\"output\\\",\\\"value\\\":{\\\"rows\\\":12}}'\"}\n"
-      "  m: {map: [1, 2], run: [echo, '{\"weir\":\"output\",\"value\":${item}}']}\n"
+      "  m: {map: [1, 2], run: [echo, '{\"weir\":\"output\",\"value\":[${item}]}']}\n"
       "  b: {after: [a, m], sql: \"insert into got values ((weir.output('a') ->> 'rows')::int, "
       "weir.output('m'))\"}\n"
       "  c: {after: b, sql: \"select weir.output('nobody')\"}\n");
   const std::string run = make_run();
   EXPECT_EQ(work(), 1);
-  EXPECT_EQ(value("SELECT n || ' ' || all_of FROM got"), "12 [1, 2]");
+  EXPECT_EQ(value("SELECT n || ' ' || all_of FROM got"), "12 [[1], [2]]");
   const json tasks = document({"runs", run}).at("tasks");
   EXPECT_EQ(tasks.at(0).at("output").dump(), R"({"rows":12})");
   EXPECT_GT(tasks.at(0).at("usage").at("max_rss_bytes").get<std::int64_t>(), 0);
   EXPECT_TRUE(tasks.back().at("output").is_null());
   EXPECT_TRUE(tasks.back().at("usage").is_null());
-  EXPECT_THAT(tasks.back().at("error").get<std::string>(), HasSubstr("the run has no task 'nobody'"));
+  EXPECT_THAT(tasks.back().at("error").get<std::string>(),
+              AllOf(HasSubstr("the run has no task 'nobody'"), HasSubstr("It has: a, m, b, c")));
   EXPECT_THAT(weir({"runs", run}).out, HasSubstr(R"({"rows": 12})"));
 }
 

@@ -1,6 +1,8 @@
 // The commands that work, each as often as it takes to meet a server process that another one has used,
 // through pgbouncer in transaction mode.
 
+#include <filesystem>
+#include <fstream>
 #include <optional>
 
 #include <gtest/gtest.h>
@@ -13,6 +15,7 @@
 namespace weir::test {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using Words = std::vector<std::string>;
 
@@ -30,6 +33,10 @@ class CliPooler : public SchemaTest {
   void expect_good(const Words& words) const {
     const WeirResult result = run(words);
     EXPECT_EQ(result.status, 0) << words.front() << ": " << result.err << result.out;
+  }
+  void put(const std::filesystem::path& file, const std::string& text) const {
+    std::filesystem::create_directories((folder_.path() / file).parent_path());
+    std::ofstream(folder_.path() / file) << text;
   }
   void execute(const std::string& sql) const { session().execute(sql); }
   [[nodiscard]] std::int64_t number(const std::string& sql) const {
@@ -110,6 +117,69 @@ TEST_F(CliPooler, BatchesAreConsumed) {
                  "INSERT INTO public.effect SELECT idx FROM weir_batch"});
     EXPECT_EQ(number("SELECT count(*) FROM public.effect"), round);
   }
+  expect_nothing_left();
+}
+
+TEST_F(CliPooler, PipelinesAreWorkedOn) {
+  execute("CREATE TABLE public.effect (run bigint)");
+  put("weir.yml", "name: demo\n");
+  put("pipelines/p/pipeline.yml",
+      "alerts: [{when: success, run: [sh, -c, 'cat > /dev/null; echo told >> told']}]\n"
+      "tasks:\n"
+      "  a: {sql: insert into public.effect values (weir.run_id())}\n"
+      "  b: {after: a, shell: echo hello}\n"
+      "  c: {after: b, map: {sql: 'select generate_series(1, 2) as n'}, run: [echo, '${item.n}']}\n"
+      "  d: {after: c, wait: {sql: select true}}\n");
+  put("pipelines/p/models/seen.sql",
+      "/* weir\nmaterialized: view\nafter: d\nchecks:\n  - sql: select id = 7 from this()\n*/\nselect 7 as "
+      "id");
+  for (int round = 1; round <= kRounds; ++round) {
+    expect_good({"deploy"});
+    expect_good({"run", "p"});
+    expect_good({"worker", "--once"});
+    EXPECT_EQ(number("SELECT count(*) FROM public.effect"), round);
+    EXPECT_EQ(number("SELECT count(*) FROM weir.run_done WHERE state = 'success'"), round);
+    EXPECT_EQ(number("SELECT id::int8 FROM public.seen"), 7);
+    const std::string last = std::to_string(number("SELECT max(id) FROM weir.run_done"));
+    const WeirResult log = run({"logs", last + "/b"});
+    EXPECT_THAT(log.out, HasSubstr("hello")) << log.err;
+    for (const Words& words :
+         {Words{"runs"}, Words{"runs", last}, Words{"explain", last + "/b"}, Words{"alerts"}})
+      expect_good(words);
+    std::ifstream told(folder_.path() / "pipelines/p/told");
+    int lines = 0;
+    for (std::string line; std::getline(told, line);) ++lines;
+    EXPECT_EQ(lines, round);
+  }
+  expect_nothing_left();
+}
+
+TEST_F(CliPooler, WhatNeedsASessionOfItsOwnIsRefusedBeforeAnythingIsDone) {
+  put("a.csv", "id\n1\n");
+  for (const Words& words : {Words{"load", "a.csv", "--into", "loaded"},
+                             Words{"load", "a.csv", "--into", "loaded", "--mode", "append"},
+                             Words{"load", "--singer", "--into", "*"}}) {
+    const WeirResult result = run(words);
+    EXPECT_EQ(result.status, 5) << result.err;
+    EXPECT_THAT(result.err,
+                AllOf(HasSubstr("needs a session of its own"), HasSubstr("Connect to the server itself")));
+  }
+  put("weir.yml", "name: demo\n");
+  put("pipelines/p/pipeline.yml",
+      "tasks:\n"
+      "  loads: {load: {command: [sh, -c, 'echo id; echo 1'], into: loaded}}\n"
+      "  alone: {sql: select weir.run_id(), transaction: false}\n");
+  put("pipelines/p/models/loaded_too.sql", "select 1 as id");
+  expect_good({"deploy"});
+  expect_good({"run", "p"});
+  EXPECT_EQ(run({"worker", "--once"}).status, 1);
+  EXPECT_EQ(
+      number(
+          "SELECT count(*) FROM weir.task_attempt WHERE error LIKE '%needs a session of its own%(Connect to "
+          "the server itself%'"),
+      3);
+  EXPECT_EQ(number("SELECT count(*) FROM weir.load_run"), 0);
+  EXPECT_EQ(number("SELECT count(*) FROM pg_class WHERE relname LIKE 'loaded%'"), 0);
   expect_nothing_left();
 }
 

@@ -157,6 +157,8 @@ TEST_F(CliProject, CheckTellsWhatALoadWouldRefuse) {
        {"source: x\n      mode: window\n      window: 'at:${interval_start}..${interval_end}'",
         "source: x\n      mode: window\n      window: 'at:${interval_start}:${interval_end}'",
         "source: x\n      mode: window\n      window: 'at:2026-01-01..${param:day}'",
+        "source: '${param:day}'\n      query: 'select 1'", "source: '${param:day}/shop'\n      table: t",
+        "source: '${param:day}'\n      table: t\n      format: sqlite",
         "source: '${param:day}'\n      delimiter: tab\n      null: ['-', NA]",
         "command: [cat, '${param:day}']\n      encoding: latin1\n      columns: "
         "'id:int8,amount:numeric(12,2)'",

@@ -174,12 +174,5 @@ TEST_F(CliStream, DroppedOnlyWhenThatIsMeant) {
   EXPECT_EQ(run({"drop", "app", "--yes"}).status, 0);
 }
 
-struct StreamMistake {
-  Words words;
-  int status;
-  std::string message;
-  std::string remedy;
-};
-
 }  // namespace
 }  // namespace weir::test

@@ -47,6 +47,18 @@ TEST_F(LoadApplyTest, WhatTheServerRefusesIsKnownByItsLineAndStopsTheLoad) {
   EXPECT_EQ(number("SELECT count(*) FROM weir.load_reject"), 0);
 }
 
+TEST_F(LoadApplyTest, NothingBehindTheCommitFailsALoad) {
+  run("CREATE ROLE load_nobody; REVOKE EXECUTE ON FUNCTION pg_current_wal_insert_lsn() FROM PUBLIC");
+  ApplyOptions options;
+  // It is the session's with the commit: whatever is asked then is refused.
+  options.before_commit = [](pg::Session& session) { session.execute("SET ROLE load_nobody"); };
+  EXPECT_EQ(load("acct", spec(Mode::upsert), "VALUES (11, 11)", options).inserted, 1);
+  EXPECT_EQ(load("acct", spec(Mode::swap), "SELECT n, n FROM generate_series(2, 12) n", options).inserted,
+            11);
+  EXPECT_EQ(rows("SELECT min(id), max(id), count(*) FROM acct"), "2|12|11");
+  run("DROP ROLE load_nobody");
+}
+
 TEST_F(LoadApplyTest, RejectsThatAreAllowedAreKeptWithTheRowsAndCostNoOldRow) {
   const Applied applied =
       load("acct", spec(Mode::refresh, 3),

@@ -2,6 +2,7 @@
 // its sessions.
 
 #include <fstream>
+#include <memory>
 #include <thread>
 
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "base/log.h"
+#include "pg/transaction.h"
 #include "schema/queries/pipelines.h"
 #include "support/pipeline_worker_test.h"
 #include "support/project_text.h"
@@ -266,6 +268,30 @@ TEST_F(PipelineWorkerTrouble, ARunKeepsItsVersionThroughADeployment) {
   EXPECT_EQ(ended(run()), "success");
   EXPECT_EQ(text("SELECT string_agg(word, ',' ORDER BY ctid) FROM effect"), "old,new");
   EXPECT_EQ(text("SELECT string_agg(version::text, ',' ORDER BY id) FROM weir.run_done"), "1,2");
+}
+
+TEST_F(PipelineWorkerTrouble, WhatWaitsForTooLongIsNotTakenForTheTimeoutOfItsTask) {
+  deploy_text("tasks:\n  a: {timeout: 1h, sql: select pg_advisory_xact_lock(4711)}\n");
+  pg::Connector::Options options = users_connector().options();
+  options.session.timeout = 2s;
+  Surroundings at{.connector = std::make_shared<const pg::Connector>(users_connector().conninfo(), options),
+                  .project = folder_};
+  worker_ = std::make_unique<Worker>(std::move(at), WorkerOptions{.slots = 1, .lease = 60s});
+  pg::Session gate = session();
+  gate.execute("SELECT pg_advisory_lock(4711)");
+  worker_->start();
+  const auto id = run();
+  until("EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted)");
+  {
+    // Its end cannot be written.
+    pg::Session other = session();
+    pg::Transaction holder(other);
+    other.execute("SELECT FROM weir.task FOR UPDATE");
+    gate.execute("SELECT pg_advisory_unlock(4711)");
+    until("EXISTS (SELECT FROM weir.task_log)");
+  }
+  EXPECT_EQ(ended(id), "failed");
+  EXPECT_EQ(said(id).find("its timeout"), std::string::npos) << said(id);
 }
 
 }  // namespace

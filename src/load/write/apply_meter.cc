@@ -22,7 +22,7 @@ ApplyMeter::ApplyMeter(pg::Session& session) {
 }
 
 void ApplyMeter::read(pg::Session& session, Applied& applied) const {
-  applied.took = std::chrono::steady_clock::now() - began_;
+  applied.took = took();
   if (wal_ && session.is_open()) applied.wal_bytes = wal_position(session) - *wal_;
 }
 

@@ -14,6 +14,7 @@ class ApplyMeter {
   /// Outside of a transaction: a role that may not look would end it.
   explicit ApplyMeter(pg::Session& session);
 
+  [[nodiscard]] Duration took() const { return std::chrono::steady_clock::now() - began_; }
   /// Fills in `took` and, where the role may look and the session is open, `wal_bytes`.
   void read(pg::Session& session, Applied& applied) const;
 

@@ -71,7 +71,7 @@ class Swap {
       drop_new(session);
       throw;
     }
-    meter.read(session, applied_);
+    applied_.took = meter.took();  // as in an apply: nothing that may fail comes behind the commit
     return applied_;
   }
 

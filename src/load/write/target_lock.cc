@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "pg/pooler.h"
 #include "schema/queries/loads.h"
 
 namespace weir::load {
@@ -53,6 +54,11 @@ Duration lock_target(pg::Session& session, const Target& target, const ApplyOpti
                 "Nothing was written. Run it again when that has ended, or wait longer: --wait 1h");
   }
   return std::chrono::steady_clock::now() - before;
+}
+
+void require_own_session(pg::Session& session, const pg::Connector& connector) {
+  pg::require_session_state(session, connector,
+                            "a load, which holds locks from one transaction to the next,");
 }
 
 }  // namespace weir::load

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "load/write/apply.h"
+#include "pg/connector.h"
 
 namespace weir::load {
 
@@ -11,5 +12,9 @@ enum class TargetLock : std::uint8_t { transaction, session };
 /// and throws failed when that takes longer than options.target_wait. Answers how long it was.
 Duration lock_target(pg::Session& session, const Target& target, const ApplyOptions& options,
                      TargetLock span);
+
+/// A stage and a swap hold locks from one transaction to the next: throws refused where a pooler would leave
+/// them to somebody else.
+void require_own_session(pg::Session& session, const pg::Connector& connector);
 
 }  // namespace weir::load

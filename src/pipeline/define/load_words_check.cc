@@ -30,12 +30,15 @@ std::string filled(std::string_view text) {
   return out;
 }
 
-/// As it may be once it runs. A connection is a database, and so is what is secret.
-std::string source_of(const std::string& written, const ProjectScope& project) {
-  if (project.connections.contains(written)) return std::string(kDatabase);
-  const auto pieces = split_placeholders(written);
-  if (!pieces.empty() && is_secret(pieces.front())) return std::string(kDatabase);
-  return filled(written);
+/// As it may be once it runs. A connection is a database, and so is what is secret; what begins with any
+/// other value may be one, and is where only one has what the load asks of it.
+std::string source_of(const LoadBody& body, const ProjectScope& project) {
+  if (project.connections.contains(body.source)) return std::string(kDatabase);
+  const auto pieces = split_placeholders(body.source);
+  if (pieces.empty() || pieces.front().kind == Kind::literal) return filled(body.source);
+  const auto says = [&](const char* option) { return body.options.contains(option); };
+  const bool asks = !says("format") && (says("query") || says("table"));
+  return asks || is_secret(pieces.front()) ? std::string(kDatabase) : filled(body.source);
 }
 
 struct Translated {
@@ -83,7 +86,7 @@ void check_secret(Reading& reading, Fields& fields, const LoadBody& body, const 
 
 void check_load_words(Reading& reading, Fields& fields, const LoadBody& body, const ProjectScope& project) {
   LoadBody like = body;
-  like.source = source_of(body.source, project);
+  like.source = source_of(body, project);
   check_secret(reading, fields, body, like.source);
   for (std::string& word : like.command) word = filled(word);
   for (auto& [option, value] : like.options) value = filled(value);

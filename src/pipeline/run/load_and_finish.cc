@@ -1,5 +1,7 @@
 #include "pipeline/run/load_and_finish.h"
 
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "load/load.h"
@@ -42,6 +44,7 @@ work::Outcome load_and_finish(RunningTask& running, LoadOrder order,
   }
   work::Outcome outcome;
   order.options.on_committed = [&] { outcome = written(running, std::move(news)); };
+  order.options.shown_error = [&](std::string text) { return running.log.without_secrets(std::move(text)); };
   const std::string target = order.options.target;
   TimedStop limit(running.stop, running.deadline);
   try {

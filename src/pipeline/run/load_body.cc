@@ -8,12 +8,22 @@
 namespace weir::pipeline {
 namespace {
 
-/// Binds the source. Where a secret is in it, answers what people see of it.
+/// Binds the source, which may be a connection by its name, or by a parameter that is one; a value is never
+/// bound itself. Where a secret is in it, answers what people see of it.
 std::string bind_source(RunningTask& running, std::string& source) {
-  const auto known = running.at.connections.find(source);
-  const std::string written = known == running.at.connections.end() ? source : known->second;
-  std::string shown = has_secrets(written) ? source : "";
-  source = bind_template(written, TemplateUse::value, running.context, running.at.project, &running.log);
+  const auto bound = [&](const std::string& text) {
+    return bind_template(text, TemplateUse::value, running.context, running.at.project, &running.log);
+  };
+  const auto& connections = running.at.connections;
+  std::string shown = has_secrets(source) ? source : "";
+  auto known = connections.find(source);
+  if (known == connections.end()) {
+    source = bound(source);
+    if (shown.empty()) known = connections.find(source);
+  }
+  if (known == connections.end()) return shown;
+  if (has_secrets(known->second)) shown = known->first;
+  source = bound(known->second);
   return shown;
 }
 

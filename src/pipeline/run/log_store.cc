@@ -17,6 +17,8 @@ namespace {
 constexpr Duration kGather = std::chrono::milliseconds(200);
 constexpr Duration kStoreEvery = std::chrono::seconds(1);
 constexpr std::size_t kLinesInRow = 2000;
+/// What is shorter hides nothing, and would be found in every other word.
+constexpr std::size_t kShortestSecret = 3;
 
 std::string_view to_string(LogStream stream) {
   switch (stream) {
@@ -53,15 +55,26 @@ void LogStore::say(std::string_view line) {
          without_secrets(std::string(line)));
 }
 
+/// The longest first: one may begin as another does.
 void LogStore::keep(const std::string& value, const std::string& written) {
-  if (!value.empty()) secrets_.emplace_back(value, written);
+  if (value.size() < kShortestSecret) return;
+  const auto place = std::find_if(secrets_.begin(), secrets_.end(),
+                                  [&](const auto& kept) { return kept.first.size() <= value.size(); });
+  secrets_.emplace(place, value, written);
 }
 
+/// In one go: what is written for one may look like another.
 std::string LogStore::without_secrets(std::string text) const {
-  for (const auto& [value, written] : secrets_) {
-    for (std::size_t at = text.find(value); at != std::string::npos;
-         at = text.find(value, at + written.size()))
-      text.replace(at, value.size(), written);
+  for (std::size_t at = 0; at < text.size();) {
+    const auto found = std::find_if(secrets_.begin(), secrets_.end(), [&](const auto& secret) {
+      return text.compare(at, secret.first.size(), secret.first) == 0;
+    });
+    if (found == secrets_.end()) {
+      ++at;
+      continue;
+    }
+    text.replace(at, found->first.size(), found->second);
+    at += found->second.size();
   }
   return text;
 }

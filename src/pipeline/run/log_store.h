@@ -41,7 +41,8 @@ class LogStore final : public LogSink, public SecretKeeper {
   bool fresh_ = false;                  ///< something was said since the last attend()
   SteadyTime due_ = SteadyTime::max();  ///< when what waits is stored
   SteadyTime attended_{};
-  std::vector<std::pair<std::string, std::string>> secrets_;  ///< the value, and what is written for it
+  std::vector<std::pair<std::string, std::string>>
+      secrets_;  ///< the value, and what is written for it; long ones first
 };
 
 }  // namespace weir::pipeline

@@ -66,7 +66,7 @@ std::vector<TaskNews> finish_in_transaction(pg::Session& session, const TaskAtte
 }
 
 work::Outcome written(RunningTask& running, std::vector<TaskNews> news) {
-  running.attempt.result.written = true;
+  running.attempt.result.written.set();
   running.attempt.result.news = std::move(news);
   const auto& all = running.attempt.result.news;
   if (std::any_of(all.begin(), all.end(),

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "pg/error.h"
+#include "pg/pooler.h"
 #include "pg/transaction.h"
 #include "pipeline/run/running_task.h"
 #include "pipeline/task/sql_task.h"
@@ -17,6 +18,8 @@ work::Outcome run_elsewhere(RunningTask& running, const SqlBody& body, const Sql
   if (!body.connection.empty()) other.emplace(connect_elsewhere(running, body.connection));
   pg::Session& session = other ? *other : running.session;
   if (!body.transaction) {
+    // What weir.param() and the like read is set for the session then.
+    if (!other) pg::require_session_state(session, *running.at.connector, "SQL with transaction: false");
     run_script(running, session, script);
     return work::Outcome::done();
   }

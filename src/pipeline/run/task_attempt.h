@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <compare>
 #include <cstdint>
 #include <memory>
@@ -33,10 +34,28 @@ struct TaskNews {
   State state = State::other;
 };
 
+/// Set once, while other threads look at it.
+class OnceSet {
+ public:
+  OnceSet() = default;
+  OnceSet(const OnceSet& other) noexcept : set_(other.is_set()) {}
+  OnceSet& operator=(const OnceSet& other) noexcept {
+    set_ = other.is_set();
+    return *this;
+  }
+  ~OnceSet() = default;
+
+  void set() noexcept { set_ = true; }
+  [[nodiscard]] bool is_set() const noexcept { return set_; }
+
+ private:
+  std::atomic<bool> set_ = false;
+};
+
 /// What a handler leaves for whoever writes the outcome. Written by the slot that runs the task, read after
-/// it has settled.
+/// it has settled; `written` by any thread, at any time.
 struct TaskResult {
-  bool written = false;          ///< its end was committed with its data
+  OnceSet written{};             ///< its end was committed with its data
   std::vector<TaskNews> news{};  ///< of that commit
   Retry retry{};                 ///< what its definition says
   bool skipped = false;

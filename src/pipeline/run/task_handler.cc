@@ -76,7 +76,8 @@ work::Outcome failure(RunningTask& running, const std::exception& error) {
       running.attempt.result.lost = running.log.without_secrets(known->what());
       return work::Outcome::snoozed(kBeginAgain);
     }
-    if (known->kind() == pg::ErrorKind::deadline && running.task.timeout)
+    // Our own statements have a limit of their own.
+    if (known->kind() == pg::ErrorKind::deadline && running.deadline.expired())
       return work::Outcome::failed(TookTooLong(running.task).what());
   }
   std::string text = error.what();
@@ -127,7 +128,7 @@ work::Outcome TaskHandler::run_task(TaskAttempt& attempt, const std::stop_token&
     outcome = run_body(running);
   } catch (const std::exception& error) {
     // Its end was committed: whatever failed after that is not its failure.
-    if (attempt.result.written) {
+    if (attempt.result.written.is_set()) {
       outcome = work::Outcome::done();
     } else if (!stop.stop_requested()) {
       outcome = failure(running, error);
@@ -189,9 +190,14 @@ void TaskHandler::store_log(LogStore& log, const TaskAttempt& attempt, const std
 }
 
 /// What a task has set, made or locked for its session would be there for the next one that runs here, and on
-/// no other slot: tasks would depend on where they run. RESET ALL returns to what connecting has set.
+/// no other slot: tasks would depend on where they run. RESET ALL returns to what connecting has set. A
+/// pooler cleans, as it is set up to, what its client has left.
 void TaskHandler::clean_session() noexcept {
-  if (!session_ || !session_->is_open() || !session_->keeps_state()) return;
+  if (!session_ || !session_->is_open()) return;
+  if (!session_->keeps_state()) {
+    session_.reset();
+    return;
+  }
   try {
     session_->set_stop({});
     session_->execute_script(

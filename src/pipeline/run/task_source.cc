@@ -106,7 +106,7 @@ std::size_t TaskSource::settle(pg::Session& session, const work::Life& life,
     for (std::size_t i = 0; i < settlement.outcomes.size(); ++i) {
       const TaskAttempt& attempt = claim.attempt(settlement.first + i);
       ids.push_back(attempt.id);
-      if (attempt.result.written) {
+      if (attempt.result.written.is_set()) {
         after_settling_.add(attempt.result.news);
         count({"success"});
         continue;
@@ -192,6 +192,8 @@ std::vector<std::int64_t> TaskSource::cancelled(pg::Session& session, const work
   }
   std::vector<std::int64_t> ids;
   for (const auto& attempt : begun) {
+    // Its row says no more that it runs: what is still done for it, such as a VACUUM, is nobody's to stop.
+    if (attempt->result.written.is_set()) continue;
     if (attempt->worker == life.id() && !own.contains({attempt->key, attempt->claim}))
       ids.push_back(attempt->id);
   }

@@ -10,7 +10,7 @@
 namespace weir::pipeline {
 
 Worker::Worker(Surroundings surroundings, WorkerOptions options)
-    : surroundings_(std::move(surroundings)), options_(options) {}
+    : given_(std::move(surroundings)), options_(options) {}
 
 Worker::~Worker() { stop(); }
 
@@ -18,10 +18,13 @@ void Worker::start() {
   const MutexLock lock(mutex_);
   if (runtime_) return;
   // Our own statements run under Weir's search_path; those of tasks have the users'.
-  pg::Connector::Options own = surroundings_.connector->options();
+  pg::Connector::Options own = given_.connector->options();
   own.users_search_path = false;
-  const work::WorkConnector at = work::connector_for_work(
-      std::make_shared<const pg::Connector>(surroundings_.connector->conninfo(), own));
+  const work::WorkConnector at =
+      work::connector_for_work(std::make_shared<const pg::Connector>(given_.connector->conninfo(), own));
+  surroundings_ = given_;
+  if (!at.can_be_woken)
+    surroundings_.connector = std::make_shared<const pg::Connector>(given_.connector->unprepared());
   pg::Session session = at.connector->connect(pg::Role::api, "start");
   work::require_read_committed(session);
   if (at.can_be_woken) work::require_connections(session, options_.slots);

@@ -56,7 +56,8 @@ class Worker final : public Service {
   [[nodiscard]] TestSignal<int>& asleep() noexcept { return asleep_; }
 
  private:
-  const Surroundings surroundings_;
+  const Surroundings given_;
+  Surroundings surroundings_;  ///< the same for tasks: behind a pooler nothing of theirs is prepared either
   WorkerOptions options_;
   Definitions definitions_;
   TasksInFlight in_flight_;

@@ -11,6 +11,11 @@ UNION ALL
 SELECT 'default of column ' || quote_ident(a.attname)
   FROM pg_catalog.pg_attribute a WHERE a.attrelid = to_regclass(:view) AND a.atthasdef;
 
+-- name: view_definition(view text) -> (definition text)
+-- As the server writes it down: of the same SELECT the same.
+SELECT pg_get_viewdef(c.oid) AS definition
+  FROM pg_catalog.pg_class c WHERE c.oid = to_regclass(:view) AND c.relkind = 'v';
+
 -- name: view_keepsakes(view text) -> (column_name text?, statement text)
 -- What makes another view what this one is: owner, options, comments, rights, in the order in which they are given. With a
 -- column: where there is one of that name.
