@@ -62,19 +62,18 @@ std::shared_ptr<work::Claim> TaskSource::claim(pg::Session& session, const work:
       busy_ = true;
       continue;
     }
-    TaskAttempt attempt{.key = {*row.run_id, *row.task_no, *row.item},
-                        .worker = life.id(),
-                        .claim = claims_,
-                        .attempt = *row.attempt,
-                        .failures = *row.failures,
-                        .pipeline = *row.pipeline_id,
-                        .version = *row.version,
-                        .logical_at = *row.logical_at,
-                        .interval_start = *row.interval_start,
-                        .interval_end = *row.interval_end,
-                        .params = std::string(row.params->text),
-                        .element = row.element ? std::string(row.element->text) : std::string()};
-    claim->add(in_flight_.add(std::move(attempt)));
+    claim->add(in_flight_.add({.key = {*row.run_id, *row.task_no, *row.item},
+                               .worker = life.id(),
+                               .claim = claims_,
+                               .attempt = *row.attempt,
+                               .failures = *row.failures,
+                               .pipeline = *row.pipeline_id,
+                               .version = *row.version,
+                               .logical_at = *row.logical_at,
+                               .interval_start = *row.interval_start,
+                               .interval_end = *row.interval_end,
+                               .params = std::string(row.params->text),
+                               .element = row.element ? std::string(row.element->text) : std::string()}));
     turn_pool_ = *row.pool_id;
     turn_pipeline_ = *row.pipeline_id;
   }
