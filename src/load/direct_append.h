@@ -53,7 +53,7 @@ class DirectAppend {
   Connect connect_;
   Target target_;
   Duration longest_wait_{};  // of attempts that were given up
-  bool begun_ = false;  ///< records were read: there is no second attempt
+  bool begun_ = false;       ///< records were read: there is no second attempt
   const LoadOptions& options_;
   OnProgress on_progress_;
 };

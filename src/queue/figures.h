@@ -36,8 +36,8 @@ struct QueueFigures {
   double done_rate = 0;     ///< a second, of late
   double failed_rate = 0;
   std::optional<Duration> oldest;  ///< age of the oldest job that waits
-  std::optional<Quantiles> wait;   ///< from a job's enqueueing to its begin, but for delayed and repeated ones
-  std::optional<Quantiles> run;    ///< from its begin to the end of its batch
+  std::optional<Quantiles> wait;  ///< from a job's enqueueing to its begin, but for delayed and repeated ones
+  std::optional<Quantiles> run;   ///< from its begin to the end of its batch
 };
 /// All queues where no names are given. Counts end at kMostCounted.
 std::vector<QueueFigures> queue_figures(pg::Session& session, const std::vector<std::string>& names = {});

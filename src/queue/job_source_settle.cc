@@ -176,8 +176,7 @@ void JobSource::finish_taken(pg::Session& session, JobClaim& claim, const work::
   const auto items = claim.items();
   const auto done = [](const work::Outcome& outcome) { return outcome.is_done(); };
   if (claim.is_plain() && std::all_of(all.outcomes.begin(), all.outcomes.end(), done)) {
-    counts_.add(claim.settings().id, {.done = static_cast<std::int64_t>(items.size())},
-                times_of(claim, all));
+    counts_.add(claim.settings().id, {.done = static_cast<std::int64_t>(items.size())}, times_of(claim, all));
     return;
   }
   // A claim of nobody: it is gone before anybody else could see it. No process has a number below zero.

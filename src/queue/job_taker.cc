@@ -22,8 +22,7 @@ bool JobTaker::take_and_run(pg::Session& session, pg::Transaction& transaction, 
   all.outcomes = run_taken(session, *handler_, *claim_, stop);
   all.ended = steady_now();
   source_.finish_taken(session, *claim_, all);
-  again_ =
-      std::any_of(all.outcomes.begin(), all.outcomes.end(),
+  again_ = std::any_of(all.outcomes.begin(), all.outcomes.end(),
                        [](const auto& outcome) { return !outcome.is_done(); });
   return true;
 }

@@ -16,7 +16,7 @@ struct NewStream {
   std::optional<Duration> retain;
   std::optional<std::int64_t> retain_bytes;
   Duration hold = std::chrono::hours(24 * 7);  ///< see Retention
-  bool needs_key = false;     ///< an event without one is refused
+  bool needs_key = false;                      ///< an event without one is refused
   bool with_default = false;  ///< a partition for all other times; it makes others slower to come and go
   std::int64_t chunk_events = 1000;
 };

@@ -71,7 +71,8 @@ TEST_F(CliLoad, ADryRunShowsThePlanAndChangesNothing) {
   EXPECT_EQ(done.at("strongest_lock"), "ACCESS EXCLUSIVE");
   EXPECT_EQ(done.at("readers_waited"), 0);
   EXPECT_EQ(done.at("longest_reader_wait_seconds"), 0);
-  EXPECT_EQ(document({"r.csv", "--into", "r", "--key", "id", "--dry-run"}).at("strongest_lock"), "ROW EXCLUSIVE");
+  EXPECT_EQ(document({"r.csv", "--into", "r", "--key", "id", "--dry-run"}).at("strongest_lock"),
+            "ROW EXCLUSIVE");
 }
 
 TEST_F(CliLoad, SourcesOfManyKinds) {

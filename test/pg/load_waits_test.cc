@@ -20,12 +20,15 @@ class LoadWaitsTest : public LoadShapeTest {
     return result;
   }
   std::int64_t waiting() {
-    return number("SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND "
-                  "l.locktype <> 'advisory' AND a.datname = current_database()");
+    return number(
+        "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND "
+        "l.locktype <> 'advisory' AND a.datname = current_database()");
   }
   nlohmann::json last_summary() {
     return nlohmann::json::parse(
-        session().execute("SELECT summary::text FROM weir.load_run ORDER BY id DESC LIMIT 1")[0].get<std::string>(0));
+        session()
+            .execute("SELECT summary::text FROM weir.load_run ORDER BY id DESC LIMIT 1")[0]
+            .get<std::string>(0));
   }
   /// Somebody who waits from then on, until the load has ended.
   std::jthread waiter(const std::string& sql) {
@@ -65,7 +68,8 @@ TEST_F(LoadWaitsTest, ASwapAndAnAppendThatGoesStraightInSayItToo) {
       options.on_event = [&](const ApplyEvent& event) {
         if (event.kind == ApplyEvent::Kind::retrying) let_go();
       };
-      EXPECT_GE(load("t", spec(Mode::swap), "SELECT n, 1 FROM generate_series(1, 9) n", options).longest_wait, 100ms);
+      EXPECT_GE(load("t", spec(Mode::swap), "SELECT n, 1 FROM generate_series(1, 9) n", options).longest_wait,
+                100ms);
     } else {
       LoadOptions append = options(Mode::append);
       append.apply.lock_timeout = 100ms;

@@ -132,7 +132,8 @@ TEST_P(TimesTest, HowLongJobsWaitedAndRanIsSeenByWhoeverLooks) {
   session.execute("UPDATE weir.job SET created_at = created_at - interval '1 h'");
   // They waited because they were told to, or because they had failed: nobody is late.
   session.execute(
-      "INSERT INTO weir.job_later (id, run_at, created_at, queue_id, lane, priority, attempt, max_attempts, kind, "
+      "INSERT INTO weir.job_later (id, run_at, created_at, queue_id, lane, priority, attempt, max_attempts, "
+      "kind, "
       "payload) SELECT seq + 1000000, now() - interval '1 s', created_at - interval '10 h', queue_id, lane, "
       "priority, attempt, max_attempts, kind, payload FROM weir.job");
   const auto worker = this->worker({.queues = {"q"}, .delivery = GetParam()});

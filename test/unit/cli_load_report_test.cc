@@ -86,19 +86,20 @@ TEST(CliLoadSummary, SaysWhatWasDoneAndWhatItCost) {
   report.run = 12;
   report.resumed_from = 100;
   report.took = 2s;
-  report.applied = load::Applied{.inserted = 3,
-                                 .updated = 2,
-                                 .deleted = 1,
-                                 .unchanged = 194,
-                                 .duplicates = 4,
-                                 .rejected = 1,
-                                 .wal_bytes = 2048,
-                                 .strongest_lock = LockMode::row_exclusive,
-                                 .longest_wait = 3ms,
-                                 .waiting = {.readers = 2, .longest_reader = 40ms, .others = 1, .longest_other = 2s},
-                                 .dead_rows = 3,
-                                 .attempts = 2,
-                                 .took = 30ms};
+  report.applied =
+      load::Applied{.inserted = 3,
+                    .updated = 2,
+                    .deleted = 1,
+                    .unchanged = 194,
+                    .duplicates = 4,
+                    .rejected = 1,
+                    .wal_bytes = 2048,
+                    .strongest_lock = LockMode::row_exclusive,
+                    .longest_wait = 3ms,
+                    .waiting = {.readers = 2, .longest_reader = 40ms, .others = 1, .longest_other = 2s},
+                    .dead_rows = 3,
+                    .attempts = 2,
+                    .took = 30ms};
   report.care = {.vacuumed = true, .analyzed = true, .advice = {"REINDEX"}};
   const load::LoadOptions chosen = options();
   EXPECT_EQ(summary_text(report, {chosen}, Paint(false)),

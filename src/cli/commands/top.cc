@@ -191,7 +191,8 @@ Command top_command() {
           "their\n"
           "enqueueing to their begin (delayed and repeated ones not counted) and ran until the end of their "
           "batch; then\n"
-          "the processes that work, with what is left of their lease. Ends with q or Ctrl-C. Where standard output is no terminal it prints a page each "
+          "the processes that work, with what is left of their lease. Ends with q or Ctrl-C. Where standard "
+          "output is no terminal it prints a page each "
           "time.",
       .options = {{"interval", 0, "TIME", "between two looks (default: 1s)"}, {"once", 0, "", "look once"}},
       .examples = {{"weir top", ""},

@@ -154,10 +154,11 @@ std::string care_text(const load::CareReport& care) {
 std::string waiting_text(const load::Waiting& waiting) {
   std::string text = "none waited";
   if (waiting.readers > 0)
-    text = fmt::format("{} waited, at most {}", human_count(waiting.readers), human_duration(waiting.longest_reader));
+    text = fmt::format("{} waited, at most {}", human_count(waiting.readers),
+                       human_duration(waiting.longest_reader));
   if (waiting.others > 0) {
-    text += fmt::format("; {} other{}, at most {}", human_count(waiting.others), waiting.others == 1 ? "" : "s",
-                        human_duration(waiting.longest_other));
+    text += fmt::format("; {} other{}, at most {}", human_count(waiting.others),
+                        waiting.others == 1 ? "" : "s", human_duration(waiting.longest_other));
   }
   return text;
 }
@@ -170,10 +171,9 @@ void add_applied(Lines& lines, const LoadReport& report) {
   if (applied.withheld_deletes > 0)
     bad += fmt::format(", {} rows kept that a rejected record may be", human_count(applied.withheld_deletes));
   lines.add("records", fmt::format("{} read, {}", count(report.records), bad));
-  lines.add("locks",
-            fmt::format("{} at most, longest wait {}{}", lock_text(applied.strongest_lock),
-                        human_duration(applied.longest_wait),
-                        report.drift.none() ? "" : "; ACCESS EXCLUSIVE to change its columns"));
+  lines.add("locks", fmt::format("{} at most, longest wait {}{}", lock_text(applied.strongest_lock),
+                                 human_duration(applied.longest_wait),
+                                 report.drift.none() ? "" : "; ACCESS EXCLUSIVE to change its columns"));
   lines.add("readers", waiting_text(applied.waiting));
   lines.add("WAL", applied.wal_bytes ? human_bytes(static_cast<std::uint64_t>(*applied.wal_bytes))
                                      : "not known (the role may not look)");

@@ -31,8 +31,8 @@ struct Applied {
   std::int64_t rows_before = 0;              ///< of the table, or the window
   std::optional<std::int64_t> wal_bytes{};   ///< written by the server meanwhile, where the role may look
   LockMode strongest_lock = LockMode::none;  ///< on the target, as pg_locks had it before the commit
-  /// Of this load, in all attempts: for a lock that was asked for by name, or until a lock_timeout. How long a
-  /// statement waited for rows that it got in time nobody tells.
+  /// Of this load, in all attempts: for a lock that was asked for by name, or until a lock_timeout. How long
+  /// a statement waited for rows that it got in time nobody tells.
   Duration longest_wait{};
   Waiting waiting{};  ///< for this load
   std::int64_t dead_rows = 0;
@@ -66,8 +66,8 @@ struct ApplyOptions {
   Duration swap_lock_timeout = std::chrono::milliseconds(50);
   int attempts = 10;  ///< of a deadlock, a serialization failure, a lock
   int swap_attempts = 100;
-  std::string losses = "{}";  ///< JSON: what was not kept of values, for the history
-  std::string work_mem{};     ///< "64MB"; empty: as it is
+  std::string losses = "{}";         ///< JSON: what was not kept of values, for the history
+  std::string work_mem{};            ///< "64MB"; empty: as it is
   std::optional<Altered> altered{};  ///< counts as the load's
   std::stop_token stop{};
   std::function<void(const ApplyEvent&)> on_event{};

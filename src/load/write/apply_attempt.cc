@@ -97,8 +97,8 @@ void ApplyAttempt::lock(pg::Transaction& transaction) {
   transaction.set_local("statement_timeout", millis(options_.statement_timeout));
   transaction.set_local("idle_in_transaction_session_timeout", "60s");
   if (!options_.work_mem.empty()) transaction.set_local("work_mem", options_.work_mem);
-  applied_.longest_wait = std::max(applied_.longest_wait,
-                                   lock_target(session_, target_, options_, TargetLock::transaction));
+  applied_.longest_wait =
+      std::max(applied_.longest_wait, lock_target(session_, target_, options_, TargetLock::transaction));
   transaction.set_local("lock_timeout", millis(options_.lock_timeout));
   // Not now(): that is older than what the load has written that this one waited for.
   session_.execute(LoadSql::set_history_time());

@@ -49,6 +49,7 @@ struct DdlOptions {
 void drop_created(pg::Session& session, const Target& target) noexcept;
 /// In its own transaction, with a short lock_timeout, again and again; gives up with the names of those in
 /// the way.
-Altered evolve(pg::Session& session, const Target& target, const Drift& drift, const DdlOptions& options = {});
+Altered evolve(pg::Session& session, const Target& target, const Drift& drift,
+               const DdlOptions& options = {});
 
 }  // namespace weir::load

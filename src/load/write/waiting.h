@@ -10,8 +10,8 @@ class Session;
 
 namespace weir::load {
 
-/// Who waits for a session that writes. Asked just before its COMMIT: until then nobody who waits goes on, but
-/// who gives up.
+/// Who waits for a session that writes. Asked just before its COMMIT: until then nobody who waits goes on,
+/// but who gives up.
 struct Waiting {
   std::int64_t readers = 0;  ///< for a table, to read it
   Duration longest_reader{};
