@@ -130,7 +130,7 @@ TEST_F(PipelineSqlTask, OfTwoRunsAtATimeTheSecondReadsWhatTheFirstHasWritten) {
   run(first, text);
   std::promise<int> backend;
   std::jthread other = test::in_background([&] {
-    pg::Session second = connector().connect(pg::Role::task, "second");
+    pg::Session second = this->session();
     pg::Transaction its(second);
     backend.set_value(second.backend_pid());
     run(second, text);
