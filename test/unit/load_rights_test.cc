@@ -5,7 +5,7 @@
 namespace weir::load {
 namespace {
 
-pg::ErrorInfo refused(const std::string& message, const std::string& query = {}) {
+pg::ErrorInfo refused(const std::string& message, const std::string& query = "ad hoc") {
   return {.message = message, .sqlstate = "42501", .query = query};
 }
 

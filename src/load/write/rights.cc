@@ -46,8 +46,9 @@ std::string grant_for(const pg::ErrorInfo& refused, std::string_view role, std::
     return fmt::format("Let the owner of what it names GRANT it to {}, or load as its owner.", whom);
   what.remove_prefix(kDenied.size());
   const bool of_schema = what.starts_with(kOfSchema);
-  // What has a name is a statement of Weir's, on Weir's tables; schemas of others are met there, too.
-  const bool ours = of_schema ? what == "schema weir" || what == "schema weir_stage" : !refused.query.empty();
+  // Its named queries of loads are on Weir's tables; schemas of others are met there, too.
+  const bool ours = of_schema ? what == "schema weir" || what == "schema weir_stage"
+                              : refused.query.starts_with("load_");
   if (ours) return fmt::format("GRANT weir_worker TO {};", whom);
   for (const Grantable& known : kGrantable) {
     if (!what.starts_with(known.said)) continue;
