@@ -4,6 +4,7 @@
 #include <exception>
 #include <latch>
 #include <optional>
+#include <system_error>
 #include <thread>
 
 #include <fmt/format.h>
@@ -93,8 +94,14 @@ class Demo {
       std::latch all(options_.workers);
       std::vector<std::jthread> workers;
       workers.reserve(static_cast<std::size_t>(options_.workers));
-      for (int i = 0; i < options_.workers; ++i)
-        workers.emplace_back([this, poll, end, &all] { guarded([&] { poll_on(poll, end, all); }); });
+      for (int i = 0; i < options_.workers; ++i) {
+        try {
+          workers.emplace_back([this, poll, end, &all] { guarded([&] { poll_on(poll, end, all); }); });
+        } catch (const std::system_error&) {
+          all.count_down(options_.workers - i);  // those that wait for all are joined on the way out
+          throw;
+        }
+      }
     }
     return result(std::move(name), began);
   }

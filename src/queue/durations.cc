@@ -30,6 +30,12 @@ Duration end_of(std::size_t step) noexcept {
 
 }  // namespace
 
+Durations::Durations(std::span<const std::int64_t> steps) {
+  // The table may have been written by somebody who has other steps.
+  const std::size_t known = std::min(steps.size(), step_of(Duration::max()) + 1);
+  for (const std::int64_t times : steps.first(known)) steps_.push_back(std::max<std::int64_t>(0, times));
+}
+
 void Durations::add(Duration span) {
   const std::size_t step = step_of(span);
   if (step >= steps_.size()) steps_.resize(step + 1);

@@ -15,7 +15,7 @@ class Durations {
  public:
   Durations() = default;
   /// As steps() gave them.
-  explicit Durations(std::span<const std::int64_t> steps) : steps_(steps.begin(), steps.end()) {}
+  explicit Durations(std::span<const std::int64_t> steps);
 
   void add(Duration span);
   void add(const Durations& more);

@@ -14,11 +14,15 @@
 namespace weir::queue {
 namespace {
 
-/// Of what was begun at all.
+/// Of what was begun at all: neither handed back nor past its deadline before.
 QueueCounts::Times times_of(const JobClaim& claim, const work::Settlement& part) {
+  using Kind = work::Outcome::Kind;
   QueueCounts::Times times;
+  if (part.began == SteadyTime()) return times;
   for (std::size_t i = 0; i < part.outcomes.size(); ++i) {
-    if (part.outcomes[i].kind() == work::Outcome::Kind::returned) continue;
+    const Kind kind = part.outcomes[i].kind();
+    const bool has_deadline = claim.items()[part.first + i].deadline.has_value();
+    if (kind == Kind::returned || (kind == Kind::discarded && has_deadline)) continue;
     if (const auto waited = claim.waited(part.first + i, part.began)) times.waits.add(*waited);
     times.runs.add(part.ended - part.began);
   }
@@ -90,7 +94,7 @@ std::size_t JobSource::finish_whole(pg::Session& session, const work::Life& life
     const bool taken = accepted.contains(claim->number());
     if (!taken) refused += settlement.outcomes.size();
     counts_.add(claim->settings().id, {.done = taken ? items : 0, .running = -items},
-                times_of(*claim, settlement));
+                taken ? times_of(*claim, settlement) : QueueCounts::Times());
     return true;
   });
   return refused;

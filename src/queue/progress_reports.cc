@@ -85,8 +85,16 @@ void ProgressReports::write(pg::Session& session) {
     news_ = false;
   }
   const std::vector<std::string_view> texts(notes.begin(), notes.end());
-  if (!jobs.empty()) session.run<sql::ReportProgress>(jobs, shares, texts);
-  if (!ended.empty()) session.run<sql::ForgetProgress>(ended);
+  try {
+    if (!jobs.empty()) session.run<sql::ReportProgress>(jobs, shares, texts);
+    if (!ended.empty()) session.run<sql::ForgetProgress>(ended);
+  } catch (...) {
+    // What is told again soon may be lost; who has ended is told once, and nobody else looks after him.
+    const MutexLock lock(mutex_);
+    ended_.insert(ended_.end(), ended.begin(), ended.end());
+    if (!ended_.empty()) news_ = true;
+    throw;
+  }
   if (!jobs.empty()) written.emit(jobs.size());
 }
 

@@ -35,7 +35,7 @@ struct Limits {
   int of_key = 1;
   int rate = 40;
   /// Of a second a little less: a trigger sees a claim somewhat later than the claim its own clock.
-  int window_us = 900'000;
+  int window_us = 800'000;
 };
 
 /// In the order of time; what ends at a moment has ended before what begins at it.

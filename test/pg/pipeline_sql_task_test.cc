@@ -116,8 +116,42 @@ TEST_F(PipelineSqlTask, ItsWatermarkIsKeptWithItsDataOrNotAtAll) {
   EXPECT_EQ(mark(), "10");
   EXPECT_EQ(value("weir.watermark('other') #>> '{}'"), "b");
   EXPECT_EQ(notes(), 10);
+  context.item = "1";
+  EXPECT_EQ(mark(), "NULL") << "each piece has its own";
+  context.item = std::string(9000, 'x');
+  EXPECT_EQ(mark(), "NULL");
+  context.item.reset();
   context.task = "another";
   EXPECT_EQ(mark(), "NULL") << "each task has its own";
+}
+
+TEST_F(PipelineSqlTask, AWatermarkIsAskedOnceForATable) {
+  context.pipeline = "p";
+  session().execute("INSERT INTO note SELECT i, 'x' FROM generate_series(1, 1000) i");
+  session().execute("CREATE TABLE copy (id int)");
+  pg::Session session = this->session();
+  session.execute("SET track_functions = 'pl'");
+  for (int round = 1; round <= 2; ++round) {
+    pg::Transaction transaction(session);
+    run(session,
+        "WITH new AS (INSERT INTO copy SELECT id FROM note WHERE id > (SELECT "
+        "coalesce(weir.watermark()::int, 0)) "
+        "RETURNING id) SELECT weir.set_watermark(to_jsonb(max(id))) FROM new HAVING count(*) > 0");
+    // In the transaction, for the server tells of others' late.
+    const auto calls = session.execute(
+        "SELECT coalesce(sum(calls), 0)::int8 FROM pg_stat_xact_user_functions WHERE funcname = 'watermark'");
+    EXPECT_LE(calls[0].get<std::int64_t>(0), 2);
+    transaction.commit();
+  }
+  EXPECT_EQ(session.execute("SELECT count(*) FROM copy")[0].get<std::int64_t>(0), 1000);
+}
+
+TEST_F(PipelineSqlTask, WithoutATransactionThereIsNoWatermark) {
+  context.pipeline = "p";
+  pg::Session session = this->session();
+  const Error error = test::failure_of([&] { run(session, "SELECT weir.set_watermark('1')"); });
+  EXPECT_THAT(error.what(), HasSubstr("a watermark is kept with its transaction"));
+  EXPECT_THAT(error.remedy(), HasSubstr("transaction: false"));
 }
 
 TEST_F(PipelineSqlTask, OfTwoRunsAtATimeTheSecondReadsWhatTheFirstHasWritten) {

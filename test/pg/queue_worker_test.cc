@@ -150,6 +150,20 @@ TEST_P(TimesTest, HowLongJobsWaitedAndRanIsSeenByWhoeverLooks) {
   EXPECT_FALSE(figures().wait.has_value()) << "of late";
 }
 
+TEST_P(TimesTest, WhatIsTooLateToBeginHasNoTimes) {
+  functions_["count"] = [&](const JobContext&) { return Outcome::done(); };
+  enqueue_many("q", 10);
+  pg::Session session = this->session();
+  session.execute("UPDATE weir.job SET deadline_at = now() - interval '1 s'");
+  const auto worker = this->worker({.queues = {"q"}, .delivery = GetParam()});
+  worker->start();
+  const auto figures = [&] { return queue_figures(session, {"q"}).front(); };
+  test::wait_until([&] { return figures().failed == 10; }, "a report of all");
+  worker->stop();
+  EXPECT_FALSE(figures().wait.has_value());
+  EXPECT_FALSE(figures().run.has_value());
+}
+
 TEST_F(WorkerTest, ALostLeaseStopsTheWorkAndItsOutcomeIsRefused) {
   Wakeup begun;
   std::atomic<bool> stopped{false};

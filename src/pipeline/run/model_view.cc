@@ -86,7 +86,7 @@ std::optional<std::string> definition_of(pg::Session& session, const std::string
 
 /// As the server writes both down. A SELECT that it refuses is refused with its place where the view is
 /// replaced.
-bool is_as_it_was(pg::Session& session, const ModelBody& body) {
+bool is_as_it_was(RunningTask& running, pg::Session& session, const ModelBody& body) {
   const auto before = definition_of(session, body.relation);
   if (!before) return false;
   bool same = false;
@@ -96,6 +96,9 @@ bool is_as_it_was(pg::Session& session, const ModelBody& body) {
     same = definition_of(session, "pg_temp.weir_look") == before;
   } catch (const pg::Error& error) {
     if (error.kind() != pg::ErrorKind::server) throw;
+    if (error.sqlstate() == "42501")
+      running.log.say(
+          fmt::format("whether the view has changed cannot be seen, so it is replaced: {}", error.what()));
   }
   session.execute("ROLLBACK TO SAVEPOINT weir_look");
   session.execute("RELEASE SAVEPOINT weir_look");
@@ -129,7 +132,7 @@ void make_view(RunningTask& running, pg::Session& session, const ModelBody& body
   session.execute("SAVEPOINT weir_view");
   for (int attempt = 1;; ++attempt) {
     try {
-      if (is_as_it_was(session, body)) {
+      if (attempt == 1 && is_as_it_was(running, session, body)) {
         running.log.say(fmt::format("{}: the view is as it was", body.relation));
       } else {
         replace_view(running, session, body);

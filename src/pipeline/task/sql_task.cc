@@ -26,11 +26,12 @@ constexpr std::string_view kLookForUs = "client_connection_check_interval";
 
 using Settings = std::vector<std::pair<std::string_view, std::string>>;
 
-Settings settings_of(const TaskContext& context) {
+Settings settings_of(const TaskContext& context, bool in_transaction) {
   return {{"weir.params", context.params},
           {"weir.item", context.item.value_or("")},
           {"weir.pipeline", context.pipeline},
           {"weir.task", context.task},
+          {"weir.transaction", in_transaction ? "on" : "off"},
           {"weir.attempt", std::to_string(context.attempt)},
           {"weir.run_id", std::to_string(context.run)},
           {"weir.logical_time", utc_text(context.logical_time)},
@@ -141,7 +142,7 @@ void restore(Session& session, const Settings& ours, const std::vector<std::stri
 
 std::vector<SqlStatementDone> run_sql(Session& session, const SqlTask& task) {
   const bool in_transaction = session.in_transaction();
-  const Settings settings = settings_of(*task.context);
+  const Settings settings = settings_of(*task.context, in_transaction);
   const std::vector<std::string> before = apply_settings(session, settings, in_transaction);
   std::vector<SqlStatementDone> done;
   {
