@@ -42,7 +42,7 @@ struct LoadOptions {
 
   std::int64_t max_rejects = 0;
   std::optional<double> max_reject_share{};  ///< from 0 to 1, instead of max_rejects
-  double max_delete_share = 0.2;             ///< of the rows there are: --max-deletes
+  double max_delete_share = 0.2;             ///< of the rows of the table, or of the window: --max-deletes
   bool allow_mass_delete = false;
   bool allow_empty = false;  ///< a source without records empties the table
   bool reject_duplicates = false;
