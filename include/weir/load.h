@@ -61,7 +61,7 @@ struct LoadOptions {
   std::optional<std::string> state{};  ///< JSON text
 
   std::chrono::milliseconds wait = std::chrono::minutes(10);         ///< for another load of the table
-  std::chrono::milliseconds lock_timeout = std::chrono::seconds(2);  ///< each attempt
+  std::chrono::milliseconds lock_timeout = std::chrono::seconds(2);  ///< each attempt, 1 ms at least
   std::chrono::milliseconds statement_timeout{};  ///< of the transaction that changes the table; 0: none
   std::string work_mem{};                         ///< of it too: "256MB"
 };

@@ -83,10 +83,7 @@ Applied DirectAppend::run(SampledReader& reader, Evolution& evolution, std::int6
 /// tried again.
 Duration DirectAppend::lock(pg::Session& session, pg::Transaction& transaction) {
   const Duration waited = lock_target(session, target_, options_.apply, TargetLock::transaction);
-  transaction.set_local(
-      "lock_timeout",
-      std::to_string(std::chrono::ceil<std::chrono::milliseconds>(options_.apply.lock_timeout).count()) +
-          "ms");
+  transaction.set_local("lock_timeout", limit_of(options_.apply.lock_timeout));
   const SteadyTime before = std::chrono::steady_clock::now();
   session.execute("SAVEPOINT weir_lock");
   try {

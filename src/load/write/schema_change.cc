@@ -119,9 +119,7 @@ Altered evolve(pg::Session& session, const Target& target, const Drift& drift, c
   for (int attempt = 1; attempt <= options.attempts; ++attempt) {
     try {
       pg::Transaction transaction(session);
-      transaction.set_local(
-          "lock_timeout",
-          std::to_string(std::chrono::ceil<std::chrono::milliseconds>(options.lock_timeout).count()) + "ms");
+      transaction.set_local("lock_timeout", limit_of(options.lock_timeout));
       lock_to_change(session, target, altered);
       session.execute(sql);
       altered.waiting = look_who_waits(session);

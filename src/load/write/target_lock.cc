@@ -6,17 +6,12 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "load/write/patience.h"
 #include "pg/pooler.h"
 #include "schema/queries/loads.h"
 
 namespace weir::load {
 namespace {
-
-/// To PostgreSQL 0 is no limit at all.
-std::string limit_of(Duration span) {
-  const auto millis = std::chrono::ceil<std::chrono::milliseconds>(span);
-  return std::to_string(std::max<std::int64_t>(1, millis.count())) + "ms";
-}
 
 bool is_free(pg::Session& session, std::int64_t id, bool to_the_end) {
   if (to_the_end) {
