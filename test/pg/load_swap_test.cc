@@ -1,6 +1,7 @@
 // What a swap keeps of the table that it replaces, and what it refuses to lose.
 #include <gtest/gtest.h>
 
+#include "load/write/schema_change.h"
 #include "support/errors.h"
 #include "support/load_test.h"
 
@@ -118,6 +119,20 @@ TEST_F(LoadSwapRightsTest, TheOwnerStaysAndWhatIsRevokedMeanwhileIsGone) {
   EXPECT_EQ(rows("SELECT relowner::regrole::text FROM pg_class WHERE oid = 't'::regclass"),
             "weir_swap_owner");
   EXPECT_FALSE(has(rights("t"), "weir_swap_ann")) << rights("t");
+}
+
+// To add a column takes an owner, LOCK TABLE takes rights that he may have revoked. Found in review.
+TEST_F(LoadSwapRightsTest, AnOwnerWhoMayOnlyAppendGetsNewColumns) {
+  run("ALTER TABLE t OWNER TO weir_swap_owner; REVOKE ALL ON t FROM weir_swap_owner;"
+      "GRANT SELECT, INSERT ON t TO weir_swap_owner");
+  const Target now = target("t");
+  pg::Session owner = session();
+  owner.execute("SET ROLE weir_swap_owner");
+  const Altered altered =
+      evolve(owner, now, {.added = {{"more", type_of(Base::text), false}}, .widened = {}}, {.attempts = 1});
+  EXPECT_EQ(altered.waiting.readers, 0);
+  EXPECT_EQ(number("SELECT count(*) FROM pg_attribute WHERE attrelid = 't'::regclass AND attname = 'more'"),
+            1);
 }
 
 TEST_F(LoadSwapRightsTest, APartitionKeepsItsRights) {
