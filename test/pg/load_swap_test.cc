@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "load/write/schema_change.h"
+#include "load/write/waiting.h"
+#include "pg/transaction.h"
 #include "support/errors.h"
 #include "support/load_test.h"
 
@@ -133,6 +135,20 @@ TEST_F(LoadSwapRightsTest, AnOwnerWhoMayOnlyAppendGetsNewColumns) {
   EXPECT_EQ(altered.waiting.readers, 0);
   EXPECT_EQ(number("SELECT count(*) FROM pg_attribute WHERE attrelid = 't'::regclass AND attname = 'more'"),
             1);
+}
+
+TEST_F(LoadSwapRightsTest, WhoWaitsMayStayUnknown) {
+  run("REVOKE EXECUTE ON FUNCTION pg_catalog.pg_blocking_pids(int) FROM PUBLIC");
+  pg::Session ann = session();
+  ann.execute("SET ROLE weir_swap_ann");
+  pg::Transaction transaction(ann);
+  Waiting waiting = look_who_waits(ann);
+  EXPECT_EQ(waiting.readers, Waiting::kNotKnown);
+  EXPECT_EQ(waiting.others, Waiting::kNotKnown);
+  waiting.add({.readers = 2});
+  EXPECT_EQ(waiting.readers, Waiting::kNotKnown);
+  ann.execute("SELECT 1");  // the transaction goes on
+  transaction.commit();
 }
 
 TEST_F(LoadSwapRightsTest, APartitionKeepsItsRights) {
