@@ -21,6 +21,7 @@
 #include "load/write/run.h"
 #include "load/write/target_lock.h"
 #include "pg/error.h"
+#include "pg/identifier.h"
 
 namespace weir::load {
 namespace {
@@ -60,11 +61,12 @@ struct Load::Parts {
   LoadOptions options;
   OnProgress on_progress;
   LoadReport report{};
-  std::string role{};    ///< whose rights count; empty before the target was looked at, or where it is made
-  std::string held{};    ///< of a full disk: what the stage took there, for people
-  bool made = false;     ///< the target, by this load
-  bool moved = false;    ///< the target is another table than when the load began
-  bool resumes = false;  ///< a run that another process may have; ours once we hold its stage
+  std::string role{};  ///< whose rights count; empty before the target was looked at, or where it is made
+  std::optional<TableName> table{};  ///< the target, once it was looked at
+  std::string held{};                ///< of a full disk: what the stage took there, for people
+  bool made = false;                 ///< the target, by this load
+  bool moved = false;                ///< the target is another table than when the load began
+  bool resumes = false;              ///< a run that another process may have; ours once we hold its stage
 
   Parts(std::shared_ptr<const pg::Connector> connector, std::unique_ptr<RecordReader> source,
         LoadOptions chosen, OnProgress tell)
@@ -107,6 +109,7 @@ struct Load::Parts {
   std::int64_t extract(Stage& stage, pg::Session& writer, Evolution& evolution, const std::stop_token& stop);
   void describe(const LoadShape& shape, const StageTable& stage, int server_version);
   [[nodiscard]] std::string held_by(const Stage& stage) const noexcept;
+  [[nodiscard]] MissingRight lacking(const pg::Error& error) const;
   void take_back(const Target& made_by_us) noexcept;
   void clear(Stage& stage, bool gives_up) noexcept;
   void give_up(const std::string& error) noexcept;
@@ -125,9 +128,7 @@ LoadReport Load::run(const std::stop_token& stop) {
     parts_->run(stop);
   } catch (const pg::Error& error) {
     if (!is_of_rights(error)) throw;
-    throw MissingRight(fmt::format("the server does not let this user load into {}: {}",
-                                   printable(parts_->options.target), error.info().message),
-                       "Nothing was loaded. " + grant_for(error.info(), parts_->role, kOnTables));
+    throw parts_->lacking(error);
   }
   parts_->report.took = std::chrono::steady_clock::now() - began;
   return std::move(parts_->report);
@@ -143,6 +144,7 @@ void Load::Parts::run(const std::stop_token& stop) {
     if (!session.still_alive()) session = connect(stop);  // a slow source
     shape = find_shape(session, reader, options);
     role = shape.target.role;
+    table = shape.name;
     describe(shape, {.sql = "weir_stage.stage"}, session.server_version());
     if (auto little = find_little_room(session, users->conninfo(), reader.progress().total)) {
       tell(LoadProgress::Phase::sample, *little);
@@ -168,6 +170,19 @@ void Load::Parts::run(const std::stop_token& stop) {
     if (!resumes) give_up(error.what());
     throw;
   }
+}
+
+/// The target's own rights are looked at before; most of what comes later is of something beside it.
+MissingRight Load::Parts::lacking(const pg::Error& error) const {
+  const std::string label = printable(options.target);
+  if (table && names_table(error.info(), table->name)) {
+    return {fmt::format("the server does not let this user load into {}: {}", label, error.info().message),
+            fmt::format("Nothing was loaded. GRANT {} ON {} TO {};", kOnTables, table->sql(),
+                        role.empty() ? "<user>" : pg::quote_identifier(role))};
+  }
+  return {fmt::format("the server refuses something that the load into {} needs: {}", label,
+                      error.info().message),
+          "Nothing was loaded. " + grant_for(error.info(), role, Purpose::loading)};
 }
 
 /// What the load is, as far as is known: after the sample, and once more when all of the source was read.

@@ -137,6 +137,24 @@ TEST_F(LoadSwapRightsTest, AnOwnerWhoMayOnlyAppendGetsNewColumns) {
             1);
 }
 
+// Before anything is read: the server says it only when all is built. Found in review.
+TEST_F(LoadSwapRightsTest, ASwapNeedsToMakeTablesInTheSchema) {
+  run("CREATE SCHEMA narrow; CREATE TABLE narrow.n (id int PRIMARY KEY, v text);"
+      "GRANT USAGE ON SCHEMA narrow TO weir_swap_owner; ALTER TABLE narrow.n OWNER TO weir_swap_owner");
+  const auto plan = [&] {
+    pg::Session owner = session();
+    owner.execute("SET ROLE weir_swap_owner");
+    return make_plan(*describe_target(owner, "narrow.n"), spec(), {.sql = "stage"}, 150000);
+  };
+  const Plan lacking = plan();
+  ASSERT_EQ(lacking.refusals.size(), 1U);
+  EXPECT_TRUE(lacking.refusals[0].of_rights);
+  EXPECT_TRUE(has(lacking.refusals[0].remedy, "GRANT CREATE ON SCHEMA \"narrow\" TO \"weir_swap_owner\""))
+      << lacking.refusals[0].remedy;
+  run("GRANT CREATE ON SCHEMA narrow TO weir_swap_owner");
+  EXPECT_TRUE(plan().refusals.empty());
+}
+
 TEST_F(LoadSwapRightsTest, WhoWaitsMayStayUnknown) {
   run("REVOKE EXECUTE ON FUNCTION pg_catalog.pg_blocking_pids(int) FROM PUBLIC");
   pg::Session ann = session();
