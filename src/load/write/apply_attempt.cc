@@ -49,7 +49,7 @@ ApplyAttempt::ApplyAttempt(pg::Session& session, const Target& target, const Loa
       state_(state),
       options_(options),
       sql_(target_, spec, stage.table),
-      applied_(Applied::behind(options.altered)),
+      applied_(Applied::behind(options)),
       withhold_deletes_(withhold_deletes) {}
 
 void ApplyAttempt::tell(ApplyEvent::Kind kind, std::string text) const {

@@ -42,7 +42,7 @@ class Swap {
         state_(state),
         options_(options),
         new_name_(fmt::format("new_{}", target.oid)),
-        applied_(Applied::behind(options.altered)) {
+        applied_(Applied::behind(options)) {
     // A refused record would take the old row of its key with it.
     spec_.rejects = {};
   }
@@ -268,7 +268,7 @@ class Swap {
       give_rights(session, std::string(views[i].name), rights[static_cast<std::size_t>(i)]);
     }
     applied_.strongest_lock = LockMode::access_exclusive;
-    applied_.waiting = Applied::behind(options_.altered).waiting;  // not that of an attempt that was undone
+    applied_.waiting = Applied::behind(options_).waiting;  // not that of an attempt that was undone
     applied_.waiting.add(look_who_waits(session));
     meter.read(session, applied_);
     const std::string summary = applied_.to_json(options_.losses);
