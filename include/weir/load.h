@@ -42,7 +42,7 @@ struct LoadOptions {
 
   std::int64_t max_rejects = 0;
   std::optional<double> max_reject_share{};  ///< from 0 to 1, instead of max_rejects
-  double max_delete_share = 0.2;             ///< of the rows there are: --max-deletes
+  double max_delete_share = 0.2;             ///< of the rows of the table, or of the window: --max-deletes
   bool allow_mass_delete = false;
   bool allow_empty = false;  ///< a source without records empties the table
   bool reject_duplicates = false;
@@ -61,7 +61,7 @@ struct LoadOptions {
   std::optional<std::string> state{};  ///< JSON text
 
   std::chrono::milliseconds wait = std::chrono::minutes(10);         ///< for another load of the table
-  std::chrono::milliseconds lock_timeout = std::chrono::seconds(2);  ///< each attempt
+  std::chrono::milliseconds lock_timeout = std::chrono::seconds(2);  ///< each attempt, 1 ms at least
   std::chrono::milliseconds statement_timeout{};  ///< of the transaction that changes the table; 0: none
   std::string work_mem{};                         ///< of it too: "256MB"
 };

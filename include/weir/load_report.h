@@ -83,7 +83,7 @@ struct LoadResult {
   std::optional<std::int64_t> wal_bytes{};  ///< nothing where the role may not look
   std::string strongest_lock{};             ///< on the table, as the server had it before the commit
   std::chrono::nanoseconds longest_wait{};  ///< of the load, for a lock
-  std::int64_t readers_waited = 0;          ///< for the load
+  std::int64_t readers_waited = 0;          ///< for the load; -1, as others_waited: not known
   std::chrono::nanoseconds longest_reader_wait{};
   std::int64_t others_waited = 0;
   std::chrono::nanoseconds longest_other_wait{};

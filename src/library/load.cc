@@ -18,6 +18,7 @@ void check(const load::SourceChoice& source, const load::LoadOptions& options) {
   load::parse_table_name(options.target);
   load::check_source(source, said);
   load::check_spec(options.spec, said);
+  load::check_patience(options.apply);
   load::check_state(options);
   if (options.sample_rows == 0) throw Error(ExitCode::usage, "a sample is at least one record");
 }

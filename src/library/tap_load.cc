@@ -34,6 +34,7 @@ void check(const load::SourceChoice& source, const TapLoadOptions& options) {
   load::check_source(source, said);
   load::check_tap(source, options.loads.into, said);
   load::check_spec(each.spec, said);
+  load::check_patience(each.apply);
   if (options.apply_every < std::chrono::milliseconds::zero())
     throw Error(ExitCode::usage, "the records of a tap wait no time, or some");
 }

@@ -24,6 +24,8 @@ constexpr std::array<std::string_view, 16> kNotOfTaps{
     "state",   "at",      "history-columns", "views",
     "query",   "table",   "not-compared",    "reject-duplicates"};
 
+constexpr std::size_t kMostFlattened = 32;
+
 [[noreturn]] void mistake(const std::string& message, const std::string& remedy = "See: weir help load") {
   throw Error(ExitCode::usage, message, remedy);
 }
@@ -176,6 +178,8 @@ void check_source(const SourceChoice& source, const Said& said) {
               "Leave it out, or say --format csv.");
     }
   }
+  if (source.flatten > kMostFlattened)
+    mistake(fmt::format("--flatten is {}, and {} levels are the most", source.flatten, kMostFlattened));
   if (said("flatten") && format && !is_json) {
     mistake(fmt::format("--flatten is about JSON, and the source is {}", to_string(*format)),
             "Leave it out, or say --format ndjson.");
@@ -211,6 +215,16 @@ void check_spec(const LoadSpec& spec, const Said& said) {
   check_modes(spec, said);
   check_keys(spec);
   check_limits(spec, said);
+}
+
+void check_patience(const ApplyOptions& options) {
+  // To the server a lock_timeout of 0 is no limit: a load would hang behind one open transaction.
+  if (options.lock_timeout < std::chrono::milliseconds(1))
+    mistake("--lock-timeout is less than 1 ms", "A lock is waited for at least that long.");
+  if (options.target_wait < Duration::zero())
+    mistake("--wait is less than nothing", "0 does not wait for another load.");
+  if (options.statement_timeout < Duration::zero())
+    mistake("--timeout is less than nothing", "0 is no limit.");
 }
 
 void check_state(const LoadOptions& options) {

@@ -25,6 +25,8 @@ void check_source(const SourceChoice& source, const Said& said);
 void check_window(const Window& window);
 /// Mode, key, limits, and what of the rest has no meaning with them.
 void check_spec(const LoadSpec& spec, const Said& said);
+/// How long it waits, and how long the server may work: what the server has no meaning for, or another one.
+void check_patience(const ApplyOptions& options);
 /// The state that is to be committed.
 void check_state(const LoadOptions& options);
 /// Of a Singer tap, which says most things itself. `into` is a table, SCHEMA.* or *.

@@ -83,21 +83,10 @@ Applied DirectAppend::run(SampledReader& reader, Evolution& evolution, std::int6
 /// tried again.
 Duration DirectAppend::lock(pg::Session& session, pg::Transaction& transaction) {
   const Duration waited = lock_target(session, target_, options_.apply, TargetLock::transaction);
-  transaction.set_local(
-      "lock_timeout",
-      std::to_string(std::chrono::ceil<std::chrono::milliseconds>(options_.apply.lock_timeout).count()) +
-          "ms");
-  const SteadyTime before = std::chrono::steady_clock::now();
-  session.execute("SAVEPOINT weir_lock");
-  try {
-    session.execute(fmt::format("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE", target_.sql()));
-  } catch (const pg::Error& error) {
-    // Who may write some of its columns may not say LOCK, and COPY asks for the lock itself.
-    if (error.sqlstate() != "42501") throw;
-    session.execute("ROLLBACK TO SAVEPOINT weir_lock");
-  }
-  session.execute("RELEASE SAVEPOINT weir_lock");
-  return std::max<Duration>(waited, std::chrono::steady_clock::now() - before);
+  transaction.set_local("lock_timeout", limit_of(options_.apply.lock_timeout));
+  // Who may write only some of its columns may not say LOCK, and COPY asks for the lock itself.
+  return std::max<Duration>(
+      waited, lock_by_name(session, fmt::format("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE", target_.sql())));
 }
 
 /// Nothing where it has to be tried again: the table of that name is another one.

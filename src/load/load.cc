@@ -21,6 +21,7 @@
 #include "load/write/run.h"
 #include "load/write/target_lock.h"
 #include "pg/error.h"
+#include "pg/identifier.h"
 
 namespace weir::load {
 namespace {
@@ -60,8 +61,11 @@ struct Load::Parts {
   LoadOptions options;
   OnProgress on_progress;
   LoadReport report{};
-  std::string role{};    ///< whose rights count; empty before the target was looked at, or where it is made
-  std::string held{};    ///< of a full disk: what the stage took there, for people
+  std::string role{};  ///< whose rights count; empty before the target was looked at, or where it is made
+  std::optional<TableName> table{};          ///< the target, once it was looked at
+  std::string held{};                        ///< of a full disk: what the stage took there, for people
+  std::optional<std::string> little_room{};  ///< of a warning, in the plan of the load as of a dry run
+  Duration waited{};     ///< for another load, before columns were changed; the longest of all rounds
   bool made = false;     ///< the target, by this load
   bool moved = false;    ///< the target is another table than when the load began
   bool resumes = false;  ///< a run that another process may have; ours once we hold its stage
@@ -93,6 +97,8 @@ struct Load::Parts {
   }
 
   void run(const std::stop_token& stop);
+  [[nodiscard]] bool goes_straight(const LoadShape& shape) const;
+  void look_for_room(pg::Session& session);
   void begin(pg::Session& session, const LoadShape& shape);
   void write(LoadShape& shape, const std::stop_token& stop);
   void directly(LoadShape& shape, Evolution& evolution, const std::optional<StateChange>& state,
@@ -107,6 +113,7 @@ struct Load::Parts {
   std::int64_t extract(Stage& stage, pg::Session& writer, Evolution& evolution, const std::stop_token& stop);
   void describe(const LoadShape& shape, const StageTable& stage, int server_version);
   [[nodiscard]] std::string held_by(const Stage& stage) const noexcept;
+  [[nodiscard]] MissingRight lacking(const pg::Error& error) const;
   void take_back(const Target& made_by_us) noexcept;
   void clear(Stage& stage, bool gives_up) noexcept;
   void give_up(const std::string& error) noexcept;
@@ -125,9 +132,7 @@ LoadReport Load::run(const std::stop_token& stop) {
     parts_->run(stop);
   } catch (const pg::Error& error) {
     if (!is_of_rights(error)) throw;
-    throw MissingRight(fmt::format("the server does not let this user load into {}: {}",
-                                   printable(parts_->options.target), error.info().message),
-                       "Nothing was loaded. " + grant_for(error.info(), parts_->role, kOnTables));
+    throw parts_->lacking(error);
   }
   parts_->report.took = std::chrono::steady_clock::now() - began;
   return std::move(parts_->report);
@@ -143,12 +148,10 @@ void Load::Parts::run(const std::stop_token& stop) {
     if (!session.still_alive()) session = connect(stop);  // a slow source
     shape = find_shape(session, reader, options);
     role = shape.target.role;
+    table = shape.name;
     describe(shape, {.sql = "weir_stage.stage"}, session.server_version());
-    if (auto little = find_little_room(session, users->conninfo(), reader.progress().total)) {
-      tell(LoadProgress::Phase::sample, *little);
-      report.plan.warnings.push_back(std::move(*little));
-    }
     if (options.dry_run) {
+      if (!goes_straight(shape)) look_for_room(session);
       report.records = reader.sampled();
       report.notices = reader.notices();
       return;
@@ -170,6 +173,31 @@ void Load::Parts::run(const std::stop_token& stop) {
   }
 }
 
+bool Load::Parts::goes_straight(const LoadShape& shape) const {
+  return shape.exists && shape.drift.none() && DirectAppend::suits(options, shape.target, shape.matching);
+}
+
+/// For a stage that is begun: the rest of one that is gone on with nobody knows.
+void Load::Parts::look_for_room(pg::Session& session) {
+  little_room = find_little_room(session, users->conninfo(), reader.progress().total);
+  if (!little_room) return;
+  tell(LoadProgress::Phase::sample, *little_room);
+  report.plan.warnings.push_back(*little_room);
+}
+
+/// The target's own rights are looked at before; most of what comes later is of something beside it.
+MissingRight Load::Parts::lacking(const pg::Error& error) const {
+  const std::string label = printable(options.target);
+  if (table && names_table(error.info(), table->name)) {
+    return {fmt::format("the server does not let this user load into {}: {}", label, error.info().message),
+            fmt::format("Nothing was loaded. GRANT {} ON {} TO {};", kOnTables, table->sql(),
+                        role.empty() ? "<user>" : pg::quote_identifier(role))};
+  }
+  return {fmt::format("the server refuses something that the load into {} needs: {}", label,
+                      error.info().message),
+          "Nothing was loaded. " + grant_for(error.info(), role, Purpose::loading)};
+}
+
 /// What the load is, as far as is known: after the sample, and once more when all of the source was read.
 void Load::Parts::describe(const LoadShape& shape, const StageTable& stage, int server_version) {
   options.spec.columns = shape.columns;
@@ -179,6 +207,7 @@ void Load::Parts::describe(const LoadShape& shape, const StageTable& stage, int 
   report.drift = shape.drift;
   report.discarded = shape.matching.discarded();
   report.plan = make_plan(shape.target, options.spec, stage, server_version);
+  if (little_room) report.plan.warnings.push_back(*little_room);
   if (shape.exists && !shape.drift.none() && report.plan.refusals.empty()) {
     report.plan.steps.insert(report.plan.steps.begin(),
                              {.phase = Step::Phase::columns,
@@ -210,8 +239,7 @@ void Load::Parts::begin(pg::Session& session, const LoadShape& shape) {
       return;
     }
   }
-  report.direct =
-      shape.exists && shape.drift.none() && DirectAppend::suits(options, shape.target, shape.matching);
+  report.direct = goes_straight(shape);
   report.run = begin_run(session,
                          {.pipeline = options.pipeline,
                           .stream = options.stream,
@@ -280,6 +308,7 @@ void Load::Parts::through_stage(LoadShape& shape, Evolution& evolution,
   pg::Session holder = connect(stop);
   pg::Session writer = connect(stop);
   options.spec.columns = shape.columns;  // also what an append has found that could not go on
+  if (!resumes) look_for_room(holder);
   Stage stage = Stage::open(holder, shape.target, options.spec, report.run);
   if (std::exchange(resumes, false)) resume_run(holder, report.run, shape.target);
   try {
@@ -357,9 +386,10 @@ void Load::Parts::into_target(const Stage::Sealed& sealed, LoadShape& shape, Evo
   {
     // A change of the table waits for another load as long as a load may, not for a lock_timeout.
     if (shape.exists && !shape.drift.none())
-      lock_target(session, shape.target, applying, TargetLock::session);
+      waited = std::max(waited, lock_target(session, shape.target, applying, TargetLock::session));
     made = prepare_target(session, shape);
     applying.altered = shape.altered;
+    applying.waited = waited;
     session.close();
   }
   try {

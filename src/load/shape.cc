@@ -357,6 +357,7 @@ bool look_again(pg::Session& session, LoadShape& shape) {
   if (!rest.none() && !now->is_owner) refuse_another(now->label());
   require_fit(with_drift(*now, rest), shape);
   shape.exists = true;
+  shape.altered.reset();  // what was done to the other table has gone with it
   shape.drift = rest;
   shape.target = with_drift(*now, rest);
   shape.found = std::move(*now);

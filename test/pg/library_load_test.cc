@@ -1,5 +1,6 @@
 // The public headers for loads, as a program uses them.
 
+#include <chrono>
 #include <fstream>
 #include <thread>
 
@@ -14,6 +15,7 @@
 namespace weir {
 namespace {
 
+using namespace std::chrono_literals;
 using test::error_of;
 using test::has;
 
@@ -166,6 +168,11 @@ TEST_F(LibraryLoadTest, WhatCannotBeMeantIsToldBeforeAnythingIsOpened) {
            {file, {.into = "t", .max_delete_share = 20}, "not a share from 0 to 1"},
            {file, {.into = "t", .key = {"a", "a"}}, "--key names a twice"},
            {file, {.into = "t", .sample = 0}, "at least one record"},
+           {file, {.into = "t", .wait = -1s}, "--wait is less than nothing"},
+           {file, {.into = "t", .lock_timeout = 0ms}, "--lock-timeout is less than 1 ms"},
+           {file, {.into = "t", .lock_timeout = -1s}, "--lock-timeout is less than 1 ms"},
+           {file, {.into = "t", .statement_timeout = -1s}, "--timeout is less than nothing"},
+           {{.from = {"a.ndjson"}, .flatten = 33}, {.into = "t"}, "--flatten is 33"},
            {file, {.into = "t", .state = "{}"}, "--state needs --pipeline"},
            {file, {.into = "t", .pipeline = "p", .state = "{"}, "--state is no JSON"},
        }) {
@@ -178,6 +185,11 @@ TEST_F(LibraryLoadTest, WhatCannotBeMeantIsToldBeforeAnythingIsOpened) {
                       {.loads = {.into = "t", .key = {"id"}}}, {});
             }).failure(),
             Failure::usage);
+  const Error endless = error_of([] {
+    TapLoad("postgresql://localhost/nowhere", {.command = {"tap"}},
+            {.loads = {.into = "t", .lock_timeout = 0ms}}, {});
+  });
+  EXPECT_TRUE(has(endless.what(), "--lock-timeout is less than 1 ms")) << endless.what();
 }
 
 TEST_F(LibraryLoadTest, AStopEndsALoadAndLeavesNothing) {

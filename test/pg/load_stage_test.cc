@@ -149,12 +149,16 @@ TEST_F(LoadStageTest, ASourceThatIsLargerThanTheDiskIsWarnedOf) {
   EXPECT_TRUE(has(report.plan.warnings[0], "the source has 4")) << report.plan.warnings[0];
   EXPECT_TRUE(has(report.plan.warnings[0], "are free in /")) << report.plan.warnings[0];
   std::vector<std::string> notes;
-  load(std::make_unique<Huge>(csv("id,v\n1,1\n")), options(Mode::upsert), {},
-       [&](const LoadProgress& progress) {
-         if (!progress.note.empty()) notes.push_back(progress.note);
-       });
+  const LoadReport staged = load(std::make_unique<Huge>(csv("id,v\n1,1\n")), options(Mode::upsert), {},
+                                 [&](const LoadProgress& progress) {
+                                   if (!progress.note.empty()) notes.push_back(progress.note);
+                                 });
   ASSERT_FALSE(notes.empty());
   EXPECT_TRUE(has(notes[0], "are free in /")) << "before anything is read into the stage";
+  EXPECT_EQ(staged.plan.warnings.size(), 1U) << "said again when it has ended";
+  const LoadReport straight = load(std::make_unique<Huge>(csv("id,v\n7,7\n")), options(Mode::append));
+  EXPECT_TRUE(straight.direct);
+  EXPECT_TRUE(straight.plan.warnings.empty()) << "it makes no stage";
 }
 
 TEST_F(LoadStageTest, AFullDiskIsSaidAndGivenBack) {

@@ -1,6 +1,9 @@
 // What a swap keeps of the table that it replaces, and what it refuses to lose.
 #include <gtest/gtest.h>
 
+#include "load/write/schema_change.h"
+#include "load/write/waiting.h"
+#include "pg/transaction.h"
 #include "support/errors.h"
 #include "support/load_test.h"
 
@@ -118,6 +121,52 @@ TEST_F(LoadSwapRightsTest, TheOwnerStaysAndWhatIsRevokedMeanwhileIsGone) {
   EXPECT_EQ(rows("SELECT relowner::regrole::text FROM pg_class WHERE oid = 't'::regclass"),
             "weir_swap_owner");
   EXPECT_FALSE(has(rights("t"), "weir_swap_ann")) << rights("t");
+}
+
+// To add a column takes an owner, LOCK TABLE takes rights that he may have revoked. Found in review.
+TEST_F(LoadSwapRightsTest, AnOwnerWhoMayOnlyAppendGetsNewColumns) {
+  run("ALTER TABLE t OWNER TO weir_swap_owner; REVOKE ALL ON t FROM weir_swap_owner;"
+      "GRANT SELECT, INSERT ON t TO weir_swap_owner");
+  const Target now = target("t");
+  pg::Session owner = session();
+  owner.execute("SET ROLE weir_swap_owner");
+  const Altered altered =
+      evolve(owner, now, {.added = {{"more", type_of(Base::text), false}}, .widened = {}}, {.attempts = 1});
+  EXPECT_EQ(altered.waiting.readers, 0);
+  EXPECT_EQ(number("SELECT count(*) FROM pg_attribute WHERE attrelid = 't'::regclass AND attname = 'more'"),
+            1);
+}
+
+// Before anything is read: the server says it only when all is built. Found in review.
+TEST_F(LoadSwapRightsTest, ASwapNeedsToMakeTablesInTheSchema) {
+  run("CREATE SCHEMA narrow; CREATE TABLE narrow.n (id int PRIMARY KEY, v text);"
+      "GRANT USAGE ON SCHEMA narrow TO weir_swap_owner; ALTER TABLE narrow.n OWNER TO weir_swap_owner");
+  const auto plan = [&] {
+    pg::Session owner = session();
+    owner.execute("SET ROLE weir_swap_owner");
+    return make_plan(*describe_target(owner, "narrow.n"), spec(), {.sql = "stage"}, 150000);
+  };
+  const Plan lacking = plan();
+  ASSERT_EQ(lacking.refusals.size(), 1U);
+  EXPECT_TRUE(lacking.refusals[0].of_rights);
+  EXPECT_TRUE(has(lacking.refusals[0].remedy, "GRANT CREATE ON SCHEMA \"narrow\" TO \"weir_swap_owner\""))
+      << lacking.refusals[0].remedy;
+  run("GRANT CREATE ON SCHEMA narrow TO weir_swap_owner");
+  EXPECT_TRUE(plan().refusals.empty());
+}
+
+TEST_F(LoadSwapRightsTest, WhoWaitsMayStayUnknown) {
+  run("REVOKE EXECUTE ON FUNCTION pg_catalog.pg_blocking_pids(int) FROM PUBLIC");
+  pg::Session ann = session();
+  ann.execute("SET ROLE weir_swap_ann");
+  pg::Transaction transaction(ann);
+  Waiting waiting = look_who_waits(ann);
+  EXPECT_EQ(waiting.readers, Waiting::kNotKnown);
+  EXPECT_EQ(waiting.others, Waiting::kNotKnown);
+  waiting.add({.readers = 2});
+  EXPECT_EQ(waiting.readers, Waiting::kNotKnown);
+  ann.execute("SELECT 1");  // the transaction goes on
+  transaction.commit();
 }
 
 TEST_F(LoadSwapRightsTest, APartitionKeepsItsRights) {

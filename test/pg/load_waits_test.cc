@@ -129,6 +129,19 @@ TEST_F(LoadWaitsTest, AChangeOfTheColumnsHoldsUpNoReaderForLong) {
   EXPECT_EQ(report.plan.strongest("t"), LockMode::access_exclusive);
 }
 
+class LoadWaitsBesideTest : public LoadBesideTest {};
+
+TEST_F(LoadWaitsBesideTest, AWaitForAnotherLoadBeforeColumnsAreChangedCounts) {
+  run("CREATE TABLE t (id int PRIMARY KEY, v int)");
+  LoadReport report;
+  {
+    const std::jthread other = another_load("t", "SELECT pg_sleep(0.1)");
+    report = load(csv("id,v,more\n1,1,x\n"), options(Mode::upsert));
+  }
+  EXPECT_EQ(columns(), "id integer, v integer, more text");
+  EXPECT_GE(report.applied->longest_wait, 100ms);
+}
+
 TEST_F(LoadWaitsTest, AnAppendThatGoesStraightInHoldsUpNoReader) {
   std::uint64_t looks = 0;
   std::string rows = "id,v\n";

@@ -29,10 +29,25 @@ TEST(LoadRights, TheGrantIsForWhatTheServerNames) {
            Case{refused("must be owner of table t"),
                 "Let the owner of what it names GRANT it to \"ann\", or load as its owner."},
        }) {
-    EXPECT_EQ(grant_for(c.refused, "ann", "SELECT"), c.remedy) << c.refused.message;
+    EXPECT_EQ(grant_for(c.refused, "ann", Purpose::reading), c.remedy) << c.refused.message;
   }
-  EXPECT_EQ(grant_for(refused("permission denied for table t"), {}, "SELECT"),
+  EXPECT_EQ(grant_for(refused("permission denied for table t"), {}, Purpose::reading),
             "GRANT SELECT ON \"t\" TO <user>;");
+}
+
+TEST(LoadRights, OfWhatALoadMeetsNoMoreIsSaidThanIsKnown) {
+  EXPECT_EQ(grant_for(refused("permission denied for table other"), "ann", Purpose::loading),
+            "GRANT what it needs, such as SELECT, ON \"other\" TO \"ann\"; of which schema it is the server "
+            "does not say.");
+  EXPECT_EQ(grant_for(refused("permission denied for schema app"), "ann", Purpose::loading),
+            "GRANT USAGE, CREATE ON SCHEMA \"app\" TO \"ann\";");
+  EXPECT_EQ(grant_for(refused("permission denied for schema weir"), "ann", Purpose::loading),
+            "GRANT weir_worker TO \"ann\";");
+  EXPECT_EQ(grant_for(refused("permission denied for sequence s"), "ann", Purpose::loading),
+            "GRANT USAGE ON SEQUENCE \"s\" TO \"ann\";");
+  EXPECT_TRUE(names_table(refused("permission denied for table t"), "t"));
+  EXPECT_FALSE(names_table(refused("permission denied for table t2"), "t"));
+  EXPECT_FALSE(names_table(refused("permission denied for sequence t"), "t"));
 }
 
 TEST(LoadRights, APolicyThatKeepsARowOutIsNoMissingRight) {

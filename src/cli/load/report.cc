@@ -150,8 +150,12 @@ std::string care_text(const load::CareReport& care) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
+/// Null where nobody knows.
+ordered_json known(std::int64_t count) { return count < 0 ? ordered_json() : ordered_json(count); }
+
 /// Who stood behind the load, as the server saw it at its commit.
 std::string waiting_text(const load::Waiting& waiting) {
+  if (waiting.readers < 0 || waiting.others < 0) return "not known";
   std::string text = "none waited";
   if (waiting.readers > 0)
     text = fmt::format("{} waited, at most {}", human_count(waiting.readers),
@@ -319,9 +323,9 @@ ordered_json summary_json(const LoadReport& report, const LoadSubject& subject) 
         {"wal_bytes", applied.wal_bytes ? ordered_json(*applied.wal_bytes) : ordered_json()},
         {"strongest_lock", load::to_string(applied.strongest_lock)},
         {"longest_wait_seconds", to_seconds(applied.longest_wait)},
-        {"readers_waited", applied.waiting.readers},
+        {"readers_waited", known(applied.waiting.readers)},
         {"longest_reader_wait_seconds", to_seconds(applied.waiting.longest_reader)},
-        {"others_waited", applied.waiting.others},
+        {"others_waited", known(applied.waiting.others)},
         {"longest_other_wait_seconds", to_seconds(applied.waiting.longest_other)},
         {"dead_rows", applied.dead_rows},
         {"attempts", applied.attempts},

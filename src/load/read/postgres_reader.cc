@@ -50,7 +50,7 @@ pg::Result PostgresReader::ask(const std::string& query) {
     if (error.kind() != pg::ErrorKind::server) throw;
     if (is_of_rights(error)) {
       throw MissingRight(fmt::format("the source does not let this user read: {}", error.info().message),
-                         grant_for(error.info(), {}, "SELECT"));
+                         grant_for(error.info(), {}, Purpose::reading));
     }
     const std::string& hint = error.info().hint;
     throw Error(

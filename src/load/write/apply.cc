@@ -121,12 +121,13 @@ std::int64_t to_millis(Duration span) {
 
 }  // namespace
 
-Applied Applied::behind(const std::optional<Altered>& altered) {
+Applied Applied::behind(const ApplyOptions& options) {
   Applied applied;
-  if (!altered) return applied;
+  applied.longest_wait = options.waited;
+  if (!options.altered) return applied;
   applied.strongest_lock = LockMode::access_exclusive;
-  applied.longest_wait = altered->longest_wait;
-  applied.waiting = altered->waiting;
+  applied.longest_wait = std::max(applied.longest_wait, options.altered->longest_wait);
+  applied.waiting = options.altered->waiting;
   return applied;
 }
 

@@ -18,6 +18,8 @@
 
 namespace weir::load {
 
+struct ApplyOptions;
+
 /// What an apply transaction has done.
 struct Applied {
   std::int64_t inserted = 0;
@@ -41,7 +43,7 @@ struct Applied {
   bool was_in_doubt = false;  ///< the answer to COMMIT was lost; another session found the run applied
 
   /// What it begins with: what was done to the table for the same load.
-  static Applied behind(const std::optional<Altered>& altered);
+  static Applied behind(const ApplyOptions& options);
   /// For the history; `losses` is an object whose keys come behind.
   [[nodiscard]] std::string to_json(std::string_view losses = "{}") const;
 };
@@ -69,6 +71,7 @@ struct ApplyOptions {
   std::string losses = "{}";         ///< JSON: what was not kept of values, for the history
   std::string work_mem{};            ///< "64MB"; empty: as it is
   std::optional<Altered> altered{};  ///< counts as the load's
+  Duration waited{};                 ///< for another load, before it comes to this; counts as the load's
   std::stop_token stop{};
   std::function<void(const ApplyEvent&)> on_event{};
   /// Called in the transaction that changes the target, when all is written: what it does there commits with

@@ -16,10 +16,6 @@
 namespace weir::load {
 namespace {
 
-std::string millis(Duration span) {
-  return std::to_string(std::chrono::ceil<std::chrono::milliseconds>(span).count()) + "ms";
-}
-
 bool replaces_all(Mode mode) noexcept {
   return mode == Mode::refresh || mode == Mode::window || mode == Mode::scd2;
 }
@@ -53,7 +49,7 @@ ApplyAttempt::ApplyAttempt(pg::Session& session, const Target& target, const Loa
       state_(state),
       options_(options),
       sql_(target_, spec, stage.table),
-      applied_(Applied::behind(options.altered)),
+      applied_(Applied::behind(options)),
       withhold_deletes_(withhold_deletes) {}
 
 void ApplyAttempt::tell(ApplyEvent::Kind kind, std::string text) const {
@@ -94,12 +90,13 @@ std::int64_t ApplyAttempt::check() {
 }
 
 void ApplyAttempt::lock(pg::Transaction& transaction) {
-  transaction.set_local("statement_timeout", millis(options_.statement_timeout));
+  const bool limited = options_.statement_timeout > Duration::zero();
+  transaction.set_local("statement_timeout", limited ? limit_of(options_.statement_timeout) : "0");
   transaction.set_local("idle_in_transaction_session_timeout", "60s");
   if (!options_.work_mem.empty()) transaction.set_local("work_mem", options_.work_mem);
   applied_.longest_wait =
       std::max(applied_.longest_wait, lock_target(session_, target_, options_, TargetLock::transaction));
-  transaction.set_local("lock_timeout", millis(options_.lock_timeout));
+  transaction.set_local("lock_timeout", limit_of(options_.lock_timeout));
   // Not now(): that is older than what the load has written that this one waited for.
   session_.execute(LoadSql::set_history_time());
 }

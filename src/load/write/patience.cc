@@ -1,5 +1,9 @@
 #include "load/write/patience.h"
 
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
 #include <fmt/format.h>
 
 #include "base/text.h"
@@ -8,6 +12,17 @@
 #include "schema/queries/loads.h"
 
 namespace weir::load {
+namespace {
+
+/// Of any setting of the server, 24 days.
+constexpr std::int64_t kMostMillis = std::numeric_limits<std::int32_t>::max();
+
+}  // namespace
+
+std::string limit_of(Duration span) {
+  const auto millis = std::chrono::ceil<std::chrono::milliseconds>(span);
+  return std::to_string(std::clamp<std::int64_t>(millis.count(), 1, kMostMillis)) + "ms";
+}
 
 void wait_to_retry(const ApplyOptions& options, int attempt, const std::string& why) {
   const Duration delay = retry_pause(attempt);

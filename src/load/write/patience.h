@@ -15,6 +15,9 @@ inline Duration retry_pause(int attempt) {
                        random_unit());
 }
 
+/// For lock_timeout and its kind: to PostgreSQL 0 is no limit at all, so it is 1 ms at least.
+std::string limit_of(Duration span);
+
 /// Tells why, and waits so long. Throws (stopped) where a stop ends it.
 void wait_to_retry(const ApplyOptions& options, int attempt, const std::string& why);
 

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "load/write/load_sql.h"
 #include "load/write/rights.h"
+#include "pg/identifier.h"
 
 namespace weir::load {
 namespace {
@@ -55,6 +56,13 @@ class Planner {
   }
   void warn(std::string text) { plan_.warnings.push_back(std::move(text)); }
   [[nodiscard]] bool swaps() const { return spec_.mode == Mode::swap || spec_.mode == Mode::partition_swap; }
+  /// A partition may be in another schema, of which nothing is known.
+  [[nodiscard]] bool replaces_here() const {
+    return spec_.mode == Mode::swap ||
+           std::any_of(target_.partitions.begin(), target_.partitions.end(), [&](const Partition& partition) {
+             return partition.is_called(spec_.partition) && partition.schema == target_.schema;
+           });
+  }
   [[nodiscard]] bool given(const std::string& name) const {
     return std::find(spec_.columns.begin(), spec_.columns.end(), name) != spec_.columns.end();
   }
@@ -90,6 +98,11 @@ class Planner {
         lack(fmt::format("{} belongs to {}, and only its owner may replace it", target_.label(),
                          target_.owner),
              "Load as its owner, or use --mode refresh.");
+      } else if (!target_.may_create && replaces_here()) {
+        lack(fmt::format("a swap puts another table into schema {}, where {} may not make one",
+                         printable(target_.schema), target_.role),
+             fmt::format("GRANT CREATE ON SCHEMA {} TO {}; or use --mode refresh.",
+                         pg::quote_identifier(target_.schema), pg::quote_identifier(target_.role)));
       }
       return;
     }

@@ -11,18 +11,20 @@ namespace weir::load {
 namespace {
 
 constexpr const char* kNoRight = "42501";
+constexpr std::string_view kDenied = "permission denied for ";
+constexpr std::string_view kOfSchema = "schema ";
 
 struct Grantable {
-  std::string_view said;  ///< in the server's words; what is longer comes first
-  std::string_view kind;  ///< in SQL's
-  std::string_view right;
+  std::string_view said;   ///< in the server's words; what is longer comes first
+  std::string_view kind;   ///< in SQL's
+  std::string_view right;  ///< empty: by what it is for
 };
 constexpr std::array<Grantable, 9> kGrantable{{{"materialized view ", "", ""},
                                                {"foreign table ", "", ""},
                                                {"table ", "", ""},
                                                {"view ", "", ""},
                                                {"sequence ", "SEQUENCE ", "USAGE"},
-                                               {"schema ", "SCHEMA ", "USAGE"},
+                                               {"schema ", "SCHEMA ", ""},
                                                {"function ", "FUNCTION ", "EXECUTE"},
                                                {"type ", "TYPE ", "USAGE"},
                                                {"database ", "DATABASE ", "CREATE, TEMPORARY"}}};
@@ -37,9 +39,11 @@ bool is_of_rights(const pg::Error& error) {
          error.info().message.find("row-level security") == std::string::npos;
 }
 
-std::string grant_for(const pg::ErrorInfo& refused, std::string_view role, std::string_view on_tables) {
-  constexpr std::string_view kDenied = "permission denied for ";
-  constexpr std::string_view kOfSchema = "schema ";
+bool names_table(const pg::ErrorInfo& refused, std::string_view table) {
+  return refused.message == fmt::format("{}table {}", kDenied, table);
+}
+
+std::string grant_for(const pg::ErrorInfo& refused, std::string_view role, Purpose purpose) {
   const std::string whom = role.empty() ? "<user>" : pg::quote_identifier(role);
   std::string_view what = refused.message;
   if (!what.starts_with(kDenied))
@@ -47,13 +51,23 @@ std::string grant_for(const pg::ErrorInfo& refused, std::string_view role, std::
   what.remove_prefix(kDenied.size());
   const bool of_schema = what.starts_with(kOfSchema);
   // Its named queries of loads are on Weir's tables; schemas of others are met there, too.
-  const bool ours = of_schema ? what == "schema weir" || what == "schema weir_stage"
-                              : refused.query.starts_with("load_");
+  const bool ours =
+      of_schema ? what == "schema weir" || what == "schema weir_stage" : refused.query.starts_with("load_");
   if (ours) return fmt::format("GRANT weir_worker TO {};", whom);
   for (const Grantable& known : kGrantable) {
     if (!what.starts_with(known.said)) continue;
-    return fmt::format("GRANT {} ON {}{} TO {};", known.right.empty() ? on_tables : known.right, known.kind,
-                       pg::quote_identifier(what.substr(known.said.size())), whom);
+    const std::string name = pg::quote_identifier(what.substr(known.said.size()));
+    const bool reads = purpose == Purpose::reading;
+    // A load makes tables, and a swap renames them: that is CREATE.
+    const std::string_view right = !known.right.empty() ? known.right
+                                   : of_schema          ? (reads ? "USAGE" : "USAGE, CREATE")
+                                                        : "SELECT";
+    if (reads || of_schema || !known.right.empty())
+      return fmt::format("GRANT {} ON {}{} TO {};", right, known.kind, name, whom);
+    return fmt::format(
+        "GRANT what it needs, such as {}, ON {} TO {}; of which schema it is the server does "
+        "not say.",
+        right, name, whom);
   }
   return fmt::format("GRANT it to {}: {}.", whom, what);
 }

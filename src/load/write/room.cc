@@ -21,8 +21,9 @@ std::optional<std::string> find_little_room(pg::Session& session, const pg::Conn
   if (::statvfs(folder.c_str(), &disk) != 0) return std::nullopt;
   const std::uint64_t free = std::uint64_t{disk.f_bavail} * std::uint64_t{disk.f_frsize};
   if (source_bytes <= free) return std::nullopt;
-  return fmt::format("the source has {}, and {} are free in {}, where its stage will be",
-                     human_bytes(source_bytes), human_bytes(free), printable(folder));
+  return fmt::format(
+      "the source has {}, and {} are free in {}, where its stage will be, as far as can be told from here",
+      human_bytes(source_bytes), human_bytes(free), printable(folder));
 }
 
 }  // namespace weir::load

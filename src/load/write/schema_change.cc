@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "base/wait.h"
 #include "load/write/patience.h"
+#include "load/write/target_lock.h"
 #include "pg/identifier.h"
 #include "pg/limit.h"
 #include "pg/session.h"
@@ -23,11 +24,12 @@ constexpr std::string_view kSettings =
     "fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, "
     "autovacuum_analyze_scale_factor = 0.02, vacuum_truncate = off";
 
-/// ALTER would take the same; so the wait is known, and what it writes anew is not a part of it.
+/// ALTER would take the same; so the wait is known, and what it writes anew is not a part of it. An owner may
+/// change a table for which he has taken from himself what LOCK asks for.
 void lock_to_change(pg::Session& session, const Target& target, Altered& altered) {
-  const SteadyTime before = steady_now();
-  session.execute(fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", target.sql()));
-  altered.longest_wait = std::max<Duration>(altered.longest_wait, steady_now() - before);
+  const Duration waited =
+      lock_by_name(session, fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", target.sql()));
+  altered.longest_wait = std::max(altered.longest_wait, waited);
 }
 
 bool has(const std::vector<std::string>& names, const std::string& name) {
@@ -119,9 +121,7 @@ Altered evolve(pg::Session& session, const Target& target, const Drift& drift, c
   for (int attempt = 1; attempt <= options.attempts; ++attempt) {
     try {
       pg::Transaction transaction(session);
-      transaction.set_local(
-          "lock_timeout",
-          std::to_string(std::chrono::ceil<std::chrono::milliseconds>(options.lock_timeout).count()) + "ms");
+      transaction.set_local("lock_timeout", limit_of(options.lock_timeout));
       lock_to_change(session, target, altered);
       session.execute(sql);
       altered.waiting = look_who_waits(session);

@@ -21,10 +21,6 @@ namespace {
 
 using pg::quote_identifier;
 
-std::string millis(Duration span) {
-  return std::to_string(std::chrono::ceil<std::chrono::milliseconds>(span).count()) + "ms";
-}
-
 /// The relation that is replaced: the target, or one partition of it.
 struct Place {
   std::int64_t id = 0;
@@ -46,7 +42,7 @@ class Swap {
         state_(state),
         options_(options),
         new_name_(fmt::format("new_{}", target.oid)),
-        applied_(Applied::behind(options.altered)) {
+        applied_(Applied::behind(options)) {
     // A refused record would take the old row of its key with it.
     spec_.rejects = {};
   }
@@ -59,7 +55,7 @@ class Swap {
     session.set_stop(options_.stop);
     applied_.longest_wait =
         std::max(applied_.longest_wait, lock_target(session, target_, options_, TargetLock::session));
-    session.set("lock_timeout", millis(options_.lock_timeout));
+    session.set("lock_timeout", limit_of(options_.lock_timeout));
     find_place(session);
     build(session);
     try {
@@ -243,7 +239,7 @@ class Swap {
 
   void exchange(pg::Session& session, const ApplyMeter& meter) {
     pg::Transaction transaction(session);
-    transaction.set_local("lock_timeout", millis(options_.swap_lock_timeout));
+    transaction.set_local("lock_timeout", limit_of(options_.swap_lock_timeout));
     const auto views = session.run<sql::LoadViews>(place_.id);
     const SteadyTime before = std::chrono::steady_clock::now();
     session.execute(fmt::format("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", target_.sql()));
@@ -272,7 +268,7 @@ class Swap {
       give_rights(session, std::string(views[i].name), rights[static_cast<std::size_t>(i)]);
     }
     applied_.strongest_lock = LockMode::access_exclusive;
-    applied_.waiting = Applied::behind(options_.altered).waiting;  // not that of an attempt that was undone
+    applied_.waiting = Applied::behind(options_).waiting;  // not that of an attempt that was undone
     applied_.waiting.add(look_who_waits(session));
     meter.read(session, applied_);
     const std::string summary = applied_.to_json(options_.losses);

@@ -109,6 +109,7 @@ struct Target {
   bool may_insert = false;
   bool may_update = false;
   bool may_delete = false;
+  bool may_create = false;  ///< in its schema
   bool is_owner = false;
   std::string role{};  ///< whose rights these are
 

@@ -1,22 +1,16 @@
 #include "load/write/target_lock.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
 
 #include "base/error.h"
 #include "base/text.h"
+#include "load/write/patience.h"
+#include "pg/error.h"
 #include "pg/pooler.h"
 #include "schema/queries/loads.h"
 
 namespace weir::load {
 namespace {
-
-/// To PostgreSQL 0 is no limit at all.
-std::string limit_of(Duration span) {
-  const auto millis = std::chrono::ceil<std::chrono::milliseconds>(span);
-  return std::to_string(std::max<std::int64_t>(1, millis.count())) + "ms";
-}
 
 bool is_free(pg::Session& session, std::int64_t id, bool to_the_end) {
   if (to_the_end) {
@@ -53,6 +47,19 @@ Duration lock_target(pg::Session& session, const Target& target, const ApplyOpti
                             human_duration(options.target_wait)),
                 "Nothing was written. Run it again when that has ended, or wait longer: --wait 1h");
   }
+  return std::chrono::steady_clock::now() - before;
+}
+
+Duration lock_by_name(pg::Session& session, const std::string& sql) {
+  const SteadyTime before = std::chrono::steady_clock::now();
+  session.execute("SAVEPOINT weir_lock");
+  try {
+    session.execute(sql);
+  } catch (const pg::Error& error) {
+    if (error.sqlstate() != "42501") throw;
+    session.execute("ROLLBACK TO SAVEPOINT weir_lock");
+  }
+  session.execute("RELEASE SAVEPOINT weir_lock");
   return std::chrono::steady_clock::now() - before;
 }
 

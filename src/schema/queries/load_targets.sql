@@ -3,7 +3,7 @@
 -- name: load_target(name text) -> (
 --   id int8?, schema_name text?, table_name text?, kind text?, owner text?, row_security bool?, unidentified bool?,
 --   unlogged bool?, estimated_rows float8?, bytes int8?, may_select bool?, may_insert bool?, may_update bool?,
---   may_delete bool?, is_owner bool?, role_name text)
+--   may_delete bool?, may_create bool?, is_owner bool?, role_name text)
 -- One row, with NULLs where no such relation is. The name is read as SQL would read it, search_path included.
 -- Unidentified: of some rows a publication could not say which one was changed: no replica identity, or one by an index
 -- that is not there.
@@ -13,7 +13,7 @@ SELECT c.oid::int8 AS id, n.nspname::text AS schema_name, c.relname::text AS tab
        has_table_privilege(c.oid, 'SELECT') AS may_select,
        has_table_privilege(c.oid, 'INSERT') OR has_any_column_privilege(c.oid, 'INSERT') AS may_insert,
        has_table_privilege(c.oid, 'UPDATE') OR has_any_column_privilege(c.oid, 'UPDATE') AS may_update,
-       has_table_privilege(c.oid, 'DELETE') AS may_delete,
+       has_table_privilege(c.oid, 'DELETE') AS may_delete, has_schema_privilege(n.oid, 'CREATE') AS may_create,
        pg_has_role(c.relowner, 'USAGE') AS is_owner, current_user::text AS role_name
   FROM (SELECT to_regclass(:name) AS id) given
   LEFT JOIN pg_catalog.pg_class c ON c.oid = given.id

@@ -30,7 +30,11 @@ SELECT count(*) FILTER (WHERE w.reads) AS readers,
                -- unknown for a moment when the wait begins
                greatest(coalesce(extract(epoch FROM clock_timestamp() - l.waitstart), 0), 0)::float8 AS seconds
           FROM pg_catalog.pg_locks l
-         WHERE NOT l.granted AND l.locktype <> 'advisory' AND pg_backend_pid() = ANY (pg_blocking_pids(l.pid))) w;
+         WHERE NOT l.granted AND l.locktype <> 'advisory'
+           -- before pg_blocking_pids, which looks into the whole table of locks
+           AND (l.database IS NULL
+                OR l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database()))
+           AND pg_backend_pid() = ANY (pg_blocking_pids(l.pid))) w;
 
 -- name: load_begin_run(
 --   pipeline text, stream text, source text, fingerprint text, target text, target_id int8, mode text) -> (id int8)
