@@ -55,6 +55,37 @@ TEST_F(StreamConsumeTest, TwoGroupsEachHaveAll) {
   EXPECT_EQ(number("SELECT count(*) FROM other"), 100);
 }
 
+TEST_F(StreamConsumeTest, AGroupThatStandsStillHoldsNoOtherUp) {
+  std::atomic<bool> held{false};
+  std::atomic<bool> release{false};
+  const auto hold = [&](const work::Item&) {
+    held = true;
+    test::wait_until([&] { return release.load(); }, "the release");
+    return work::Outcome::done();
+  };
+  group("slow");
+  group("leased");
+  const auto slow = transactional({.group = "slow", .workers = 1}, hold);
+  const auto slower = leased({.group = "leased", .workers = 1}, hold);
+  const auto quick = by_sql({.group = "quick", .from = WallTime{}}, kInsert);
+  insert(50);
+  slow->start();
+  slower->start();
+  test::wait_until([&] { return held.load(); }, "the slow ones to stand");
+  quick->start();
+  // Also what is written, cut and handed out while they stand.
+  for (int round = 1; round <= 5; ++round) {
+    insert(50);
+    test::wait_until([&] { return number("SELECT count(*) FROM effect") == (round + 1) * 50; },
+                     "the quick one");
+  }
+  EXPECT_EQ(number("SELECT count(DISTINCT event_id) FROM effect"), 300);
+  release = true;
+  quick->stop();
+  slow->stop();
+  slower->stop();
+}
+
 TEST_F(StreamConsumeTest, AnEventThatFailsBecomesALetterAndTheOthersAreDone) {
   one_->execute("ALTER TABLE effect ADD CONSTRAINT effect_n_check CHECK (n <> 13)");
   insert(30);
