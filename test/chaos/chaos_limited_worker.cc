@@ -28,7 +28,7 @@ TEST(ChaosLimitedWorker, DISABLED_Run) {
          history.add(fmt::format("begin {} {} {}", test::wall_us(), attempt, job.payload));
          // Long enough for many of them to be hit in the middle.
          Wakeup unused;
-         wait_fd(-1, 0, Deadline::after(1ms * (job.id % 20)), context.stop, unused);
+         wait_fd(-1, 0, Deadline::after(1ms * (20 + job.id % 40)), context.stop, unused);
          history.add(fmt::format("end {} {}", test::wall_us(), attempt));
          if (context.stop.stop_requested()) return work::Outcome();
          return job.id % 50 == 0 && job.attempt == 1 ? work::Outcome::retry(1ms, "once more")

@@ -193,7 +193,7 @@ TEST_F(CliStream, MistakesAreToldWithWhatToDo) {
        "--retain-size is '12 parsecs', which is no size",
        "100GB"},
       {{"create", "x", "--chunk", "0"}, 2, "--chunk is '0'", ""},
-      {{"create", "x", "--key=user"}, 2, "option '--key=user' takes no value", ""},
+      {{"create", "x", "--key=user"}, 2, "option '--key' takes no value", ""},
       {{"show", "evnts"}, 3, "there is no stream evnts", "There are: events."},
       {{"lag", "--group", "daily"}, 2, "of which stream?", "weir stream lag"},
       {{"lag", "events", "--group", "dialy"},
