@@ -36,10 +36,10 @@ Durations::Durations(std::span<const std::int64_t> steps) {
   for (const std::int64_t times : steps.first(known)) steps_.push_back(std::max<std::int64_t>(0, times));
 }
 
-void Durations::add(Duration span) {
+void Durations::add(Duration span, std::int64_t times) {
   const std::size_t step = step_of(span);
   if (step >= steps_.size()) steps_.resize(step + 1);
-  ++steps_[step];
+  steps_[step] += times;
 }
 
 void Durations::add(const Durations& more) {

@@ -17,7 +17,7 @@ class Durations {
   /// As steps() gave them.
   explicit Durations(std::span<const std::int64_t> steps);
 
-  void add(Duration span);
+  void add(Duration span, std::int64_t times = 1);
   void add(const Durations& more);
 
   [[nodiscard]] std::int64_t count() const noexcept;

@@ -19,13 +19,15 @@ QueueCounts::Times times_of(const JobClaim& claim, const work::Settlement& part)
   using Kind = work::Outcome::Kind;
   QueueCounts::Times times;
   if (part.began == SteadyTime()) return times;
+  std::int64_t begun = 0;
   for (std::size_t i = 0; i < part.outcomes.size(); ++i) {
     const Kind kind = part.outcomes[i].kind();
     const bool has_deadline = claim.items()[part.first + i].deadline.has_value();
     if (kind == Kind::returned || (kind == Kind::discarded && has_deadline)) continue;
     if (const auto waited = claim.waited(part.first + i, part.began)) times.waits.add(*waited);
-    times.runs.add(part.ended - part.began);
+    ++begun;
   }
+  if (begun > 0) times.runs.add(part.ended - part.began, begun);
   return times;
 }
 

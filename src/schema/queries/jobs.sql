@@ -26,7 +26,7 @@ WITH me AS MATERIALIZED (
   RETURNING 1
 )
 SELECT t.seq, coalesce(t.own_id, t.seq) AS id, t.priority, (t.attempt + 1)::int2 AS attempt,
-       t.max_attempts, t.created_at, clock_timestamp() AS taken_at, t.deadline_at, t.kind, t.payload, t.unique_key, t.limit_key,
+       t.max_attempts, t.created_at, now() AS taken_at, t.deadline_at, t.kind, t.payload, t.unique_key, t.limit_key,
        t.error
   FROM taken t;
 
@@ -50,7 +50,7 @@ WITH picked AS MATERIALIZED (
 )
 DELETE FROM weir.job j USING picked WHERE j.ctid = picked.tid
 RETURNING j.seq, coalesce(j.own_id, j.seq) AS id, j.priority, (j.attempt + 1)::int2 AS attempt,
-          j.max_attempts, j.created_at, clock_timestamp() AS taken_at, j.deadline_at, j.kind, j.payload, j.unique_key, j.limit_key,
+          j.max_attempts, j.created_at, now() AS taken_at, j.deadline_at, j.kind, j.payload, j.unique_key, j.limit_key,
           j.error;
 
 -- name: finish_claims(process int8, claims int8[]) -> (number int8)
