@@ -38,15 +38,14 @@ embedded::ServerOptions options_for(const fs::path& project) {
 }
 
 /// Into the file that is the user's own. Small buffers, because the end of every database is looked for in
-/// all of them. Connections for twelve workers on pipelines, whose loads have sessions of their own, and for
-/// the sessions of those that were just killed.
+/// all of them.
 void write_settings(const fs::path& project, TestServer::Vacuum vacuum) {
   const embedded::Site site = embedded::find_site(project, std::nullopt, options_for(project).system_folder);
   embedded::make_control_folder(site);
   embedded::make_home(site);
   const exec::FileIdentity as_server(site.server_user);
   std::string settings =
-      "shared_buffers = 16MB\nmax_connections = 300\nmax_prepared_transactions = 8\ntimezone = 'UTC'\n";
+      "shared_buffers = 16MB\nmax_connections = 100\nmax_prepared_transactions = 8\ntimezone = 'UTC'\n";
   // On, and never there: off is what weir doctor finds fault with.
   if (vacuum == TestServer::Vacuum::never_by_itself) settings += "autovacuum_naptime = 1d\n";
   embedded::write_file(site.home / "custom.conf", settings, false);
