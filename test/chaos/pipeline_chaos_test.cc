@@ -99,10 +99,11 @@ class PipelineChaosTest : public ::testing::Test {
   void SetUp() override {
     for (const char* pipeline : {"p", "q", "r"})
       std::filesystem::create_directories(folder_.path() / "pipelines" / pipeline);
+    // Loads have sessions of their own, and those of a process that was just killed are not gone at once.
+    server_.configure({{"max_connections", "300"}, {"deadlock_timeout", "50ms"}});
+    server_.restart();
     pg::Session session = this->session();
     schema::migrate(session);
-    session.execute("ALTER SYSTEM SET deadlock_timeout = '50ms'");
-    session.execute("SELECT pg_reload_conf()");
     session.execute("CREATE TABLE public.effect (run int8, word text)");
     auto read = test::read_files({{"weir.yml", "pools: {narrow: 3}\n"},
                                   {"pipelines/p/pipeline.yml", kPipeline},
