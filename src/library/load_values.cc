@@ -1,5 +1,7 @@
 #include "library/load_values.h"
 
+#include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "base/error.h"
@@ -9,6 +11,9 @@ namespace weir {
 namespace {
 
 constexpr std::size_t kMostOfRecord = std::size_t{1} << 30U;
+
+/// Longer is for ever, to the server as well: nanoseconds hold no more than 292 years.
+constexpr std::chrono::milliseconds kLongest = std::chrono::hours(24 * 24);
 
 load::Format format_of(LoadSource::Format format) {
   using Format = LoadSource::Format;
@@ -165,9 +170,9 @@ load::LoadOptions loads_of(const LoadOptions& options) {
   chosen.state = options.state;
   chosen.staged = options.staged;
   chosen.sample_rows = options.sample;
-  chosen.apply.lock_timeout = options.lock_timeout;
-  chosen.apply.target_wait = options.wait;
-  chosen.apply.statement_timeout = options.statement_timeout;
+  chosen.apply.lock_timeout = std::min(options.lock_timeout, kLongest);
+  chosen.apply.target_wait = std::min(options.wait, kLongest);
+  chosen.apply.statement_timeout = std::min(options.statement_timeout, kLongest);
   chosen.apply.work_mem = options.work_mem;
   return chosen;
 }

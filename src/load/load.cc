@@ -190,7 +190,8 @@ MissingRight Load::Parts::lacking(const pg::Error& error) const {
   const std::string label = printable(options.target);
   if (table && names_table(error.info(), table->name)) {
     return {fmt::format("the server does not let this user load into {}: {}", label, error.info().message),
-            fmt::format("Nothing was loaded. GRANT {} ON {} TO {};", kOnTables, table->sql(),
+            fmt::format("Nothing was loaded. GRANT {} ON {} TO {};",
+                        options.spec.mode == Mode::append ? "INSERT" : kOnTables, table->sql(),
                         role.empty() ? "<user>" : pg::quote_identifier(role))};
   }
   return {fmt::format("the server refuses something that the load into {} needs: {}", label,

@@ -108,7 +108,7 @@ Target new_target(const TableName& table, const std::vector<NewColumn>& columns,
     target.columns.push_back({.name = column.name, .type = column.type, .not_null = column.not_null});
   if (!key.empty()) target.keys.push_back({.index = table.name + "_pkey", .columns = key, .primary = true});
   target.may_select = target.may_insert = target.may_update = target.may_delete = true;
-  target.may_create = target.is_owner = true;
+  target.may_lock = target.may_create = target.owner_may_create = target.is_owner = true;
   return target;
 }
 

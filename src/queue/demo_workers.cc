@@ -4,7 +4,6 @@
 #include <exception>
 #include <latch>
 #include <optional>
-#include <system_error>
 #include <thread>
 
 #include <fmt/format.h>
@@ -97,7 +96,7 @@ class Demo {
       for (int i = 0; i < options_.workers; ++i) {
         try {
           workers.emplace_back([this, poll, end, &all] { guarded([&] { poll_on(poll, end, all); }); });
-        } catch (const std::system_error&) {
+        } catch (...) {
           all.count_down(options_.workers - i);  // those that wait for all are joined on the way out
           throw;
         }

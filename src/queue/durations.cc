@@ -28,12 +28,16 @@ Duration end_of(std::size_t step) noexcept {
   return std::chrono::microseconds((4 + (next & 3U)) << doubling);
 }
 
+/// Of a step that was read: that the sum of all steps of all processes is a number.
+constexpr std::int64_t kMost = std::int64_t{1} << 40;
+
 }  // namespace
 
 Durations::Durations(std::span<const std::int64_t> steps) {
   // The table may have been written by somebody who has other steps.
   const std::size_t known = std::min(steps.size(), step_of(Duration::max()) + 1);
-  for (const std::int64_t times : steps.first(known)) steps_.push_back(std::max<std::int64_t>(0, times));
+  for (const std::int64_t times : steps.first(known))
+    steps_.push_back(std::clamp<std::int64_t>(times, 0, kMost));
 }
 
 void Durations::add(Duration span, std::int64_t times) {

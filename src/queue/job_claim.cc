@@ -27,7 +27,7 @@ void JobClaim::sort() {
 std::optional<Duration> JobClaim::waited(std::size_t index, SteadyTime began) const {
   const work::Item& item = items_[index];
   if (!item.created_at || item.id != jobs_[index].seq) return std::nullopt;
-  return std::max<Duration>(Duration::zero(), taken_at_ - *item.created_at + (began - taken_));
+  return std::max<Duration>(Duration::zero(), asked_at_ - *item.created_at + (began - asked_));
 }
 
 void JobClaim::load(std::size_t index, pg::Session& session) {

@@ -22,9 +22,10 @@ class JobClaim final : public work::Claim {
     std::optional<std::string_view> limit_key;
   };
 
-  /// `rows` of any of the claim queries: they have the same columns.
+  /// `rows` of any of the claim queries, which was `asked` then: they have the same columns.
   template <class NamedQuery>
-  JobClaim(std::int64_t number, pg::Rows<NamedQuery> rows, std::shared_ptr<const QueueSettings> settings);
+  JobClaim(std::int64_t number, SteadyTime asked, pg::Rows<NamedQuery> rows,
+           std::shared_ptr<const QueueSettings> settings);
 
   [[nodiscard]] std::span<const work::Item> items() const noexcept override { return items_; }
   [[nodiscard]] std::optional<Duration> timeout() const noexcept override { return settings_->timeout; }
@@ -52,8 +53,8 @@ class JobClaim final : public work::Claim {
   void sort();
 
   std::int64_t number_;
-  WallTime taken_at_{};  ///< by the server's clock
-  SteadyTime taken_ = steady_now();
+  SteadyTime asked_;
+  WallTime asked_at_{};  ///< the same by the server's clock
   std::shared_ptr<const void> answer_;
   std::shared_ptr<const QueueSettings> settings_;
   bool plain_ = true;
@@ -64,14 +65,15 @@ class JobClaim final : public work::Claim {
 };
 
 template <class NamedQuery>
-JobClaim::JobClaim(std::int64_t number, pg::Rows<NamedQuery> rows,
+JobClaim::JobClaim(std::int64_t number, SteadyTime asked, pg::Rows<NamedQuery> rows,
                    std::shared_ptr<const QueueSettings> settings)
     : number_(number),
+      asked_(asked),
       settings_(std::move(settings)),
       plain_(!settings_->limited && !settings_->keeps_history) {
   const auto answer = std::make_shared<const pg::Rows<NamedQuery>>(std::move(rows));
   answer_ = answer;
-  if (!answer->empty()) taken_at_ = (*answer)[0].taken_at;
+  if (!answer->empty()) asked_at_ = (*answer)[0].asked_at;
   items_.reserve(static_cast<std::size_t>(answer->size()));
   jobs_.reserve(static_cast<std::size_t>(answer->size()));
   for (const auto& row : *answer) {

@@ -158,9 +158,10 @@ std::shared_ptr<JobClaim> JobSource::claim_from(pg::Session& session, const work
   const auto count = static_cast<std::int64_t>(wanted);
   const std::int64_t number = ++claims_;
   if (queue->limited) {
+    const SteadyTime asked = steady_now();
     auto rows = session.run<sql::ClaimLimitedJobs>(life.id(), number, kLane, queue->id,
                                                    static_cast<std::int32_t>(count));
-    if (!rows.empty()) return std::make_shared<JobClaim>(number, std::move(rows), queue);
+    if (!rows.empty()) return std::make_shared<JobClaim>(number, asked, std::move(rows), queue);
     // Asked after the claim: what comes now finds us asleep and wakes us.
     const auto waiting = session.run<sql::QueueHasJobs>(kLane, queue->id);
     if (waiting.one().any) withheld_.insert(queue->id);

@@ -14,10 +14,10 @@ template <class From>
 std::shared_ptr<JobClaim> claim_with_marks(ClaimMarks& marks, std::size_t wanted, bool thorough,
                                            std::int64_t number,
                                            const std::shared_ptr<const QueueSettings>& queue, From&& from) {
-  const auto keep = [&](auto rows) -> std::shared_ptr<JobClaim> {
+  const auto keep = [&](SteadyTime asked, auto rows) -> std::shared_ptr<JobClaim> {
     if (rows.empty()) return nullptr;
     const bool all_wanted = static_cast<std::size_t>(rows.size()) == wanted;
-    auto claim = std::make_shared<JobClaim>(number, std::move(rows), queue);
+    auto claim = std::make_shared<JobClaim>(number, asked, std::move(rows), queue);
     const auto jobs = claim->jobs();  // in order of priority, seq
     for (std::size_t first = 0; first < jobs.size();) {
       std::size_t last = first;
@@ -32,12 +32,13 @@ std::shared_ptr<JobClaim> claim_with_marks(ClaimMarks& marks, std::size_t wanted
     const SteadyTime began = std::chrono::steady_clock::now();
     auto rows = from(ClaimMarks::whole());
     marks.head_claimed(began, std::chrono::steady_clock::now());
-    return keep(std::move(rows));
+    return keep(began, std::move(rows));
   };
   const bool head_first = marks.head_is_due(std::chrono::steady_clock::now());
   if (head_first) return look_at_head();
   for (const ClaimMarks::Range& range : marks.marks()) {
-    if (auto claim = keep(from(range))) return claim;
+    const SteadyTime asked = std::chrono::steady_clock::now();
+    if (auto claim = keep(asked, from(range))) return claim;
   }
   return thorough || marks.head_is_cheap() ? look_at_head() : nullptr;
 }

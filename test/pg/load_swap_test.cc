@@ -141,18 +141,39 @@ TEST_F(LoadSwapRightsTest, AnOwnerWhoMayOnlyAppendGetsNewColumns) {
 TEST_F(LoadSwapRightsTest, ASwapNeedsToMakeTablesInTheSchema) {
   run("CREATE SCHEMA narrow; CREATE TABLE narrow.n (id int PRIMARY KEY, v text);"
       "GRANT USAGE ON SCHEMA narrow TO weir_swap_owner; ALTER TABLE narrow.n OWNER TO weir_swap_owner");
-  const auto plan = [&] {
-    pg::Session owner = session();
-    owner.execute("SET ROLE weir_swap_owner");
-    return make_plan(*describe_target(owner, "narrow.n"), spec(), {.sql = "stage"}, 150000);
+  const auto plan = [&](const std::string& role) {
+    pg::Session loader = session();
+    loader.execute("SET ROLE " + role);
+    return make_plan(*describe_target(loader, "narrow.n"), spec(), {.sql = "stage"}, 150000);
   };
-  const Plan lacking = plan();
+  const Plan lacking = plan("weir_swap_owner");
   ASSERT_EQ(lacking.refusals.size(), 1U);
   EXPECT_TRUE(lacking.refusals[0].of_rights);
   EXPECT_TRUE(has(lacking.refusals[0].remedy, "GRANT CREATE ON SCHEMA \"narrow\" TO \"weir_swap_owner\""))
       << lacking.refusals[0].remedy;
+
+  // A member of the owner makes the table, and it is given to the owner: both need it.
+  run("GRANT weir_swap_owner TO weir_swap_ann; GRANT USAGE, CREATE ON SCHEMA narrow TO weir_swap_ann");
+  const Plan given = plan("weir_swap_ann");
+  ASSERT_EQ(given.refusals.size(), 1U);
+  EXPECT_TRUE(has(given.refusals[0].remedy, "GRANT CREATE ON SCHEMA \"narrow\" TO \"weir_swap_owner\""))
+      << given.refusals[0].remedy;
   run("GRANT CREATE ON SCHEMA narrow TO weir_swap_owner");
-  EXPECT_TRUE(plan().refusals.empty());
+  EXPECT_TRUE(plan("weir_swap_owner").refusals.empty());
+  EXPECT_TRUE(plan("weir_swap_ann").refusals.empty());
+  run("REVOKE weir_swap_owner FROM weir_swap_ann");
+}
+
+// To replace a table it is locked, which an owner may have revoked. Found in review.
+TEST_F(LoadSwapRightsTest, ASwapNeedsToLockTheTable) {
+  run("ALTER TABLE t OWNER TO weir_swap_owner; REVOKE ALL ON t FROM weir_swap_owner;"
+      "GRANT INSERT ON t TO weir_swap_owner; GRANT CREATE ON SCHEMA public TO weir_swap_owner");
+  pg::Session owner = session();
+  owner.execute("SET ROLE weir_swap_owner");
+  const Plan plan = make_plan(*describe_target(owner, "t"), spec(), {.sql = "stage"}, 150000);
+  ASSERT_EQ(plan.refusals.size(), 1U);
+  EXPECT_TRUE(has(plan.refusals[0].remedy, "GRANT SELECT, UPDATE ON \"public\".\"t\" TO \"weir_swap_owner\""))
+      << plan.refusals[0].remedy;
 }
 
 TEST_F(LoadSwapRightsTest, WhoWaitsMayStayUnknown) {

@@ -150,6 +150,36 @@ TEST_P(TimesTest, HowLongJobsWaitedAndRanIsSeenByWhoeverLooks) {
   EXPECT_FALSE(figures().wait.has_value()) << "of late";
 }
 
+// Found in review.
+TEST_P(TimesTest, AClaimThatIsSlowIsPartOfTheWait) {
+  functions_["count"] = [&](const JobContext&) { return Outcome::done(); };
+  enqueue("'q', '{}', 'count'");
+  pg::Session session = this->session();
+  session.execute("DELETE FROM weir.job");
+  pg::Session other = this->session();
+  const auto worker = this->worker({.queues = {"q"}, .delivery = GetParam()});
+  Duration held{};
+  {
+    pg::Transaction hold(other);
+    other.execute("LOCK TABLE weir.job IN ACCESS EXCLUSIVE MODE");
+    other.execute("SELECT weir.enqueue('q', '{}', 'count') FROM generate_series(1, 10)");
+    std::jthread starting([&] { worker->start(); });
+    const auto claims =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ "
+        "'weir:(claim|take)_jobs'";
+    test::wait_until([&] { return session.execute(claims)[0].get<std::int64_t>(0) > 0; },
+                     "a claim that waits");
+    const SteadyTime before = steady_now();
+    std::this_thread::sleep_for(100ms);  // what is measured
+    held = steady_now() - before;
+    hold.commit();
+  }
+  const auto figures = [&] { return queue_figures(session, {"q"}).front(); };
+  test::wait_until([&] { return figures().done == 10 && figures().wait; }, "a report of all");
+  worker->stop();
+  EXPECT_GE(figures().wait.value().p50, held);
+}
+
 TEST_P(TimesTest, WhatIsTooLateToBeginHasNoTimes) {
   functions_["count"] = [&](const JobContext&) { return Outcome::done(); };
   enqueue_many("q", 10);

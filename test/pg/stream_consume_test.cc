@@ -56,10 +56,10 @@ TEST_F(StreamConsumeTest, TwoGroupsEachHaveAll) {
 }
 
 TEST_F(StreamConsumeTest, AGroupThatStandsStillHoldsNoOtherUp) {
-  std::atomic<bool> held{false};
+  std::atomic<int> held{0};
   std::atomic<bool> release{false};
   const auto hold = [&](const work::Item&) {
-    held = true;
+    ++held;
     test::wait_until([&] { return release.load(); }, "the release");
     return work::Outcome::done();
   };
@@ -71,7 +71,7 @@ TEST_F(StreamConsumeTest, AGroupThatStandsStillHoldsNoOtherUp) {
   insert(50);
   slow->start();
   slower->start();
-  test::wait_until([&] { return held.load(); }, "the slow ones to stand");
+  test::wait_until([&] { return held == 2; }, "the slow ones to stand");
   quick->start();
   // Also what is written, cut and handed out while they stand.
   for (int round = 1; round <= 5; ++round) {

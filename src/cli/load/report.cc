@@ -150,8 +150,11 @@ std::string care_text(const load::CareReport& care) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
-/// Null where nobody knows.
-ordered_json known(std::int64_t count) { return count < 0 ? ordered_json() : ordered_json(count); }
+/// Null where nobody knows how many there were.
+template <class Value>
+ordered_json known(std::int64_t count, Value value) {
+  return count < 0 ? ordered_json() : ordered_json(value);
+}
 
 /// Who stood behind the load, as the server saw it at its commit.
 std::string waiting_text(const load::Waiting& waiting) {
@@ -323,10 +326,12 @@ ordered_json summary_json(const LoadReport& report, const LoadSubject& subject) 
         {"wal_bytes", applied.wal_bytes ? ordered_json(*applied.wal_bytes) : ordered_json()},
         {"strongest_lock", load::to_string(applied.strongest_lock)},
         {"longest_wait_seconds", to_seconds(applied.longest_wait)},
-        {"readers_waited", known(applied.waiting.readers)},
-        {"longest_reader_wait_seconds", to_seconds(applied.waiting.longest_reader)},
-        {"others_waited", known(applied.waiting.others)},
-        {"longest_other_wait_seconds", to_seconds(applied.waiting.longest_other)},
+        {"readers_waited", known(applied.waiting.readers, applied.waiting.readers)},
+        {"longest_reader_wait_seconds",
+         known(applied.waiting.readers, to_seconds(applied.waiting.longest_reader))},
+        {"others_waited", known(applied.waiting.others, applied.waiting.others)},
+        {"longest_other_wait_seconds",
+         known(applied.waiting.others, to_seconds(applied.waiting.longest_other))},
         {"dead_rows", applied.dead_rows},
         {"attempts", applied.attempts},
         {"apply_seconds", to_seconds(applied.took)},

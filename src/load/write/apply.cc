@@ -15,6 +15,11 @@
 namespace weir::load {
 namespace {
 
+/// JSON's null where nobody knows how many there were.
+std::string known(std::int64_t count, std::int64_t value) {
+  return count < 0 ? "null" : std::to_string(value);
+}
+
 /// The attempt was lost at its COMMIT, and is known to be undone.
 struct NotCarriedOut {};
 
@@ -140,7 +145,8 @@ std::string Applied::to_json(std::string_view losses) const {
       R"("dead_rows":{},"attempts":{},"took_ms":{}{}{}}})",
       inserted, updated, deleted, unchanged, closed, duplicates, rejected, withheld_deletes, rows_before,
       wal_bytes ? std::to_string(*wal_bytes) : "null", to_string(strongest_lock), to_millis(longest_wait),
-      waiting.readers, to_millis(waiting.longest_reader), waiting.others, to_millis(waiting.longest_other),
+      known(waiting.readers, waiting.readers), known(waiting.readers, to_millis(waiting.longest_reader)),
+      known(waiting.others, waiting.others), known(waiting.others, to_millis(waiting.longest_other)),
       dead_rows, attempts, to_millis(took), inside.empty() ? "" : ",", inside);
 }
 

@@ -88,6 +88,14 @@ class Planner {
     }
   }
 
+  /// The new table is made by one and given to the other.
+  void lack_create(const std::string& role) {
+    lack(fmt::format("a swap puts another table into schema {}, where {} may not make one",
+                     printable(target_.schema), role),
+         fmt::format("GRANT CREATE ON SCHEMA {} TO {}; or use --mode refresh.",
+                     pg::quote_identifier(target_.schema), pg::quote_identifier(role)));
+  }
+
   void check_rights() {
     std::string missing;
     const auto need = [&](bool has, const char* right) {
@@ -99,22 +107,24 @@ class Planner {
                          target_.owner),
              "Load as its owner, or use --mode refresh.");
       } else if (!target_.may_create && replaces_here()) {
-        lack(fmt::format("a swap puts another table into schema {}, where {} may not make one",
-                         printable(target_.schema), target_.role),
-             fmt::format("GRANT CREATE ON SCHEMA {} TO {}; or use --mode refresh.",
-                         pg::quote_identifier(target_.schema), pg::quote_identifier(target_.role)));
+        lack_create(target_.role);
+      } else if (!target_.owner_may_create && replaces_here()) {
+        lack_create(target_.owner);
       }
-      return;
-    }
-    need(target_.may_insert, "INSERT");
-    if (spec_.mode != Mode::append) {
+      // An owner may have given up rights on what is its own: rows are counted, and the table is locked.
       need(target_.may_select, "SELECT");
-      need(target_.may_update || spec_.key.empty(), "UPDATE");
+      need(target_.may_lock, "UPDATE");
+    } else {
+      need(target_.may_insert, "INSERT");
+      if (spec_.mode != Mode::append) {
+        need(target_.may_select, "SELECT");
+        need(target_.may_update || spec_.key.empty(), "UPDATE");
+      }
+      if (spec_.mode == Mode::refresh || spec_.mode == Mode::window) need(target_.may_delete, "DELETE");
     }
-    if (spec_.mode == Mode::refresh || spec_.mode == Mode::window) need(target_.may_delete, "DELETE");
     if (!missing.empty()) {
       lack(fmt::format("{} may not do this to {}: {} is missing", target_.role, target_.label(), missing),
-           fmt::format("GRANT {} ON {} TO {};", missing, target_.sql(), target_.role));
+           fmt::format("GRANT {} ON {} TO {};", missing, target_.sql(), pg::quote_identifier(target_.role)));
     }
   }
 

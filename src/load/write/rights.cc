@@ -58,11 +58,13 @@ std::string grant_for(const pg::ErrorInfo& refused, std::string_view role, Purpo
     if (!what.starts_with(known.said)) continue;
     const std::string name = pg::quote_identifier(what.substr(known.said.size()));
     const bool reads = purpose == Purpose::reading;
-    // A load makes tables, and a swap renames them: that is CREATE.
-    const std::string_view right = !known.right.empty() ? known.right
-                                   : of_schema          ? (reads ? "USAGE" : "USAGE, CREATE")
-                                                        : "SELECT";
-    if (reads || of_schema || !known.right.empty())
+    const std::string_view right = !known.right.empty() ? known.right : of_schema ? "USAGE" : "SELECT";
+    if (of_schema && !reads) {
+      return fmt::format(
+          "GRANT USAGE ON {}{} TO {}; a load that makes its table there, or swaps it, needs CREATE as well.",
+          known.kind, name, whom);
+    }
+    if (reads || !known.right.empty())
       return fmt::format("GRANT {} ON {}{} TO {};", right, known.kind, name, whom);
     return fmt::format(
         "GRANT what it needs, such as {}, ON {} TO {}; of which schema it is the server does "

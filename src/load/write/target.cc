@@ -183,7 +183,9 @@ std::optional<Target> describe_once(pg::Session& session, const std::string& nam
   target.may_insert = row.may_insert.value_or(false);
   target.may_update = row.may_update.value_or(false);
   target.may_delete = row.may_delete.value_or(false);
+  target.may_lock = row.may_lock.value_or(false);
   target.may_create = row.may_create.value_or(false);
+  target.owner_may_create = row.owner_may_create.value_or(false);
   target.is_owner = row.is_owner.value_or(false);
   target.role = row.role_name;
   describe_columns(session, *row.id, target);

@@ -109,7 +109,9 @@ struct Target {
   bool may_insert = false;
   bool may_update = false;
   bool may_delete = false;
-  bool may_create = false;  ///< in its schema
+  bool may_lock = false;          ///< so that nobody else reads or writes
+  bool may_create = false;        ///< in its schema
+  bool owner_may_create = false;  ///< there, what is then given to the owner
   bool is_owner = false;
   std::string role{};  ///< whose rights these are
 

@@ -41,8 +41,8 @@ Waiting look_who_waits(pg::Session& session) {
   try {
     waiting = ask(session);
   } catch (const pg::Error& error) {
-    // A statement_timeout that is nearly over, or a right: the rows are written, and this is only of
-    // interest.
+    // A right, or a statement_timeout that is shorter than this takes: the rows are written, and this is only
+    // of interest.
     if (error.kind() != pg::ErrorKind::server && error.kind() != pg::ErrorKind::cancelled) throw;
     session.execute("ROLLBACK TO SAVEPOINT weir_waiting");
     waiting.readers = waiting.others = Waiting::kNotKnown;

@@ -130,9 +130,11 @@ void make_view(RunningTask& running, pg::Session& session, const ModelBody& body
       session.execute("SELECT pg_catalog.current_setting('lock_timeout')")[0].get<std::string>(0);
   set_lock_timeout(session, kLockTimeout);
   session.execute("SAVEPOINT weir_view");
+  std::optional<bool> same;  // a look may end in a lock timeout, and then nothing is known
   for (int attempt = 1;; ++attempt) {
     try {
-      if (attempt == 1 && is_as_it_was(running, session, body)) {
+      if (!same) same = is_as_it_was(running, session, body);
+      if (*same) {
         running.log.say(fmt::format("{}: the view is as it was", body.relation));
       } else {
         replace_view(running, session, body);

@@ -2,7 +2,7 @@
 
 -- name: claim_jobs(process int8, number int8, lane int2, queue int4, priority int2, above int8, last_priority int2,
 --   wanted int8) -> (
---   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz, taken_at timestamptz,
+--   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz, asked_at timestamptz,
 --   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
 -- What comes behind (priority, above), up to a last priority: one range of the index, be it the whole queue or what lies
 -- above a mark, so that the dead rows which an old snapshot keeps at the head are not walked.
@@ -26,19 +26,19 @@ WITH me AS MATERIALIZED (
   RETURNING 1
 )
 SELECT t.seq, coalesce(t.own_id, t.seq) AS id, t.priority, (t.attempt + 1)::int2 AS attempt,
-       t.max_attempts, t.created_at, now() AS taken_at, t.deadline_at, t.kind, t.payload, t.unique_key, t.limit_key,
+       t.max_attempts, t.created_at, statement_timestamp() AS asked_at, t.deadline_at, t.kind, t.payload, t.unique_key, t.limit_key,
        t.error
   FROM taken t;
 
 -- name: claim_limited_jobs(process int8, number int8, lane int2, queue int4, wanted int4) -> (
---   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz, taken_at timestamptz,
+--   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz, asked_at timestamptz,
 --   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
-SELECT c.seq, c.id, c.priority, c.attempt, c.max_attempts, c.created_at, clock_timestamp() AS taken_at, c.deadline_at, c.kind,
+SELECT c.seq, c.id, c.priority, c.attempt, c.max_attempts, c.created_at, statement_timestamp() AS asked_at, c.deadline_at, c.kind,
        c.payload, c.unique_key, c.limit_key, c.error
   FROM weir.claim_limited_jobs(:process, :number, :lane, :queue, :wanted) c;
 
 -- name: take_jobs(lane int2, queue int4, priority int2, above int8, last_priority int2, wanted int8) -> (
---   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz, taken_at timestamptz,
+--   seq int8, id int8, priority int2, attempt int2, max_attempts int2, created_at timestamptz, asked_at timestamptz,
 --   deadline_at timestamptz?, kind text, payload jsonb?, unique_key text?, limit_key text?, error text?)
 -- Transactional mode: the jobs are gone when the transaction commits, together with what the handler did.
 WITH picked AS MATERIALIZED (
@@ -50,7 +50,7 @@ WITH picked AS MATERIALIZED (
 )
 DELETE FROM weir.job j USING picked WHERE j.ctid = picked.tid
 RETURNING j.seq, coalesce(j.own_id, j.seq) AS id, j.priority, (j.attempt + 1)::int2 AS attempt,
-          j.max_attempts, j.created_at, now() AS taken_at, j.deadline_at, j.kind, j.payload, j.unique_key, j.limit_key,
+          j.max_attempts, j.created_at, statement_timestamp() AS asked_at, j.deadline_at, j.kind, j.payload, j.unique_key, j.limit_key,
           j.error;
 
 -- name: finish_claims(process int8, claims int8[]) -> (number int8)

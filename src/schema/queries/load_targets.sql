@@ -3,17 +3,22 @@
 -- name: load_target(name text) -> (
 --   id int8?, schema_name text?, table_name text?, kind text?, owner text?, row_security bool?, unidentified bool?,
 --   unlogged bool?, estimated_rows float8?, bytes int8?, may_select bool?, may_insert bool?, may_update bool?,
---   may_delete bool?, may_create bool?, is_owner bool?, role_name text)
+--   may_delete bool?, may_lock bool?, may_create bool?, owner_may_create bool?, is_owner bool?, role_name text)
 -- One row, with NULLs where no such relation is. The name is read as SQL would read it, search_path included.
 -- Unidentified: of some rows a publication could not say which one was changed: no replica identity, or one by an index
--- that is not there.
+-- that is not there. May lock: so that nobody reads or writes. Owner may create: whether a table made in that schema
+-- may be given to the owner of this one.
 SELECT c.oid::int8 AS id, n.nspname::text AS schema_name, c.relname::text AS table_name, c.relkind::text AS kind,
        pg_get_userbyid(c.relowner)::text AS owner, row_security_active(c.oid) AS row_security,
        k.unidentified, c.relpersistence = 'u' AS unlogged, k.estimated_rows, k.bytes,
        has_table_privilege(c.oid, 'SELECT') AS may_select,
        has_table_privilege(c.oid, 'INSERT') OR has_any_column_privilege(c.oid, 'INSERT') AS may_insert,
        has_table_privilege(c.oid, 'UPDATE') OR has_any_column_privilege(c.oid, 'UPDATE') AS may_update,
-       has_table_privilege(c.oid, 'DELETE') AS may_delete, has_schema_privilege(n.oid, 'CREATE') AS may_create,
+       has_table_privilege(c.oid, 'DELETE') AS may_delete,
+       has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE') AS may_lock,
+       has_schema_privilege(n.oid, 'CREATE') AS may_create,
+       has_schema_privilege(c.relowner, n.oid, 'CREATE')
+         OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = current_user) AS owner_may_create,
        pg_has_role(c.relowner, 'USAGE') AS is_owner, current_user::text AS role_name
   FROM (SELECT to_regclass(:name) AS id) given
   LEFT JOIN pg_catalog.pg_class c ON c.oid = given.id
