@@ -21,8 +21,8 @@ struct Command {
   std::string input;                  ///< standard input; empty is an end of file at once
   std::size_t keep_head = 16 * 1024;  ///< of each of standard output and error, these first bytes
   std::size_t keep_tail = 48 * 1024;  ///< and these last ones are kept, the middle is counted
-  /// SIGKILL for it when the thread that starts it ends, and so when our process is killed. Not for what it
-  /// started itself: those see the end of their pipes.
+  /// SIGKILL for it when the thread that starts it ends. When our process is killed, its whole group is
+  /// killed in any case (see GuardedGroup); with this the program itself is even where there is no guardian.
   bool dies_with_thread = false;
   Duration grace = std::chrono::seconds(5);  ///< from SIGTERM to SIGKILL when it has to end early
 };

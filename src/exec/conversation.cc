@@ -101,7 +101,7 @@ Conversation::Conversation(const Command& command, Input input) : events_(::epol
   watch(events_, out.read);
   watch(events_, err.read);
 
-  pid_ = spawn_child(command, {in.read.get(), out.write.get(), err.write.get()});
+  pid_ = spawn_child(command, {in.read.get(), out.write.get(), err.write.get()}, &guarded_);
   in_ = std::move(in.write);
   out_ = std::move(out.read);
   err_ = std::move(err.read);
@@ -175,11 +175,12 @@ void Conversation::signal_group(int signal) const noexcept {
   if (!status_) ::kill(-pid_, signal);
 }
 
-/// The program is still running or a zombie when the group is signalled, which keeps anybody else from
-/// getting its number.
+/// The program is still running or a zombie when the group is signalled and leaves the guardian's list, which
+/// keeps anybody else from getting its number.
 int Conversation::end() noexcept {
   if (status_) return *status_;
   signal_group(SIGKILL);
+  guarded_.leave();
   int status = 0;
   rusage used{};
   while (::wait4(pid_, &status, 0, &used) < 0 && errno == EINTR) continue;

@@ -9,6 +9,7 @@
 #include "base/unique_fd.h"
 #include "base/wait.h"
 #include "exec/command.h"
+#include "exec/guardian.h"
 
 namespace weir::exec {
 
@@ -20,7 +21,9 @@ struct Usage {
 };
 
 /// A running program with its process group and the three pipes to it; nothing here blocks but `wait` and
-/// `end`. Nothing of the group outlives it: what is left is killed. Used by one thread.
+/// `end`. Nothing of the group outlives it: what is left is killed. Nor does it outlive our process, however
+/// that ends: of every program, since an owner that waits would have killed it, and one that is gone cannot.
+/// Used by one thread.
 class Conversation {
  public:
   enum class Input { pipe, none };
@@ -61,6 +64,7 @@ class Conversation {
   UniqueFd& fd_of(Stream stream) noexcept { return stream == Stream::out ? out_ : err_; }
   void forget(UniqueFd& pipe) noexcept;
 
+  GuardedGroup guarded_;
   UniqueFd in_;
   UniqueFd out_;
   UniqueFd err_;

@@ -9,10 +9,10 @@
 #include <linux/close_range.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/unique_fd.h"
+#include "exec/forking.h"
 
 extern char** environ;
 
@@ -57,8 +57,10 @@ class Plan {
 
   /// In the new process, with all signals blocked. Returns only on failure, with errno, and says which step
   /// it was.
-  StartError::Step become(const StandardFds& fds, bool own_session) const noexcept {
+  StartError::Step become(const StandardFds& fds, bool own_session,
+                          const GuardedGroup* group) const noexcept {
     if ((own_session ? ::setsid() : ::setpgid(0, 0)) < 0) return StartError::Step::prepare;
+    if (group != nullptr) group->enter();
     if (::dup2(fds.in, 0) < 0 || ::dup2(fds.out, 1) < 0 || ::dup2(fds.err, 2) < 0)
       return StartError::Step::prepare;
     close_the_rest();
@@ -116,22 +118,6 @@ class Plan {
   ::_exit(127);
 }
 
-/// Keeps signals away between fork and exec: a handler of ours must not run in the new process.
-class AllSignalsBlocked {
- public:
-  AllSignalsBlocked() noexcept {
-    sigset_t all;
-    sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~AllSignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  AllSignalsBlocked(const AllSignalsBlocked&) = delete;
-  AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
-
- private:
-  sigset_t before_{};
-};
-
 /// dup2 onto 0, 1 and 2 must not hit a descriptor that is still needed, so none of ours may be one of them.
 UniqueFd above_standard(const Command& command, int fd) {
   const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -139,11 +125,7 @@ UniqueFd above_standard(const Command& command, int fd) {
   return UniqueFd(copy);
 }
 
-void reap(pid_t pid) noexcept {
-  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) continue;
-}
-
-pid_t spawn(const Command& command, const StandardFds& fds, bool detached) {
+pid_t spawn(const Command& command, const StandardFds& fds, bool detached, GuardedGroup* group) {
   const Plan plan(command);
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw StartError(command, StartError::Step::prepare, errno);
@@ -170,7 +152,7 @@ pid_t spawn(const Command& command, const StandardFds& fds, bool detached) {
           ::_exit(0);
         }
       }
-      const StartError::Step failed = plan.become(high, detached);
+      const StartError::Step failed = plan.become(high, detached, group);
       report_failure(write_end.get(), failed);
     }
   }
@@ -188,6 +170,8 @@ pid_t spawn(const Command& command, const StandardFds& fds, bool detached) {
     if (report.kind == Report::Kind::process_id) pid = report.value;
     if (report.kind == Report::Kind::failure) failure = report;
   }
+  if (group != nullptr && failure) group->leave();
+  if (group != nullptr) group->entered();
   if (detached || failure) reap(child);
   if (failure) throw StartError(command, failure->step, failure->value);
   return pid;
@@ -195,12 +179,14 @@ pid_t spawn(const Command& command, const StandardFds& fds, bool detached) {
 
 }  // namespace
 
-pid_t spawn_child(const Command& command, const StandardFds& fds) { return spawn(command, fds, false); }
+pid_t spawn_child(const Command& command, const StandardFds& fds, GuardedGroup* group) {
+  return spawn(command, fds, false, group);
+}
 
 pid_t spawn_detached(const Command& command, int log_fd) {
   const UniqueFd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!nothing.valid()) throw StartError(command, StartError::Step::prepare, errno);
-  return spawn(command, {nothing.get(), log_fd, log_fd}, true);
+  return spawn(command, {nothing.get(), log_fd, log_fd}, true, nullptr);
 }
 
 }  // namespace weir::exec

@@ -6,7 +6,9 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
+#include "exec/process.h"
 #include "support/adopt.h"
+#include "support/processes.h"
 #include "support/waiting.h"
 #include "weir_program.h"
 
@@ -64,6 +66,20 @@ TEST_F(CliConsume, ProcessesThatAreKilledRepeatNothing) {
   const WeirResult rest = consume({"--once", "--sql", kEffects});
   EXPECT_EQ(rest.status, 0) << rest.err;
   EXPECT_EQ(tally(), "3000/3000 3000/3000");
+}
+
+TEST_F(CliConsume, WhatItsCommandHasStartedDiesWithAConsumerThatIsKilled) {
+  make_events(Shape::plain, 1);
+  const auto file = folder_.path() / "pid";
+  WeirProgram killed(
+      words({"-w", "1", "--", "sh", "-c", "sleep 1000 & echo $! >pid.new; mv pid.new pid; wait"}), setup());
+  wait_until([&] { return std::filesystem::exists(file); }, "the command");
+  pid_t pid = 0;
+  std::ifstream(file) >> pid;
+  ASSERT_TRUE(pid > 1 && exec::Process::find(pid));
+  killed.signal(SIGKILL);
+  EXPECT_EQ(killed.wait_end(), -SIGKILL);
+  EXPECT_TRUE(gone(pid));
 }
 
 TEST_F(CliConsume, ACommandGetsTheRowsAndItsAnswersCount) {

@@ -1,10 +1,15 @@
 // Runs of pipelines from the command line: what is said to whoever looks at them and repairs them.
 
+#include <csignal>
+
 #include <gtest/gtest.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
 #include "cli_pipeline_fixture.h"
+#include "exec/process.h"
+#include "support/processes.h"
 #include "support/waiting.h"
 
 namespace weir::test {
@@ -106,6 +111,29 @@ TEST_F(CliPipelines, LogsAreShownAttemptByAttemptAndFollowed) {
   expect_refused({"logs"}, 2, "the log of which run, or task?", "Write: weir logs RUN[/TASK[/ITEM]]");
   expect_refused({"logs", "99"}, 2, "there is no run 99",
                  "weir runs lists them; what is older than the project's history is gone.");
+}
+
+TEST_F(CliPipelines, WhatTasksHaveStartedDiesWithAWorkerThatIsKilled) {
+  const auto script = [&](const std::string& name) {
+    const std::string file = (folder_.path() / name).string();
+    return fmt::format("sleep 1000 & echo $! >{0}.new; mv {0}.new {0}; wait", file);
+  };
+  deploy(
+      fmt::format("tasks:\n"
+                  "  a: {{shell: '{}'}}\n"
+                  "  b: {{load: {{command: [sh, -c, '{}'], into: never}}}}\n",
+                  script("ran"), script("loaded")));
+  static_cast<void>(make_run());
+  WeirProgram worker({"worker", "--slots", "2"}, setup());
+  std::vector<pid_t> started;
+  for (const char* name : {"ran", "loaded"}) {
+    wait_until([&] { return fs::exists(folder_.path() / name); }, name);
+    std::ifstream(folder_.path() / name) >> started.emplace_back();
+    ASSERT_TRUE(started.back() > 1 && exec::Process::find(started.back())) << name;
+  }
+  worker.signal(SIGKILL);
+  EXPECT_EQ(worker.wait_end(), -SIGKILL);
+  for (const pid_t pid : started) EXPECT_TRUE(gone(pid)) << describe_process(pid);
 }
 
 TEST_F(CliPipelines, WhatFailedIsBegunAgain) {
