@@ -33,6 +33,8 @@ class JobClaim final : public work::Claim {
   [[nodiscard]] std::int64_t number() const noexcept { return number_; }
   [[nodiscard]] const QueueSettings& settings() const noexcept { return *settings_; }
   [[nodiscard]] std::span<const Job> jobs() const noexcept { return jobs_; }
+  /// By the server's clock.
+  [[nodiscard]] WallTime taken_at() const noexcept { return taken_at_; }
   /// The most urgent one.
   [[nodiscard]] const Job& first() const noexcept { return jobs_.front(); }
   /// From its enqueueing to `began`; nothing of a job that was delayed or tried before.
@@ -52,7 +54,7 @@ class JobClaim final : public work::Claim {
   void sort();
 
   std::int64_t number_;
-  WallTime taken_at_{};  ///< by the server's clock
+  WallTime taken_at_{};
   SteadyTime taken_ = steady_now();
   std::shared_ptr<const void> answer_;
   std::shared_ptr<const QueueSettings> settings_;

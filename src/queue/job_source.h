@@ -12,6 +12,7 @@
 #include "queue/job_claim.h"
 #include "queue/queue_counts.h"
 #include "queue/queue_settings.h"
+#include "queue/suspects.h"
 #include "work/settling.h"
 #include "work/transaction_source.h"
 
@@ -62,6 +63,7 @@ class JobSource final : public work::TransactionSource {
   /// A rescue also counts jobs of queues that this process does not work on.
   [[nodiscard]] bool works_on(std::int32_t queue) const;
   [[nodiscard]] QueueCounts& counts() noexcept { return counts_; }
+  [[nodiscard]] Suspects& suspects() noexcept { return suspects_; }
 
  private:
   /// There is one lane until the tables are spread over several servers.
@@ -114,6 +116,7 @@ class JobSource final : public work::TransactionSource {
 
   const std::vector<std::string> names_;
   QueueCounts counts_;
+  Suspects suspects_;
 
   // Of the claiming thread.
   std::map<std::int32_t, ClaimMarks> marks_;

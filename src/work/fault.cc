@@ -21,7 +21,8 @@ Fault fault_of(std::string_view sqlstate) noexcept {
   if (sqlstate == "57014") return Fault::item;
   // A limit of one session, such as temp_file_limit, and not of the server.
   if (sqlstate == "53400") return Fault::unclear;
-  // A lock that was not granted, a server that cannot be written to, a statement after one that failed, a disk.
+  // A lock that was not granted, a server that cannot be written to, a statement after one that failed, a
+  // disk.
   constexpr std::array<std::string_view, 4> kNobodysStates{"55P03", "25006", "25P02", "58030"};
   // Conflicts, the server's room, a snapshot that is too old.
   constexpr std::array<std::string_view, 3> kNobodysClasses{"40", "53", "72"};

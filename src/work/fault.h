@@ -6,7 +6,8 @@ namespace weir::work {
 
 /// Whose fault an error is that came while items were worked on, as far as its SQLSTATE tells.
 enum class Fault {
-  /// It would come again with the item, whenever and wherever it is tried. A missing table is one, for an item
+  /// It would come again with the item, whenever and wherever it is tried. A missing table is one, for an
+  /// item
   /// may name it; whether the work as a whole is broken has to be found out otherwise.
   item,
   /// Its class is the connection's, an operator's or the server's own (08, 57, 58, F0, XX). Where the session

@@ -21,8 +21,8 @@ class TransactionParts {
     bool stores_results = false;
     /// Others ran in this transaction before, and have made its constraints immediate.
     bool follows = false;
-    /// Whatever would come again with the item is its failure (blame_for), for a source that can only count an
-    /// item's attempts. Others tell what is broken as a whole, or part with it, by themselves.
+    /// Whatever would come again with the item is its failure (blame_for), for a source that can only count
+    /// an item's attempts. Others tell what is broken as a whole, or part with it, by themselves.
     bool blames_widely = false;
   };
   TransactionParts(pg::Session& session, Handler& handler, std::stop_token stop, Options options)

@@ -1,7 +1,7 @@
 // Whose fault an error is, and what is done about it.
-#include "work/fault.h"
-
 #include <gtest/gtest.h>
+
+#include "work/fault.h"
 
 namespace weir::work {
 namespace {
@@ -12,8 +12,8 @@ TEST(WorkFault, AStateTellsWhoseItIsOrThatItDoesNot) {
   for (const char* const state :
        {"08006", "08001", "53400", "57P01", "57P05", "58P01", "F0000", "XX000", "XX001", "XX002"})
     EXPECT_EQ(fault_of(state), Fault::unclear) << state;
-  for (const char* const state : {"", "40001", "40P01", "53100", "53200", "53300", "55P03", "58030", "72000",
-                                  "25006", "25P02"})
+  for (const char* const state :
+       {"", "40001", "40P01", "53100", "53200", "53300", "55P03", "58030", "72000", "25006", "25P02"})
     EXPECT_EQ(fault_of(state), Fault::nobody) << state;
 }
 
@@ -32,7 +32,8 @@ TEST(WorkFault, WhatLooksLikeTheServersIsAnItemsWhenItComesTwiceWithItAlone) {
 
 TEST(WorkFault, NoItemPaysForALostSessionAStopOrWhatPasses) {
   for (const char* const state : {"XX000", "08006", "23505", "57P01", ""}) {
-    EXPECT_EQ(blame_for({.sqlstate = state, .session_lives = false, .alone = true, .times = 9}), Blame::nobody)
+    EXPECT_EQ(blame_for({.sqlstate = state, .session_lives = false, .alone = true, .times = 9}),
+              Blame::nobody)
         << state;
     EXPECT_EQ(blame_for({.sqlstate = state, .stopping = true, .alone = true, .times = 9}), Blame::nobody)
         << state;

@@ -53,6 +53,10 @@ RETURNING j.seq, coalesce(j.own_id, j.seq) AS id, j.priority, (j.attempt + 1)::i
           j.max_attempts, j.created_at, now() AS taken_at, j.deadline_at, j.kind, j.payload, j.unique_key, j.limit_key,
           j.error;
 
+-- name: server_ran_since(at timestamptz) -> (ran bool)
+-- The crash of one of its processes does not end the server as a whole, though it ends all sessions.
+SELECT pg_postmaster_start_time() < :at::timestamptz AS ran;
+
 -- name: finish_claims(process int8, claims int8[]) -> (number int8)
 -- The fast way to finish: all jobs of these claims are done, and leave nothing behind but their claim.
 DELETE FROM weir.job_claim c WHERE c.worker_id = :process AND c.number = ANY (:claims) RETURNING c.number;
