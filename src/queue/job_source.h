@@ -112,7 +112,7 @@ class JobSource final : public work::TransactionSource {
   void promote(pg::Session& session, Duration& next);
   static void keep_history(pg::Session& session);
   void clean_up(pg::Session& session);
-  void forget_history(pg::Session& session);
+  void forget(pg::Session& session);
 
   const std::vector<std::string> names_;
   QueueCounts counts_;
@@ -129,7 +129,8 @@ class JobSource final : public work::TransactionSource {
   // Of the keeping thread.
   SteadyTime seldom_due_{};
   SteadyTime hourly_due_{};
-  bool forgets_ = false;  ///< there may be history that nobody keeps
+  bool forgets_done_ = false;  ///< there may be history that nobody keeps
+  bool forgets_dead_ = false;  ///< and dead letters
 
   mutable Mutex mutex_;
   std::shared_ptr<const Settings> settings_ WEIR_GUARDED_BY(mutex_);

@@ -213,6 +213,23 @@ WITH gone AS (
 )
 SELECT count(*) AS forgotten FROM gone;
 
+-- name: forget_dead_jobs(most int8) -> (forgotten int8)
+-- Of queues that keep them for so many days. What somebody replays or drops right now is his.
+WITH old AS MATERIALIZED (
+  SELECT o.id
+    FROM weir.queue q
+   CROSS JOIN LATERAL (
+     SELECT d.id FROM weir.job_dead d
+      WHERE d.queue_id = q.id AND d.died_at < now() - q.keep_dead_days * interval '1 day'
+      ORDER BY d.died_at LIMIT :most FOR UPDATE SKIP LOCKED) o
+   WHERE q.keep_dead_days IS NOT NULL LIMIT :most
+), gone AS (
+  DELETE FROM weir.job_dead d WHERE d.id = ANY (ARRAY(SELECT o.id FROM old o)) RETURNING d.id, d.payload
+), large AS (
+  DELETE FROM weir.job_payload p WHERE p.id = ANY (ARRAY(SELECT g.id FROM gone g WHERE g.payload IS NULL))
+)
+SELECT count(*) AS forgotten FROM gone;
+
 -- name: queue_settings(names text[]) -> (
 --   id int4, name text, paused bool, relaxed bool, limited bool, keeps_history bool, backoff_ms int8,
 --   backoff_cap_ms int8, timeout_ms int8?, rate_ms int8?)
