@@ -42,6 +42,7 @@ Command job_show_command();
 Command job_cancel_command();
 Command job_retry_command();
 Command job_replay_command();
+Command job_drop_command();
 Command job_stats_command();
 // queue_change.cc
 Command queue_list_command();

@@ -27,6 +27,13 @@ std::string to_text(const std::optional<queue::Quantiles>& times) {
   return fmt::format("{} / {}", human_duration(times->p50), human_duration(times->p99));
 }
 
+/// A few dead letters are news; many are a heap, whose age tells whether anybody looks at them.
+std::string dead_text(const queue::QueueFigures& queue) {
+  constexpr std::int64_t kMany = 1000;
+  if (queue.dead.count < kMany || !queue.oldest_dead) return queue.dead.text();
+  return fmt::format("{} ({})", queue.dead.text(), human_duration(*queue.oldest_dead));
+}
+
 double rounded(double rate) { return std::round(rate * 10) / 10; }
 
 }  // namespace
@@ -55,7 +62,7 @@ std::string queues_text(const std::vector<queue::QueueFigures>& queues, const Pa
     const bool any_dead = queue.dead.count > 0;
     table.add({Table::Cell(name, queue.paused ? Color::yellow : Color::plain), queue.waiting.text(),
                human_count(queue.running), queue.later.text(),
-               Table::Cell(queue.dead.text(), any_dead ? Color::red : Color::plain), human_count(queue.done),
+               Table::Cell(dead_text(queue), any_dead ? Color::red : Color::plain), human_count(queue.done),
                rate_text(queue.done_rate), Table::Cell(rate_text(queue.failed_rate), Color::red),
                queue.oldest ? human_duration(*queue.oldest) : "", to_text(queue.wait), to_text(queue.run)});
   }
@@ -72,6 +79,8 @@ ordered_json queues_json(const std::vector<queue::QueueFigures>& queues) {
                    {"running", queue.running},
                    {"later", to_json(queue.later)},
                    {"dead", to_json(queue.dead)},
+                   {"oldest_dead_seconds",
+                    queue.oldest_dead ? ordered_json(to_seconds(*queue.oldest_dead)) : ordered_json()},
                    {"done", queue.done},
                    {"failed", queue.failed},
                    {"done_per_second", rounded(queue.done_rate)},

@@ -160,6 +160,9 @@ void Wire::take_notice(void* said, const pg_result* notice) {
   Said& mine = *static_cast<Said*>(said);
   const std::string severity = field(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
   if (severity == "FATAL" || severity == "PANIC") mine.farewell = true;
+  // After the crash of another server process ours is ended with a mere warning, and no error follows.
+  if (std::string state = field(notice, PG_DIAG_SQLSTATE); state.starts_with("57P0"))
+    mine.ending = std::move(state);
   if (!mine.handler) return;
   try {
     mine.handler(severity, field(notice, PG_DIAG_MESSAGE_PRIMARY));
@@ -246,6 +249,7 @@ void Wire::send_sync() { check_sent(PQpipelineSync(handle())); }
 
 void Wire::lose(ErrorKind kind, std::string_view message) {
   ErrorInfo info{.kind = kind, .message = std::string(trim(message)), .query = std::string(query_)};
+  if (kind == ErrorKind::lost) info.sqlstate = said_->ending;
   if (info.message.empty()) info.message = "the connection to the server was lost";
   close();
   raise(std::move(info));
@@ -300,6 +304,7 @@ std::optional<Result> Wire::next_result(const Limit& limit) {
     ErrorInfo info = result.error();
     if (PQstatus(handle()) == CONNECTION_BAD) info.kind = ErrorKind::lost;
     if (info.kind == ErrorKind::lost) {
+      if (info.sqlstate.empty()) info.sqlstate = said_->ending;
       close();
       raise(std::move(info));
     }

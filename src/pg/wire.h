@@ -124,6 +124,7 @@ class Wire {
   using Connection = std::unique_ptr<pg_conn, Finish>;
   struct Said {
     bool farewell = false;  ///< before it ended the session
+    std::string ending;     ///< the SQLSTATE with which the server announced an end, of whosever making
     NoticeHandler handler;
   };
   static void take_notice(void* said, const pg_result* notice);

@@ -32,6 +32,7 @@ QueueConfig to_config(const sql::QueueConfigs::Row& row) {
   config.backoff_cap = std::chrono::milliseconds(row.backoff_cap_ms);
   if (row.timeout_ms) config.timeout = std::chrono::milliseconds(*row.timeout_ms);
   config.keep_days = row.keep_days;
+  config.keep_dead_days = row.keep_dead_days;
   config.max_running = row.max_running;
   config.max_per_key = row.max_per_key;
   if (row.rate_limit && row.rate_period_ms)
@@ -95,8 +96,8 @@ QueueConfig change_queue(pg::Session& session, std::string_view name, std::span<
   const auto rate_span = config.rate ? std::optional(config.rate->period) : std::nullopt;
   session.run<sql::ChangeQueue>(id, config.relaxed, static_cast<std::int16_t>(config.max_attempts),
                                 *to_ms(config.backoff), *to_ms(config.backoff_cap), to_ms(config.timeout),
-                                config.keep_days, config.max_running, config.max_per_key, rate_jobs,
-                                to_ms(rate_span));
+                                config.keep_days, config.keep_dead_days, config.max_running,
+                                config.max_per_key, rate_jobs, to_ms(rate_span));
   // A limit that went may be what workers wait for.
   session.run<sql::WakeQueues>(std::vector{id});
   transaction.commit();

@@ -44,6 +44,7 @@ std::vector<QueueFigures> queue_figures(pg::Session& session, const std::vector<
     queue.wait = quantiles(row.waits);
     queue.run = quantiles(row.runs);
     if (row.oldest_seconds) queue.oldest = from_seconds(std::max(0.0, *row.oldest_seconds));
+    if (row.oldest_dead_seconds) queue.oldest_dead = from_seconds(std::max(0.0, *row.oldest_dead_seconds));
   }
   return all;
 }

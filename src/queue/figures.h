@@ -35,7 +35,8 @@ struct QueueFigures {
   std::int64_t failed = 0;  ///< attempts
   double done_rate = 0;     ///< a second, of late
   double failed_rate = 0;
-  std::optional<Duration> oldest;  ///< age of the oldest job that waits
+  std::optional<Duration> oldest;       ///< age of the oldest job that waits
+  std::optional<Duration> oldest_dead;  ///< since its death
   std::optional<Quantiles> wait;  ///< from a job's enqueueing to its begin, but for delayed and repeated ones
   std::optional<Quantiles> run;   ///< from its begin to the end of its batch
 };

@@ -12,6 +12,7 @@
 #include "queue/job_claim.h"
 #include "queue/queue_counts.h"
 #include "queue/queue_settings.h"
+#include "queue/suspects.h"
 #include "work/settling.h"
 #include "work/transaction_source.h"
 
@@ -62,6 +63,7 @@ class JobSource final : public work::TransactionSource {
   /// A rescue also counts jobs of queues that this process does not work on.
   [[nodiscard]] bool works_on(std::int32_t queue) const;
   [[nodiscard]] QueueCounts& counts() noexcept { return counts_; }
+  [[nodiscard]] Suspects& suspects() noexcept { return suspects_; }
 
  private:
   /// There is one lane until the tables are spread over several servers.
@@ -110,10 +112,11 @@ class JobSource final : public work::TransactionSource {
   void promote(pg::Session& session, Duration& next);
   static void keep_history(pg::Session& session);
   void clean_up(pg::Session& session);
-  void forget_history(pg::Session& session);
+  void forget(pg::Session& session);
 
   const std::vector<std::string> names_;
   QueueCounts counts_;
+  Suspects suspects_;
 
   // Of the claiming thread.
   std::map<std::int32_t, ClaimMarks> marks_;
@@ -126,7 +129,8 @@ class JobSource final : public work::TransactionSource {
   // Of the keeping thread.
   SteadyTime seldom_due_{};
   SteadyTime hourly_due_{};
-  bool forgets_ = false;  ///< there may be history that nobody keeps
+  bool forgets_done_ = false;  ///< there may be history that nobody keeps
+  bool forgets_dead_ = false;  ///< and dead letters
 
   mutable Mutex mutex_;
   std::shared_ptr<const Settings> settings_ WEIR_GUARDED_BY(mutex_);

@@ -48,7 +48,7 @@ Duration JobSource::keep(pg::Session& session, const work::Life& life) {
     seldom_due_ = now + std::chrono::seconds(30);
     clean_up(session);
   }
-  forget_history(session);
+  forget(session);
   return next;
 }
 
@@ -80,16 +80,24 @@ void JobSource::clean_up(pg::Session& session) {
   hourly_due_ = now + std::chrono::hours(1);
   session.run<sql::ForgetOldKeys>();
   keep_history(session);
-  forgets_ = true;
+  forgets_done_ = forgets_dead_ = true;
 }
 
-void JobSource::forget_history(pg::Session& session) {
-  constexpr std::int64_t kMost = 10'000;
-  // A part each round until all is gone: what is due must not wait for it.
+void JobSource::forget(pg::Session& session) {
+  constexpr std::int64_t kMostDone = 10'000;
+  constexpr std::int64_t kMostDead = 1000;
+  // A part each round until all is gone: what is due must not wait for it. Each statement is a transaction of
+  // its own, so that whoever wants one of these rows does not wait for long.
   const SteadyTime until = std::chrono::steady_clock::now() + std::chrono::seconds(1);
-  while (forgets_ && std::chrono::steady_clock::now() < until) {
-    const auto rows = session.run<sql::ForgetOldJobs>(kMost);
-    forgets_ = rows.one().forgotten == kMost;
+  while ((forgets_done_ || forgets_dead_) && std::chrono::steady_clock::now() < until) {
+    if (forgets_done_) {
+      const auto rows = session.run<sql::ForgetOldJobs>(kMostDone);
+      forgets_done_ = rows.one().forgotten == kMostDone;
+    }
+    if (forgets_dead_) {
+      const auto rows = session.run<sql::ForgetDeadJobs>(kMostDead);
+      forgets_dead_ = rows.one().forgotten == kMostDead;
+    }
   }
 }
 

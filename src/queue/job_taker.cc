@@ -3,7 +3,10 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "pg/error.h"
+#include "queue/suspects.h"
 #include "queue/taken_batch.h"
+#include "schema/queries/jobs.h"
 
 namespace weir::queue {
 namespace {
@@ -14,22 +17,89 @@ constexpr Duration kTooLong = std::chrono::seconds(5);
 
 bool JobTaker::take_and_run(pg::Session& session, pg::Transaction& transaction, bool thorough,
                             const std::function<void()>& taken, const std::stop_token& stop) {
-  claim_ = source_.take(session, turns_, size_.next(), thorough);
+  weigh_loss(session);
+  claim_ = source_.take(session, turns_, one_by_one_ > 0 ? 1 : size_.next(), thorough);
   if (!claim_) return false;
   taken();
   if (claim_->settings().relaxed) transaction.set_local("synchronous_commit", "off");
   work::Settlement all{.began = steady_now()};
-  all.outcomes = run_taken(session, *handler_, *claim_, stop);
+  try {
+    all.outcomes = run_unless_guilty(session, stop);
+  } catch (const pg::Error& error) {
+    note_loss(session, error);
+    throw;
+  }
   all.ended = steady_now();
+  if (end_ != End::run) all.began = {};  // of no interest to those who ask how long jobs wait and run
   source_.finish_taken(session, *claim_, all);
   again_ = std::any_of(all.outcomes.begin(), all.outcomes.end(),
                        [](const auto& outcome) { return !outcome.is_done(); });
   return true;
 }
 
+std::vector<work::Outcome> JobTaker::run_unless_guilty(pg::Session& session, const std::stop_token& stop) {
+  const auto items = claim_->items();
+  const auto standing = [&](const work::Item& item) { return source_.suspects().of(item.id); };
+  const auto is_known = [&](const work::Item& item) { return standing(item) != Suspects::Standing::clear; };
+  end_ = End::run;
+  if (!source_.suspects().any() || std::none_of(items.begin(), items.end(), is_known))
+    return run_taken(session, *handler_, *claim_, stop);
+  if (items.size() > 1) {
+    end_ = End::handed_back;
+    return {items.size(), work::Outcome::returned()};
+  }
+  if (standing(items.front()) == Suspects::Standing::suspect)
+    return run_taken(session, *handler_, *claim_, stop);
+  end_ = End::charged;
+  return {work::Outcome::failed(
+      "the session was lost whenever this job alone was worked on in it, and the server ran on: it may be "
+      "its SQL that ends the server's process")};
+}
+
+void JobTaker::note_loss(const pg::Session& session, const pg::Error& error) {
+  if (session.is_open() || error.kind() != pg::ErrorKind::lost) return;
+  const auto items = claim_->items();
+  one_by_one_ = std::max(one_by_one_, items.size());
+  if (is_suspicious({.jobs = items.size(), .sqlstate = error.sqlstate()}))
+    lost_ = Loss{.job = items.front().id, .taken_at = claim_->asked_at()};
+}
+
+void JobTaker::weigh_loss(pg::Session& session) {
+  if (!lost_) return;
+  // A server that was stopped, or a machine that fell, takes every session with it.
+  const auto answer = session.run<sql::ServerRanSince>(lost_->taken_at);
+  if (answer.one().ran) {
+    source_.suspects().lost_with(lost_->job);
+    log::warn(
+        "a session was lost in the midst of a single job, and the server ran on; if that comes again it "
+        "uses up attempts of the job",
+        {{"job", lost_->job}});
+  }
+  lost_.reset();
+}
+
+void JobTaker::tell_suspects() {
+  Suspects& suspects = source_.suspects();
+  if (end_ == End::handed_back || !suspects.any()) return;
+  for (const work::Item& item : claim_->items()) {
+    if (end_ == End::charged) {
+      suspects.charged(item.id);
+    } else {
+      suspects.cleared(item.id);
+    }
+  }
+}
+
 void JobTaker::committed(Duration took) {
+  const std::size_t jobs = claim_->items().size();
   if (again_) source_.promote_soon();
-  size_.took(claim_->items().size(), took);
+  tell_suspects();
+  if (end_ == End::handed_back) {
+    one_by_one_ = std::max(one_by_one_, jobs);
+  } else {
+    one_by_one_ -= std::min(one_by_one_, jobs);
+  }
+  if (end_ == End::run) size_.took(jobs, took);
   if (took > kTooLong) {
     log::warn("a transaction was open for long: it holds up vacuum for everybody",
               {{"queue", claim_->settings().name}, {"seconds", to_seconds(took)}});

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 
 #include "queue/job_source.h"
 #include "work/take_size.h"
@@ -8,7 +9,8 @@
 
 namespace weir::queue {
 
-/// Jobs of transactional mode, for one slot.
+/// Jobs of transactional mode, for one slot. After a session was lost in the midst of them as many jobs are
+/// taken one by one as there were, so that it is seen with which one it is lost again (Suspects).
 class JobTaker final : public work::Taker {
  public:
   JobTaker(JobSource& source, std::unique_ptr<work::Handler> handler, std::size_t most)
@@ -19,12 +21,32 @@ class JobTaker final : public work::Taker {
   void committed(Duration took) override;
 
  private:
+  /// What became of the jobs at hand.
+  enum class End {
+    run,
+    charged,      ///< the only one is guilty, and was not begun
+    handed_back,  ///< a suspect among others: it is to be taken alone
+  };
+  struct Loss {
+    std::int64_t job = 0;
+    WallTime taken_at{};  ///< by the server's clock
+  };
+
+  std::vector<work::Outcome> run_unless_guilty(pg::Session& session, const std::stop_token& stop);
+  void note_loss(const pg::Session& session, const pg::Error& error);
+  /// In a session after the one that was lost.
+  void weigh_loss(pg::Session& session);
+  void tell_suspects();
+
   JobSource& source_;
   const std::unique_ptr<work::Handler> handler_;
   JobSource::Turns turns_;
   work::TakeSize size_;
+  std::size_t one_by_one_ = 0;  ///< so many jobs
+  std::optional<Loss> lost_;
   // Of the transaction at hand.
   std::shared_ptr<JobClaim> claim_;
+  End end_ = End::run;
   bool again_ = false;  ///< some of it is to be tried again
 };
 

@@ -87,6 +87,13 @@ std::string rate_word(const std::optional<QueueConfig::Rate>& rate) {
   return fmt::format("{}/{}", rate->jobs, period);
 }
 
+/// Days, also written as such.
+std::int32_t read_days(std::string_view key, std::string_view value, std::string_view otherwise) {
+  const auto number = to_number(value.ends_with('d') ? value.substr(0, value.size() - 1) : value, 3650);
+  if (!number) refuse(key, value, fmt::format("days from 1 to 3650, or {}", otherwise));
+  return *number;
+}
+
 void set(QueueConfig& config, std::string_view key, std::string_view value) {
   const QueueConfig defaults;
   const bool none = value == "none";
@@ -100,11 +107,10 @@ void set(QueueConfig& config, std::string_view key, std::string_view value) {
   } else if (key == "timeout") {
     config.timeout = none ? std::nullopt : std::optional(read_span(key, value, std::chrono::milliseconds(1)));
   } else if (key == "keep") {
-    // Days, also written as such.
-    const std::string_view days = value.ends_with('d') ? value.substr(0, value.size() - 1) : value;
-    const auto number = to_number(days, 3650);
-    if (!none && !number) refuse(key, value, "days from 1 to 3650, or none");
-    config.keep_days = none ? std::nullopt : number;
+    config.keep_days = none ? std::nullopt : std::optional(read_days(key, value, "none"));
+  } else if (key == "keep_dead") {
+    const bool for_ever = none || value == "forever";
+    config.keep_dead_days = for_ever ? std::nullopt : std::optional(read_days(key, value, "forever"));
   } else if (key == "max_running") {
     config.max_running = none ? std::nullopt : std::optional(read_number(key, value, kMost));
   } else if (key == "max_per_key") {
@@ -124,6 +130,7 @@ std::vector<std::pair<std::string_view, std::string>> to_words(const QueueConfig
           {"backoff_cap", span_word(config.backoff_cap)},
           {"timeout", config.timeout ? span_word(*config.timeout) : "none"},
           {"keep", config.keep_days ? fmt::format("{}d", *config.keep_days) : "none"},
+          {"keep_dead", config.keep_dead_days ? fmt::format("{}d", *config.keep_dead_days) : "forever"},
           {"max_running", number_word(config.max_running)},
           {"max_per_key", number_word(config.max_per_key)},
           {"rate", rate_word(config.rate)},

@@ -28,13 +28,14 @@ struct QueueConfig {
   Duration backoff_cap = std::chrono::hours(1);
   std::optional<Duration> timeout;
   std::optional<std::int32_t> keep_days;
+  std::optional<std::int32_t> keep_dead_days;  ///< nothing: until somebody drops them
   std::optional<std::int32_t> max_running;
   std::optional<std::int32_t> max_per_key;
   std::optional<Rate> rate;
 };
 
 /// The settings by name, in the order in which they are shown, as they are written: "none" where a limit is
-/// off.
+/// off, "forever" where dead letters have none.
 std::vector<std::pair<std::string_view, std::string>> to_words(const QueueConfig& config);
 
 /// Takes "rate=100/s". Pure. Throws the usage error that says what was probably meant, or what the value may

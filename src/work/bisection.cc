@@ -36,15 +36,4 @@ bool may_be_fault_of_an_item(std::string_view sqlstate) noexcept {
   return std::find(kClasses.begin(), kClasses.end(), sqlstate.substr(0, 2)) != kClasses.end();
 }
 
-bool may_stay_with_an_item(std::string_view sqlstate) noexcept {
-  if (sqlstate.empty()) return false;
-  if (sqlstate == "57014") return true;  // a statement_timeout that the SQL has set, say
-  // The connection's, conflicts, the server's room, its operators, its files, itself; a lock that was not
-  // granted, a server that cannot be written to, and a statement after one that failed.
-  constexpr std::array<std::string_view, 8> kClasses{"08", "40", "53", "57", "58", "72", "F0", "XX"};
-  constexpr std::array<std::string_view, 3> kStates{"55P03", "25006", "25P02"};
-  return std::find(kClasses.begin(), kClasses.end(), sqlstate.substr(0, 2)) == kClasses.end() &&
-         std::find(kStates.begin(), kStates.end(), sqlstate) == kStates.end();
-}
-
 }  // namespace weir::work

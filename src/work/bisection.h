@@ -35,12 +35,7 @@ class Bisection {
 };
 
 /// Whether an error of this SQLSTATE can be the fault of one item, so that the others may succeed without it.
-/// A syntax error, a missing table or a full disk is not.
+/// A syntax error, a missing table or a full disk is not. fault_of() is wider.
 bool may_be_fault_of_an_item(std::string_view sqlstate) noexcept;
-
-/// Wider: whether the error would come again with the item, whenever and wherever it is tried. A missing
-/// table is one, for an item may name it; whether the work as a whole is broken has to be found out
-/// otherwise. A lost connection, a conflict or a full disk is not.
-bool may_stay_with_an_item(std::string_view sqlstate) noexcept;
 
 }  // namespace weir::work

@@ -12,6 +12,7 @@
 #include "pg/session.h"
 #include "pg/transaction.h"
 #include "work/bisection.h"
+#include "work/fault.h"
 #include "work/user_script.h"
 
 namespace weir::work {
@@ -56,6 +57,7 @@ void SqlHandler::run(Batch& batch) {
   if (open.empty()) return;
 
   std::optional<bool> works_without;
+  int times = 1;  // in a row, of a single item
   Bisection bisection(open.size());
   while (const auto range = bisection.next()) {
     if (batch.stop().stop_requested()) return;
@@ -66,13 +68,19 @@ void SqlHandler::run(Batch& batch) {
     try {
       try_items(session, items);
     } catch (const pg::Error& error) {
-      if (!session.is_open() || batch.stop().stop_requested() || !may_stay_with_an_item(error.sqlstate()))
-        throw;
+      const Blame blame = blame_for({.sqlstate = error.sqlstate(),
+                                     .session_lives = session.is_open(),
+                                     .stopping = batch.stop().stop_requested(),
+                                     .alone = range->size() == 1,
+                                     .times = times});
+      if (blame == Blame::nobody) throw;
       session.execute_script("ROLLBACK TO SAVEPOINT weir_items; RELEASE SAVEPOINT weir_items");
       if (!may_be_fault_of_an_item(error.sqlstate())) {
         if (!works_without) works_without = works_without_items(session);
         if (!*works_without) throw;
       }
+      times = blame == Blame::again ? times + 1 : 1;
+      if (blame == Blame::again) continue;
       if (bisection.failed()) {
         batch.settle(open[range->begin],
                      Outcome::failed(fmt::format("{} ({})", error.what(), error.sqlstate())));
@@ -80,6 +88,7 @@ void SqlHandler::run(Batch& batch) {
       continue;
     }
     session.execute("RELEASE SAVEPOINT weir_items");
+    times = 1;
     bisection.succeeded();
     for (std::size_t i = range->begin; i < range->end; ++i) batch.settle(open[i], Outcome::done());
   }
@@ -116,7 +125,7 @@ bool SqlHandler::works_without_items(pg::Session& session) const {
   try {
     session.execute_script(script_);
   } catch (const pg::Error& error) {
-    if (!session.is_open() || !may_stay_with_an_item(error.sqlstate())) throw;
+    if (!session.is_open() || fault_of(error.sqlstate()) == Fault::nobody) throw;
     // It may be for want of something to work on, such as the sum of nothing.
     works = may_be_fault_of_an_item(error.sqlstate());
   }

@@ -18,9 +18,9 @@ struct SqlOptions {
 
 /// Runs the user's SQL once for a batch, in the transaction that the outcomes commit with. What fails is
 /// rolled back to a savepoint and tried in halves, until the items are found that are to blame: those fail,
-/// the others are done. An error that no item can be blamed for, or that comes without any item as well, is
-/// thrown, and with it all of the transaction has to go. What only COMMIT would find (deferred constraints)
-/// is for the caller to look for.
+/// the others are done (blame_for()). An error that no item can be blamed for, or that comes without any item
+/// as well, is thrown, and with it all of the transaction has to go. What only COMMIT would find (deferred
+/// constraints) is for the caller to look for.
 class SqlHandler final : public Handler {
  public:
   explicit SqlHandler(const SqlOptions& options);

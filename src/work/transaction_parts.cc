@@ -45,16 +45,26 @@ bool blames_an_item(const pg::Session& session, const pg::Error& error) noexcept
          may_be_fault_of_an_item(error.sqlstate());
 }
 
-bool TransactionParts::blames(const pg::Error& error) const noexcept {
-  if (!options_.blames_widely) return blames_an_item(session_, error);
-  return session_.is_open() && !stop_.stop_requested() && may_stay_with_an_item(error.sqlstate());
+Blame TransactionParts::blame_narrowly(const pg::Error& error, std::size_t items) const noexcept {
+  if (!blames_an_item(session_, error)) return Blame::nobody;
+  return items == 1 ? Blame::item : Blame::divide;
+}
+
+Blame TransactionParts::blame(const pg::Error& error, std::size_t items) const noexcept {
+  if (!options_.blames_widely) return blame_narrowly(error, items);
+  return blame_for({.sqlstate = error.sqlstate(),
+                    .session_lives = session_.is_open(),
+                    .stopping = stop_.stop_requested(),
+                    .alone = items == 1,
+                    .times = times_});
 }
 
 std::vector<Outcome> TransactionParts::run(std::span<const Item> items) {
   std::vector<Outcome> all(items.size(), Outcome::returned());
   for (Bisection bisection(items.size(), items.size()); const auto part = bisection.next();) {
     std::vector<Outcome> outcomes;
-    const bool good = !stop_.stop_requested() && try_part(items.subspan(part->begin, part->size()), outcomes);
+    const bool good =
+        !stop_.stop_requested() && try_fairly(items.subspan(part->begin, part->size()), outcomes);
     if (stop_.stop_requested() && !good) break;  // the rest is handed back
     if (good || part->size() == 1)
       std::move(outcomes.begin(), outcomes.end(), all.begin() + static_cast<std::ptrdiff_t>(part->begin));
@@ -67,6 +77,15 @@ std::vector<Outcome> TransactionParts::run(std::span<const Item> items) {
   return all;
 }
 
+bool TransactionParts::try_fairly(std::span<const Item> items, std::vector<Outcome>& outcomes) {
+  times_ = 1;
+  again_ = false;
+  if (try_part(items, outcomes)) return true;
+  if (!again_ || stop_.stop_requested()) return false;
+  times_ = 2;
+  return try_part(items, outcomes);
+}
+
 bool TransactionParts::try_part(std::span<const Item> items, std::vector<Outcome>& outcomes) {
   // A part before has made the constraints immediate.
   session_.execute_script(immediate_ ? "SAVEPOINT weir_part; SET CONSTRAINTS ALL DEFERRED"
@@ -77,7 +96,10 @@ bool TransactionParts::try_part(std::span<const Item> items, std::vector<Outcome
     settle_open(batch, nullptr);
   } catch (const pg::Error& error) {
     // Who has undone what failed has also found out whose it is.
-    if (!(handler_.undoes_failures() ? blames_an_item(session_, error) : blames(error))) throw;
+    const Blame found =
+        handler_.undoes_failures() ? blame_narrowly(error, items.size()) : blame(error, items.size());
+    if (found == Blame::nobody) throw;
+    again_ = found == Blame::again;
     batch.settle_rest(Outcome::failed(error.what()));
   } catch (const std::exception& error) {
     batch.settle_rest(Outcome::failed(error.what()));
@@ -97,7 +119,8 @@ bool TransactionParts::try_part(std::span<const Item> items, std::vector<Outcome
       if (error.sqlstate() == kFailedBefore) {
         // The handler caught the error of a statement and called the job done; nothing of it can be kept.
         outcomes.assign(items.size(), Outcome::failed("a statement of the handler failed, and it went on"));
-      } else if (blames(error)) {
+      } else if (const Blame found = blame(error, items.size()); found != Blame::nobody) {
+        again_ = found == Blame::again;
         outcomes.assign(items.size(), Outcome::failed(error.what()));
       } else {
         throw;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "pg/session.h"
+#include "work/fault.h"
 #include "work/handler.h"
 
 namespace weir::work {
@@ -20,8 +21,8 @@ class TransactionParts {
     bool stores_results = false;
     /// Others ran in this transaction before, and have made its constraints immediate.
     bool follows = false;
-    /// Whatever would come again with the item is its failure (may_stay_with_an_item), for a source that can
-    /// only count an item's attempts. Others tell what is broken as a whole, or part with it, by themselves.
+    /// Whatever would come again with the item is its failure (blame_for), for a source that can only count
+    /// an item's attempts. Others tell what is broken as a whole, or part with it, by themselves.
     bool blames_widely = false;
   };
   TransactionParts(pg::Session& session, Handler& handler, std::stop_token stop, Options options)
@@ -36,7 +37,10 @@ class TransactionParts {
   std::vector<Outcome> run(std::span<const Item> items);
 
  private:
-  [[nodiscard]] bool blames(const pg::Error& error) const noexcept;
+  [[nodiscard]] Blame blame(const pg::Error& error, std::size_t items) const noexcept;
+  [[nodiscard]] Blame blame_narrowly(const pg::Error& error, std::size_t items) const noexcept;
+  /// A single item twice where one failure proves nothing.
+  bool try_fairly(std::span<const Item> items, std::vector<Outcome>& outcomes);
   /// Whether the part went well: then it stands, else it was undone.
   bool try_part(std::span<const Item> items, std::vector<Outcome>& outcomes);
 
@@ -45,6 +49,8 @@ class TransactionParts {
   std::stop_token stop_;
   Options options_;
   bool immediate_;  ///< a part before has made the constraints immediate
+  int times_ = 1;   ///< in a row that a single item is tried
+  bool again_ = false;
 };
 
 /// What failed can be one item's fault, and the others may do without it.

@@ -158,6 +158,22 @@ TEST_F(CliJobs, WhatWasGivenUpIsSeenAndReplayed) {
   EXPECT_EQ(document({"job", "list"}).at("jobs").size(), 0U);
 }
 
+TEST_F(CliJobs, DeadLettersAreDroppedWithConsentAlone) {
+  const std::string id = enqueue({"q", "1"});
+  enqueue({"q", "2"});
+  EXPECT_EQ(work("q", kBad).status, 1);
+  const WeirResult refused = run({"job", "drop", "--queue", "q"});
+  EXPECT_EQ(refused.status, 5);
+  EXPECT_THAT(refused.err, HasSubstr("2 dead letters would be gone for good"));
+  EXPECT_EQ(document({"job", "drop", "--all", "--dry-run"}).at("would_drop"), 2);
+  EXPECT_EQ(run({"job", "drop", "--all", "--older-than", "1h", "--dry-run"}).out,
+            "0 dead letters would be dropped\n");
+  EXPECT_EQ(run({"job", "drop", id, "4711", "--yes"}).status, 1);
+  EXPECT_EQ(count("weir.job_dead"), 1);
+  EXPECT_EQ(run({"job", "drop", "--queue", "q", "--yes"}).out, "1 dead letter dropped\n");
+  EXPECT_EQ(count("weir.job_dead"), 0);
+}
+
 TEST_F(CliJobs, RetryAndCancelSayWhatBecameOfEachJob) {
   const std::string later = enqueue({"q", "1", "--delay", "1h"});
   const std::string waiting = enqueue({"q", "2"});
@@ -326,12 +342,17 @@ TEST_F(CliJobs, TopIsAPageThatQEnds) {
 }
 
 TEST_F(CliJobs, QueueSettingsAreWordsThatAreCheckedTogether) {
-  const json set = document({"queue", "set", "q", "rate=10/m", "max_attempts=3", "keep=7", "relaxed=on"});
+  const json set =
+      document({"queue", "set", "q", "rate=10/m", "max_attempts=3", "keep=7", "keep_dead=30d", "relaxed=on"});
   const json queue = set.at("queues").at(0);
   EXPECT_EQ(queue.at("rate").at("jobs"), 10);
   EXPECT_EQ(queue.at("rate").at("seconds"), 60.0);
   EXPECT_EQ(queue.at("max_attempts"), 3);
   EXPECT_EQ(queue.at("keep_days"), 7);
+  EXPECT_EQ(queue.at("keep_dead_days"), 30);
+  const WeirResult bad = run({"queue", "set", "q", "keep_dead=soon"});
+  EXPECT_EQ(bad.status, 2);
+  EXPECT_THAT(bad.err, HasSubstr("keep_dead cannot be 'soon': it takes days from 1 to 3650, or forever"));
   EXPECT_EQ(queue.at("relaxed"), true);
   EXPECT_EQ(run({"queue", "set", "q", "rate=none", "max_attempts=no"}).status, 2);
   EXPECT_EQ(document({"queue", "list", "q"}).at("queues").at(0), queue);
@@ -354,6 +375,8 @@ TEST_F(CliJobs, MistakesAreTold) {
        "--state is 'ded', which is none of: running, waiting, later, dead"},
       {{"job", "show", "x1"}, "'x1' is not the id of a job"},
       {{"job", "replay"}, "which jobs?"},
+      {{"job", "drop"}, "which dead letters?"},
+      {{"job", "drop", "--all", "--yes", "--dry-run"}, "--yes and --dry-run exclude one another"},
       {{"job", "enqueue", "q", "{oops}"}, "the payload cannot be used: it is no JSON at byte 1 ({oops})"},
       {{"job", "enqueue", std::string(101, 'q')}, "cannot be the name of a queue"},
       {{"job", "enqueue", "q", "--at", "whenever"}, "--at is 'whenever', which is no time"},

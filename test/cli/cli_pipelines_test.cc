@@ -307,7 +307,7 @@ TEST_F(CliPipelines, TheDoctorLooksAtTheWork) {
   };
   deploy();
   for (const char* const check :
-       {"processes", "schedules", "pools", "alerts", "history", "tables", "indexes"})
+       {"processes", "schedules", "pools", "letters", "alerts", "history", "tables", "indexes"})
     EXPECT_EQ(finding(check).at("verdict"), "ok") << finding(check);
   EXPECT_THAT(finding("pools").at("message"), HasSubstr("narrow: 0 of 1 slot taken by 0 tasks; ready are 0"));
   EXPECT_EQ(make_run(), "1");

@@ -65,6 +65,7 @@ Commands
   weir job retry       make jobs run now that are due later, or start again that are dead
   weir job dead        show the dead letters: jobs that were given up, with their errors
   weir job replay      start dead letters again: some, those of a queue, or all
+  weir job drop        drop dead letters for good: some, those of a queue, or all
   weir job stats       show how many jobs each queue has, and how fast they are done
   weir queue list      show queues and their settings
   weir queue pause     let no job of these queues be begun
@@ -152,13 +153,12 @@ TEST(CliWords, PsqlHasNoJson) {
 
 TEST(CliWords, EveryCommandHasHelpWithExamples) {
   for (const std::string path :
-       {"init",         "check",        "load",           "load history", "load show",
-        "load state",   "load rejects", "load replay",    "up",           "db start",
-        "db stop",      "db status",    "db url",         "db psql",      "db migrate",
-        "worker",       "job enqueue",  "job list",       "job show",     "job cancel",
-        "job retry",    "job dead",     "job replay",     "job stats",    "queue list",
-        "queue pause",  "queue resume", "queue set",      "consume",      "top",
-        "demo workers", "demo readers", "demo scheduler", "demo groups",  "doctor",
+       {"init",         "check",        "load",         "load history",   "load show",   "load state",
+        "load rejects", "load replay",  "up",           "db start",       "db stop",     "db status",
+        "db url",       "db psql",      "db migrate",   "worker",         "job enqueue", "job list",
+        "job show",     "job cancel",   "job retry",    "job dead",       "job replay",  "job stats",
+        "queue list",   "job drop",     "queue pause",  "queue resume",   "queue set",   "consume",
+        "top",          "demo workers", "demo readers", "demo scheduler", "demo groups", "doctor",
         "version",      "help"}) {
     const WeirResult result = run_weir({"help", path});
     EXPECT_EQ(result.status, 0) << path;

@@ -3,6 +3,7 @@
 
 #include "pg/transaction.h"
 #include "queue/admin.h"
+#include "queue/dead_letters.h"
 #include "queue/figures.h"
 #include "queue/intake.h"
 #include "queue/job_view.h"
@@ -104,6 +105,33 @@ TEST_F(AdminTest, ReplayIsOfOneQueueInSteps) {
   EXPECT_EQ(steps, (std::vector<std::int64_t>{1000, 2000, 2500}));
   EXPECT_EQ(count("weir.job_dead"), 5);
   EXPECT_EQ(replay_queue(*session_, std::nullopt, [](std::int64_t) {}), 5);
+}
+
+TEST_F(AdminTest, DeadLettersAreDroppedByQueueKindAgeOrId) {
+  enqueue("'a', to_jsonb(repeat('x', 20000)), 'large'");
+  session_->execute("SELECT count(*) FROM weir.enqueue_many('a', array_fill('1'::jsonb, ARRAY[2500]))");
+  session_->execute("SELECT count(*) FROM weir.enqueue_many('b', array_fill('1'::jsonb, ARRAY[5]))");
+  let_die();
+  session_->execute("UPDATE weir.job_dead SET died_at = now() - interval '2 d' WHERE kind = 'large'");
+  const auto nothing = [](std::int64_t) {};
+  EXPECT_EQ(count_dead(*session_, {}), 2506);
+  EXPECT_EQ(count_dead(*session_, {.older_than = std::chrono::hours(72)}), 0);
+  const DeadFilter old{.kind = "large", .older_than = std::chrono::hours(24)};
+  EXPECT_EQ(count_dead(*session_, old), 1);
+  EXPECT_EQ(count("weir.job_payload"), 1);
+  EXPECT_EQ(drop_dead(*session_, old, nothing), 1);
+  EXPECT_EQ(count("weir.job_payload"), 0);
+  std::vector<std::int64_t> steps;
+  EXPECT_EQ(drop_dead(*session_, {.queue = find_queue(*session_, "a")},
+                      [&](std::int64_t so_far) { steps.push_back(so_far); }),
+            2500);
+  EXPECT_EQ(steps, (std::vector<std::int64_t>{1000, 2000, 2500}));
+  const auto id = session_->execute("SELECT min(id) FROM weir.job_dead")[0].get<std::int64_t>(0);
+  EXPECT_EQ(drop_dead(*session_, {.jobs = {id, 4711}}, nothing), 1);
+  EXPECT_EQ(count("weir.job_dead"), 4);
+  EXPECT_GE(queue_figures(*session_, {"b"}).at(0).oldest_dead.value_or(-std::chrono::hours(1)),
+            Duration::zero());
+  EXPECT_FALSE(queue_figures(*session_, {"a"}).at(0).oldest_dead);
 }
 
 TEST_F(AdminTest, FiguresAreCountedToALimitAndNotFurther) {

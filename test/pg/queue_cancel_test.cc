@@ -212,5 +212,35 @@ TEST_F(KeepTest, HistoryThatNobodyKeepsIsForgottenHoweverMuchThereIs) {
   EXPECT_EQ(count("weir.job_done"), 0);
 }
 
+TEST_F(KeepTest, DeadLettersAreKeptForAsLongAsTheirQueueSays) {
+  for (const char* queue : {"forever", "days"}) enqueue("'" + std::string(queue) + "'");
+  one_->execute("UPDATE weir.queue SET keep_dead_days = 30 WHERE name = 'days'");
+  // Of each queue 2500 that died 31 days ago and 10 that died 29 days ago; some payloads are kept apart.
+  one_->execute(
+      "INSERT INTO weir.job_dead (id, died_at, created_at, queue_id, lane, priority, attempt, max_attempts, "
+      "kind, payload, error) SELECT q.id * 10000 + n, now() - CASE WHEN n <= 2500 THEN interval '31 d' ELSE "
+      "interval '29 d' END, now(), q.id, 0, 0, 1, 1, '', CASE WHEN n % 100 > 0 THEN '{}'::jsonb END, '' FROM "
+      "weir.queue q, generate_series(1, 2510) n");
+  one_->execute(
+      "INSERT INTO weir.job_payload (id, payload) SELECT d.id, '{}' FROM weir.job_dead d WHERE payload IS "
+      "NULL");
+  // Somebody has one of them at hand: nobody waits for him.
+  pg::Session other = session();
+  other.execute("BEGIN");
+  other.execute(
+      "SELECT FROM weir.job_dead d JOIN weir.queue q ON q.id = d.queue_id WHERE q.name = 'days' ORDER BY "
+      "d.died_at, d.id LIMIT 1 FOR UPDATE OF d");
+  JobSource source({"days"}, *one_);
+  const work::Life life(process_);
+  for (int round = 0; round < 3; ++round) source.keep(*one_, life);
+  const std::string of = "weir.job_dead d JOIN weir.queue q ON q.id = d.queue_id WHERE q.name = ";
+  EXPECT_EQ(count(of + "'forever'"), 2510);
+  EXPECT_EQ(count(of + "'days'"), 11);
+  EXPECT_EQ(count("weir.job_payload p WHERE NOT EXISTS (SELECT FROM weir.job_dead d WHERE d.id = p.id)"), 0);
+  EXPECT_EQ(count("weir.job_dead d WHERE d.payload IS NULL AND NOT EXISTS (SELECT FROM weir.job_payload p "
+                  "WHERE p.id = d.id)"),
+            0);
+}
+
 }  // namespace
 }  // namespace weir::queue

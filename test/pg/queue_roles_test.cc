@@ -5,8 +5,10 @@
 #include "pg/transaction.h"
 #include "queue/admin.h"
 #include "queue/client.h"
+#include "queue/dead_letters.h"
 #include "queue/figures.h"
 #include "queue/job_view.h"
+#include "schema/queries/jobs.h"
 #include "schema/schema_check.h"
 #include "support/queue_test.h"
 
@@ -123,6 +125,9 @@ TEST_F(QueueRolesTest, AWorkerDoesAllThatWorkersAndOperatorsDo) {
   EXPECT_EQ(cancel_job(worker, dead), Cancelled::cancelled);
   EXPECT_EQ(view_job(worker, dead)->state, "cancelled");
   EXPECT_EQ(replay_queue(worker, std::nullopt, [](std::int64_t) {}), 1);
+  EXPECT_EQ(drop_dead(worker, {}, [](std::int64_t) {}), 0);
+  const auto forgotten = worker.run<sql::ForgetDeadJobs>(std::int64_t{10});
+  EXPECT_EQ(forgotten.one().forgotten, 0);
   const auto later = enqueue("'plain', delay => '1 h'");
   EXPECT_EQ(retry_job(worker, later), Retried::at_once);
   pause_queues(worker, {"plain"}, true);

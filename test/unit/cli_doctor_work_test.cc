@@ -50,6 +50,21 @@ TEST(DoctorWork, IsWellWithItsFigures) {
             "deployed for it");
 }
 
+TEST(DoctorWork, DeadLettersThatNobodyDrops) {
+  WorkFacts facts = well();
+  EXPECT_EQ(judge_letters(facts).message, "no job was given up");
+  facts.letters = 50'000;
+  facts.letters_since = 40 * 24h;
+  EXPECT_EQ(judge_letters(facts).verdict, Verdict::ok) << "they will go by themselves";
+  facts.letters_unbounded = 9'999;
+  facts.letters_of = "mail";
+  EXPECT_EQ(judge_letters(facts).verdict, Verdict::ok);
+  facts.letters_unbounded = 10'000;
+  EXPECT_EQ(judge_letters(facts).verdict, Verdict::warn);
+  EXPECT_THAT(judge_letters(facts).message,
+              HasSubstr("10,000 of queues that keep them for ever, most of mail"));
+}
+
 TEST(DoctorWork, DeadProcessesThatHoldSomething) {
   WorkFacts facts = well();
   facts.dead_with_claims = 1;

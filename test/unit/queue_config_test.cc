@@ -21,9 +21,9 @@ std::string word_of(const QueueConfig& config, std::string_view key) {
 }
 
 TEST(QueueConfig, WordsAreReadAsTheyAreWritten) {
-  for (const char* const word :
-       {"max_attempts=7", "backoff=250ms", "backoff_cap=90m", "timeout=30s", "keep=14d", "max_running=3",
-        "max_per_key=1", "rate=100/s", "rate=1000/h", "rate=5/10m", "relaxed=on"}) {
+  for (const char* const word : {"max_attempts=7", "backoff=250ms", "backoff_cap=90m", "timeout=30s",
+                                 "keep=14d", "keep_dead=90d", "keep_dead=forever", "max_running=3",
+                                 "max_per_key=1", "rate=100/s", "rate=1000/h", "rate=5/10m", "relaxed=on"}) {
     QueueConfig config;
     set_word(config, word);
     const std::string_view text = word;
@@ -33,20 +33,37 @@ TEST(QueueConfig, WordsAreReadAsTheyAreWritten) {
 
 TEST(QueueConfig, NoneIsTheDefaultOrNoLimit) {
   QueueConfig config;
-  for (const char* const word : {"max_attempts=1", "backoff=5s", "timeout=5s", "keep=1", "max_running=1",
-                                 "max_per_key=1", "rate=1/s", "relaxed=on"})
+  for (const char* const word : {"max_attempts=1", "backoff=5s", "timeout=5s", "keep=1", "keep_dead=1",
+                                 "max_running=1", "max_per_key=1", "rate=1/s", "relaxed=on"})
     set_word(config, word);
-  for (const char* const key : {"max_attempts", "backoff", "backoff_cap", "timeout", "keep", "max_running",
-                                "max_per_key", "rate", "relaxed"})
+  for (const char* const key : {"max_attempts", "backoff", "backoff_cap", "timeout", "keep", "keep_dead",
+                                "max_running", "max_per_key", "rate", "relaxed"})
     set_word(config, std::string(key) + "=none");
   EXPECT_EQ(to_words(config), to_words(QueueConfig()));
 }
 
 TEST(QueueConfig, WhatIsNoValueIsRefused) {
-  for (const char* const word :
-       {"max_attempts=0", "max_attempts=40000", "max_attempts=", "backoff=-1s", "backoff=5", "timeout=0s",
-        "keep=4000", "rate=100", "rate=0/s", "rate=5/", "rate=5/0s", "rate=/s", "relaxed=maybe", "keep",
-        "max_running=99999999999"}) {
+  for (const char* const word : {"max_attempts=0",
+                                 "max_attempts=40000",
+                                 "max_attempts=",
+                                 "backoff=-1s",
+                                 "backoff=5",
+                                 "timeout=0s",
+                                 "keep=4000",
+                                 "keep=forever",
+                                 "keep_dead=0",
+                                 "keep_dead=-1",
+                                 "keep_dead=4000",
+                                 "keep_dead=1h",
+                                 "keep_dead=",
+                                 "rate=100",
+                                 "rate=0/s",
+                                 "rate=5/",
+                                 "rate=5/0s",
+                                 "rate=/s",
+                                 "relaxed=maybe",
+                                 "keep",
+                                 "max_running=99999999999"}) {
     QueueConfig config;
     EXPECT_EQ(test::error_of([&] { set_word(config, word); }).exit_code(), ExitCode::usage) << word;
     EXPECT_EQ(to_words(config), to_words(QueueConfig())) << word;

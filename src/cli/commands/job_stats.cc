@@ -33,7 +33,8 @@ Command job_stats_command() {
           "workers report it every few seconds: what one that was killed had not reported yet is missing\n"
           "(weir job list --state done has it, where the queue keeps what is done). The rates are what they "
           "reported in the last ten seconds;\n"
-          "oldest is the age of the oldest job that waits. A job of transactional mode (weir worker --sql)\n"
+          "oldest is the age of the oldest job that waits; of 1,000 dead letters and more the age of the\n"
+          "oldest is beside their number. A job of transactional mode (weir worker --sql)\n"
           "is seen as waiting until it is done.",
       .words = "[QUEUE...]",
       .examples = {{"weir job stats", "all queues"},

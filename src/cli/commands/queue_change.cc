@@ -23,6 +23,7 @@ ordered_json to_json(const QueueConfig& config) {
           {"backoff_cap_seconds", to_seconds(config.backoff_cap)},
           {"timeout_seconds", config.timeout ? ordered_json(to_seconds(*config.timeout)) : ordered_json()},
           {"keep_days", or_null(config.keep_days)},
+          {"keep_dead_days", or_null(config.keep_dead_days)},
           {"max_running", or_null(config.max_running)},
           {"max_per_key", or_null(config.max_per_key)},
           {"rate", config.rate ? ordered_json({{"jobs", config.rate->jobs},
@@ -48,7 +49,8 @@ void show(Context& context, const std::vector<QueueConfig>& queues) {
   for (const QueueConfig& queue : queues) {
     std::vector<Table::Cell> row{queue.name, queue.paused ? Table::Cell("paused", Color::yellow) : "open"};
     for (const auto& [name, value] : queue::to_words(queue)) {
-      row.push_back(value == "none" ? Table::Cell(value, Color::dim) : Table::Cell(value));
+      row.push_back(value == "none" || value == "forever" ? Table::Cell(value, Color::dim)
+                                                          : Table::Cell(value));
     }
     table.add(std::move(row));
   }
@@ -134,6 +136,8 @@ Command queue_set_command() {
           "  backoff_cap=1h       the longest pause\n"
           "  timeout=30s          the longest that one attempt may take, in leased mode\n"
           "  keep=7               days for which jobs that ended are kept\n"
+          "  keep_dead=30         days for which dead letters are kept; older ones are dropped (default: "
+          "forever)\n"
           "  max_running=10       jobs that run at a time, over all workers\n"
           "  max_per_key=1        jobs of one limit key that run at a time, over all workers\n"
           "  rate=100/s           jobs that are begun in a second (1000/h, 5/10m), over all workers\n"

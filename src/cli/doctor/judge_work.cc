@@ -20,6 +20,7 @@ constexpr Duration kLateAlert = 10min;
 constexpr std::int64_t kRowsOfScan = 5'000;
 constexpr std::int64_t kManyScans = 100;
 constexpr std::int64_t kManyDead = 50'000;
+constexpr std::int64_t kManyLetters = 10'000;
 constexpr std::int64_t kLargeIndex = std::int64_t{100} << 20U;
 
 std::string count(std::int64_t number, std::string_view one) {
@@ -124,6 +125,24 @@ Findings judge_pools(const WorkFacts& facts) {
                                 count(static_cast<std::int64_t>(facts.pools.size()), "pool"))});
   }
   return findings;
+}
+
+Finding judge_letters(const WorkFacts& facts) {
+  Finding finding{.check = "letters"};
+  if (facts.letters == 0) {
+    finding.message = "no job was given up";
+    return finding;
+  }
+  finding.message =
+      fmt::format("{} given up, the first {} ago", count(facts.letters, "job"), span(facts.letters_since));
+  if (facts.letters_unbounded < kManyLetters) return finding;
+  finding.verdict = Verdict::warn;
+  finding.message += fmt::format("; {} of queues that keep them for ever, most of {}",
+                                 human_count(facts.letters_unbounded), printable(facts.letters_of));
+  finding.remedy =
+      "weir job dead says why; weir job replay starts them again, weir job drop drops them. By age: weir "
+      "queue set QUEUE keep_dead=30.";
+  return finding;
 }
 
 Finding judge_alerts(const WorkFacts& facts) {
@@ -246,6 +265,7 @@ Findings judge_work(const WorkFacts& facts) {
   Findings all{judge_processes(facts), judge_schedules(facts)};
   const auto add = [&](const Findings& some) { all.insert(all.end(), some.begin(), some.end()); };
   add(judge_pools(facts));
+  all.push_back(judge_letters(facts));
   all.push_back(judge_alerts(facts));
   all.push_back(judge_history(facts));
   add(judge_tables(facts));

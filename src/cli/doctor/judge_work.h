@@ -10,6 +10,8 @@ Finding judge_processes(const WorkFacts& facts);
 Finding judge_schedules(const WorkFacts& facts);
 /// One for each pool that has a limit or whose tasks wait, or a single one that says that all is well.
 Findings judge_pools(const WorkFacts& facts);
+/// Of jobs: nobody drops them unless asked to.
+Finding judge_letters(const WorkFacts& facts);
 Finding judge_alerts(const WorkFacts& facts);
 Finding judge_history(const WorkFacts& facts);
 /// Rows that scans read instead of an index, and dead ones.

@@ -6,6 +6,9 @@
 namespace weir::cli {
 namespace {
 
+/// Of each queue; more are as many.
+constexpr std::int64_t kMostLetters = 100'000;
+
 std::optional<Duration> seconds(std::optional<double> value) {
   if (!value) return std::nullopt;
   return from_seconds(*value);
@@ -39,6 +42,15 @@ void gather_schedules(pg::Session& session, WorkFacts& facts) {
   facts.alert_error = std::string(told.last_error.value_or(""));
 }
 
+void gather_letters(pg::Session& session, WorkFacts& facts) {
+  const auto rows = session.run<sql::DoctorDeadLetters>(kMostLetters);
+  const auto row = rows.one();
+  facts.letters = row.letters;
+  facts.letters_unbounded = row.unbounded;
+  facts.letters_since = seconds(row.oldest_seconds);
+  facts.letters_of = std::string(row.worst.value_or(""));
+}
+
 void gather_tables(pg::Session& session, WorkFacts& facts) {
   for (const auto& row : session.run<sql::DoctorHistory>())
     facts.history.push_back(
@@ -60,6 +72,7 @@ std::optional<WorkFacts> gather_work(pg::Session& session) {
     for (const auto& row : session.run<sql::DoctorPools>())
       facts.pools.push_back({std::string(row.pool), row.slots, row.taken, row.running, row.ready, row.wanted,
                              seconds(row.waits_seconds), row.users, row.widest});
+    gather_letters(session, facts);
     gather_tables(session, facts);
   } catch (const pg::Error& error) {
     if (error.info().sqlstate == "42501") return std::nullopt;

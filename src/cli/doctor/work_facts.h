@@ -63,6 +63,11 @@ struct WorkFacts {
   std::int64_t due = 0;
   std::optional<Duration> due_for{};
   std::int64_t untold = 0;
+  // Dead letters of jobs
+  std::int64_t letters = 0;
+  std::int64_t letters_unbounded = 0;  ///< of them, of queues that keep them until somebody drops them
+  std::optional<Duration> letters_since{};
+  std::string letters_of{};  ///< the queue that has the most of those
   // Alerts
   std::int64_t alerts_waiting = 0;
   std::optional<Duration> alerts_wait{};

@@ -136,9 +136,29 @@ SELECT d.id AS job FROM weir.job_dead d
 -- name: replay_jobs(jobs int8[]) -> (queue int8)
 SELECT q AS queue FROM weir.replay_jobs(:jobs) q;
 
+-- name: count_dead_jobs(jobs int8[], queue int4?, kind text?, before timestamptz) -> (letters int8)
+-- All of those ids, or all that are like this where there are none. To the end: whoever asks is about to drop them.
+SELECT count(*) AS letters FROM weir.job_dead d
+ WHERE (cardinality(:jobs::int8[]) = 0 OR d.id = ANY (:jobs::int8[])) AND (:queue::int4 IS NULL OR d.queue_id = :queue::int4)
+   AND (:kind::text IS NULL OR d.kind = :kind::text) AND d.died_at <= :before::timestamptz;
+
+-- name: drop_dead_jobs(jobs int8[], queue int4?, kind text?, before timestamptz, most int8) -> (dropped int8)
+-- The same, so many at most. What somebody else replays or drops right now is his.
+WITH old AS MATERIALIZED (
+  SELECT d.id FROM weir.job_dead d
+   WHERE (cardinality(:jobs::int8[]) = 0 OR d.id = ANY (:jobs::int8[])) AND (:queue::int4 IS NULL OR d.queue_id = :queue::int4)
+     AND (:kind::text IS NULL OR d.kind = :kind::text) AND d.died_at <= :before::timestamptz
+   LIMIT :most FOR UPDATE SKIP LOCKED
+), gone AS (
+  DELETE FROM weir.job_dead d WHERE d.id = ANY (ARRAY(SELECT o.id FROM old o)) RETURNING d.id, d.payload
+), large AS (
+  DELETE FROM weir.job_payload p WHERE p.id = ANY (ARRAY(SELECT g.id FROM gone g WHERE g.payload IS NULL))
+)
+SELECT count(*) AS dropped FROM gone;
+
 -- name: queue_figures(names text[], most int8) -> (
 --   name text, paused bool, waiting int8, running int8, later int8, more_later bool, dead int8, done int8, failed int8,
---   done_rate float8, failed_rate float8, oldest_seconds float8?, waits int8[], runs int8[])
+--   done_rate float8, failed_rate float8, oldest_seconds float8?, oldest_dead_seconds float8?, waits int8[], runs int8[])
 -- All queues where no names are given. A count that is greater than `most` says no more than that. Of the jobs that are
 -- due later the first `most` are looked at: `more_later` says that there may be more of any queue.
 WITH later AS MATERIALIZED (
@@ -164,6 +184,8 @@ SELECT q.name, q.paused, w.n AS waiting, coalesce(r.n, 0) AS running, coalesce(l
        coalesce((SELECT sum(n) FROM later) >= :most, false) AS more_later, d.n AS dead, coalesce(c.done, 0) AS done,
        coalesce(c.failed, 0) AS failed, coalesce(c.done_rate, 0) AS done_rate, coalesce(c.failed_rate, 0) AS failed_rate,
        extract(epoch FROM clock_timestamp() - o.oldest)::float8 AS oldest_seconds,
+       extract(epoch FROM clock_timestamp() - (SELECT j.died_at FROM weir.job_dead j WHERE j.queue_id = q.id
+                                                ORDER BY j.died_at LIMIT 1))::float8 AS oldest_dead_seconds,
        coalesce(t.waits, '{}') AS waits, coalesce(t.runs, '{}') AS runs
   FROM weir.queue q
   LEFT JOIN later l ON l.queue_id = q.id
@@ -208,21 +230,22 @@ SELECT p.id, p.name, p.dead, extract(epoch FROM p.lease_until - clock_timestamp(
 
 -- name: queue_configs(names text[]) -> (
 --   id int4, name text, paused bool, relaxed bool, max_attempts int2, backoff_ms int8, backoff_cap_ms int8,
---   timeout_ms int8?, keep_days int4?, max_running int4?, max_per_key int4?, rate_limit int4?, rate_period_ms int8?)
+--   timeout_ms int8?, keep_days int4?, keep_dead_days int4?, max_running int4?, max_per_key int4?, rate_limit int4?,
+--   rate_period_ms int8?)
 -- All queues where no names are given.
 SELECT q.id, q.name, q.paused, q.relaxed, q.max_attempts, q.backoff_ms, q.backoff_cap_ms, q.timeout_ms, q.keep_days,
-       q.max_running, q.max_per_key, q.rate_limit, q.rate_period_ms
+       q.keep_dead_days, q.max_running, q.max_per_key, q.rate_limit, q.rate_period_ms
   FROM weir.queue q WHERE cardinality(:names::text[]) = 0 OR q.name = ANY (:names::text[]) ORDER BY q.name;
 
 -- name: lock_queue(queue int4) -> (id int4)
 SELECT q.id FROM weir.queue q WHERE q.id = :queue FOR NO KEY UPDATE;
 
 -- name: change_queue(queue int4, relaxed bool, max_attempts int2, backoff_ms int8, backoff_cap_ms int8, timeout_ms int8?,
---   keep_days int4?, max_running int4?, max_per_key int4?, rate_limit int4?, rate_period_ms int8?)
+--   keep_days int4?, keep_dead_days int4?, max_running int4?, max_per_key int4?, rate_limit int4?, rate_period_ms int8?)
 UPDATE weir.queue q
    SET relaxed = :relaxed, max_attempts = :max_attempts, backoff_ms = :backoff_ms, backoff_cap_ms = :backoff_cap_ms,
-       timeout_ms = :timeout_ms, keep_days = :keep_days, max_running = :max_running, max_per_key = :max_per_key,
-       rate_limit = :rate_limit, rate_period_ms = :rate_period_ms
+       timeout_ms = :timeout_ms, keep_days = :keep_days, keep_dead_days = :keep_dead_days, max_running = :max_running,
+       max_per_key = :max_per_key, rate_limit = :rate_limit, rate_period_ms = :rate_period_ms
  WHERE q.id = :queue;
 
 -- name: wait_for_claims() -> (id int8)

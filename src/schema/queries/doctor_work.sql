@@ -62,6 +62,21 @@ SELECT c.parent, max(c.day) - c.today AS days_ahead, c.today - min(c.day) AS day
            AND p.relname ~ '_\d{8}$') c
  GROUP BY c.parent, c.today ORDER BY 1;
 
+-- name: doctor_dead_letters(most int8) -> (letters int8, unbounded int8, oldest_seconds float8?, worst text?)
+-- Of each queue `most` are counted at most. unbounded: of queues that keep them until somebody drops them; worst: the one
+-- of these that has the most.
+WITH letters AS MATERIALIZED (
+  SELECT q.name, q.keep_dead_days IS NULL AS for_ever, c.n,
+         (SELECT d.died_at FROM weir.job_dead d WHERE d.queue_id = q.id ORDER BY d.died_at LIMIT 1) AS oldest
+    FROM weir.queue q
+   CROSS JOIN LATERAL (
+     SELECT count(*) AS n FROM (SELECT FROM weir.job_dead d WHERE d.queue_id = q.id LIMIT :most::int8) d) c
+   WHERE c.n > 0)
+SELECT coalesce(sum(l.n), 0)::int8 AS letters, coalesce(sum(l.n) FILTER (WHERE l.for_ever), 0)::int8 AS unbounded,
+       extract(epoch FROM clock_timestamp() - min(l.oldest))::float8 AS oldest_seconds,
+       (array_agg(l.name ORDER BY l.n DESC, l.name) FILTER (WHERE l.for_ever))[1] AS worst
+  FROM letters l;
+
 -- name: doctor_tables() -> (
 --   name text, live int8, dead int8, bytes int8, seq_scans int8, seq_rows int8, index_scans int8, vacuumed_seconds float8?)
 -- Since the statistics were reset. The partitions of a day count for their table.

@@ -53,6 +53,10 @@ RETURNING j.seq, coalesce(j.own_id, j.seq) AS id, j.priority, (j.attempt + 1)::i
           j.max_attempts, j.created_at, statement_timestamp() AS asked_at, j.deadline_at, j.kind, j.payload, j.unique_key, j.limit_key,
           j.error;
 
+-- name: server_ran_since(at timestamptz) -> (ran bool)
+-- The crash of one of its processes does not end the server as a whole, though it ends all sessions.
+SELECT pg_postmaster_start_time() < :at::timestamptz AS ran;
+
 -- name: finish_claims(process int8, claims int8[]) -> (number int8)
 -- The fast way to finish: all jobs of these claims are done, and leave nothing behind but their claim.
 DELETE FROM weir.job_claim c WHERE c.worker_id = :process AND c.number = ANY (:claims) RETURNING c.number;
@@ -206,6 +210,23 @@ WITH gone AS (
              AND o.finished_at < now() - coalesce(q.keep_days, 0) * interval '1 day'
            LIMIT :most) old
    WHERE d.tableoid = old.part AND d.ctid = old.tid RETURNING 1
+)
+SELECT count(*) AS forgotten FROM gone;
+
+-- name: forget_dead_jobs(most int8) -> (forgotten int8)
+-- Of queues that keep them for so many days. What somebody replays or drops right now is his.
+WITH old AS MATERIALIZED (
+  SELECT o.id
+    FROM weir.queue q
+   CROSS JOIN LATERAL (
+     SELECT d.id FROM weir.job_dead d
+      WHERE d.queue_id = q.id AND d.died_at < now() - q.keep_dead_days * interval '1 day'
+      ORDER BY d.died_at LIMIT :most FOR UPDATE SKIP LOCKED) o
+   WHERE q.keep_dead_days IS NOT NULL LIMIT :most
+), gone AS (
+  DELETE FROM weir.job_dead d WHERE d.id = ANY (ARRAY(SELECT o.id FROM old o)) RETURNING d.id, d.payload
+), large AS (
+  DELETE FROM weir.job_payload p WHERE p.id = ANY (ARRAY(SELECT g.id FROM gone g WHERE g.payload IS NULL))
 )
 SELECT count(*) AS forgotten FROM gone;
 

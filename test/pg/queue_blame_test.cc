@@ -1,0 +1,146 @@
+// Transactional mode: what looks like a fault of the server or the connection, and is that of a job's own
+// SQL.
+
+#include <atomic>
+
+#include <gtest/gtest.h>
+
+#include "support/queue_test.h"
+#include "work/sql_handler.h"
+
+namespace weir::queue {
+namespace {
+
+using namespace std::chrono_literals;
+using work::Outcome;
+
+class BlameTest : public test::QueueTest {
+ protected:
+  void SetUp() override {
+    QueueTest::SetUp();
+    session().execute_script("CREATE TABLE public.effect (n int); CREATE SEQUENCE public.tries");
+  }
+
+  /// {"n": 1} and so on, all of them good.
+  void enqueue_good(int jobs) {
+    enqueue_many("q", jobs);
+    session().execute("UPDATE weir.queue SET backoff_ms = 1, backoff_cap_ms = 1");
+  }
+  /// Each job: `check` may do something to it, then its number is written.
+  Worker::Stats work_off_sql(const std::string& check, std::size_t slots = 1) {
+    const work::SqlOptions sql{
+        .sql =
+            "DO $$ DECLARE r record; BEGIN FOR r IN SELECT id, kind, payload->>'state' AS state, "
+            "(payload->>'n')::int AS n FROM weir_job ORDER BY id LOOP " +
+            check + " INSERT INTO public.effect VALUES (r.n); END LOOP; END $$"};
+    Worker worker(shared_connector(), [&] { return std::make_unique<work::SqlHandler>(sql); },
+                  {.queues = {"q"}, .slots = slots, .once = true, .delivery = Delivery::transactional});
+    worker.start();
+    EXPECT_TRUE(worker.wait_until_finished({}, Deadline::after(60s)));
+    worker.stop();
+    return worker.stats();
+  }
+  void expect_good_done(int jobs) {
+    EXPECT_EQ(text("SELECT count(n) || ' ' || count(DISTINCT n) FROM public.effect"),
+              std::to_string(jobs) + " " + std::to_string(jobs));
+    EXPECT_EQ(count("weir.job"), 0);
+    EXPECT_EQ(count("weir.job_later"), 0);
+  }
+};
+
+constexpr const char* kRaise =
+    "IF r.state IS NOT NULL THEN RAISE EXCEPTION 'as asked' USING ERRCODE = r.state; END IF;";
+
+TEST_F(BlameTest, AnErrorOfTheServersClassesThatAJobRaisesUsesUpItsAttempts) {
+  for (const std::string state : {"XX000", "08006", "57P01", "F0000"})
+    enqueue("'q', '{\"state\": \"" + state + "\"}', max_attempts => 2");
+  enqueue_good(10);
+  work_off_sql(kRaise);
+  expect_good_done(10);
+  EXPECT_EQ(text("SELECT string_agg(substring(error FROM '\\((.{5})\\)$'), ' ' ORDER BY id) FROM "
+                 "weir.job_dead WHERE attempt = 2"),
+            "XX000 08006 57P01 F0000");
+}
+
+TEST_F(BlameTest, AJobThatIsAloneInItsQueueIsGivenUpToo) {
+  enqueue("'q', '{\"state\": \"XX000\"}', max_attempts => 3");
+  session().execute("UPDATE weir.queue SET backoff_ms = 1, backoff_cap_ms = 1");
+  work_off_sql(kRaise);
+  EXPECT_EQ(count("weir.job_dead WHERE attempt = 3 AND error LIKE '%as asked%'"), 1);
+}
+
+TEST_F(BlameTest, WhatDoesNotComeTwiceUsesUpNothing) {
+  enqueue("'q', '{\"n\": 1}', max_attempts => 1");
+  work_off_sql("IF nextval('public.tries') = 1 THEN RAISE 'once' USING ERRCODE = 'XX000'; END IF;");
+  expect_good_done(1);
+  EXPECT_EQ(count("weir.job_dead"), 0);
+}
+
+TEST_F(BlameTest, WhatComesWithoutAnyJobIsNobodysFault) {
+  enqueue("'q', '{\"n\": 1}', max_attempts => 1");
+  const work::SqlOptions sql{
+      .sql =
+          "DO $$ BEGIN IF nextval('public.tries') < 6 THEN RAISE 'of all' USING ERRCODE = '08006'; END IF; "
+          "INSERT INTO public.effect SELECT (payload->>'n')::int FROM weir_job; END $$"};
+  Worker worker(shared_connector(), [&] { return std::make_unique<work::SqlHandler>(sql); },
+                {.queues = {"q"}, .slots = 1, .once = true, .delivery = Delivery::transactional});
+  worker.start();
+  EXPECT_TRUE(worker.wait_until_finished({}, Deadline::after(60s)));
+  worker.stop();
+  expect_good_done(1);
+  EXPECT_EQ(worker.stats().failed, 0);
+}
+
+TEST_F(BlameTest, InAHandlerOfOursTheSameHolds) {
+  std::atomic<int> calls{0};
+  functions_["count"] = [](const JobContext& context) -> Outcome {
+    context.session->execute("INSERT INTO public.effect SELECT ($1::jsonb->>'n')::int",
+                             pg::JsonView{context.job.payload});
+    return Outcome::done();
+  };
+  functions_["bad"] = [&](const JobContext& context) -> Outcome {
+    ++calls;
+    context.session->execute("DO $$ BEGIN RAISE 'as asked' USING ERRCODE = 'XX000'; END $$");
+    return Outcome::done();
+  };
+  enqueue("'q', '{}', 'bad', max_attempts => 2");
+  enqueue_good(10);
+  work_off({.queues = {"q"}, .slots = 1, .delivery = Delivery::transactional});
+  expect_good_done(10);
+  EXPECT_EQ(count("weir.job_dead WHERE attempt = 2 AND error LIKE '%as asked%'"), 1);
+  EXPECT_GE(calls, 4) << "twice in each attempt";
+}
+
+constexpr const char* kEndItself =
+    "IF r.kind = 'end' THEN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(20); END IF;";
+
+TEST_F(BlameTest, AJobThatEndsItsServerProcessIsGivenUpAndHoldsNobodyUp) {
+  for (const std::size_t slots : {std::size_t{1}, std::size_t{3}}) {
+    session().execute("TRUNCATE public.effect, weir.job_dead");
+    enqueue("'q', '{}', 'end', max_attempts => 2");
+    enqueue_good(30);
+    work_off_sql(kEndItself, slots);
+    expect_good_done(30);
+    EXPECT_EQ(count("weir.job_dead WHERE attempt = 2 AND error LIKE 'the session was lost%'"), 1) << slots;
+    EXPECT_EQ(count("weir.job_dead"), 1) << slots;
+  }
+}
+
+TEST_F(BlameTest, SessionsThatAreLostNowAndThenUseUpNoAttempt) {
+  std::atomic<int> calls{0};
+  functions_[""] = [&](const JobContext& context) -> Outcome {
+    EXPECT_EQ(context.job.attempt, 1);
+    if (++calls < Suspects::kLosses)
+      context.session->execute("SELECT pg_terminate_backend(pg_backend_pid())");
+    context.session->execute("INSERT INTO public.effect VALUES (1)");
+    return Outcome::done();
+  };
+  enqueue("'q', '{}', max_attempts => 1");
+  work_off({.queues = {"q"}, .slots = 1, .delivery = Delivery::transactional});
+  expect_good_done(1);
+  EXPECT_EQ(calls, Suspects::kLosses);
+  EXPECT_EQ(count("weir.job_dead"), 0);
+}
+
+}  // namespace
+}  // namespace weir::queue

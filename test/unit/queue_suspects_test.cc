@@ -1,0 +1,63 @@
+// When the loss of a session is held against a job.
+#include <gtest/gtest.h>
+
+#include "queue/suspects.h"
+
+namespace weir::queue {
+namespace {
+
+using Standing = Suspects::Standing;
+
+TEST(Suspects, OnlyTheEndOfASessionWithASingleJobIsSuspicious) {
+  EXPECT_TRUE(is_suspicious({.jobs = 1})) << "a process that crashed says nothing";
+  EXPECT_TRUE(is_suspicious({.jobs = 1, .sqlstate = "57P01"}));
+  EXPECT_TRUE(is_suspicious({.jobs = 1, .sqlstate = "25P03"}));
+  EXPECT_FALSE(is_suspicious({.jobs = 2}));
+  EXPECT_FALSE(is_suspicious({.jobs = 0}));
+  EXPECT_FALSE(is_suspicious({.jobs = 1, .sqlstate = "57P02"})) << "another one crashed";
+}
+
+TEST(Suspects, AJobIsGuiltyAfterThreeLossesInARow) {
+  Suspects suspects;
+  EXPECT_FALSE(suspects.any());
+  for (int loss = 1; loss < Suspects::kLosses; ++loss) {
+    suspects.lost_with(7);
+    EXPECT_EQ(suspects.of(7), Standing::suspect) << loss;
+  }
+  suspects.lost_with(7);
+  EXPECT_EQ(suspects.of(7), Standing::guilty);
+  EXPECT_EQ(suspects.of(8), Standing::clear);
+}
+
+TEST(Suspects, AnyOtherEndClearsAJob) {
+  Suspects suspects;
+  suspects.lost_with(7);
+  suspects.lost_with(7);
+  suspects.cleared(7);
+  EXPECT_FALSE(suspects.any());
+  suspects.lost_with(7);
+  EXPECT_EQ(suspects.of(7), Standing::suspect);
+}
+
+TEST(Suspects, WhoWasChargedIsTriedAgainAndNeedsOneLossMore) {
+  Suspects suspects;
+  for (int loss = 0; loss < Suspects::kLosses; ++loss) suspects.lost_with(7);
+  suspects.charged(7);
+  EXPECT_EQ(suspects.of(7), Standing::suspect);
+  suspects.lost_with(7);
+  EXPECT_EQ(suspects.of(7), Standing::guilty);
+  suspects.charged(8);
+  EXPECT_EQ(suspects.of(8), Standing::clear);
+}
+
+TEST(Suspects, WhereAllAreSuspectNobodyIs) {
+  Suspects suspects;
+  for (std::int64_t job = 0; job < 2 * static_cast<std::int64_t>(Suspects::kMost); ++job) {
+    suspects.lost_with(job);
+    suspects.lost_with(job);
+  }
+  EXPECT_EQ(suspects.of(0), Standing::clear);
+}
+
+}  // namespace
+}  // namespace weir::queue
