@@ -50,7 +50,7 @@ std::vector<Measurement> bench_group_handover(GroupScene& scene) {
                  .get<std::string>(0);
     auto next = scene.consumer("s", outside_sink(kBatch), {.concurrency = kGroups});
     next->start();
-    // Long enough for the pauses between its looks to be the longest ones: it is idle.
+    // Long enough for it to be asleep: who stops has to wake it.
     scene.session().execute("SELECT pg_sleep(2)");
     now->stop();
     now = std::move(next);

@@ -2,7 +2,8 @@
  * Wake-up: a busy system sends no NOTIFY, and no worker sleeps beside a job that waits.
  *
  * A model of weir.enqueue in src/schema/migrations/005_job_producers.sql, of weir.wake in 003_work.sql, of the polling
- * of src/work (bed.cc, idle.h), and of a producer that tells only after its commit. README.md in this folder says which
+ * of src/work (bed.cc, idle.h), and of a producer that tells only after its commit. `all_targets` is weir.wake_sink() in
+ * 036_group_wake.sql, with src/group/poll_connection.cc. README.md in this folder says which
  * part is which query. One topic, jobs that are all alike, and no fallback interval: what the fallback would find is
  * lost here.
  *
@@ -17,6 +18,7 @@
  * check three_workers:  WORKERS=3 PRODUCERS=1 CRASHES=0 -> holds
  * check one_target:     ONE_TARGET PRODUCERS=1          -> holds
  * check pass_on:        BUSY PASS_ON ONE_TARGET PRODUCERS=1 -> holds
+ * check all_targets:    STOPS=1 ALL_TARGETS BUSY NO_HAND_OVER PRODUCERS=1 CRASHES=0 -> holds
  * check every_run_ends: cycles PRODUCERS=1              -> holds
  *
  * check look_first:     LOOK_FIRST                      -> fails: (waiting==0)
@@ -105,6 +107,8 @@ inline look(targets) {
       :: asleep & 2 -> targets = 2
       :: asleep & 4 -> targets = 4
       :: asleep == 0 -> targets = 0
+#elif defined(ALL_TARGETS)
+      :: targets = asleep /* one channel for all */
 #else
       :: asleep != 7 -> targets = asleep
       :: asleep == 7 -> targets = 3

@@ -160,7 +160,9 @@ void change_feed(pg::Session& session, const Feed& feed, const FeedSettings& set
 
 bool pause_sink(pg::Session& session, const FeedSink& sink, bool paused) {
   const auto rows = session.run<sql::PauseFeedSink>(sink.id, paused);
-  return !rows.empty() && rows.one().changed;
+  const bool changed = !rows.empty() && rows.one().changed;
+  if (changed && !paused) session.run<sql::WakeSink>(sink.id);
+  return changed;
 }
 
 void drop_feed(pg::Session& session, const Feed& feed) {

@@ -25,6 +25,8 @@ constexpr BackoffPolicy kIdle{.base = std::chrono::milliseconds(5), .cap = std::
 constexpr BackoffPolicy kTrouble{.base = std::chrono::milliseconds(200), .cap = std::chrono::seconds(30)};
 /// Before more is looked for, where some was found: it is being taken.
 constexpr Duration kBusyPause = std::chrono::milliseconds(5);
+/// Without a look: who sleeps is alive, as far as the sweeps of others can see (recovery_connection.cc).
+constexpr Duration kLongestSleep = std::chrono::seconds(30);
 
 std::string new_owner() {
   return fmt::format("{}:{:08x}", work::process_name(),
@@ -81,18 +83,26 @@ void Consumer::run(const std::stop_token& stop, const std::function<void()>& rea
   ready();
   std::optional<PollConnection> connection;
   bool gone = false;
-  int idle = 0;
+  // With `once` it waits for others' last batches, of whose end nobody is told.
+  Rest rest{.idle = work::Idle({.longest = options_.poll}), .may_sleep = at.can_be_woken && !options_.once};
   for (int failures = 0; !stop.stop_requested();) {
     std::optional<Duration> pause;
     try {
       if (!connection || !connection->is_open())
         connection.emplace(PollConnection::open(*connector, owner_, {.stop = stop}));
-      pause = look(*connection, slots, idle);
+      pause = look(*connection, slots, rest);
       if (!pause) {
         finished_.notify();
         break;
       }
       failures = 0;
+      if (connection->is_lying()) {
+        if (connection->wait(Deadline::after(std::min(*pause, kLongestSleep)), stop, freed_)) {
+          ++counts_.woken;
+          connection->get_up();  // while it looks, producers need not tell it of more
+        }
+        continue;
+      }
     } catch (const std::exception& error) {
       if (stop.stop_requested()) break;
       if ((gone = is_gone(error))) break;
@@ -115,21 +125,47 @@ void Consumer::run(const std::stop_token& stop, const std::function<void()>& rea
   }
 }
 
-std::optional<Duration> Consumer::look(PollConnection& connection, Slots& slots, int& idle) {
+std::optional<Duration> Consumer::look(PollConnection& connection, Slots& slots, Rest& rest) {
   const std::size_t free = slots.free();
   if (free == 0) {
+    connection.get_up();
     // Those in flight have to know whether somebody waits for them.
     const std::size_t wanted = std::min(kMostCandidates, slots.set_aside() + 1);
     slots.set_crowded(slots.is_waiting(connection.candidates(sink_, wanted)));
     return options_.poll;
   }
+  // In this order: what those wrote who had ended by then, the look sees.
+  const bool decided = connection.is_lying() && connection.decided();
   const auto groups = connection.candidates(sink_, std::min(kMostCandidates, free * kCandidatesEach));
   const std::size_t begun = slots.dispatch(groups);
   slots.set_crowded(slots.is_waiting(groups));
-  if (begun > 0) idle = 0;
-  if (begun > 0) return std::min<Duration>(kBusyPause, options_.poll);
+  if (begun > 0) {
+    rest.had_work = true;
+    rest.vain = 0;
+    rest.idle.found_work();
+    connection.get_up();
+    return std::min<Duration>(kBusyPause, options_.poll);
+  }
   if (options_.once && free == options_.concurrency && !connection.work_left(sink_)) return std::nullopt;
-  return std::min(options_.poll, backoff_delay(kIdle, ++idle, random_unit()));
+  return after_vain_look(connection, decided, !groups.empty(), rest);
+}
+
+Duration Consumer::after_vain_look(PollConnection& connection, bool decided, bool found_some, Rest& rest) {
+  const Duration longer = std::min(options_.poll, backoff_delay(kIdle, ++rest.vain, random_unit()));
+  // Nothing was found among those that it has looked at: the next look goes on behind them.
+  if (!rest.may_sleep || !connection.saw_all()) return longer;
+  const work::Idle::Action next = rest.idle.found_nothing(connection.is_lying(), decided);
+  switch (next.step) {
+    case work::Idle::Step::lie_down: connection.lie_down(sink_); return Duration::zero();
+    case work::Idle::Step::look_later:
+      return std::min(options_.poll, std::max<Duration>(kBusyPause, next.pause));
+    case work::Idle::Step::sleep: break;
+  }
+  // Of what becomes ready by the clock alone nobody tells: what was tried before, here, and groups that are
+  // left alone for a while.
+  const Duration pause = rest.had_work || found_some ? longer : options_.poll;
+  sleeps.emit(pause);
+  return pause;
 }
 
 }  // namespace weir::group

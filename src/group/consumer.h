@@ -5,11 +5,13 @@
 #include <optional>
 #include <string>
 
+#include "base/test_signal.h"
 #include "base/thread_service.h"
 #include "base/wait.h"
 #include "group/poll_connection.h"
 #include "group/recovery.h"
 #include "group/slots.h"
+#include "work/idle.h"
 
 namespace weir::group {
 
@@ -39,13 +41,24 @@ class Consumer final : public ThreadService {
   [[nodiscard]] Ownership ownership() const noexcept { return ownership_; }
   /// Readable when nothing is left, with options.once.
   [[nodiscard]] Wakeup& finished() noexcept { return finished_; }
+  /// For tests: it sleeps, and nobody can have missed it. For how long, if nobody wakes it.
+  TestSignal<Duration> sleeps;
 
  protected:
   void run(const std::stop_token& stop, const std::function<void()>& ready) override;
 
  private:
+  /// What is remembered from one look to the next.
+  struct Rest {
+    work::Idle idle;
+    bool may_sleep = false;
+    bool had_work = false;
+    int vain = 0;  ///< looks since then
+  };
   /// How long to wait for the next look; nothing when all is done.
-  std::optional<Duration> look(PollConnection& connection, Slots& slots, int& idle);
+  std::optional<Duration> look(PollConnection& connection, Slots& slots, Rest& rest);
+  /// The same, where a look has found nothing to begin.
+  Duration after_vain_look(PollConnection& connection, bool decided, bool found_some, Rest& rest);
 
   const std::shared_ptr<const pg::Connector> connector_;
   const SinkFactory sinks_;

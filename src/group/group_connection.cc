@@ -137,11 +137,17 @@ bool OwnedGroup::end(const Ending& ending) {
 }
 
 GroupConnection OwnedGroup::release() && {
-  use([&](pg::Session& session) {
-    session.run<sql::ReleaseGroup>(sink_.id, group_.tenant, group_.key, owner_);
+  const bool wanted = use([&](pg::Session& session) {
+    const auto rows = session.run<sql::ReleaseGroup>(sink_.id, group_.tenant, group_.key, owner_);
+    return rows.one().wanted;
   });
-  if (auto* lock = std::get_if<pg::GroupLock>(&hold_)) return GroupConnection(std::move(*lock).release());
-  return GroupConnection(std::get<pg::PinnedSession>(std::move(hold_)));
+  auto* const lock = std::get_if<pg::GroupLock>(&hold_);
+  GroupConnection free(lock != nullptr ? std::move(*lock).release()
+                                       : std::get<pg::PinnedSession>(std::move(hold_)));
+  // Only now that the lock is gone, too: whoever is quicker than that would not get the group, and leave it
+  // alone for a while.
+  if (wanted) free.session_.use([&](pg::Session& session) { session.run<sql::WakeSink>(sink_.id); });
+  return free;
 }
 
 void OwnedGroup::hand_over() noexcept {
@@ -165,6 +171,7 @@ void give_back(pg::Session& session, const SinkDefinition& sink, const GroupKey&
   session.run<sql::GiveBackGroup>(
       sink.id, group.tenant, group.key, owner, sink.lease_ms(), run, idx, attempt, to_string(ending.kind),
       ending.error, std::chrono::duration_cast<std::chrono::milliseconds>(ending.delay).count());
+  session.run<sql::WakeForGroup>(sink.id, group.tenant, group.key);
 }
 
 }  // namespace weir::group

@@ -1,6 +1,9 @@
 #include "group/poll_connection.h"
 
+#include <utility>
+
 #include "schema/queries/groups.h"
+#include "schema/queries/work.h"
 
 namespace weir::group {
 namespace {
@@ -10,6 +13,13 @@ namespace {
 constexpr std::int32_t kTenants = 256;
 constexpr std::int32_t kDepth = 5000;
 constexpr std::int32_t kLongDepth = 20'000;
+
+/// All that is notified here is that somebody may look.
+bool was_told(pg::Session& session) {
+  bool told = false;
+  while (session.next_notification()) told = true;
+  return told;
+}
 
 }  // namespace
 
@@ -22,6 +32,7 @@ PollConnection PollConnection::open(const pg::Connector& connector, std::string_
 
 std::vector<GroupKey> PollConnection::candidates(const SinkDefinition& sink, std::size_t wanted) {
   std::vector<GroupKey> groups;
+  saw_all_ = true;
   // On to the last tenant, and once more from the first one, until there is something.
   for (int ends = last_tenant_.empty() ? 1 : 0; groups.empty() && ends < 2;
        ends += last_tenant_.empty() ? 1 : 0) {
@@ -48,6 +59,7 @@ std::vector<GroupKey> PollConnection::look(const SinkDefinition& sink, std::size
         last_tenant_ = row.last_tenant ? std::string(*row.last_tenant) : std::string();
       } else if (row.seen) {
         cut_ = true;
+        saw_all_ = false;
         last_keys_[std::string(*row.tenant)] = *row.seen;
       } else {
         groups.push_back({std::string(*row.tenant), std::string(*row.key)});
@@ -63,6 +75,53 @@ bool PollConnection::work_left(const SinkDefinition& sink) {
     const auto rows = session.run<sql::GroupWorkLeft>(sink.id);
     return rows.one().left;
   });
+}
+
+void PollConnection::lie_down(const SinkDefinition& sink) {
+  try {
+    session_.use([&](pg::Session& session) {
+      if (!listens_) session.execute("LISTEN weir_group_" + std::to_string(sink.id));
+      listens_ = true;
+      was_told(session);  // of what the next look sees
+      session.run<sql::SleepAtSink>(sink.id);
+      // A statement of its own: the id has to be younger than the lock.
+      const auto answer = session.run<sql::UndecidedFrom>();
+      undecided_from_ = std::string(answer.one().xid);
+    });
+  } catch (...) {
+    session_.close();  // with the lock, if it is there
+    throw;
+  }
+  lies_at_ = sink.id;
+}
+
+bool PollConnection::decided() {
+  if (!undecided_from_) return true;
+  return session_.use([&](pg::Session& session) {
+    const auto answer = session.run<sql::AllDecided>(*undecided_from_);
+    if (answer.one().decided) undecided_from_.reset();
+    return !undecided_from_;
+  });
+}
+
+bool PollConnection::wait(Deadline deadline, const std::stop_token& stop, Wakeup& other) {
+  return session_.use([&](pg::Session& session) {
+    // What came with the answer to a statement of ours has left the socket, which will not tell of it again.
+    if (was_told(session)) return true;
+    session.wait_readable({.deadline = deadline, .stop = stop}, other);
+    return was_told(session);
+  });
+}
+
+void PollConnection::get_up() {
+  const auto sink = std::exchange(lies_at_, std::nullopt);
+  if (!sink) return;
+  try {
+    session_.use([&](pg::Session& session) { session.run<sql::RiseAtSink>(*sink); });
+  } catch (...) {
+    session_.close();
+    throw;
+  }
 }
 
 }  // namespace weir::group

@@ -8,6 +8,9 @@
 namespace weir::group {
 namespace {
 
+/// Without a look of a sleeper, who looks four times as often at the least (kLongestSleep of consumer.cc).
+constexpr Duration kFrozenSleeper = std::chrono::minutes(2);
+
 std::int64_t ms(Duration span) { return std::chrono::duration_cast<std::chrono::milliseconds>(span).count(); }
 
 }  // namespace
@@ -26,6 +29,8 @@ RecoveryConnection::Swept RecoveryConnection::recover(const SinkDefinition& sink
     const int frozen = session.run<sql::HangUpFrozenOwners>(sink.id, space, sink.lease_ms()).size();
     if (frozen > 0)
       log::warn("owners of groups said nothing for a lease: hung up on", {{"sessions", frozen}});
+    const int asleep = session.run<sql::HangUpFrozenSleepers>(sink.id, ms(kFrozenSleeper)).size();
+    if (asleep > 0) log::warn("sleeping consumers did not look for long: hung up on", {{"sessions", asleep}});
     const auto rows = session.run<sql::RecoverGroups>(sink.id, space, sink.max_attempts, ms(sink.backoff));
     Swept swept;
     for (const auto& row : rows) {
@@ -36,6 +41,8 @@ RecoveryConnection::Swept RecoveryConnection::recover(const SinkDefinition& sink
                              : "a group was left behind: it is free again",
                 {{"sink", sink.name}, {"tenant", row.tenant}, {"key", row.key}, {"owner", row.owner}});
     }
+    // Ours knows it from us; others may have the slots.
+    if (swept.groups > 0) session.run<sql::WakeSink>(sink.id);
     return swept;
   });
 }

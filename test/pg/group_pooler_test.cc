@@ -60,6 +60,7 @@ TEST_F(GroupPoolerTest, EachBatchIsAppliedOnceAndInOrderAndOwnedByLease) {
   EXPECT_EQ(number("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), 0);
   one->stop();
   two->stop();
+  EXPECT_EQ(one->counts().woken + two->counts().woken, 0) << "nobody may sleep through a pooler";
   EXPECT_EQ(number("SELECT count(*) FROM effect"), kGroups * kBatches);
   EXPECT_EQ(
       number("SELECT count(*) FROM (SELECT idx, row_number() OVER (PARTITION BY tenant, key ORDER BY id) "
@@ -89,6 +90,21 @@ TEST_F(GroupPoolerTest, WhatLooksLikeAPoolInSessionModeIsNotReliedUponEither) {
   work_off(*by_itself);
   EXPECT_EQ(by_itself->ownership(), Ownership::lease);
   EXPECT_EQ(history("s"), "0/1 succeeded");
+}
+
+TEST_F(GroupPoolerTest, WhoWorksThroughAPoolerWakesThoseWhoDoNot) {
+  submit_run(kGroup, "r", 2);
+  auto through = GroupConnection::try_lock(GroupConnection::open(*through_, "through", {}), sink_, kGroup,
+                                           Ownership::lease, "through");
+  ASSERT_TRUE(through);
+  const auto direct = consumer({.sink = "s", .poll = 1h}, inside_effect("s"));
+  direct->sleeps.enable();
+  direct->start();
+  ASSERT_TRUE(direct->sleeps.wait(Deadline::after(20s)));
+  static_cast<void>(std::move(*through).release());
+  test::wait_until([&] { return number("SELECT count(*) FROM weir.batch_step") == 0; }, "the batches");
+  EXPECT_GE(direct->counts().woken, 1);
+  direct->stop();
 }
 
 TEST_F(GroupPoolerTest, TheGroupsOfAConsumerThatDiedMoveOnAfterTheirLease) {

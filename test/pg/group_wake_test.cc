@@ -1,0 +1,278 @@
+// Who wakes idle consumers, and that nobody is told who need not be. Where something is waited for here, only
+// a notification can bring it in time: who has had no work yet looks again after half a minute.
+
+#include <optional>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "group/admin.h"
+#include "pg/transaction.h"
+#include "schema/queries/groups.h"
+#include "support/group_test.h"
+#include "support/waiting.h"
+
+namespace weir::group {
+namespace {
+
+using namespace std::chrono_literals;
+using work::Outcome;
+
+constexpr Duration kSleep = 1h;
+
+class GroupWakeTest : public test::GroupTest {
+ protected:
+  void SetUp() override {
+    GroupTest::SetUp();
+    sink_ = add_sink("s");
+  }
+  void TearDown() override {
+    ear_.reset();
+    GroupTest::TearDown();
+  }
+
+  /// A session that sleeps at a sink as a consumer does, and writes down what it hears.
+  void sleep_at(const SinkDefinition& sink) {
+    ear_.emplace(session());
+    channel_ = "weir_group_" + std::to_string(sink.id);
+    ear_->execute("LISTEN " + channel_);
+    ear_->run<sql::SleepAtSink>(sink.id);
+  }
+  /// How many notifications there were since it was asked last.
+  int told() {
+    one_->execute("SELECT pg_notify($1, 'that is all')", channel_);
+    Wakeup nobody;
+    int heard = 0;
+    for (const Deadline end = Deadline::after(20s); !end.expired();) {
+      while (const auto notification = ear_->next_notification()) {
+        if (notification->payload == "that is all") return heard;
+        ++heard;
+      }
+      ear_->wait_readable({.deadline = end}, nobody);
+    }
+    throw std::runtime_error("what was notified did not come");
+  }
+
+  OwnedGroup own(const SinkDefinition& sink, Ownership ownership = Ownership::lease,
+                 const GroupKey& group = kGroup) {
+    auto owned = GroupConnection::try_lock(connection(), sink, group, ownership, "owner");
+    if (!owned) throw std::runtime_error("somebody else has the group");
+    return *std::move(owned);
+  }
+  /// One that has had no work, and sleeps until somebody wakes it.
+  std::unique_ptr<Consumer> sleeper(SinkFactory sinks) {
+    auto consumer = this->consumer({.sink = "s", .poll = kSleep}, std::move(sinks));
+    consumer->sleeps.enable();
+    consumer->start();
+    EXPECT_EQ(consumer->sleeps.wait(Deadline::after(20s)), kSleep);
+    EXPECT_EQ(consumer->counts().woken, 0);
+    return consumer;
+  }
+  void expect_done() {
+    test::wait_until([&] { return number("SELECT count(*) FROM weir.batch_step") == 0; }, "the batches");
+  }
+
+  SinkDefinition sink_;
+  std::optional<pg::Session> ear_;
+  std::string channel_;
+};
+
+TEST_F(GroupWakeTest, ABatchThatIsSubmittedWakesAnIdleConsumer) {
+  const auto consumer = sleeper(inside_effect("s"));
+  submit(kGroup);
+  expect_done();
+  EXPECT_GE(consumer->counts().woken, 1);
+  consumer->stop();
+}
+
+TEST_F(GroupWakeTest, AConsumerThatStopsWakesAnotherForTheGroupThatItGivesBack) {
+  for (const Ownership ownership : {Ownership::advisory, Ownership::lease}) {
+    submit_run(kGroup, ownership == Ownership::advisory ? "a" : "l", 2);
+    test::Gate gate;
+    const auto first = this->consumer(
+        {.sink = "s", .ownership = ownership}, outside([&](const Batch&, const Application& application) {
+          return gate.pass(application.stop) ? Outcome::done() : Outcome::returned();
+        }));
+    first->start();
+    gate.wait_for(1);
+    const auto second = sleeper(inside_effect("s"));
+    std::jthread opener([&] {
+      pg::Session look = session();
+      const auto polls = [&] {
+        return look
+            .execute(
+                "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE "
+                "'weir:poll:%'")
+            .rows();
+      };
+      test::wait_until([&] { return polls() == 1; }, "the poll of the first to end");
+      gate.open();
+    });
+    first->stop();
+    opener.join();
+    EXPECT_EQ(first->counts().succeeded, 1);
+    expect_done();
+    EXPECT_EQ(second->counts().succeeded, 1);
+    EXPECT_GE(second->counts().woken, 1);
+    EXPECT_EQ(second->counts().skipped, 0) << "woken before the lock was gone";
+    second->stop();
+  }
+}
+
+TEST_F(GroupWakeTest, AProducerOfLongAgoWhoDidNotSeeASleeperIsNotMissed) {
+  pg::Session early = session();
+  early.execute_script("BEGIN; SELECT weir.submit_batch('t', 'k', '{}')");
+  const auto consumer = this->consumer({.sink = "s", .poll = kSleep}, inside_effect("s"));
+  consumer->sleeps.enable();
+  consumer->start();
+  test::wait_until(
+      [&] {
+        return number(
+                   "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = "
+                   "'advisory' AND l.mode = 'ShareLock' AND a.application_name LIKE 'weir:poll:%'") == 1;
+      },
+      "the mark that it sleeps");
+  EXPECT_FALSE(consumer->sleeps.wait(Deadline::after(0s)));
+  early.execute("COMMIT");
+  expect_done();
+  consumer->stop();
+}
+
+TEST_F(GroupWakeTest, NoSubmissionIsLostAtWhateverMomentItComes) {
+  constexpr int kTimes = 200;
+  std::jthread producer([&] {
+    pg::Session session = this->session();
+    for (int i = 0; i < kTimes; ++i) {
+      pg::Transaction transaction(session);
+      session.execute("SELECT weir.submit_batch('t', $1, '{}')", std::to_string(i));
+      if (i % 3 == 0) session.execute("SELECT pg_sleep(0.003 * random())");
+      transaction.commit();
+    }
+  });
+  pg::Session worker = session();
+  Wakeup nobody;
+  auto poll = PollConnection::open(connector(), "test", {});
+  for (std::int64_t found = 0; found < kTimes;) {
+    if (!poll.is_lying()) poll.lie_down(sink_);
+    const bool decided = poll.decided();
+    if (!poll.candidates(sink_, kTimes).empty()) {
+      poll.get_up();
+      found += worker.execute("DELETE FROM weir.batch_step RETURNING 1").rows();
+    } else if (decided) {
+      ASSERT_TRUE(poll.wait(Deadline::after(20s), {}, nobody)) << found << " of " << kTimes;
+      poll.get_up();
+    }
+  }
+}
+
+TEST_F(GroupWakeTest, WhoSubmitsNotifiesOnlyWhileSomebodySleepsAndOnceInATransaction) {
+  sleep_at(sink_);
+  {
+    pg::Transaction transaction(*one_);
+    submit({"t", "1"});
+    submit({"t", "2"});
+    transaction.commit();
+  }
+  EXPECT_EQ(told(), 1);
+  one_->execute_script("BEGIN; SELECT weir.submit_batch('t', '3', '{}'); ROLLBACK");
+  EXPECT_EQ(told(), 0);
+  add_sink("behind", "s");
+  submit({"t", "4"});
+  EXPECT_EQ(told(), 1);
+  ear_->run<sql::RiseAtSink>(sink_.id);
+  submit({"t", "5"});
+  EXPECT_EQ(told(), 0) << "it is awake";
+}
+
+TEST_F(GroupWakeTest, ASinkThatPassesABatchOnWakesThoseBehindIt) {
+  const SinkDefinition behind = add_sink("behind", "s");
+  sleep_at(behind);
+  submit(kGroup);
+  EXPECT_EQ(told(), 0) << "the batch is not before it";
+  work_off({.sink = "s"}, inside_effect("s"));
+  EXPECT_EQ(told(), 1);
+}
+
+TEST_F(GroupWakeTest, AGroupThatIsGivenBackWakesOthersOnlyWhereItCouldGoOn) {
+  sleep_at(sink_);
+  for (const Ownership ownership : {Ownership::advisory, Ownership::lease}) {
+    static_cast<void>(own(sink_, ownership).release());
+    EXPECT_EQ(told(), 0) << "there is nothing in it";
+
+    submit(kGroup);
+    EXPECT_EQ(told(), 1);
+    static_cast<void>(own(sink_, ownership).release());
+    EXPECT_EQ(told(), 1) << "its batch was not begun";
+
+    OwnedGroup later = own(sink_, ownership);
+    ASSERT_TRUE(later.begin().batch);
+    ASSERT_TRUE(later.end({Ending::Kind::retry, "later", 1h}));
+    static_cast<void>(std::move(later).release());
+    EXPECT_EQ(told(), 0) << "its batch is not due";
+    one_->execute("DELETE FROM weir.batch_step");
+  }
+  submit(kGroup);
+  {
+    OwnedGroup broken = own(sink_);
+    const auto begun = broken.begin();
+    ASSERT_TRUE(begun.batch);
+    EXPECT_EQ(told(), 1);  // that it was submitted
+    pg::Session other = session();
+    give_back(other, sink_, kGroup, "owner", begun.batch->at(), {Ending::Kind::returned, std::nullopt});
+  }
+  EXPECT_EQ(told(), 1) << "by another connection";
+}
+
+TEST_F(GroupWakeTest, WhatASweepFindsAndWhatIsDoneByHandWakesOthers) {
+  submit_run(kGroup, "r", 2);
+  const int pid = [&] {
+    OwnedGroup dead = own(sink_, Ownership::advisory);
+    EXPECT_TRUE(dead.begin().batch);
+    return dead.use([](pg::Session& session) { return session.backend_pid(); });
+  }();
+  test::wait_until_gone(connector(), pid);
+  sleep_at(sink_);
+  EXPECT_EQ(recover(sink_), 1U);
+  EXPECT_EQ(told(), 1);
+  EXPECT_EQ(recover(sink_), 0U);
+  EXPECT_EQ(told(), 0);
+
+  const std::int64_t run = number("SELECT min(run_id) FROM weir.batch_step");
+  fail_run(*one_, run, std::nullopt, "enough");
+  EXPECT_EQ(told(), 1) << "the next run may go on";
+  retry_run(*one_, run, std::nullopt);
+  EXPECT_EQ(told(), 1);
+  FeedSink sink;
+  sink.id = sink_.id;
+  EXPECT_TRUE(pause_sink(*one_, sink, true));
+  EXPECT_EQ(told(), 0);
+  EXPECT_TRUE(pause_sink(*one_, sink, false));
+  EXPECT_EQ(told(), 1);
+}
+
+TEST_F(GroupWakeTest, WhoIsFrozenInItsSleepIsHungUpOnAndNobodyElse) {
+  auto frozen = PollConnection::open(connector(), "frozen", {});
+  auto awake = PollConnection::open(connector(), "awake", {});
+  auto elsewhere = PollConnection::open(connector(), "elsewhere", {});
+  frozen.lie_down(sink_);
+  elsewhere.lie_down(add_sink("other"));
+  EXPECT_TRUE(one_->run<sql::HangUpFrozenSleepers>(sink_.id, 60'000).empty());
+  EXPECT_EQ(one_->run<sql::HangUpFrozenSleepers>(sink_.id, 0).size(), 1);
+  EXPECT_ANY_THROW((void)frozen.work_left(sink_));
+  EXPECT_FALSE(frozen.is_open());
+  EXPECT_NO_THROW((void)awake.work_left(sink_));
+  EXPECT_NO_THROW((void)elsewhere.work_left(sink_));
+}
+
+TEST_F(GroupWakeTest, AConsumerThatLosesItsConnectionInItsSleepSleepsAgain) {
+  const auto consumer = sleeper(inside_effect("s"));
+  test::terminate_backend(connector(), backends("weir:poll:").at(0));
+  ASSERT_TRUE(consumer->sleeps.wait(Deadline::after(20s)));
+  submit(kGroup);
+  expect_done();
+  EXPECT_GE(consumer->counts().woken, 1);
+  consumer->stop();
+}
+
+}  // namespace
+}  // namespace weir::group
