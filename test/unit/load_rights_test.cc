@@ -40,7 +40,8 @@ TEST(LoadRights, OfWhatALoadMeetsNoMoreIsSaidThanIsKnown) {
             "GRANT what it needs, such as SELECT, ON \"other\" TO \"ann\"; of which schema it is the server "
             "does not say.");
   EXPECT_EQ(grant_for(refused("permission denied for schema app"), "ann", Purpose::loading),
-            "GRANT USAGE, CREATE ON SCHEMA \"app\" TO \"ann\";");
+            "GRANT USAGE ON SCHEMA \"app\" TO \"ann\"; a load that makes its table there, or swaps it, "
+            "needs CREATE as well.");
   EXPECT_EQ(grant_for(refused("permission denied for schema weir"), "ann", Purpose::loading),
             "GRANT weir_worker TO \"ann\";");
   EXPECT_EQ(grant_for(refused("permission denied for sequence s"), "ann", Purpose::loading),
