@@ -74,6 +74,8 @@ int run_program(int argc, const char* const* argv) noexcept {
   occupy_standard_fds();
   // A reader that left is for Output to notice, also where an error or the help is told.
   std::signal(SIGPIPE, SIG_IGN);
+  // Whoever started us may ignore it, and then we were not told how our programs end.
+  std::signal(SIGCHLD, SIG_DFL);
   bool json = false;
   int json_fd = STDOUT_FILENO;
   ColorChoice color = ColorChoice::automatic;

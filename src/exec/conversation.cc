@@ -14,6 +14,7 @@
 
 #include <fmt/format.h>
 
+#include "base/error.h"
 #include "exec/pidfd.h"
 #include "exec/spawn.h"
 
@@ -74,6 +75,17 @@ class NoSigpipe {
   bool was_pending_ = false;
 };
 
+/// The kernel throws the end of a child away where nobody wants to hear of it, and what failed would look
+/// like a success.
+void require_ends_told() {
+  struct sigaction action {};
+  ::sigaction(SIGCHLD, nullptr, &action);
+  if (action.sa_handler != SIG_IGN && (action.sa_flags & SA_NOCLDWAIT) == 0) return;
+  throw Error(ExitCode::failed,
+              "SIGCHLD is ignored in this process: how a program ends could not be found out",
+              "Set it to SIG_DFL, or to a handler without SA_NOCLDWAIT, before Weir runs programs.");
+}
+
 }  // namespace
 
 std::string describe_status(int wait_status) {
@@ -85,6 +97,7 @@ std::string describe_status(int wait_status) {
 }
 
 Conversation::Conversation(const Command& command, Input input) : events_(::epoll_create1(EPOLL_CLOEXEC)) {
+  require_ends_told();
   if (!events_.valid()) throw_errno("epoll_create1");
   Pipe in;
   if (input == Input::pipe) {
@@ -183,7 +196,10 @@ int Conversation::end() noexcept {
   guarded_.leave();
   int status = 0;
   rusage used{};
-  while (::wait4(pid_, &status, 0, &used) < 0 && errno == EINTR) continue;
+  pid_t answer = 0;
+  while ((answer = ::wait4(pid_, &status, 0, &used)) < 0 && errno == EINTR) continue;
+  // Somebody else has collected it, as a waitpid(-1) does: how it ended nobody knows, and that is no success.
+  if (answer != pid_) status = SIGKILL;
   status_ = status;
   usage_ = Usage{span_of(used.ru_utime), span_of(used.ru_stime), used.ru_maxrss * std::int64_t{1024}};
   // Of no more use, and always readable.

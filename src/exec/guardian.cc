@@ -1,5 +1,6 @@
 #include "exec/guardian.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
@@ -105,7 +106,9 @@ GuardList* make_guard() {
   write_end.reset();
   list->lifeline = lifeline.get();
   const std::span<char> words = find_words();
-  const int last_fd = static_cast<int>(::sysconf(_SC_OPEN_MAX));
+  // Where close_range() is missing they are closed one by one while a start waits; the limit may be a
+  // billion.
+  const int last_fd = static_cast<int>(std::min(::sysconf(_SC_OPEN_MAX), 65536L));
   pid_t child = 0;
   {
     const AllSignalsBlocked blocked;

@@ -14,9 +14,11 @@ namespace weir::exec {
 ///
 /// There is one guardian for each process of ours, made before the first program. It sleeps until the end of
 /// a pipe that nobody writes to; the list lies in memory that we share with it, so that to enter a group is a
-/// store: it cannot block, fail or come late. It is nobody's child, has a session of its own and no other
-/// descriptor, and ends with us. It is a fork and nothing is executed, so that it needs no file in a program
-/// that embeds us: pages that we change later stay with it as they were.
+/// store: it cannot block, fail or come late. It has a session of its own and no other descriptor, and ends
+/// with us. It is the child of whoever takes orphans in: where that is a process of ours itself (number 1 of
+/// a container, a subreaper), it must not wait for all of its children before it ends. It is a fork and
+/// nothing is executed, so that it needs no file in a program that embeds us: pages that we change later stay
+/// with it as they were.
 ///
 /// Programs run as well where there is no guardian, or no longer one; that is logged once. A process that
 /// forks and executes nothing has no part in its parent's guardian, and gets its own.

@@ -57,7 +57,8 @@ void become_guardian(int lifeline, const GuardList& list, std::span<char> words,
   // It must not keep a file system from being unmounted.
   [[maybe_unused]] const int moved = ::chdir("/");
   take_guardian_name(words);
-  const pid_t guardian = ::fork();
+  // Without handlers of pthread_atfork(), which may do anything.
+  const pid_t guardian = ::_Fork();
   if (guardian == 0) stand_guard(list);
   ::_exit(guardian < 0 ? 1 : 0);
 }

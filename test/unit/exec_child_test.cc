@@ -1,3 +1,4 @@
+#include <cerrno>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -14,6 +15,7 @@
 #include "exec/process.h"
 #include "exec/spawn.h"
 #include "support/commands.h"
+#include "support/processes.h"
 #include "support/server.h"
 #include "support/waiting.h"
 
@@ -147,6 +149,29 @@ TEST(ExecChild, InheritsNeitherSignalMaskNorDispositions) {
   const std::string status = run(command).out;
   EXPECT_EQ(line_of(status, "SigBlk:"), "SigBlk:\t0000000000000000");
   EXPECT_EQ(line_of(status, "SigIgn:"), "SigIgn:\t0000000000000000");
+}
+
+// Found in review: the kernel collects it, and what failed looked like a success.
+TEST(ExecChild, IsNotRunWhereItsEndWouldNotBeTold) {
+  const pid_t deaf = test::in_process([] {
+    std::signal(SIGCHLD, SIG_IGN);
+    try {
+      run(shell("exit 1"));
+    } catch (const Error& error) {
+      return std::string(error.what()).find("SIGCHLD is ignored") != std::string::npos ? 0 : 2;
+    }
+    return 1;
+  });
+  EXPECT_EQ(test::status_of(deaf), 0);
+}
+
+TEST(ExecChild, WhoseEndSomebodyElseCollectsHasNotSucceeded) {
+  const pid_t greedy = test::in_process([] {
+    Child child(shell("exit 0"));
+    while (::waitpid(child.pid(), nullptr, 0) < 0 && errno == EINTR) continue;
+    return child.wait(Deadline::never(), {}).ok() ? 1 : 0;
+  });
+  EXPECT_EQ(test::status_of(greedy), 0);
 }
 
 TEST(ExecChild, LeadsItsOwnProcessGroup) {
