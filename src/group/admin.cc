@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "group/feed_lock.h"
 #include "group/group_key.h"
+#include "group/hint.h"
 #include "pg/error.h"
 #include "pg/transaction.h"
 #include "schema/queries/groups.h"
@@ -161,7 +162,7 @@ void change_feed(pg::Session& session, const Feed& feed, const FeedSettings& set
 bool pause_sink(pg::Session& session, const FeedSink& sink, bool paused) {
   const auto rows = session.run<sql::PauseFeedSink>(sink.id, paused);
   const bool changed = !rows.empty() && rows.one().changed;
-  if (changed && !paused) session.run<sql::WakeSink>(sink.id);
+  if (changed && !paused) hint<sql::WakeSink>(session, sink.id);
   return changed;
 }
 

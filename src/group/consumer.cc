@@ -21,12 +21,7 @@ namespace {
 /// Some of the candidates are somebody else's by the time one comes to take them.
 constexpr std::size_t kCandidatesEach = 3;
 constexpr std::size_t kMostCandidates = 1000;
-constexpr BackoffPolicy kIdle{.base = std::chrono::milliseconds(5), .cap = std::chrono::hours(1)};
 constexpr BackoffPolicy kTrouble{.base = std::chrono::milliseconds(200), .cap = std::chrono::seconds(30)};
-/// Before more is looked for, where some was found: it is being taken.
-constexpr Duration kBusyPause = std::chrono::milliseconds(5);
-/// Without a look: who sleeps is alive, as far as the sweeps of others can see (recovery_connection.cc).
-constexpr Duration kLongestSleep = std::chrono::seconds(30);
 
 std::string new_owner() {
   return fmt::format("{}:{:08x}", work::process_name(),
@@ -84,7 +79,9 @@ void Consumer::run(const std::stop_token& stop, const std::function<void()>& rea
   std::optional<PollConnection> connection;
   bool gone = false;
   // With `once` it waits for others' last batches, of whose end nobody is told.
-  Rest rest{.idle = work::Idle({.longest = options_.poll}), .may_sleep = at.can_be_woken && !options_.once};
+  Rest rest({.poll = options_.poll, .may_sleep = at.can_be_woken && !options_.once});
+  // Also where it does not sleep, because it cannot see all at once: nobody tells it then.
+  const Duration longest = at.can_be_woken ? kLongestSleep : Duration::max();
   for (int failures = 0; !stop.stop_requested();) {
     std::optional<Duration> pause;
     try {
@@ -97,8 +94,9 @@ void Consumer::run(const std::stop_token& stop, const std::function<void()>& rea
       }
       failures = 0;
       if (connection->is_lying()) {
-        if (connection->wait(Deadline::after(std::min(*pause, kLongestSleep)), stop, freed_)) {
+        if (connection->wait(Deadline::after(std::min(*pause, longest)), stop, freed_)) {
           ++counts_.woken;
+          rest.woken();
           connection->get_up();  // while it looks, producers need not tell it of more
         }
         continue;
@@ -106,10 +104,11 @@ void Consumer::run(const std::stop_token& stop, const std::function<void()>& rea
     } catch (const std::exception& error) {
       if (stop.stop_requested()) break;
       if ((gone = is_gone(error))) break;
+      if (connection) connection->get_up();  // it will not hear what it is told
       log::warn("looking for batches failed", {{"sink", sink_.name}, {"error", error.what()}});
       pause = backoff_delay(kTrouble, ++failures, random_unit());
     }
-    wait_fd(-1, 0, Deadline::after(*pause), stop, freed_);
+    wait_fd(-1, 0, Deadline::after(std::min(*pause, longest)), stop, freed_);
   }
   const Deadline drained = Deadline::after(options_.drain);
   slots.close();
@@ -140,32 +139,20 @@ std::optional<Duration> Consumer::look(PollConnection& connection, Slots& slots,
   const std::size_t begun = slots.dispatch(groups);
   slots.set_crowded(slots.is_waiting(groups));
   if (begun > 0) {
-    rest.had_work = true;
-    rest.vain = 0;
-    rest.idle.found_work();
+    rest.found_work();
     connection.get_up();
-    return std::min<Duration>(kBusyPause, options_.poll);
+    return std::min<Duration>(Rest::kBusyPause, options_.poll);
   }
   if (options_.once && free == options_.concurrency && !connection.work_left(sink_)) return std::nullopt;
-  return after_vain_look(connection, decided, !groups.empty(), rest);
-}
-
-Duration Consumer::after_vain_look(PollConnection& connection, bool decided, bool found_some, Rest& rest) {
-  const Duration longer = std::min(options_.poll, backoff_delay(kIdle, ++rest.vain, random_unit()));
-  // Nothing was found among those that it has looked at: the next look goes on behind them.
-  if (!rest.may_sleep || !connection.saw_all()) return longer;
-  const work::Idle::Action next = rest.idle.found_nothing(connection.is_lying(), decided);
-  switch (next.step) {
-    case work::Idle::Step::lie_down: connection.lie_down(sink_); return Duration::zero();
-    case work::Idle::Step::look_later:
-      return std::min(options_.poll, std::max<Duration>(kBusyPause, next.pause));
-    case work::Idle::Step::sleep: break;
-  }
-  // Of what becomes ready by the clock alone nobody tells: what was tried before, here, and groups that are
-  // left alone for a while.
-  const Duration pause = rest.had_work || found_some ? longer : options_.poll;
-  sleeps.emit(pause);
-  return pause;
+  const Rest::Action next = rest.found_nothing({.lying = connection.is_lying(),
+                                                .decided = decided,
+                                                .saw_all = connection.saw_all(),
+                                                .found_some = !groups.empty(),
+                                                .begun = counts_.begun,
+                                                .random = random_unit()});
+  if (next.step == Rest::Step::lie_down) connection.lie_down(sink_);
+  if (next.step == Rest::Step::sleep) sleeps.emit(next.pause);
+  return next.pause;
 }
 
 }  // namespace weir::group

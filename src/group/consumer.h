@@ -10,8 +10,8 @@
 #include "base/wait.h"
 #include "group/poll_connection.h"
 #include "group/recovery.h"
+#include "group/rest.h"
 #include "group/slots.h"
-#include "work/idle.h"
 
 namespace weir::group {
 
@@ -48,17 +48,8 @@ class Consumer final : public ThreadService {
   void run(const std::stop_token& stop, const std::function<void()>& ready) override;
 
  private:
-  /// What is remembered from one look to the next.
-  struct Rest {
-    work::Idle idle;
-    bool may_sleep = false;
-    bool had_work = false;
-    int vain = 0;  ///< looks since then
-  };
   /// How long to wait for the next look; nothing when all is done.
   std::optional<Duration> look(PollConnection& connection, Slots& slots, Rest& rest);
-  /// The same, where a look has found nothing to begin.
-  Duration after_vain_look(PollConnection& connection, bool decided, bool found_some, Rest& rest);
 
   const std::shared_ptr<const pg::Connector> connector_;
   const SinkFactory sinks_;

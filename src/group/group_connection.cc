@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "group/hint.h"
 #include "schema/queries/groups.h"
 
 namespace weir::group {
@@ -144,9 +145,8 @@ GroupConnection OwnedGroup::release() && {
   auto* const lock = std::get_if<pg::GroupLock>(&hold_);
   GroupConnection free(lock != nullptr ? std::move(*lock).release()
                                        : std::get<pg::PinnedSession>(std::move(hold_)));
-  // Only now that the lock is gone, too: whoever is quicker than that would not get the group, and leave it
-  // alone for a while.
-  if (wanted) free.session_.use([&](pg::Session& session) { session.run<sql::WakeSink>(sink_.id); });
+  // Only now that the lock is gone, too: whoever is quicker than that would not get the group.
+  if (wanted) free.session_.use([&](pg::Session& session) { hint<sql::WakeSink>(session, sink_.id); });
   return free;
 }
 
@@ -171,7 +171,7 @@ void give_back(pg::Session& session, const SinkDefinition& sink, const GroupKey&
   session.run<sql::GiveBackGroup>(
       sink.id, group.tenant, group.key, owner, sink.lease_ms(), run, idx, attempt, to_string(ending.kind),
       ending.error, std::chrono::duration_cast<std::chrono::milliseconds>(ending.delay).count());
-  session.run<sql::WakeForGroup>(sink.id, group.tenant, group.key);
+  hint<sql::WakeForGroup>(session, sink.id, group.tenant, group.key);
 }
 
 }  // namespace weir::group

@@ -39,6 +39,7 @@ class GroupConnection {
   [[nodiscard]] int backend_pid() const noexcept { return session_.backend_pid(); }
   /// Whether it still stands, as far as one look at the socket can tell.
   bool check() { return session_.check(); }
+  [[nodiscard]] bool is_open() const noexcept { return session_.is_open(); }
 
  private:
   friend class OwnedGroup;
@@ -74,6 +75,7 @@ class OwnedGroup {
   /// In the transaction at hand: as long as it lasts nobody takes the group. Who is silent in it for a lease
   /// is hung up on.
   bool pin();
+  /// What comes back may be closed: others are told of the group when it is theirs already.
   GroupConnection release() &&;
 
   /// For a sink that works in the group's own transaction.

@@ -44,6 +44,7 @@ std::optional<GroupConnection> GroupTask::run(OwnedGroup owned, const Yield& yie
     return std::nullopt;
   }
   counts_.failed += begun.failed;
+  if (begun.batch) ++counts_.begun;
   Next next = std::move(begun.batch);
   while (next) {
     Batch batch = *std::exchange(next, std::nullopt);

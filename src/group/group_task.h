@@ -18,6 +18,7 @@ struct GroupCounts {
   std::atomic<std::int64_t> failed{0};   ///< batches, and runs that the sweeps ended
   std::atomic<std::int64_t> lost{0};     ///< whose end was not accepted, or could not be told
   std::atomic<std::int64_t> skipped{0};  ///< groups that somebody else had
+  std::atomic<std::int64_t> begun{0};    ///< groups that were taken, and of which a batch was begun
   std::atomic<std::int64_t> woken{0};    ///< from sleep, by who had something for it
 };
 

@@ -1,7 +1,9 @@
 #include "group/poll_connection.h"
 
+#include <exception>
 #include <utility>
 
+#include "base/log.h"
 #include "schema/queries/groups.h"
 #include "schema/queries/work.h"
 
@@ -113,14 +115,14 @@ bool PollConnection::wait(Deadline deadline, const std::stop_token& stop, Wakeup
   });
 }
 
-void PollConnection::get_up() {
+void PollConnection::get_up() noexcept {
   const auto sink = std::exchange(lies_at_, std::nullopt);
-  if (!sink) return;
+  if (!sink || !session_.is_open()) return;
   try {
     session_.use([&](pg::Session& session) { session.run<sql::RiseAtSink>(*sink); });
-  } catch (...) {
+  } catch (const std::exception& error) {
+    log::debug("the poll connection is made anew", {{"error", error.what()}});
     session_.close();
-    throw;
   }
 }
 

@@ -41,7 +41,7 @@ class PollConnection {
   /// While lying: until we are told, which is true, or the deadline, stop or `other`.
   bool wait(Deadline deadline, const std::stop_token& stop, Wakeup& other);
   /// Nobody need tell us any more. Where it fails the connection is closed.
-  void get_up();
+  void get_up() noexcept;
 
   [[nodiscard]] bool is_open() const noexcept { return session_.is_open(); }
   [[nodiscard]] int backend_pid() const noexcept { return session_.backend_pid(); }

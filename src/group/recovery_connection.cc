@@ -2,14 +2,12 @@
 
 #include "base/log.h"
 #include "group/group_key.h"
+#include "group/hint.h"
 #include "pg/transaction.h"
 #include "schema/queries/groups.h"
 
 namespace weir::group {
 namespace {
-
-/// Without a look of a sleeper, who looks four times as often at the least (kLongestSleep of consumer.cc).
-constexpr Duration kFrozenSleeper = std::chrono::minutes(2);
 
 std::int64_t ms(Duration span) { return std::chrono::duration_cast<std::chrono::milliseconds>(span).count(); }
 
@@ -22,14 +20,14 @@ RecoveryConnection RecoveryConnection::open(const pg::Connector& connector, std:
   return RecoveryConnection(std::move(session));
 }
 
-RecoveryConnection::Swept RecoveryConnection::recover(const SinkDefinition& sink) {
+RecoveryConnection::Swept RecoveryConnection::recover(const SinkDefinition& sink, Duration frozen_sleeper) {
   return session_.use([&](pg::Session& session) {
     const std::int32_t space = lock_space(sink.id);
     session.run<sql::MakeBatchDay>();
     const int frozen = session.run<sql::HangUpFrozenOwners>(sink.id, space, sink.lease_ms()).size();
     if (frozen > 0)
       log::warn("owners of groups said nothing for a lease: hung up on", {{"sessions", frozen}});
-    const int asleep = session.run<sql::HangUpFrozenSleepers>(sink.id, ms(kFrozenSleeper)).size();
+    const int asleep = session.run<sql::HangUpFrozenSleepers>(ms(frozen_sleeper)).size();
     if (asleep > 0) log::warn("sleeping consumers did not look for long: hung up on", {{"sessions", asleep}});
     const auto rows = session.run<sql::RecoverGroups>(sink.id, space, sink.max_attempts, ms(sink.backoff));
     Swept swept;
@@ -42,7 +40,7 @@ RecoveryConnection::Swept RecoveryConnection::recover(const SinkDefinition& sink
                 {{"sink", sink.name}, {"tenant", row.tenant}, {"key", row.key}, {"owner", row.owner}});
     }
     // Ours knows it from us; others may have the slots.
-    if (swept.groups > 0) session.run<sql::WakeSink>(sink.id);
+    if (swept.groups > 0) hint<sql::WakeSink>(session, sink.id);
     return swept;
   });
 }

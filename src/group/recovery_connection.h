@@ -2,6 +2,7 @@
 
 #include <cstddef>
 
+#include "group/rest.h"
 #include "group/sink_definition.h"
 #include "pg/pinned_session.h"
 
@@ -17,8 +18,9 @@ class RecoveryConnection {
     std::int64_t groups = 0;  ///< that are free again
     std::int64_t failed = 0;  ///< runs
   };
-  /// Takes groups from owners that are gone, and hangs up on those that are frozen.
-  Swept recover(const SinkDefinition& sink);
+  /// Takes groups from owners that are gone, and hangs up on those that are frozen; also on consumers of any
+  /// sink that are frozen in their sleep, and have not looked for `frozen_sleeper`.
+  Swept recover(const SinkDefinition& sink, Duration frozen_sleeper = kFrozenSleeper);
   /// Runs whose next batch never came; days to come, days that are past.
   Swept keep(const SinkDefinition& sink);
 

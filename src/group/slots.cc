@@ -21,7 +21,8 @@ constexpr Duration kLinger = std::chrono::milliseconds(200);
 /// could not: who has not managed by then leaves it to the sweep.
 constexpr Duration kGiveBack = std::chrono::seconds(5);
 /// How long a group is left alone that could not be had though nobody seemed to have it, such as one whose
-/// owner is frozen between his lock and his row.
+/// owner is frozen between his lock and his row. For short at first: he may have been about to let go of it.
+constexpr Duration kShunFirst = std::chrono::milliseconds(20);
 constexpr Duration kShun = std::chrono::milliseconds(500);
 
 /// So many failures one after the other are not those of their groups any more.
@@ -165,6 +166,7 @@ void Slots::work(std::size_t number) {
       task.emplace(settings_.sink, *sink, counts_,
                    GroupTask::Stops{.soft = soft_.get_token(), .hard = hard_.get_token()});
       connection = serve(*std::exchange(connection, std::nullopt), *group, owner, *task);
+      if (connection && !connection->is_open()) connection.reset();
       failures = 0;
     } catch (const std::exception& error) {
       fail(error.what());
@@ -182,7 +184,8 @@ std::optional<GroupConnection> Slots::serve(GroupConnection connection, const Gr
   if (!owned) {
     ++counts_.skipped;
     const MutexLock lock(mutex_);
-    shunned_[group].until = steady_now() + kShun;
+    Shunned& shunned = shunned_[group];
+    shunned.until = steady_now() + (shunned.skips++ == 0 ? kShunFirst : kShun);
     return std::move(owned.error());
   }
   const SteadyTime end = steady_now() + kTurn;

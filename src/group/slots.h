@@ -85,6 +85,7 @@ class Slots {
   struct Shunned {
     SteadyTime until;
     int failures = 0;
+    int skips = 0;
   };
   [[nodiscard]] bool is_shunned(const GroupKey& group, SteadyTime now) const WEIR_REQUIRES(mutex_);
   std::map<GroupKey, Shunned> shunned_ WEIR_GUARDED_BY(mutex_);

@@ -32,6 +32,8 @@ class Idle {
   explicit Idle(Options options) noexcept : options_(options) {}
 
   void found_work() noexcept { looks_ = 0; }
+  /// Who is up has looked often enough: he lies down after the next look in vain.
+  void lie_down_next() noexcept { looks_ = kLooksAwake; }
   /// After a claim that left nothing behind: how long to let work gather before the next. Many small claims
   /// would cost the producers, on the same server, more than the work.
   [[nodiscard]] static Duration gather(std::size_t found) noexcept {

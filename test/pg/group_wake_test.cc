@@ -1,8 +1,10 @@
 // Who wakes idle consumers, and that nobody is told who need not be. Where something is waited for here, only
 // a notification can bring it in time: who has had no work yet looks again after half a minute.
 
+#include <memory>
 #include <optional>
 #include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -184,6 +186,43 @@ TEST_F(GroupWakeTest, WhoSubmitsNotifiesOnlyWhileSomebodySleepsAndOnceInATransac
   EXPECT_EQ(told(), 0) << "it is awake";
 }
 
+TEST_F(GroupWakeTest, AllIdleConsumersAreToldOfABatchAndThoseWhoDoNotGetItSleepAgain) {
+  std::vector<std::unique_ptr<Consumer>> consumers;
+  for (int i = 0; i < 3; ++i) consumers.push_back(sleeper(inside_effect("s")));
+  submit(kGroup);
+  expect_done();
+  for (const auto& consumer : consumers) {
+    EXPECT_TRUE(consumer->sleeps.wait(Deadline::after(20s))) << "it stays up";
+    EXPECT_GE(consumer->counts().woken, 1);
+  }
+  // And whoever it was, the next one wakes one of them as well.
+  submit({"t", "2"});
+  expect_done();
+  std::int64_t begun = 0;
+  for (const auto& consumer : consumers) {
+    consumer->stop();
+    begun += consumer->counts().begun;
+  }
+  EXPECT_EQ(begun, 2);
+  EXPECT_EQ(effects("s"), "0 0");
+}
+
+// Found in review: it did not lie, had looked in vain for long, and was deaf for a whole --poll.
+TEST_F(GroupWakeTest, WhoIsToldAndHasMoreBeforeHimThanALookTakesInLooksOn) {
+  one_->execute(
+      "INSERT INTO weir.batch_step (sink_id, tenant, key, run_id, idx, run_at) SELECT $1, 't', to_char(n, "
+      "'FM000000'), -n, 1, now() FROM generate_series(1, 6000) n",
+      sink_.id);
+  const auto consumer = sleeper(inside_effect("s"));
+  for (int i = 0; i < 8; ++i) {
+    one_->execute("SELECT pg_notify($1, '')", "weir_group_" + std::to_string(sink_.id));
+    ASSERT_TRUE(consumer->sleeps.wait(Deadline::after(20s))) << i;
+  }
+  submit({"t", "z"});
+  test::wait_until([&] { return number("SELECT count(*) FROM effect") == 1; }, "the group behind them");
+  consumer->stop();
+}
+
 TEST_F(GroupWakeTest, ASinkThatPassesABatchOnWakesThoseBehindIt) {
   const SinkDefinition behind = add_sink("behind", "s");
   sleep_at(behind);
@@ -256,12 +295,43 @@ TEST_F(GroupWakeTest, WhoIsFrozenInItsSleepIsHungUpOnAndNobodyElse) {
   auto elsewhere = PollConnection::open(connector(), "elsewhere", {});
   frozen.lie_down(sink_);
   elsewhere.lie_down(add_sink("other"));
-  EXPECT_TRUE(one_->run<sql::HangUpFrozenSleepers>(sink_.id, 60'000).empty());
-  EXPECT_EQ(one_->run<sql::HangUpFrozenSleepers>(sink_.id, 0).size(), 1);
+  auto sweep = RecoveryConnection::open(connector(), "sweep", {});
+  (void)sweep.recover(sink_);
+  EXPECT_NO_THROW((void)frozen.work_left(sink_)) << "it has just looked";
+  (void)sweep.recover(sink_, 0s);
   EXPECT_ANY_THROW((void)frozen.work_left(sink_));
   EXPECT_FALSE(frozen.is_open());
+  EXPECT_ANY_THROW((void)elsewhere.work_left(sink_)) << "its sink may have no other consumer";
   EXPECT_NO_THROW((void)awake.work_left(sink_));
-  EXPECT_NO_THROW((void)elsewhere.work_left(sink_));
+}
+
+TEST_F(GroupWakeTest, AHintThatFailsLeavesWhatWasDoneDone) {
+  // In the place of what tells others, for as long as this database lasts.
+  one_->execute_script(
+      "CREATE OR REPLACE FUNCTION weir.wake_sink(sink int4) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE "
+      "EXCEPTION 'nobody is told'; END $$");
+  submit(kGroup);
+  sleep_at(sink_);
+  OwnedGroup owned = own(sink_, Ownership::advisory);
+  ASSERT_TRUE(owned.begin().batch);
+  ASSERT_TRUE(owned.end({Ending::Kind::returned, std::nullopt}));
+  EXPECT_NO_THROW({
+    const GroupConnection free = std::move(owned).release();
+    EXPECT_TRUE(free.is_open());
+  });
+  EXPECT_EQ(number("SELECT count(*) FROM weir.group_hold"), 0);
+
+  const int pid = [&] {
+    OwnedGroup dead = own(sink_, Ownership::advisory);
+    EXPECT_TRUE(dead.begin().batch);
+    return dead.use([](pg::Session& session) { return session.backend_pid(); });
+  }();
+  test::wait_until_gone(connector(), pid);
+  EXPECT_EQ(recover(sink_), 1U);
+  FeedSink sink;
+  sink.id = sink_.id;
+  EXPECT_TRUE(pause_sink(*one_, sink, true));
+  EXPECT_TRUE(pause_sink(*one_, sink, false));
 }
 
 TEST_F(GroupWakeTest, AConsumerThatLosesItsConnectionInItsSleepSleepsAgain) {

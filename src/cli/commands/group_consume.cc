@@ -209,12 +209,13 @@ class GroupConsuming {
     }
   }
 
-  [[nodiscard]] std::array<Figure, 4> figures() const {
+  [[nodiscard]] std::array<Figure, 5> figures() const {
     const group::GroupCounts& counts = consumer_->counts();
     return {Figure{"succeeded", counts.succeeded},
             {"tried_again", counts.retried},
             {"failed", counts.failed},
-            {"lost", counts.lost}};
+            {"lost", counts.lost},
+            {"woken", counts.woken}};
   }
 
   void tell_started() {

@@ -77,14 +77,20 @@ SELECT b.accepted, b.state, b.run_id, b.run_at, b.idx, b.attempt, b.run, b.final
 -- Forgotten in a crash, it is left to the sweep. `wanted`: somebody sleeps who could go on with it; asked once it is released.
 WITH r AS MATERIALIZED (
   SELECT weir.release_group(:sink, :tenant, :key, :owner) AND set_config('synchronous_commit', 'off', true) IS NOT NULL AS released)
-SELECT r.released, CASE WHEN r.released THEN weir.is_wanted_group(:sink, :tenant, :key) ELSE false END AS wanted FROM r;
+SELECT r.released,
+       CASE WHEN NOT r.released THEN false
+            WHEN weir.is_held(weir.sleep_key('group:' || :sink::int4)) THEN weir.is_wanted_group(:sink, :tenant, :key)
+            ELSE false END AS wanted
+  FROM r;
 
 -- name: wake_sink(sink int4) -> (woken bool)
 SELECT weir.wake_sink(:sink) AS woken;
 
 -- name: wake_for_group(sink int4, tenant text, key text) -> (woken bool)
 -- For a group that was given up.
-SELECT CASE WHEN weir.is_wanted_group(:sink, :tenant, :key) THEN weir.wake_sink(:sink) ELSE false END AS woken;
+SELECT CASE WHEN NOT weir.is_held(weir.sleep_key('group:' || :sink::int4)) THEN false
+            WHEN weir.is_wanted_group(:sink, :tenant, :key) THEN weir.wake_sink(:sink)
+            ELSE false END AS woken;
 
 -- name: sleep_at_sink(sink int4) -> (held int8)
 -- models/wakeup.pml: `asleep`. It says that somebody sleeps, and keeps nobody from anything. It waits for it: one who only tries may
@@ -94,16 +100,16 @@ SELECT count(pg_advisory_lock_shared(weir.sleep_key('group:' || :sink::int4)) IS
 -- name: rise_at_sink(sink int4) -> (held bool)
 SELECT pg_advisory_unlock_shared(weir.sleep_key('group:' || :sink::int4)) AS held;
 
--- name: hang_up_frozen_sleepers(sink int4, silent_ms int8) -> (ended bool)
+-- name: hang_up_frozen_sleepers(silent_ms int8) -> (ended bool)
 -- A consumer that is frozen, or cut off, in its sleep is notified by every producer, for nothing: what all commits of the server wait for.
--- One that lives looks far more often than this. Only where we may.
+-- One that lives looks far more often than this. Of all sinks: often a sink has one consumer. Only where we may.
 SELECT pg_terminate_backend(a.pid, 1000) AS ended
   FROM pg_catalog.pg_stat_activity a
  WHERE a.usename = current_user AND a.datname = current_database() AND a.application_name LIKE 'weir:poll:%' AND a.state = 'idle'
    AND a.pid <> pg_backend_pid() AND a.state_change < clock_timestamp() - :silent_ms::int8 * interval '1 ms'
-   AND EXISTS (SELECT FROM pg_catalog.pg_locks l
-                WHERE l.pid = a.pid AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = a.datid
-                  AND ((l.classid::int8 << 32) | l.objid::int8) = weir.sleep_key('group:' || :sink::int4));
+   AND EXISTS (SELECT FROM pg_catalog.pg_locks l JOIN weir.feed_sink k
+                     ON ((l.classid::int8 << 32) | l.objid::int8) = weir.sleep_key('group:' || k.id)
+                WHERE l.pid = a.pid AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = a.datid);
 
 -- name: give_back_group(sink int4, tenant text, key text, owner text, lease_ms int8, run_id int8?, idx int4?, attempt int4?, outcome text,
 --   error text?, delay_ms int8?) -> (released bool)
