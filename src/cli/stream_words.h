@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -12,6 +13,9 @@
 // What the commands about streams share: words in.
 
 namespace weir::cli {
+
+/// A span in an option: longer is for ever.
+constexpr Duration kLongestKept = std::chrono::hours(24 * 36500);
 
 /// The only word, which names a stream. Throws the usage error that shows `usage`.
 const std::string& stream_name(const Context& context, std::string_view usage);

@@ -20,8 +20,6 @@ namespace {
 using namespace std::chrono_literals;
 using nlohmann::ordered_json;
 
-constexpr Duration kLongestKept = 24h * 36500;
-
 /// A stream and a group of it that were named.
 struct OpenGroup {
   pg::Session session;

@@ -25,7 +25,6 @@ namespace {
 using namespace std::chrono_literals;
 using nlohmann::ordered_json;
 
-constexpr Duration kLongestKept = 24h * 36500;
 constexpr std::size_t kLongestName = 63;
 
 stream::NewStream wanted(const Context& context) {
