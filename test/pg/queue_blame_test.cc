@@ -111,6 +111,50 @@ TEST_F(BlameTest, InAHandlerOfOursTheSameHolds) {
   EXPECT_GE(calls, 4) << "twice in each attempt";
 }
 
+TEST_F(BlameTest, WhatAHandlerOfOursReadsWronglyIsItsJobsAndHoldsNobodyUp) {
+  functions_["count"] = [](const JobContext& context) -> Outcome {
+    context.session->execute("INSERT INTO public.effect SELECT ($1::jsonb->>'n')::int",
+                             pg::JsonView{context.job.payload});
+    return Outcome::done();
+  };
+  functions_["null"] = [](const JobContext& context) -> Outcome {
+    const pg::Result found = context.session->execute("SELECT max(n) FROM public.effect WHERE n < 0");
+    return Outcome::done(std::to_string(found[0].get<std::int32_t>(0)));
+  };
+  functions_["zero"] = [](const JobContext& context) -> Outcome {
+    context.session->execute(std::string("SELECT '\0'", 10));
+    return Outcome::done();
+  };
+  enqueue("'q', '{}', 'null', max_attempts => 2");
+  enqueue("'q', '{}', 'zero', max_attempts => 2");
+  enqueue_good(10);
+  work_off({.queues = {"q"}, .slots = 1, .delivery = Delivery::transactional});
+  expect_good_done(10);
+  EXPECT_EQ(text("SELECT string_agg(kind, ' ' ORDER BY id) FROM weir.job_dead WHERE attempt = 2"),
+            "null zero");
+}
+
+TEST_F(BlameTest, AHandlerOfOursThatGoesOnAfterAnErrorFailsItsOwnJobOnly) {
+  functions_["count"] = [](const JobContext& context) -> Outcome {
+    context.session->execute("INSERT INTO public.effect SELECT ($1::jsonb->>'n')::int",
+                             pg::JsonView{context.job.payload});
+    return Outcome::done();
+  };
+  functions_["on"] = [](const JobContext& context) -> Outcome {
+    try {
+      context.session->execute("SELECT 1 / 0");
+    } catch (const pg::Error&) {
+      context.session->execute("INSERT INTO public.effect VALUES (-1)");  // 25P02
+    }
+    return Outcome::done();
+  };
+  enqueue("'q', '{}', 'on', max_attempts => 2");
+  enqueue_good(10);
+  work_off({.queues = {"q"}, .slots = 1, .delivery = Delivery::transactional});
+  expect_good_done(10);
+  EXPECT_EQ(count("weir.job_dead WHERE attempt = 2 AND kind = 'on' AND error LIKE '%25P02%'"), 1);
+}
+
 constexpr const char* kEndItself =
     "IF r.kind = 'end' THEN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(20); END IF;";
 
