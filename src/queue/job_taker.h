@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "queue/job_source.h"
+#include "queue/suspects.h"
 #include "work/take_size.h"
 #include "work/transaction_source.h"
 
@@ -16,6 +17,7 @@ class JobTaker final : public work::Taker {
   JobTaker(JobSource& source, std::unique_ptr<work::Handler> handler, std::size_t most)
       : source_(source), handler_(std::move(handler)), size_(most) {}
 
+  void connected(pg::Session& session, std::int64_t life) override;
   bool take_and_run(pg::Session& session, pg::Transaction& transaction, bool thorough,
                     const std::function<void()>& taken, const std::stop_token& stop) override;
   void committed(Duration took) override;
@@ -27,15 +29,8 @@ class JobTaker final : public work::Taker {
     charged,      ///< the only one is guilty, and was not begun
     handed_back,  ///< a suspect among others: it is to be taken alone
   };
-  struct Loss {
-    std::int64_t job = 0;
-    WallTime taken_at{};  ///< by the server's clock
-  };
-
   std::vector<work::Outcome> run_unless_guilty(pg::Session& session, const std::stop_token& stop);
   void note_loss(const pg::Session& session, const pg::Error& error);
-  /// In a session after the one that was lost.
-  void weigh_loss(pg::Session& session);
   void tell_suspects();
 
   JobSource& source_;
@@ -43,7 +38,8 @@ class JobTaker final : public work::Taker {
   JobSource::Turns turns_;
   work::TakeSize size_;
   std::size_t one_by_one_ = 0;  ///< so many jobs
-  std::optional<Loss> lost_;
+  SessionOrigin origin_;
+  std::optional<std::int64_t> lost_with_;  ///< the session that was ended with this job alone
   // Of the transaction at hand.
   std::shared_ptr<JobClaim> claim_;
   End end_ = End::run;

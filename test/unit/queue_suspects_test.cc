@@ -42,12 +42,35 @@ TEST(Suspects, AnyOtherEndClearsAJob) {
 TEST(Suspects, WhoWasChargedIsTriedAgainAndNeedsOneLossMore) {
   Suspects suspects;
   for (int loss = 0; loss < Suspects::kLosses; ++loss) suspects.lost_with(7);
-  suspects.charged(7);
+  suspects.charged(7, false);
   EXPECT_EQ(suspects.of(7), Standing::suspect);
   suspects.lost_with(7);
   EXPECT_EQ(suspects.of(7), Standing::guilty);
-  suspects.charged(8);
+  suspects.charged(8, false);
   EXPECT_EQ(suspects.of(8), Standing::clear);
+}
+
+TEST(Suspects, WhoDiedOfItIsNotSuspectWhenItIsReplayed) {
+  Suspects suspects;
+  for (int loss = 0; loss < Suspects::kLosses; ++loss) suspects.lost_with(7);
+  suspects.charged(7, true);
+  EXPECT_FALSE(suspects.any());
+  suspects.lost_with(7);
+  EXPECT_EQ(suspects.of(7), Standing::suspect);
+}
+
+TEST(Suspects, OnlyASessionThatEndedByItselfIsHeldAgainstAnybody) {
+  const WallTime start{std::chrono::hours(1)};
+  const SessionOrigin before{.server_started_at = start, .life = 1, .life_is_held = true};
+  EXPECT_TRUE(ran_on(before, before));
+  const auto now = [](WallTime started_at, std::int64_t life, bool held) {
+    return SessionOrigin{.server_started_at = started_at, .life = life, .life_is_held = held};
+  };
+  EXPECT_FALSE(ran_on(before, now(start + std::chrono::seconds(1), 1, true))) << "restarted";
+  EXPECT_FALSE(ran_on(before, now(start - std::chrono::hours(1), 1, true)))
+      << "a standby that was there before";
+  EXPECT_FALSE(ran_on(before, now(start, 2, true))) << "we were declared dead, and know it";
+  EXPECT_FALSE(ran_on(before, now(start, 1, false))) << "we do not know it yet";
 }
 
 TEST(Suspects, WhereAllAreSuspectNobodyIs) {
