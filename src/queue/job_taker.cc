@@ -21,13 +21,13 @@ void JobTaker::connected(pg::Session& session, std::int64_t life) {
                           .life = life,
                           .life_is_held = answer.one().life_is_held};
   const SessionOrigin before = std::exchange(origin_, now);
-  const auto job = std::exchange(lost_with_, {});
-  if (!job || !ran_on(before, now)) return;
-  source_.suspects().lost_with(*job);
+  const auto loss = std::exchange(lost_, {});
+  if (!loss || !ended_by_itself(loss->sqlstate, before, now)) return;
+  source_.suspects().lost_with(loss->job);
   log::warn(
       "a session was lost in the midst of a single job, and the server ran on; if that comes again it "
       "uses up attempts of the job",
-      {{"job", *job}});
+      {{"job", loss->job}});
 }
 
 bool JobTaker::take_and_run(pg::Session& session, pg::Transaction& transaction, bool thorough,
@@ -76,7 +76,8 @@ void JobTaker::note_loss(const pg::Session& session, const pg::Error& error) {
   if (session.is_open() || !lost) return;
   const auto items = claim_->items();
   one_by_one_ = std::max(one_by_one_, items.size());
-  if (is_suspicious({.jobs = items.size(), .sqlstate = error.sqlstate()})) lost_with_ = items.front().id;
+  if (is_suspicious({.jobs = items.size(), .sqlstate = error.sqlstate()}))
+    lost_ = Loss{.job = items.front().id, .sqlstate = std::string(error.sqlstate())};
 }
 
 void JobTaker::tell_suspects() {

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <optional>
+#include <string>
 
 #include "queue/job_source.h"
 #include "queue/suspects.h"
@@ -29,6 +30,12 @@ class JobTaker final : public work::Taker {
     charged,      ///< the only one is guilty, and was not begun
     handed_back,  ///< a suspect among others: it is to be taken alone
   };
+  /// Of a session with a single job.
+  struct Loss {
+    std::int64_t job = 0;
+    std::string sqlstate;
+  };
+
   std::vector<work::Outcome> run_unless_guilty(pg::Session& session, const std::stop_token& stop);
   void note_loss(const pg::Session& session, const pg::Error& error);
   void tell_suspects();
@@ -39,7 +46,7 @@ class JobTaker final : public work::Taker {
   work::TakeSize size_;
   std::size_t one_by_one_ = 0;  ///< so many jobs
   SessionOrigin origin_;
-  std::optional<std::int64_t> lost_with_;  ///< the session that was ended with this job alone
+  std::optional<Loss> lost_;
   // Of the transaction at hand.
   std::shared_ptr<JobClaim> claim_;
   End end_ = End::run;

@@ -23,18 +23,20 @@ constexpr bool is_suspicious(const SessionEnd& end) noexcept {
   return end.jobs == 1 && end.sqlstate != "57P02";
 }
 
-/// Which server a session is of, and in which of our lives; both are equal where nothing but the session
-/// ended.
+/// Which server a session is of, and in which of our lives (work::Life).
 struct SessionOrigin {
   WallTime server_started_at{};  ///< by its own clock; a standby that was promoted started at another time
   std::int64_t life = 0;
   bool life_is_held = false;  ///< nobody has declared us dead
 };
 
-/// Whether between two sessions nothing ended but the first of them. Pure. Who was declared dead was hung up
-/// on (work::Keeper): a worker that froze, say.
-constexpr bool ran_on(const SessionOrigin& before, const SessionOrigin& now) noexcept {
-  return before.server_started_at == now.server_started_at && before.life == now.life && now.life_is_held;
+/// Whether a session that was lost ended by itself, as the next one tells. Pure. Not where the server is
+/// another one now; nor where somebody hung up (57P01) on who was declared dead, a worker that froze, say. A
+/// process that crashed says nothing, and its server may recover for longer than our lease.
+constexpr bool ended_by_itself(std::string_view sqlstate, const SessionOrigin& before,
+                               const SessionOrigin& now) noexcept {
+  if (before.server_started_at != now.server_started_at) return false;
+  return sqlstate != "57P01" || (before.life == now.life && now.life_is_held);
 }
 
 /// Jobs of transactional mode whose SQL may end the server's process: each time a session was lost while one

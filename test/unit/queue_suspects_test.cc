@@ -61,16 +61,17 @@ TEST(Suspects, WhoDiedOfItIsNotSuspectWhenItIsReplayed) {
 
 TEST(Suspects, OnlyASessionThatEndedByItselfIsHeldAgainstAnybody) {
   const WallTime start{std::chrono::hours(1)};
-  const SessionOrigin before{.server_started_at = start, .life = 1, .life_is_held = true};
-  EXPECT_TRUE(ran_on(before, before));
-  const auto now = [](WallTime started_at, std::int64_t life, bool held) {
+  const auto at = [](WallTime started_at, std::int64_t life = 1, bool held = true) {
     return SessionOrigin{.server_started_at = started_at, .life = life, .life_is_held = held};
   };
-  EXPECT_FALSE(ran_on(before, now(start + std::chrono::seconds(1), 1, true))) << "restarted";
-  EXPECT_FALSE(ran_on(before, now(start - std::chrono::hours(1), 1, true)))
-      << "a standby that was there before";
-  EXPECT_FALSE(ran_on(before, now(start, 2, true))) << "we were declared dead, and know it";
-  EXPECT_FALSE(ran_on(before, now(start, 1, false))) << "we do not know it yet";
+  for (const char* const state : {"", "57P01", "25P03"}) {
+    EXPECT_TRUE(ended_by_itself(state, at(start), at(start))) << state;
+    EXPECT_FALSE(ended_by_itself(state, at(start), at(start + std::chrono::seconds(1)))) << "restarted";
+    EXPECT_FALSE(ended_by_itself(state, at(start), at(start - std::chrono::hours(1)))) << "a standby";
+  }
+  EXPECT_FALSE(ended_by_itself("57P01", at(start), at(start, 2))) << "we were declared dead, and know it";
+  EXPECT_FALSE(ended_by_itself("57P01", at(start), at(start, 1, false))) << "we do not know it yet";
+  EXPECT_TRUE(ended_by_itself("", at(start), at(start, 2))) << "a crash, and a recovery that took long";
 }
 
 TEST(Suspects, WhereAllAreSuspectNobodyIs) {
