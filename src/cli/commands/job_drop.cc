@@ -25,12 +25,7 @@ std::string letters_text(std::int64_t count) {
 
 /// Everything that needs no database.
 queue::DeadFilter read_filter(const Arguments& given) {
-  const int ways = (given.words.empty() ? 0 : 1) + (given.has("queue") ? 1 : 0) + (given.has("all") ? 1 : 0);
-  if (ways != 1) {
-    throw Error(ExitCode::usage,
-                ways == 0 ? "which dead letters?" : "ids, --queue and --all exclude one another",
-                fmt::format("Write: {}", kDropUsage));
-  }
+  check_choice(given, "which dead letters?", kDropUsage);
   if (!given.words.empty() && (given.has("kind") || given.has("older-than"))) {
     throw Error(ExitCode::usage, "--kind and --older-than do not go with ids",
                 "Say which queue's, or --all; or leave them out.");
