@@ -210,6 +210,25 @@ TEST_F(BlameTest, WhoDiedOfLostSessionsStartsFromNothingWhenReplayed) {
   EXPECT_EQ(count("weir.job_dead"), 0);
 }
 
+TEST_F(BlameTest, NobodyPaysForAWorkerThatWasDeclaredDeadAndHungUpOn) {
+  std::atomic<int> calls{0};
+  functions_[""] = [&](const JobContext& context) -> Outcome {
+    if (++calls <= Suspects::kLosses) {
+      session().execute("UPDATE weir.process SET dead = true");
+      context.session->execute("SELECT pg_terminate_backend(pg_backend_pid())");
+    }
+    context.session->execute("INSERT INTO public.effect VALUES (1)");
+    return Outcome::done();
+  };
+  enqueue("'q', '{}', max_attempts => 1");
+  const auto worker = this->worker({.queues = {"q"}, .slots = 1, .delivery = Delivery::transactional});
+  worker->start();
+  test::wait_until([&] { return count("public.effect") + count("weir.job_dead") == 1; }, "the end of the job",
+                   60s);
+  worker->stop();
+  EXPECT_EQ(count("weir.job_dead"), 0);
+}
+
 TEST_F(BlameTest, AStatementThatEndsOurOwnSideOfTheSessionUsesUpAttemptsToo) {
   functions_["copy"] = [](const JobContext& context) -> Outcome {
     context.session->execute("COPY public.effect FROM STDIN");
