@@ -39,6 +39,14 @@ std::vector<std::int64_t> job_ids(const std::vector<std::string>& words) {
   return ids;
 }
 
+void check_choice(const Arguments& given, std::string_view question, std::string_view usage) {
+  const int ways = (given.words.empty() ? 0 : 1) + (given.has("queue") ? 1 : 0) + (given.has("all") ? 1 : 0);
+  if (ways == 1) return;
+  throw Error(ExitCode::usage,
+              ways == 0 ? std::string(question) : "ids, --queue and --all exclude one another",
+              fmt::format("Write: {}", usage));
+}
+
 const std::vector<std::string>& queue_names(const Context& context, std::string_view usage) {
   if (context.arguments.words.empty())
     throw Error(ExitCode::usage, "no queue was named", fmt::format("Write: {}", usage));

@@ -18,6 +18,9 @@ namespace weir::cli {
 /// The ids of jobs among a command's words. Throws the usage error.
 std::vector<std::int64_t> job_ids(const std::vector<std::string>& words);
 
+/// Ids, --queue or --all: one of them. Throws the usage error that asks `question`, or shows `usage`.
+void check_choice(const Arguments& given, std::string_view question, std::string_view usage);
+
 /// The words, all of them names of queues; at least one. Throws the usage error that shows `usage`.
 const std::vector<std::string>& queue_names(const Context& context, std::string_view usage);
 

@@ -160,9 +160,12 @@ void Wire::take_notice(void* said, const pg_result* notice) {
   Said& mine = *static_cast<Said*>(said);
   const std::string severity = field(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
   if (severity == "FATAL" || severity == "PANIC") mine.farewell = true;
-  // After the crash of another server process ours is ended with a mere warning, and no error follows.
-  if (std::string state = field(notice, PG_DIAG_SQLSTATE); state.starts_with("57P0"))
-    mine.ending = std::move(state);
+  // After the crash of another server process ours is ended with a mere warning, and no error follows. A
+  // statement can raise such a warning too, but none that goes beyond it.
+  if (mine.farewell || severity == "WARNING") {
+    if (std::string state = field(notice, PG_DIAG_SQLSTATE); state.starts_with("57P0"))
+      mine.ending = std::move(state);
+  }
   if (!mine.handler) return;
   try {
     mine.handler(severity, field(notice, PG_DIAG_MESSAGE_PRIMARY));
@@ -205,6 +208,12 @@ Wire Wire::connect(const Conninfo& conninfo, const Limit& limit, const std::stri
 }
 
 // Sending
+
+void Wire::set_query(std::string_view name) noexcept {
+  query_ = name;
+  // What was followed by another statement was not the end.
+  if (connection_ && !said_->farewell) said_->ending.clear();
+}
 
 PGconn* Wire::handle() const {
   if (!connection_)

@@ -60,8 +60,8 @@ class Wire {
 
   [[nodiscard]] bool is_open() const noexcept { return connection_ != nullptr; }
   void close() noexcept { connection_.reset(); }
-  /// The name that errors carry from now on; it must outlive its use.
-  void set_query(std::string_view name) noexcept { query_ = name; }
+  /// A statement begins: the name that errors carry from now on; it must outlive its use.
+  void set_query(std::string_view name) noexcept;
 
   /// Told what the server says beside its answers (NOTICE, WARNING, INFO), while these are read; nothing ends
   /// it. What the handler throws is dropped.

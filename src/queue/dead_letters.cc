@@ -1,5 +1,7 @@
 #include "queue/dead_letters.h"
 
+#include <limits>
+
 #include "schema/queries/admin.h"
 
 namespace weir::queue {
@@ -25,13 +27,14 @@ std::int64_t drop_dead(pg::Session& session, const DeadFilter& filter,
                        const std::function<void(std::int64_t)>& on_step) {
   const WallTime before = newest(session, filter);
   std::int64_t dropped = 0;
-  for (;;) {
+  for (std::int64_t above = std::numeric_limits<std::int64_t>::min();;) {
     const auto rows =
-        session.run<sql::DropDeadJobs>(filter.jobs, filter.queue, filter.kind, before, kDropStep);
-    const std::int64_t step = rows.one().dropped;
-    if (step == 0) return dropped;
-    dropped += step;
-    on_step(dropped);
+        session.run<sql::DropDeadJobs>(filter.jobs, filter.queue, filter.kind, before, above, kDropStep);
+    const auto step = rows.one();
+    dropped += step.dropped;
+    if (step.dropped > 0) on_step(dropped);
+    if (step.dropped < kDropStep) return dropped;
+    above = step.last.value_or(above);
   }
 }
 

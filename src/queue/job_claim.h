@@ -35,7 +35,6 @@ class JobClaim final : public work::Claim {
   [[nodiscard]] const QueueSettings& settings() const noexcept { return *settings_; }
   [[nodiscard]] std::span<const Job> jobs() const noexcept { return jobs_; }
   /// By the server's clock.
-  [[nodiscard]] WallTime asked_at() const noexcept { return asked_at_; }
   /// The most urgent one.
   [[nodiscard]] const Job& first() const noexcept { return jobs_.front(); }
   /// From its enqueueing to `began`; nothing of a job that was delayed or tried before.

@@ -1,10 +1,10 @@
 #include "queue/job_taker.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 #include "pg/error.h"
-#include "queue/suspects.h"
 #include "queue/taken_batch.h"
 #include "schema/queries/jobs.h"
 
@@ -15,9 +15,23 @@ constexpr Duration kTooLong = std::chrono::seconds(5);
 
 }  // namespace
 
+void JobTaker::connected(pg::Session& session, std::int64_t life) {
+  const auto answer = session.run<sql::SessionOrigin>(life);
+  const SessionOrigin now{.server_started_at = answer.one().server_started_at,
+                          .life = life,
+                          .life_is_held = answer.one().life_is_held};
+  const SessionOrigin before = std::exchange(origin_, now);
+  const auto loss = std::exchange(lost_, {});
+  if (!loss || !ended_by_itself(loss->sqlstate, before, now)) return;
+  source_.suspects().lost_with(loss->job);
+  log::warn(
+      "a session was lost in the midst of a single job, and the server ran on; if that comes again it "
+      "uses up attempts of the job",
+      {{"job", loss->job}});
+}
+
 bool JobTaker::take_and_run(pg::Session& session, pg::Transaction& transaction, bool thorough,
                             const std::function<void()>& taken, const std::stop_token& stop) {
-  weigh_loss(session);
   claim_ = source_.take(session, turns_, one_by_one_ > 0 ? 1 : size_.next(), thorough);
   if (!claim_) return false;
   taken();
@@ -57,25 +71,13 @@ std::vector<work::Outcome> JobTaker::run_unless_guilty(pg::Session& session, con
 }
 
 void JobTaker::note_loss(const pg::Session& session, const pg::Error& error) {
-  if (session.is_open() || error.kind() != pg::ErrorKind::lost) return;
+  // Misuse: a statement that cannot be answered, such as COPY, was what our own side ended the session for.
+  const bool lost = error.kind() == pg::ErrorKind::lost || error.kind() == pg::ErrorKind::misuse;
+  if (session.is_open() || !lost) return;
   const auto items = claim_->items();
   one_by_one_ = std::max(one_by_one_, items.size());
   if (is_suspicious({.jobs = items.size(), .sqlstate = error.sqlstate()}))
-    lost_ = Loss{.job = items.front().id, .taken_at = claim_->asked_at()};
-}
-
-void JobTaker::weigh_loss(pg::Session& session) {
-  if (!lost_) return;
-  // A server that was stopped, or a machine that fell, takes every session with it.
-  const auto answer = session.run<sql::ServerRanSince>(lost_->taken_at);
-  if (answer.one().ran) {
-    source_.suspects().lost_with(lost_->job);
-    log::warn(
-        "a session was lost in the midst of a single job, and the server ran on; if that comes again it "
-        "uses up attempts of the job",
-        {{"job", lost_->job}});
-  }
-  lost_.reset();
+    lost_ = Loss{.job = items.front().id, .sqlstate = std::string(error.sqlstate())};
 }
 
 void JobTaker::tell_suspects() {
@@ -83,7 +85,7 @@ void JobTaker::tell_suspects() {
   if (end_ == End::handed_back || !suspects.any()) return;
   for (const work::Item& item : claim_->items()) {
     if (end_ == End::charged) {
-      suspects.charged(item.id);
+      suspects.charged(item.id, item.attempt >= item.max_attempts);
     } else {
       suspects.cleared(item.id);
     }

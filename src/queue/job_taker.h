@@ -2,8 +2,10 @@
 
 #include <map>
 #include <optional>
+#include <string>
 
 #include "queue/job_source.h"
+#include "queue/suspects.h"
 #include "work/take_size.h"
 #include "work/transaction_source.h"
 
@@ -16,6 +18,7 @@ class JobTaker final : public work::Taker {
   JobTaker(JobSource& source, std::unique_ptr<work::Handler> handler, std::size_t most)
       : source_(source), handler_(std::move(handler)), size_(most) {}
 
+  void connected(pg::Session& session, std::int64_t life) override;
   bool take_and_run(pg::Session& session, pg::Transaction& transaction, bool thorough,
                     const std::function<void()>& taken, const std::stop_token& stop) override;
   void committed(Duration took) override;
@@ -27,15 +30,14 @@ class JobTaker final : public work::Taker {
     charged,      ///< the only one is guilty, and was not begun
     handed_back,  ///< a suspect among others: it is to be taken alone
   };
+  /// Of a session with a single job.
   struct Loss {
     std::int64_t job = 0;
-    WallTime taken_at{};  ///< by the server's clock
+    std::string sqlstate;
   };
 
   std::vector<work::Outcome> run_unless_guilty(pg::Session& session, const std::stop_token& stop);
   void note_loss(const pg::Session& session, const pg::Error& error);
-  /// In a session after the one that was lost.
-  void weigh_loss(pg::Session& session);
   void tell_suspects();
 
   JobSource& source_;
@@ -43,6 +45,7 @@ class JobTaker final : public work::Taker {
   JobSource::Turns turns_;
   work::TakeSize size_;
   std::size_t one_by_one_ = 0;  ///< so many jobs
+  SessionOrigin origin_;
   std::optional<Loss> lost_;
   // Of the transaction at hand.
   std::shared_ptr<JobClaim> claim_;

@@ -68,7 +68,8 @@ void SqlHandler::run(Batch& batch) {
     try {
       try_items(session, items);
     } catch (const pg::Error& error) {
-      const Blame blame = blame_for({.sqlstate = error.sqlstate(),
+      const Blame blame = blame_for({.kind = error.kind(),
+                                     .sqlstate = error.sqlstate(),
                                      .session_lives = session.is_open(),
                                      .stopping = batch.stop().stop_requested(),
                                      .alone = range->size() == 1,
@@ -125,7 +126,7 @@ bool SqlHandler::works_without_items(pg::Session& session) const {
   try {
     session.execute_script(script_);
   } catch (const pg::Error& error) {
-    if (!session.is_open() || fault_of(error.sqlstate()) == Fault::nobody) throw;
+    if (!session.is_open() || fault_of(error.kind(), error.sqlstate()) == Fault::nobody) throw;
     // It may be for want of something to work on, such as the sum of nothing.
     works = may_be_fault_of_an_item(error.sqlstate());
   }

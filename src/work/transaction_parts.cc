@@ -11,8 +11,6 @@
 namespace weir::work {
 namespace {
 
-constexpr std::string_view kFailedBefore = "25P02";  // a statement after one that failed
-
 /// False: the part does not stand.
 bool undo(pg::Session& session) {
   session.execute("ROLLBACK TO SAVEPOINT weir_part");
@@ -52,7 +50,8 @@ Blame TransactionParts::blame_narrowly(const pg::Error& error, std::size_t items
 
 Blame TransactionParts::blame(const pg::Error& error, std::size_t items) const noexcept {
   if (!options_.blames_widely) return blame_narrowly(error, items);
-  return blame_for({.sqlstate = error.sqlstate(),
+  return blame_for({.kind = error.kind(),
+                    .sqlstate = error.sqlstate(),
                     .session_lives = session_.is_open(),
                     .stopping = stop_.stop_requested(),
                     .alone = items == 1,

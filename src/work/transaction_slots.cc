@@ -29,15 +29,19 @@ class Slot {
     taker_.committed(std::chrono::steady_clock::now() - began);
     return true;
   }
-  void leave() noexcept { session_.reset(); }
+  void leave() noexcept {
+    session_.reset();
+    life_ = 0;
+  }
 
  private:
   /// Named by the life: should this process freeze in the middle, whoever declares it dead hangs up for it.
   pg::Session& session(const Life& life) {
     if (!session_ || !session_->is_open() || life_ != life.id()) {
-      session_.reset();
+      leave();
       session_.emplace(connector_.connect(pg::Role::task, life.session_id(), {.stop = hard_}));
       session_->set_stop(hard_);
+      taker_.connected(*session_, life.id());
       life_ = life.id();
     }
     return *session_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <stop_token>
@@ -17,6 +18,9 @@ class Taker {
   Taker& operator=(const Taker&) = delete;
   virtual ~Taker() = default;
 
+  /// Of a new session, before its first transaction; `life` is the process's present one (work::Life). When
+  /// it throws the session is of no use.
+  virtual void connected(pg::Session& /*session*/, std::int64_t /*life*/) {}
   /// Within `transaction`, which the caller commits: takes work, calls `taken`, does it and writes what
   /// became of it. False when there was none. Throws when all of it has to be undone. After `stop` it hands
   /// back what is not done.

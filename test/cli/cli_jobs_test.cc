@@ -168,6 +168,12 @@ TEST_F(CliJobs, DeadLettersAreDroppedWithConsentAlone) {
   EXPECT_EQ(document({"job", "drop", "--all", "--dry-run"}).at("would_drop"), 2);
   EXPECT_EQ(run({"job", "drop", "--all", "--older-than", "1h", "--dry-run"}).out,
             "0 dead letters would be dropped\n");
+  for (const auto& [option, value] : {std::pair{"--kind", "k"}, std::pair{"--older-than", "1h"}}) {
+    const WeirResult mixed = run({"job", "drop", id, option, value, "--yes"});
+    EXPECT_EQ(mixed.status, 2);
+    EXPECT_THAT(mixed.err, HasSubstr("do not go with ids"));
+  }
+  EXPECT_EQ(count("weir.job_dead"), 2);
   EXPECT_EQ(run({"job", "drop", id, "4711", "--yes"}).status, 1);
   EXPECT_EQ(count("weir.job_dead"), 1);
   EXPECT_EQ(run({"job", "drop", "--queue", "q", "--yes"}).out, "1 dead letter dropped\n");

@@ -5,7 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include "queue/admin.h"
 #include "support/queue_test.h"
+#include "support/waiting.h"
 #include "work/sql_handler.h"
 
 namespace weir::queue {
@@ -111,6 +113,50 @@ TEST_F(BlameTest, InAHandlerOfOursTheSameHolds) {
   EXPECT_GE(calls, 4) << "twice in each attempt";
 }
 
+TEST_F(BlameTest, WhatAHandlerOfOursReadsWronglyIsItsJobsAndHoldsNobodyUp) {
+  functions_["count"] = [](const JobContext& context) -> Outcome {
+    context.session->execute("INSERT INTO public.effect SELECT ($1::jsonb->>'n')::int",
+                             pg::JsonView{context.job.payload});
+    return Outcome::done();
+  };
+  functions_["null"] = [](const JobContext& context) -> Outcome {
+    const pg::Result found = context.session->execute("SELECT max(n) FROM public.effect WHERE n < 0");
+    return Outcome::done(std::to_string(found[0].get<std::int32_t>(0)));
+  };
+  functions_["zero"] = [](const JobContext& context) -> Outcome {
+    context.session->execute(std::string("SELECT '\0'", 10));
+    return Outcome::done();
+  };
+  enqueue("'q', '{}', 'null', max_attempts => 2");
+  enqueue("'q', '{}', 'zero', max_attempts => 2");
+  enqueue_good(10);
+  work_off({.queues = {"q"}, .slots = 1, .delivery = Delivery::transactional});
+  expect_good_done(10);
+  EXPECT_EQ(text("SELECT string_agg(kind, ' ' ORDER BY id) FROM weir.job_dead WHERE attempt = 2"),
+            "null zero");
+}
+
+TEST_F(BlameTest, AHandlerOfOursThatGoesOnAfterAnErrorFailsItsOwnJobOnly) {
+  functions_["count"] = [](const JobContext& context) -> Outcome {
+    context.session->execute("INSERT INTO public.effect SELECT ($1::jsonb->>'n')::int",
+                             pg::JsonView{context.job.payload});
+    return Outcome::done();
+  };
+  functions_["on"] = [](const JobContext& context) -> Outcome {
+    try {
+      context.session->execute("SELECT 1 / 0");
+    } catch (const pg::Error&) {
+      context.session->execute("INSERT INTO public.effect VALUES (-1)");  // 25P02
+    }
+    return Outcome::done();
+  };
+  enqueue("'q', '{}', 'on', max_attempts => 2");
+  enqueue_good(10);
+  work_off({.queues = {"q"}, .slots = 1, .delivery = Delivery::transactional});
+  expect_good_done(10);
+  EXPECT_EQ(count("weir.job_dead WHERE attempt = 2 AND kind = 'on' AND error LIKE '%25P02%'"), 1);
+}
+
 constexpr const char* kEndItself =
     "IF r.kind = 'end' THEN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(20); END IF;";
 
@@ -140,6 +186,64 @@ TEST_F(BlameTest, SessionsThatAreLostNowAndThenUseUpNoAttempt) {
   expect_good_done(1);
   EXPECT_EQ(calls, Suspects::kLosses);
   EXPECT_EQ(count("weir.job_dead"), 0);
+}
+
+TEST_F(BlameTest, WhoDiedOfLostSessionsStartsFromNothingWhenReplayed) {
+  std::atomic<int> calls{0};
+  functions_[""] = [&](const JobContext& context) -> Outcome {
+    EXPECT_EQ(context.job.attempt, 1);
+    if (++calls <= Suspects::kLosses + 1)
+      context.session->execute("SELECT pg_terminate_backend(pg_backend_pid())");
+    context.session->execute("INSERT INTO public.effect VALUES (1)");
+    return Outcome::done();
+  };
+  const std::int64_t id = enqueue("'q', '{}', max_attempts => 1");
+  const auto worker = this->worker({.queues = {"q"}, .slots = 1, .delivery = Delivery::transactional});
+  worker->start();
+  test::wait_until([&] { return count("weir.job_dead") == 1; }, "the job to be given up", 60s);
+  EXPECT_EQ(calls, Suspects::kLosses);
+  pg::Session operators = session();
+  EXPECT_EQ(replay_jobs(operators, std::vector<std::int64_t>{id}), 1);
+  test::wait_until([&] { return count("public.effect") == 1; }, "the job to be done", 60s);
+  worker->stop();
+  EXPECT_EQ(calls, Suspects::kLosses + 2);
+  EXPECT_EQ(count("weir.job_dead"), 0);
+}
+
+TEST_F(BlameTest, NobodyPaysForAWorkerThatWasDeclaredDeadAndHungUpOn) {
+  std::atomic<int> calls{0};
+  functions_[""] = [&](const JobContext& context) -> Outcome {
+    if (++calls <= Suspects::kLosses) {
+      session().execute("UPDATE weir.process SET dead = true");
+      context.session->execute("SELECT pg_terminate_backend(pg_backend_pid())");
+    }
+    context.session->execute("INSERT INTO public.effect VALUES (1)");
+    return Outcome::done();
+  };
+  enqueue("'q', '{}', max_attempts => 1");
+  const auto worker = this->worker({.queues = {"q"}, .slots = 1, .delivery = Delivery::transactional});
+  worker->start();
+  test::wait_until([&] { return count("public.effect") + count("weir.job_dead") == 1; }, "the end of the job",
+                   60s);
+  worker->stop();
+  EXPECT_EQ(count("weir.job_dead"), 0);
+}
+
+TEST_F(BlameTest, AStatementThatEndsOurOwnSideOfTheSessionUsesUpAttemptsToo) {
+  functions_["copy"] = [](const JobContext& context) -> Outcome {
+    context.session->execute("COPY public.effect FROM STDIN");
+    return Outcome::done();
+  };
+  functions_["count"] = [](const JobContext& context) -> Outcome {
+    context.session->execute("INSERT INTO public.effect SELECT ($1::jsonb->>'n')::int",
+                             pg::JsonView{context.job.payload});
+    return Outcome::done();
+  };
+  enqueue("'q', '{}', 'copy', max_attempts => 1");
+  enqueue_good(10);
+  work_off({.queues = {"q"}, .slots = 1, .delivery = Delivery::transactional});
+  expect_good_done(10);
+  EXPECT_EQ(count("weir.job_dead WHERE kind = 'copy'"), 1);
 }
 
 }  // namespace

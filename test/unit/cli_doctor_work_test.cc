@@ -63,6 +63,11 @@ TEST(DoctorWork, DeadLettersThatNobodyDrops) {
   EXPECT_EQ(judge_letters(facts).verdict, Verdict::warn);
   EXPECT_THAT(judge_letters(facts).message,
               HasSubstr("10,000 of queues that keep them for ever, most of mail"));
+  EXPECT_THAT(judge_letters(facts).message, Not(HasSubstr("at least")));
+  facts.letters = 150'000;
+  facts.letters_unbounded = 100'000;
+  EXPECT_THAT(judge_letters(facts).message,
+              AllOf(HasSubstr("at least 150,000 jobs given up"), HasSubstr("at least 100,000 of queues")));
 }
 
 TEST(DoctorWork, DeadProcessesThatHoldSomething) {

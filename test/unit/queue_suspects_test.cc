@@ -42,12 +42,36 @@ TEST(Suspects, AnyOtherEndClearsAJob) {
 TEST(Suspects, WhoWasChargedIsTriedAgainAndNeedsOneLossMore) {
   Suspects suspects;
   for (int loss = 0; loss < Suspects::kLosses; ++loss) suspects.lost_with(7);
-  suspects.charged(7);
+  suspects.charged(7, false);
   EXPECT_EQ(suspects.of(7), Standing::suspect);
   suspects.lost_with(7);
   EXPECT_EQ(suspects.of(7), Standing::guilty);
-  suspects.charged(8);
+  suspects.charged(8, false);
   EXPECT_EQ(suspects.of(8), Standing::clear);
+}
+
+TEST(Suspects, WhoDiedOfItIsNotSuspectWhenItIsReplayed) {
+  Suspects suspects;
+  for (int loss = 0; loss < Suspects::kLosses; ++loss) suspects.lost_with(7);
+  suspects.charged(7, true);
+  EXPECT_FALSE(suspects.any());
+  suspects.lost_with(7);
+  EXPECT_EQ(suspects.of(7), Standing::suspect);
+}
+
+TEST(Suspects, OnlyASessionThatEndedByItselfIsHeldAgainstAnybody) {
+  const WallTime start{std::chrono::hours(1)};
+  const auto at = [](WallTime started_at, std::int64_t life = 1, bool held = true) {
+    return SessionOrigin{.server_started_at = started_at, .life = life, .life_is_held = held};
+  };
+  for (const char* const state : {"", "57P01", "25P03"}) {
+    EXPECT_TRUE(ended_by_itself(state, at(start), at(start))) << state;
+    EXPECT_FALSE(ended_by_itself(state, at(start), at(start + std::chrono::seconds(1)))) << "restarted";
+    EXPECT_FALSE(ended_by_itself(state, at(start), at(start - std::chrono::hours(1)))) << "a standby";
+  }
+  EXPECT_FALSE(ended_by_itself("57P01", at(start), at(start, 2))) << "we were declared dead, and know it";
+  EXPECT_FALSE(ended_by_itself("57P01", at(start), at(start, 1, false))) << "we do not know it yet";
+  EXPECT_TRUE(ended_by_itself("", at(start), at(start, 2))) << "a crash, and a recovery that took long";
 }
 
 TEST(Suspects, WhereAllAreSuspectNobodyIs) {

@@ -70,11 +70,8 @@ ExitCode change_each(Context& context, std::string_view verb, Change change) {
 
 ExitCode replay(Context& context) {
   const Arguments& given = context.arguments;
-  const int ways = (given.words.empty() ? 0 : 1) + (given.has("queue") ? 1 : 0) + (given.has("all") ? 1 : 0);
-  if (ways != 1) {
-    throw Error(ExitCode::usage, ways == 0 ? "which jobs?" : "ids, --queue and --all exclude one another",
-                "Write: weir job replay ID.., weir job replay --queue QUEUE, or weir job replay --all");
-  }
+  check_choice(given, "which jobs?",
+               "weir job replay ID.., weir job replay --queue QUEUE, or weir job replay --all");
   const auto ids = job_ids(given.words);
   pg::Session session = open_database(context, "job-replay");
   std::int64_t replayed = 0;

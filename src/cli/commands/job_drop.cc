@@ -25,11 +25,10 @@ std::string letters_text(std::int64_t count) {
 
 /// Everything that needs no database.
 queue::DeadFilter read_filter(const Arguments& given) {
-  const int ways = (given.words.empty() ? 0 : 1) + (given.has("queue") ? 1 : 0) + (given.has("all") ? 1 : 0);
-  if (ways != 1) {
-    throw Error(ExitCode::usage,
-                ways == 0 ? "which dead letters?" : "ids, --queue and --all exclude one another",
-                fmt::format("Write: {}", kDropUsage));
+  check_choice(given, "which dead letters?", kDropUsage);
+  if (!given.words.empty() && (given.has("kind") || given.has("older-than"))) {
+    throw Error(ExitCode::usage, "--kind and --older-than do not go with ids",
+                "Say which queue's, or --all; or leave them out.");
   }
   if (given.has("yes") && given.has("dry-run"))
     throw Error(ExitCode::usage, "--yes and --dry-run exclude one another", "Leave one of them out.");
@@ -66,8 +65,7 @@ ExitCode drop(Context& context) {
   } else {
     context.out.line(fmt::format("{} {}", letters_text(dropped), dry ? "would be dropped" : "dropped"));
     if (missing > 0) {
-      context.progress.note(fmt::format("{} of the ids {} none{}", missing, missing == 1 ? "is" : "are",
-                                        filter.kind || given.has("older-than") ? " that is meant" : ""));
+      context.progress.note(fmt::format("{} of the ids {} none", missing, missing == 1 ? "is" : "are"));
     }
   }
   return missing > 0 ? ExitCode::failed : ExitCode::ok;

@@ -133,11 +133,13 @@ Finding judge_letters(const WorkFacts& facts) {
     finding.message = "no job was given up";
     return finding;
   }
-  finding.message =
-      fmt::format("{} given up, the first {} ago", count(facts.letters, "job"), span(facts.letters_since));
+  const bool all = facts.letters < WorkFacts::kMostLetters;
+  finding.message = fmt::format("{}{} given up, the first {} ago", all ? "" : "at least ",
+                                count(facts.letters, "job"), span(facts.letters_since));
   if (facts.letters_unbounded < kManyLetters) return finding;
   finding.verdict = Verdict::warn;
-  finding.message += fmt::format("; {} of queues that keep them for ever, most of {}",
+  finding.message += fmt::format("; {}{} of queues that keep them for ever, most of {}",
+                                 facts.letters_unbounded < WorkFacts::kMostLetters ? "" : "at least ",
                                  human_count(facts.letters_unbounded), printable(facts.letters_of));
   finding.remedy =
       "weir job dead says why; weir job replay starts them again, weir job drop drops them. By age: weir "

@@ -6,9 +6,6 @@
 namespace weir::cli {
 namespace {
 
-/// Of each queue; more are as many.
-constexpr std::int64_t kMostLetters = 100'000;
-
 std::optional<Duration> seconds(std::optional<double> value) {
   if (!value) return std::nullopt;
   return from_seconds(*value);
@@ -43,7 +40,7 @@ void gather_schedules(pg::Session& session, WorkFacts& facts) {
 }
 
 void gather_letters(pg::Session& session, WorkFacts& facts) {
-  const auto rows = session.run<sql::DoctorDeadLetters>(kMostLetters);
+  const auto rows = session.run<sql::DoctorDeadLetters>(WorkFacts::kMostLetters);
   const auto row = rows.one();
   facts.letters = row.letters;
   facts.letters_unbounded = row.unbounded;

@@ -64,6 +64,8 @@ struct WorkFacts {
   std::optional<Duration> due_for{};
   std::int64_t untold = 0;
   // Dead letters of jobs
+  /// Of each queue; more are as many.
+  static constexpr std::int64_t kMostLetters = 100'000;
   std::int64_t letters = 0;
   std::int64_t letters_unbounded = 0;  ///< of them, of queues that keep them until somebody drops them
   std::optional<Duration> letters_since{};

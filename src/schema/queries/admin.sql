@@ -142,19 +142,21 @@ SELECT count(*) AS letters FROM weir.job_dead d
  WHERE (cardinality(:jobs::int8[]) = 0 OR d.id = ANY (:jobs::int8[])) AND (:queue::int4 IS NULL OR d.queue_id = :queue::int4)
    AND (:kind::text IS NULL OR d.kind = :kind::text) AND d.died_at <= :before::timestamptz;
 
--- name: drop_dead_jobs(jobs int8[], queue int4?, kind text?, before timestamptz, most int8) -> (dropped int8)
--- The same, so many at most. What somebody else replays or drops right now is his.
+-- name: drop_dead_jobs(jobs int8[], queue int4?, kind text?, before timestamptz, above int8, most int8) -> (
+--   dropped int8, last int8?)
+-- The same, so many at most, with ids above the one that was last dropped: what is gone, or is not meant, is walked once.
+-- What somebody else replays or drops right now is his.
 WITH old AS MATERIALIZED (
   SELECT d.id FROM weir.job_dead d
    WHERE (cardinality(:jobs::int8[]) = 0 OR d.id = ANY (:jobs::int8[])) AND (:queue::int4 IS NULL OR d.queue_id = :queue::int4)
-     AND (:kind::text IS NULL OR d.kind = :kind::text) AND d.died_at <= :before::timestamptz
-   LIMIT :most FOR UPDATE SKIP LOCKED
+     AND (:kind::text IS NULL OR d.kind = :kind::text) AND d.died_at <= :before::timestamptz AND d.id > :above::int8
+   ORDER BY d.id LIMIT :most FOR UPDATE SKIP LOCKED
 ), gone AS (
   DELETE FROM weir.job_dead d WHERE d.id = ANY (ARRAY(SELECT o.id FROM old o)) RETURNING d.id, d.payload
 ), large AS (
   DELETE FROM weir.job_payload p WHERE p.id = ANY (ARRAY(SELECT g.id FROM gone g WHERE g.payload IS NULL))
 )
-SELECT count(*) AS dropped FROM gone;
+SELECT count(*) AS dropped, max(g.id) AS last FROM gone g;
 
 -- name: queue_figures(names text[], most int8) -> (
 --   name text, paused bool, waiting int8, running int8, later int8, more_later bool, dead int8, done int8, failed int8,

@@ -53,9 +53,11 @@ RETURNING j.seq, coalesce(j.own_id, j.seq) AS id, j.priority, (j.attempt + 1)::i
           j.max_attempts, j.created_at, statement_timestamp() AS asked_at, j.deadline_at, j.kind, j.payload, j.unique_key, j.limit_key,
           j.error;
 
--- name: server_ran_since(at timestamptz) -> (ran bool)
--- The crash of one of its processes does not end the server as a whole, though it ends all sessions.
-SELECT pg_postmaster_start_time() < :at::timestamptz AS ran;
+-- name: session_origin(process int8) -> (server_started_at timestamptz, life_is_held bool)
+-- Once for each session of transactional mode. The crash of one of its processes does not end the server as a whole, though
+-- it ends all sessions.
+SELECT pg_postmaster_start_time() AS server_started_at,
+       EXISTS (SELECT FROM weir.process p WHERE p.id = :process AND NOT p.dead) AS life_is_held;
 
 -- name: finish_claims(process int8, claims int8[]) -> (number int8)
 -- The fast way to finish: all jobs of these claims are done, and leave nothing behind but their claim.
