@@ -138,15 +138,33 @@ bool OwnedGroup::end(const Ending& ending) {
 }
 
 GroupConnection OwnedGroup::release() && {
-  const bool wanted = use([&](pg::Session& session) {
-    const auto rows = session.run<sql::ReleaseGroup>(sink_.id, group_.tenant, group_.key, owner_);
-    return rows.one().wanted;
-  });
-  auto* const lock = std::get_if<pg::GroupLock>(&hold_);
-  GroupConnection free(lock != nullptr ? std::move(*lock).release()
-                                       : std::get<pg::PinnedSession>(std::move(hold_)));
-  // Only now that the lock is gone, too: whoever is quicker than that would not get the group.
-  if (wanted) free.session_.use([&](pg::Session& session) { hint<sql::WakeSink>(session, sink_.id); });
+  bool asleep = false;
+  const auto let_go = [&](pg::Session& session, const std::optional<pg::AdvisoryKey>& lock) {
+    std::optional<std::int32_t> space;
+    std::optional<std::int32_t> key;
+    if (lock) {
+      space = lock->space;
+      key = lock->key;
+    }
+    const auto rows = session.run<sql::ReleaseGroup>(sink_.id, group_.tenant, group_.key, owner_, space, key);
+    const auto row = rows.one();
+    asleep = row.asleep;
+    return row.unlocked.value_or(false);
+  };
+  const auto session_back = [&]() -> pg::PinnedSession {
+    if (auto* const lock = std::get_if<pg::GroupLock>(&hold_)) {
+      const pg::AdvisoryKey key = lock->key();
+      return std::move(*lock).release_by([&](pg::Session& session) { return let_go(session, key); });
+    }
+    use([&](pg::Session& session) { static_cast<void>(let_go(session, std::nullopt)); });
+    return std::get<pg::PinnedSession>(std::move(hold_));
+  };
+  GroupConnection free(session_back());
+  // Only now that others see it: who was told earlier, by whoever had submitted to it, has looked in vain.
+  if (asleep) {
+    free.session_.use(
+        [&](pg::Session& session) { hint<sql::WakeForGroup>(session, sink_.id, group_.tenant, group_.key); });
+  }
   return free;
 }
 

@@ -11,9 +11,12 @@ tl::expected<GroupLock, PinnedSession> GroupLock::try_acquire(PinnedSession sess
 }
 
 PinnedSession GroupLock::release() && {
-  const bool was_held = session_.use([&](Session& on) {
+  return std::move(*this).release_by([&](Session& on) {
     return on.execute("SELECT pg_advisory_unlock($1, $2)", key_.space, key_.key)[0].get<bool>(0);
   });
+}
+
+PinnedSession GroupLock::end(bool was_held) && {
   if (!was_held) {
     session_.close();
     raise({.kind = ErrorKind::misuse,

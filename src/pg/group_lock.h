@@ -55,8 +55,16 @@ class GroupLock {
   /// server did not know of the lock: then something between us and the server, such as a transaction pooler,
   /// has handed the statement to another server process.
   PinnedSession release() &&;
+  /// The same by a statement of the owner's that does more than that: `unlock(session)` lets go of key(), and
+  /// answers whether the server had it.
+  template <class Unlock>
+  PinnedSession release_by(Unlock&& unlock) && {
+    const bool was_held = session_.use(std::forward<Unlock>(unlock));
+    return std::move(*this).end(was_held);
+  }
 
  private:
+  PinnedSession end(bool was_held) &&;
   GroupLock(PinnedSession session, AdvisoryKey key) noexcept : session_(std::move(session)), key_(key) {}
 
   PinnedSession session_;

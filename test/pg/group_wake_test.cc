@@ -262,6 +262,51 @@ TEST_F(GroupWakeTest, AGroupThatIsGivenBackWakesOthersOnlyWhereItCouldGoOn) {
   EXPECT_EQ(told(), 1) << "by another connection";
 }
 
+TEST_F(GroupWakeTest, WhoSeesThatAGroupWasGivenBackFindsNoLockOfIt) {
+  one_->execute_script(
+      "CREATE TABLE public.lock_left (locks int8); "
+      "CREATE FUNCTION public.look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO "
+      "public.lock_left SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory' "
+      "AND objsubid = 2; RETURN NULL; END $$; "
+      "CREATE CONSTRAINT TRIGGER look AFTER DELETE ON weir.group_hold DEFERRABLE INITIALLY DEFERRED FOR EACH "
+      "ROW EXECUTE FUNCTION public.look()");
+  static_cast<void>(own(sink_, Ownership::advisory).release());
+  EXPECT_EQ(text("SELECT string_agg(locks::text, ' ') FROM public.lock_left"), "0");
+}
+
+// Found in review: it was asked before the commit whether anybody need be told.
+TEST_F(GroupWakeTest, WhatIsSubmittedWhileAGroupIsGivenBackIsToldOfWhenTheGroupIsFree) {
+  one_->execute_script(
+      "CREATE FUNCTION public.pass() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM "
+      "pg_advisory_xact_lock_shared(4711); RETURN NULL; END $$; "
+      "CREATE CONSTRAINT TRIGGER pass AFTER DELETE ON weir.group_hold DEFERRABLE INITIALLY DEFERRED FOR EACH "
+      "ROW EXECUTE FUNCTION public.pass()");
+  sleep_at(sink_);
+  for (const Ownership ownership : {Ownership::advisory, Ownership::lease}) {
+    OwnedGroup owned = own(sink_, ownership);
+    std::jthread release;
+    pg::Session gate = session();
+    gate.execute("SELECT pg_advisory_lock(4711)");
+    release = std::jthread([&] {
+      owned.hand_over();
+      EXPECT_NO_THROW(static_cast<void>(std::move(owned).release()));
+    });
+    test::wait_until(
+        [&] {
+          return number(
+                     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT "
+                     "granted") == 1;
+        },
+        "the release to be about to commit");
+    submit(kGroup);
+    EXPECT_EQ(told(), 1) << "somebody else has it as yet";
+    gate.execute("SELECT pg_advisory_unlock(4711)");
+    release.join();
+    EXPECT_EQ(told(), 1);
+    one_->execute("DELETE FROM weir.batch_step");
+  }
+}
+
 TEST_F(GroupWakeTest, WhatASweepFindsAndWhatIsDoneByHandWakesOthers) {
   submit_run(kGroup, "r", 2);
   const int pid = [&] {

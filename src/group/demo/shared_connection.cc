@@ -136,7 +136,7 @@ class SharedConsumer {
         }
         set(slot, std::nullopt);
         connection_.use([&](pg::Session& session) {
-          session.run<sql::ReleaseGroup>(sink_.id, kTenant, held.key, held.owner);
+          session.run<sql::ReleaseGroup>(sink_.id, kTenant, held.key, held.owner, std::nullopt, std::nullopt);
         });
       }
       const MutexLock lock(mutex_);

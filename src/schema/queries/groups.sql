@@ -73,15 +73,17 @@ SELECT b.accepted, b.state, b.run_id, b.run_at, b.idx, b.attempt, b.run, b.final
        CASE WHEN pg_column_size(b.payload) <= CASE WHEN pg_column_compression(b.payload) IS NULL THEN 65536 ELSE 8192 END THEN b.payload END AS payload
   FROM weir.end_and_begin_batch(:sink, :tenant, :key, :owner, :lease_ms, :max_attempts, :with_payload) b;
 
--- name: release_group(sink int4, tenant text, key text, owner text) -> (released bool, wanted bool)
--- Forgotten in a crash, it is left to the sweep. `wanted`: somebody sleeps who could go on with it; asked once it is released.
+-- name: release_group(sink int4, tenant text, key text, owner text, space int4?, lock_key int4?) -> (
+--   released bool, unlocked bool?, asleep bool)
+-- Forgotten in a crash, it is left to the sweep. The lock, where it is owned by one, goes before the row does, which it does at the end of this
+-- statement: whoever sees that nobody has the group can have it. Until then the row keeps others out, and its own lock the sweep.
+-- `asleep`: somebody may sleep at the sink; asked when both are gone. Whoever lies down later waits for the end of this.
 WITH r AS MATERIALIZED (
-  SELECT weir.release_group(:sink, :tenant, :key, :owner) AND set_config('synchronous_commit', 'off', true) IS NOT NULL AS released)
-SELECT r.released,
-       CASE WHEN NOT r.released THEN false
-            WHEN weir.is_held(weir.sleep_key('group:' || :sink::int4)) THEN weir.is_wanted_group(:sink, :tenant, :key)
-            ELSE false END AS wanted
-  FROM r;
+  SELECT weir.release_group(:sink, :tenant, :key, :owner) AND set_config('synchronous_commit', 'off', true) IS NOT NULL AS released),
+u AS MATERIALIZED (
+  SELECT r.released, pg_advisory_unlock(:space::int4, :lock_key::int4) AS unlocked FROM r)
+SELECT u.released, u.unlocked, CASE WHEN u.released THEN weir.is_held(weir.sleep_key('group:' || :sink::int4)) ELSE false END AS asleep
+  FROM u;
 
 -- name: wake_sink(sink int4) -> (woken bool)
 SELECT weir.wake_sink(:sink) AS woken;
