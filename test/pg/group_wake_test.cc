@@ -7,9 +7,11 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <fmt/format.h>
 
 #include "group/admin.h"
 #include "pg/transaction.h"
+#include "schema/queries/doctor_work.h"
 #include "schema/queries/groups.h"
 #include "support/group_test.h"
 #include "support/waiting.h"
@@ -348,6 +350,28 @@ TEST_F(GroupWakeTest, WhoIsFrozenInItsSleepIsHungUpOnAndNobodyElse) {
   EXPECT_FALSE(frozen.is_open());
   EXPECT_ANY_THROW((void)elsewhere.work_left(sink_)) << "its sink may have no other consumer";
   EXPECT_NO_THROW((void)awake.work_left(sink_));
+}
+
+TEST_F(GroupWakeTest, DoctorTellsWhoSleepsAndWhoIsFrozenInIt) {
+  auto asleep = PollConnection::open(connector(), "asleep", {});
+  auto awake = PollConnection::open(connector(), "awake", {});
+  const auto look = [&](std::int64_t silent_ms) {
+    const auto rows = one_->run<sql::DoctorSleepers>(silent_ms);
+    const auto row = rows.one();
+    EXPECT_LT(row.queue_usage, 0.1);
+    return fmt::format("{} asleep, {} frozen: {} {}", row.sleeping, row.frozen,
+                       row.frozen_pid.value_or(0) == asleep.backend_pid(), row.frozen_at.value_or("-"));
+  };
+  EXPECT_EQ(look(0), "0 asleep, 0 frozen: false -");
+  asleep.lie_down(sink_);
+  EXPECT_EQ(look(60'000), "1 asleep, 0 frozen: false -");
+  // Its last answer is on its way here before its session counts as idle.
+  test::wait_until([&] { return look(0) == "1 asleep, 1 frozen: true default/s"; }, "the session to be idle");
+  one_->execute("SET ROLE weir_viewer");
+  EXPECT_EQ(look(0), "1 asleep, 0 frozen: false -") << "it may not see how others stand";
+  one_->execute("RESET ROLE");
+  asleep.get_up();
+  EXPECT_EQ(look(0), "0 asleep, 0 frozen: false -");
 }
 
 TEST_F(GroupWakeTest, AHintThatFailsLeavesWhatWasDoneDone) {
