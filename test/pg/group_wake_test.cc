@@ -1,6 +1,7 @@
 // Who wakes idle consumers, and that nobody is told who need not be. Where something is waited for here, only
 // a notification can bring it in time: who has had no work yet looks again after half a minute.
 
+#include <future>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -14,6 +15,7 @@
 #include "schema/queries/doctor_work.h"
 #include "schema/queries/groups.h"
 #include "support/group_test.h"
+#include "support/tcp_gate.h"
 #include "support/waiting.h"
 
 namespace weir::group {
@@ -411,6 +413,36 @@ TEST_F(GroupWakeTest, AConsumerThatLosesItsConnectionInItsSleepSleepsAgain) {
   expect_done();
   EXPECT_GE(consumer->counts().woken, 1);
   consumer->stop();
+}
+
+TEST_F(GroupWakeTest, AConsumerThatIsCutOffInItsSleepFindsWhatItDidNotHear) {
+  test::TcpGate gate(test::TestServer::shared().port());
+  Consumer consumer(std::make_shared<const pg::Connector>(gate.through(tcp_conninfo())), inside_effect("s"),
+                    {.sink = "s", .poll = kSleep});
+  consumer.sleeps.enable();
+  consumer.start();
+  ASSERT_EQ(consumer.sleeps.wait(Deadline::after(20s)), kSleep);
+  const std::vector<int> before = backends("weir:poll:");
+  ASSERT_EQ(before.size(), 1U);
+  gate.refuse();
+  gate.cut_all();
+  test::wait_until_gone(connector(), before[0]);
+  submit(kGroup);
+  EXPECT_TRUE(backends("weir:poll:").empty()) << "nobody is there to be told";
+  gate.open();
+  expect_done();
+  consumer.stop();
+  EXPECT_EQ(consumer.counts().succeeded, 1);
+  EXPECT_EQ(consumer.counts().woken, 0);
+}
+
+// Who waits out his sleep ends as well, half a minute later.
+TEST_F(GroupWakeTest, AConsumerThatIsStoppedInItsSleepEndsAtOnce) {
+  const auto consumer = sleeper(inside_effect("s"));
+  auto ended = std::async(std::launch::async, [&] { consumer->stop(); });
+  EXPECT_EQ(ended.wait_for(kLongestSleep / 2), std::future_status::ready);
+  ended.get();
+  EXPECT_EQ(consumer->counts().woken, 0);
 }
 
 }  // namespace
