@@ -33,6 +33,16 @@ class GroupLock {
   /// with it.
   static tl::expected<GroupLock, PinnedSession> try_acquire(PinnedSession session, AdvisoryKey key);
 
+  /// The same by a statement of the caller's that does more than that: `lock(session)` tries to take the lock
+  /// of `key`, and answers whether it did.
+  template <class Lock>
+  static tl::expected<GroupLock, PinnedSession> try_acquire_by(PinnedSession session, AdvisoryKey key,
+                                                               Lock&& lock) {
+    const bool acquired = session.use(std::forward<Lock>(lock));
+    if (!acquired) return tl::unexpected(std::move(session));
+    return GroupLock(std::move(session), key);
+  }
+
   GroupLock(GroupLock&&) noexcept = default;
   GroupLock& operator=(GroupLock&&) noexcept = default;
   GroupLock(const GroupLock&) = delete;

@@ -30,11 +30,17 @@ SELECT EXISTS (SELECT FROM weir.group_hold h WHERE h.sink_id = :sink)
                                         AND (e.run_id, e.idx) < (s.run_id, s.idx))
                      AND NOT (SELECT k.paused FROM weir.feed_sink k WHERE k.id = :sink)) AS "left";
 
--- name: take_group(sink int4, tenant text, key text, owner text, lock_key int4?, lease_ms int8) -> (taken bool)
+-- name: take_group(sink int4, tenant text, key text, owner text, space int4?, lock_key int4?, lease_ms int8) -> (
+--   locked bool?, taken bool)
+-- Who is to own it by lock tries that first, and keeps it where the group is somebody's all the same.
 -- Nobody waits for the disk with it: a server that forgets it in a crash has ended the owner's session, too. That a batch was begun,
 -- which counts its attempt, is never forgotten.
-SELECT weir.take_group(:sink, :tenant, :key, :owner, :lock_key, :lease_ms)
-       AND set_config('synchronous_commit', 'off', true) IS NOT NULL AS taken;
+WITH l AS MATERIALIZED (SELECT pg_try_advisory_lock(:space::int4, :lock_key::int4) AS locked)
+SELECT l.locked,
+       CASE WHEN l.locked IS FALSE THEN false
+            ELSE weir.take_group(:sink, :tenant, :key, :owner, :lock_key::int4, :lease_ms)
+                 AND set_config('synchronous_commit', 'off', true) IS NOT NULL END AS taken
+  FROM l;
 
 -- name: renew_group(sink int4, tenant text, key text, owner text, lease_ms int8) -> (renewed bool)
 SELECT weir.renew_group(:sink, :tenant, :key, :owner, :lease_ms)
