@@ -48,9 +48,7 @@ bool JobTaker::take_and_run(pg::Session& session, pg::Transaction& transaction, 
   }
   all.ended = steady_now();
   if (end_ != End::run) all.began = {};  // of no interest to those who ask how long jobs wait and run
-  source_.finish_taken(session, *claim_, all);
-  again_ = std::any_of(all.outcomes.begin(), all.outcomes.end(),
-                       [](const auto& outcome) { return !outcome.is_done(); });
+  again_ = source_.finish_taken(session, *claim_, all);
   return true;
 }
 
@@ -96,7 +94,7 @@ void JobTaker::tell_suspects() {
   if (end_ == End::handed_back || !suspects.any()) return;
   for (const work::Item& item : claim_->items()) {
     if (end_ == End::charged) {
-      suspects.charged(item.id, item.attempt >= item.max_attempts);
+      suspects.charged(item.id, !again_);
     } else {
       suspects.cleared(item.id);
     }
