@@ -34,7 +34,9 @@ void Consumer::start() {
   const work::WorkConnector at = work::connector_for_work(connector_);
   pg::Session session = at.connector->connect(pg::Role::api, "start");
   work::require_read_committed(session);
-  if (at.can_be_woken) work::require_connections(session, work_.leased ? 0 : options_.workers);
+  // The cutter has one, too.
+  if (at.can_be_woken)
+    work::require_connections(session, work_.leased ? 0 : options_.workers, work::kPollSessions + 1);
   const StreamDefinition stream = find_stream(session, options_.stream);
   source_ = std::make_unique<GroupSource>(stream, make_group(session, stream, options_));
   session.close();
