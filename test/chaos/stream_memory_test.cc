@@ -77,15 +77,15 @@ class StreamMemoryTest : public test::StreamTest {
     command.argv.insert(command.argv.end(), words.begin(), words.end());
     command.env["DATABASE_URL"] = url();
     command.grace = 1min;
-    exec::Child weir(command);
+    exec::Child program(command);
     exec::Outcome outcome;
     std::int64_t peak = 0;
     {
       const std::jthread running(
-          [&](const std::stop_token& stop) { outcome = weir.wait(Deadline::never(), stop); });
+          [&](const std::stop_token& stop) { outcome = program.wait(Deadline::never(), stop); });
       try {
         wait_until_done(name);
-        peak = peak_of(weir.pid());
+        peak = peak_of(program.pid());
       } catch (const std::exception& error) {
         ADD_FAILURE() << error.what();
       }
