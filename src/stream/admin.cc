@@ -136,7 +136,6 @@ std::int64_t replay_events(pg::Session& session, const StreamDefinition& stream,
   const Patience patience(session);
   pg::Transaction transaction(session);
   static_cast<void>(session.run<sql::LockStreamPast>(stream.id));
-  static_cast<void>(session.run<sql::LockStream>(stream.id));
   static_cast<void>(session.run<sql::RefuseWhileDropping>(stream.id, from));
   const auto whole = session.run<sql::ReplayStreamChunks>(stream.id, group, from, to);
   std::int64_t events = whole.one().events;
@@ -224,8 +223,9 @@ void drop_group(pg::Session& session, const StreamDefinition& stream, std::int32
   const Patience patience(session);
   pg::Transaction transaction(session);
   require_idle(session, stream, group);
-  // A cut that puts chunks before it would find it gone, and fail.
   static_cast<void>(session.run<sql::LockStreamPast>(stream.id));
+  session.run<sql::EmptyStreamGroup>(group);
+  // A cut that puts chunks before it would find it gone, and fail.
   static_cast<void>(session.run<sql::LockStream>(stream.id));
   session.run<sql::DropStreamGroup>(group);
   transaction.commit();

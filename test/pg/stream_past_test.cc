@@ -34,14 +34,13 @@ class StreamPastTest : public test::StreamTest {
       cut_all();
     }
   }
-  /// Who does this with the first chunk's row of a group waits until gate_ is opened.
-  void shut(const std::string& doing) {
+  /// Who fires this trigger waits until it is opened.
+  void shut(const std::string& trigger) {
     one_->execute_script(
         "CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM "
         "pg_advisory_xact_lock(77); RETURN coalesce(NEW, OLD); END $$;"
-        "CREATE TRIGGER gate BEFORE " +
-        doing + " ON weir.stream_work FOR EACH ROW WHEN (" + (doing == "DELETE" ? "OLD" : "NEW") +
-        ".chunk = 1) EXECUTE FUNCTION gate()");
+        "CREATE TRIGGER gate " +
+        trigger + " EXECUTE FUNCTION gate()");
     gate_.emplace(session());
     gate_->execute("SELECT pg_advisory_lock(77)");
   }
@@ -111,7 +110,7 @@ TEST_F(StreamPastTest, WhileAGroupIsSetBackOthersGoOnAndItsChunksStay) {
 TEST_F(StreamPastTest, AGroupThatBeginsInThePastHasWhatIsCutWhileItIsMade) {
   insert_chunks(5);
   const std::int32_t stream = find_stream(*one_, "events").id;
-  shut("INSERT");
+  shut("BEFORE INSERT ON weir.stream_work FOR EACH ROW WHEN (NEW.chunk = 1)");
   auto made = std::async(std::launch::async, [&] {
     pg::Session session = this->session();
     session.run<sql::MakeStreamGroup>(stream, std::string("late"), std::optional(WallTime{}));
@@ -127,18 +126,59 @@ TEST_F(StreamPastTest, AGroupThatBeginsInThePastHasWhatIsCutWhileItIsMade) {
   expect_all_once(consume("late"));
 }
 
+TEST_F(StreamPastTest, WhileEventsAreReplayedOthersGoOn) {
+  const std::int32_t back = group("back");
+  insert_chunks(5);
+  EXPECT_EQ(consume("back").size(), 5U);
+  const auto stream = find_stream(*one_, "events");
+  shut("BEFORE INSERT ON weir.stream_work FOR EACH ROW WHEN (NEW.chunk = 1)");
+  auto replayed = std::async(std::launch::async, [&] {
+    pg::Session session = this->session();
+    return replay_events(session, stream, back, WallTime::min(), WallTime::max());
+  });
+  const Opener in_the_end(*this);
+  wait_until_waiting(1);
+  insert(4);
+  cut_all();
+  open();
+  EXPECT_EQ(replayed.get(), 5);
+  expect_all_once(consume("back"));
+}
+
+TEST_F(StreamPastTest, WhileAGroupGoesOthersGoOn) {
+  const std::int32_t gone = group("gone");
+  group("stays");
+  insert(5);
+  cut_all();
+  const auto stream = find_stream(*one_, "events");
+  shut("BEFORE DELETE ON weir.stream_work FOR EACH ROW WHEN (OLD.chunk = 1)");
+  auto dropped = std::async(std::launch::async, [&] {
+    pg::Session session = this->session();
+    drop_group(session, stream, gone);
+  });
+  const Opener in_the_end(*this);
+  wait_until_waiting(1);
+  insert(3);
+  cut_all();
+  open();
+  dropped.get();
+  EXPECT_EQ(number("SELECT count(*) FROM weir.stream_work"), 2);
+  expect_all_once(consume("stays"));
+}
+
+// A cut waited for the group's row then, found it gone, and failed.
 TEST_F(StreamPastTest, ACutBesideTheEndOfAGroupDoesNotFail) {
   const std::int32_t gone = group("gone");
   group("stays");
   insert(5);
   cut_all();
   const auto stream = find_stream(*one_, "events");
-  shut("DELETE");
+  shut("AFTER DELETE ON weir.stream_group FOR EACH ROW");
   auto dropped = std::async(std::launch::async, [&] {
     pg::Session session = this->session();
     drop_group(session, stream, gone);
   });
-  const Opener if_it_does_not_come_so_far(*this);
+  const Opener if_it_comes_no_further(*this);
   wait_until_waiting(1);
   insert(3);
   auto was_cut = std::async(std::launch::async, [&] {

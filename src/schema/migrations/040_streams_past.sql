@@ -1,8 +1,8 @@
 -- Streams: a group that is set to another time, or begins in the past, holds no cut up while it is given its chunks. With a million
 -- of them that takes many seconds, in which no group of the stream was given anything new.
 
--- One at a time of what must not happen while a group is given chunks that are there: another one that is, chunks that are merged
--- or forgotten, a partition that begins to go. Not a cut: its chunks are before each group that is there when it commits, and
+-- One at a time of what must not happen while a group is given chunks that are there (seek, replay, a new group): another one that
+-- is, a group that goes, chunks that are merged or forgotten, a partition that begins to go. Not a cut: its chunks are before each group that is there when it commits, and
 -- whoever does not see them does not see that either. Who needs weir.lock_stream() too takes this one first, so that nobody waits
 -- for it while others cannot cut.
 CREATE FUNCTION weir.lock_stream_past(stream int4) RETURNS void
