@@ -2,9 +2,9 @@
 -- of them that takes many seconds, in which no group of the stream was given anything new.
 
 -- One at a time of what must not happen while a group is given chunks that are there (seek, replay, a new group): another one that
--- is, a group that goes, chunks that are merged or forgotten, a partition that begins to go. Not a cut: its chunks are before each group that is there when it commits, and
--- whoever does not see them does not see that either. Who needs weir.lock_stream() too takes this one first, so that nobody waits
--- for it while others cannot cut.
+-- is, a group that goes, chunks that are merged or forgotten, a partition that begins to go. Not a cut: its chunks are before each
+-- group that is there when it commits, and whoever does not see the chunks does not see that either. Who needs weir.lock_stream()
+-- too takes this one first, so that nobody waits for it while others cannot cut.
 CREATE FUNCTION weir.lock_stream_past(stream int4) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   SELECT pg_advisory_xact_lock(hashtextextended('weir.stream_past:' || stream, 0))
