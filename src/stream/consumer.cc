@@ -13,6 +13,8 @@ namespace {
 
 GroupDefinition make_group(pg::Session& session, const StreamDefinition& stream,
                            const ConsumerOptions& options) {
+  // One that begins in the past is given a row for each chunk there is.
+  session.set_timeout(std::chrono::hours(1));
   const auto made = session.run<sql::MakeStreamGroup>(stream.id, options.group, options.from);
   GroupDefinition group{.id = made.one().id, .name = options.group};
   const auto settings = session.run<sql::StreamGroupSettings>(group.id);
