@@ -126,7 +126,7 @@ SELECT c.xmin::text::int8 AS by_xid, c.xmin::text::int8 = c.written::text::int8 
 SELECT weir.lock_stream(:stream) IS NULL AS locked;
 
 -- name: lock_stream_past(stream int4) -> (locked bool)
--- See migrations/040_streams_past.sql. Before lock_stream.
+-- See migrations/038_streams_past.sql. Before lock_stream.
 SELECT weir.lock_stream_past(:stream) IS NULL AS locked;
 
 -- name: try_lock_stream_past(stream int4) -> (locked bool)
