@@ -81,7 +81,10 @@ bool PollConnection::work_left(const SinkDefinition& sink) {
 void PollConnection::lie_down(const SinkDefinition& sink) {
   try {
     session_.use([&](pg::Session& session) {
-      if (!listens_) session.execute("LISTEN weir_group_" + std::to_string(sink.id));
+      if (!listens_) {
+        session.run<sql::ListenAtSink>(sink.id);
+        session.execute("LISTEN weir_group_" + std::to_string(sink.id));
+      }
       listens_ = true;
       was_told(session);  // of what the next look sees
       session.run<sql::SleepAtSink>(sink.id);

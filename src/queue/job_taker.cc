@@ -74,8 +74,9 @@ std::vector<work::Outcome> JobTaker::run_unless_guilty(pg::Session& session, con
 }
 
 void JobTaker::note_loss(const pg::Session& session, const pg::Error& error) {
-  // Misuse: a statement that cannot be answered, such as COPY, was what our own side ended the session for.
-  const bool lost = error.kind() == pg::ErrorKind::lost || error.kind() == pg::ErrorKind::misuse;
+  // Our own side ends a session, too: for a statement that cannot be answered, such as COPY, or is not.
+  const bool lost = error.kind() == pg::ErrorKind::lost || error.kind() == pg::ErrorKind::misuse ||
+                    error.kind() == pg::ErrorKind::deadline;
   if (session.is_open() || !lost) return;
   const auto items = claim_->items();
   one_by_one_ = std::max(one_by_one_, items.size());

@@ -47,7 +47,8 @@ void Consumer::start() {
                                .drain = options_.drain,
                                .can_be_woken = at.can_be_woken,
                                .once = options_.once,
-                               .most_in_batch = static_cast<std::size_t>(options_.batch)};
+                               .most_in_batch = static_cast<std::size_t>(options_.batch),
+                               .patience = options_.patience};
   if (!at.can_be_woken) options.longest_sleep = std::chrono::seconds(1);
   process_ = std::make_unique<work::Process>(
       at.connector, work::Process::Options{.name = work::process_name(), .lease = options_.lease});

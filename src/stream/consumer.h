@@ -24,6 +24,7 @@ struct ConsumerOptions {
   Duration lease = std::chrono::seconds(15);
   Duration drain = std::chrono::seconds(30);
   bool once = false;
+  Duration patience = std::chrono::hours(24);  ///< work::RuntimeOptions
 };
 
 /// A process that consumes a stream for a group, made where it is new, and that cuts the stream if nobody

@@ -52,7 +52,8 @@ class TransactionParts {
   void begin_part();
   /// Settles all of the batch; true when it ran over its time.
   bool run_handler(Batch& batch, RunWatch& watch);
-  void fail_by(const pg::Error& error, Batch& batch);
+  /// False where the error is the fault of none of its items.
+  bool fail_by(const pg::Error& error, Batch& batch);
   /// Whether what COMMIT would find is in order, too; then the part stands.
   bool keep_part(std::size_t items, bool ran_over, std::vector<Outcome>& outcomes);
 

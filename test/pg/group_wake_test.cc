@@ -338,11 +338,14 @@ TEST_F(GroupWakeTest, WhatASweepFindsAndWhatIsDoneByHandWakesOthers) {
   EXPECT_EQ(told(), 1);
 }
 
-TEST_F(GroupWakeTest, WhoIsFrozenInItsSleepIsHungUpOnAndNobodyElse) {
+TEST_F(GroupWakeTest, WhoIsFrozenAndListensIsHungUpOnAndNobodyElse) {
   auto frozen = PollConnection::open(connector(), "frozen", {});
+  auto busy = PollConnection::open(connector(), "busy", {});
   auto awake = PollConnection::open(connector(), "awake", {});
   auto elsewhere = PollConnection::open(connector(), "elsewhere", {});
   frozen.lie_down(sink_);
+  busy.lie_down(sink_);
+  busy.get_up();
   elsewhere.lie_down(add_sink("other"));
   auto sweep = RecoveryConnection::open(connector(), "sweep", {});
   (void)sweep.recover(sink_);
@@ -350,6 +353,7 @@ TEST_F(GroupWakeTest, WhoIsFrozenInItsSleepIsHungUpOnAndNobodyElse) {
   (void)sweep.recover(sink_, 0s);
   EXPECT_ANY_THROW((void)frozen.work_left(sink_));
   EXPECT_FALSE(frozen.is_open());
+  EXPECT_ANY_THROW((void)busy.work_left(sink_)) << "it listens, though nobody is told for its sake";
   EXPECT_ANY_THROW((void)elsewhere.work_left(sink_)) << "its sink may have no other consumer";
   EXPECT_NO_THROW((void)awake.work_left(sink_));
 }
@@ -373,7 +377,8 @@ TEST_F(GroupWakeTest, DoctorTellsWhoSleepsAndWhoIsFrozenInIt) {
   EXPECT_EQ(look(0), "1 asleep, 0 frozen: false -") << "it may not see how others stand";
   one_->execute("RESET ROLE");
   asleep.get_up();
-  EXPECT_EQ(look(0), "0 asleep, 0 frozen: false -");
+  EXPECT_EQ(look(60'000), "0 asleep, 0 frozen: false -");
+  test::wait_until([&] { return look(0) == "0 asleep, 1 frozen: true default/s"; }, "the session to be idle");
 }
 
 TEST_F(GroupWakeTest, AHintThatFailsLeavesWhatWasDoneDone) {

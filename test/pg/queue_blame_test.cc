@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 
 #include <gtest/gtest.h>
 
@@ -322,6 +323,36 @@ TEST_F(BlameTest, AStatementThatEndsOurOwnSideOfTheSessionUsesUpAttemptsToo) {
   work_off({.queues = {"q"}, .slots = 1, .delivery = Delivery::transactional});
   expect_good_done(10);
   EXPECT_EQ(count("weir.job_dead WHERE kind = 'copy'"), 1);
+}
+
+TEST_F(BlameTest, AStatementThatOurOwnSideDidNotWaitForUsesUpAttemptsToo) {
+  functions_["slow"] = [](const JobContext& context) -> Outcome {
+    context.session->set_timeout(50ms);
+    context.session->execute("SELECT pg_sleep(20)");
+    return Outcome::done();
+  };
+  functions_["count"] = [](const JobContext& context) -> Outcome {
+    context.session->execute("INSERT INTO public.effect SELECT ($1::jsonb->>'n')::int",
+                             pg::JsonView{context.job.payload});
+    return Outcome::done();
+  };
+  enqueue("'q', '{}', 'slow', max_attempts => 1");
+  enqueue_good(10);
+  work_off({.queues = {"q"}, .slots = 1, .delivery = Delivery::transactional});
+  expect_good_done(10);
+  EXPECT_EQ(count("weir.job_dead WHERE kind = 'slow'"), 1);
+}
+
+TEST_F(BlameTest, AStatementOfAHandlerIsWaitedForAsLongAsTheWorkerSays) {
+  std::optional<Duration> patience;
+  functions_[""] = [&](const JobContext& context) -> Outcome {
+    patience = context.session->options().timeout;
+    context.session->execute("INSERT INTO public.effect VALUES (1)");
+    return Outcome::done();
+  };
+  enqueue("'q', '{}'");
+  work_off({.queues = {"q"}, .slots = 1, .delivery = Delivery::transactional});
+  EXPECT_EQ(patience, Duration(24h));
 }
 
 }  // namespace

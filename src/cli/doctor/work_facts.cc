@@ -51,7 +51,7 @@ void gather_letters(pg::Session& session, WorkFacts& facts) {
 
 void gather_sleepers(pg::Session& session, WorkFacts& facts) {
   const auto rows =
-      session.run<sql::DoctorSleepers>(std::int64_t{group::kFrozenSleeper / std::chrono::milliseconds(1)});
+      session.run<sql::DoctorSleepers>(std::int64_t{group::kFrozenListener / std::chrono::milliseconds(1)});
   const auto row = rows.one();
   facts.sleeping = row.sleeping;
   facts.frozen = row.frozen;

@@ -105,18 +105,23 @@ SELECT CASE WHEN NOT weir.is_held(weir.sleep_key('group:' || :sink::int4)) THEN 
 -- meet a producer that looks. undecided_from() and all_decided(), of work.sql, say from when on nobody can have missed it.
 SELECT count(pg_advisory_lock_shared(weir.sleep_key('group:' || :sink::int4)) IS NULL) AS held;
 
+-- name: listen_at_sink(sink int4) -> (held int8)
+-- Who listens holds this for as long as his session lasts, asleep or not: see hang_up_frozen_listeners.
+SELECT count(pg_advisory_lock_shared(weir.sleep_key('group-ear:' || :sink::int4)) IS NULL) AS held;
+
 -- name: rise_at_sink(sink int4) -> (held bool)
 SELECT pg_advisory_unlock_shared(weir.sleep_key('group:' || :sink::int4)) AS held;
 
--- name: hang_up_frozen_sleepers(silent_ms int8) -> (ended bool)
--- A consumer that is frozen, or cut off, in its sleep is notified by every producer, for nothing: what all commits of the server wait for.
+-- name: hang_up_frozen_listeners(silent_ms int8) -> (ended bool)
+-- A consumer that is frozen, or cut off, in its sleep is notified by every producer, for nothing: what all commits of the server wait for. One
+-- that is awake then, and busy, is not; but what others are told stays in the server's queue until it is read, and a full one fails commits.
 -- One that lives looks far more often than this. Of all sinks: often a sink has one consumer. Only where we may.
 SELECT pg_terminate_backend(a.pid, 1000) AS ended
   FROM pg_catalog.pg_stat_activity a
  WHERE a.usename = current_user AND a.datname = current_database() AND a.application_name LIKE 'weir:poll:%' AND a.state = 'idle'
    AND a.pid <> pg_backend_pid() AND a.state_change < clock_timestamp() - :silent_ms::int8 * interval '1 ms'
    AND EXISTS (SELECT FROM pg_catalog.pg_locks l JOIN weir.feed_sink k
-                     ON ((l.classid::int8 << 32) | l.objid::int8) = weir.sleep_key('group:' || k.id)
+                     ON ((l.classid::int8 << 32) | l.objid::int8) = weir.sleep_key('group-ear:' || k.id)
                 WHERE l.pid = a.pid AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = a.datid);
 
 -- name: give_back_group(sink int4, tenant text, key text, owner text, lease_ms int8, run_id int8?, idx int4?, attempt int4?, outcome text,
