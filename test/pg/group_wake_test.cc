@@ -134,8 +134,8 @@ TEST_F(GroupWakeTest, AProducerOfLongAgoWhoDidNotSeeASleeperIsNotMissed) {
   test::wait_until(
       [&] {
         return number(
-                   "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = "
-                   "'advisory' AND l.mode = 'ShareLock' AND a.application_name LIKE 'weir:poll:%'") == 1;
+                   "SELECT count(*) FROM pg_locks l JOIN weir.feed_sink k ON ((l.classid::int8 << 32) | "
+                   "l.objid::int8) = weir.sleep_key('group:' || k.id) WHERE l.mode = 'ShareLock'") == 1;
       },
       "the mark that it sleeps");
   EXPECT_FALSE(consumer->sleeps.wait(Deadline::after(0s)));

@@ -41,9 +41,10 @@ class QueueTimeoutTest : public test::QueueTest {
   }
   void work_off_sql(const std::string& check, std::optional<Duration> own_timeout = std::nullopt) {
     const work::SqlOptions sql{
-        .sql = "DO $$ DECLARE r record; BEGIN FOR r IN SELECT kind, (payload->>'n')::int AS n FROM weir_job "
-               "ORDER BY id LOOP " +
-               check + " INSERT INTO public.effect VALUES (r.n); END LOOP; END $$",
+        .sql =
+            "DO $$ DECLARE r record; BEGIN FOR r IN SELECT kind, (payload->>'n')::int AS n FROM weir_job "
+            "ORDER BY id LOOP " +
+            check + " INSERT INTO public.effect VALUES (r.n); END LOOP; END $$",
         .timeout = own_timeout};
     Worker worker(shared_connector(), [&] { return std::make_unique<work::SqlHandler>(sql); },
                   {.queues = {"q"}, .slots = 1, .once = true, .delivery = Delivery::transactional});
@@ -234,10 +235,14 @@ TEST_F(QueueTimeoutTest, ACancelThatComesLateHitsNothingElse) {
 }
 
 TEST_F(QueueTimeoutTest, WithoutOneNothingIsWatched) {
-  functions_[""] = [](const JobContext& context) -> Outcome {
-    const pg::Result idle =
-        context.session->execute("SELECT current_setting('idle_in_transaction_session_timeout')");
-    EXPECT_EQ(idle[0].get<std::string>(0), "0");
+  const auto idle_limit = [](pg::Session& session) {
+    return session.execute("SELECT current_setting('idle_in_transaction_session_timeout')")[0]
+        .get<std::string>(0);
+  };
+  pg::Session other = session();
+  const std::string of_server = idle_limit(other);
+  functions_[""] = [&](const JobContext& context) -> Outcome {
+    EXPECT_EQ(idle_limit(*context.session), of_server);
     EXPECT_FALSE(context.stop.stop_requested());
     return Outcome::done();
   };
