@@ -92,7 +92,7 @@ TEST_F(CliPrivate, StartLeavesItRunningUntilStop) {
   EXPECT_EQ(run({"db", "start", "--port", "1"}).status, 5);
   const WeirResult doctor = run({"doctor"});
   EXPECT_EQ(doctor.status, 0) << doctor.out;
-  EXPECT_THAT(doctor.out, HasSubstr("20 ok, 0 to look at, 0 failed"));
+  EXPECT_THAT(doctor.out, HasSubstr("21 ok, 0 to look at, 0 failed"));
 
   EXPECT_EQ(run({"db", "stop", "--json"}).out, "{\n  \"stopped\": true\n}\n");
   EXPECT_EQ(state(), "stopped");
