@@ -4,22 +4,56 @@
 
 #include <poll.h>
 
+#include <fmt/format.h>
+
+#include "base/text.h"
 #include "schema/queries/streams.h"
+#include "schema/queries/streams_lanes.h"
 #include "stream/stream.h"
 #include "work/work_connector.h"
 
 namespace weir::stream {
 namespace {
 
+std::int32_t group_id(pg::Session& session, const StreamDefinition& stream, const ConsumerOptions& options) {
+  if (options.ordered) {
+    const auto made = session.run<sql::MakeOrderedStreamGroup>(
+        stream.id, options.group, options.from, options.lanes.value_or(ConsumerOptions::kLanes));
+    return made.one().id;
+  }
+  const auto made = session.run<sql::MakeStreamGroup>(stream.id, options.group, options.from);
+  return made.one().id;
+}
+
+/// What was handed out cannot be put in order any more, nor dealt out to other lanes.
+void require_lanes(const StreamDefinition& stream, const GroupDefinition& group,
+                   const ConsumerOptions& options) {
+  if (!options.ordered) return;
+  const std::string of =
+      fmt::format("the group {} of the stream {}", printable(group.name), printable(stream.name));
+  if (!group.is_ordered()) {
+    throw Error(
+        ExitCode::refused, of + " is not kept in order, and cannot be from now on",
+        "Take another --group with --ordered, from the time on that it is to have; then drop this one.");
+  }
+  if (options.lanes && *options.lanes != group.lanes) {
+    throw Error(
+        ExitCode::refused, fmt::format("{} has {} lanes, and not {}", of, group.lanes, *options.lanes),
+        "How many there are is settled when a group is made: leave --lanes out, or take another group.");
+  }
+}
+
 GroupDefinition make_group(pg::Session& session, const StreamDefinition& stream,
                            const ConsumerOptions& options) {
-  const auto made = session.run<sql::MakeStreamGroup>(stream.id, options.group, options.from);
-  GroupDefinition group{.id = made.one().id, .name = options.group};
+  GroupDefinition group{.id = group_id(session, stream, options), .name = options.group};
   const auto settings = session.run<sql::StreamGroupSettings>(group.id);
   const auto row = settings.one();
   group.max_attempts = row.max_attempts;
   group.backoff = {.base = std::chrono::milliseconds(row.backoff_ms),
                    .cap = std::chrono::milliseconds(row.backoff_cap_ms)};
+  group.lanes = row.lanes;
+  group.stream_id = stream.id;
+  require_lanes(stream, group, options);
   return group;
 }
 

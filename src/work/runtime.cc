@@ -146,8 +146,8 @@ void Runtime::hand_out(const std::shared_ptr<Life>& life, const std::shared_ptr<
   const auto alone = [&](std::size_t i) { return claim->is_heavy(i) || items[i].deadline; };
   std::vector<Portion> portions;
   for (std::size_t first = 0; first < items.size();) {
-    std::size_t end = first + 1;
-    if (!alone(first)) {
+    std::size_t end = claim->in_order() ? items.size() : first + 1;
+    if (!claim->in_order() && !alone(first)) {
       while (end < items.size() && end - first < size && !alone(end)) ++end;
     }
     portions.push_back({life, claim, first, end - first});

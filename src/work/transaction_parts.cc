@@ -69,8 +69,8 @@ std::vector<Outcome> TransactionParts::run(std::span<const Item> items) {
       std::move(outcomes.begin(), outcomes.end(), all.begin() + static_cast<std::ptrdiff_t>(part->begin));
     if (good) {
       bisection.succeeded();
-    } else {
-      bisection.failed();
+    } else if (bisection.failed() && options_.in_order) {
+      break;
     }
   }
   return all;
@@ -108,7 +108,7 @@ bool TransactionParts::try_part(std::span<const Item> items, std::vector<Outcome
   outcomes = std::move(batch).outcomes();
   const bool all_done =
       std::all_of(outcomes.begin(), outcomes.end(), [](const Outcome& outcome) { return outcome.is_done(); });
-  if (all_done || handler_.undoes_failures()) {
+  if (all_done || (handler_.undoes_failures() && !options_.in_order)) {
     try {
       if (options_.stores_results && !check_results(session_, outcomes)) return undo(session_);
       // What would fail at COMMIT is to fail here, where it can be told whose it is.

@@ -24,6 +24,8 @@ class TransactionParts {
     /// Whatever would come again with the item is its failure (blame_for), for a source that can only count
     /// an item's attempts. Others tell what is broken as a whole, or part with it, by themselves.
     bool blames_widely = false;
+    /// Behind the first item that fails, none stands: they are handed back.
+    bool in_order = false;
   };
   TransactionParts(pg::Session& session, Handler& handler, std::stop_token stop, Options options)
       : session_(session),

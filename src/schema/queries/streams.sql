@@ -100,7 +100,9 @@ SELECT g.name AS group_name, sum(c.events)::int8 AS events, bool_or(p.claimed) A
   CROSS JOIN LATERAL (SELECT w.chunk, w.since, false AS claimed FROM weir.stream_work w WHERE w.group_id = g.id
                       UNION ALL
                       SELECT w.chunk, w.since, k.claimed_at > clock_timestamp() - interval '1 h'
-                        FROM weir.stream_claim k CROSS JOIN LATERAL unnest(k.work) w WHERE k.group_id = g.id) p
+                        FROM weir.stream_claim k CROSS JOIN LATERAL unnest(k.work) w WHERE k.group_id = g.id
+                      UNION ALL
+                      SELECT v.chunk, v.since, v.claimed FROM weir.stream_lane_work v WHERE v.group_id = g.id) p
   JOIN weir.stream_chunk c ON c.stream_id = g.stream_id AND c.number = p.chunk
  WHERE g.stream_id = :stream AND c.first_at < :to_at AND c.last_at >= :from_at AND coalesce(p.since < :to_at, true)
  GROUP BY g.name ORDER BY g.name;
@@ -293,17 +295,21 @@ SELECT weir.rescue_stream_claims() AS rescued;
 SELECT EXISTS (SELECT FROM weir.stream_group g WHERE g.id = :group_id AND NOT g.paused)
        AND (EXISTS (SELECT FROM weir.stream_work w WHERE w.group_id = :group_id)
             OR EXISTS (SELECT FROM weir.stream_letter l WHERE l.group_id = :group_id AND l.next_at IS NOT NULL)
-            OR EXISTS (SELECT FROM weir.stream_claim c WHERE c.group_id = :group_id)) AS more;
+            OR EXISTS (SELECT FROM weir.stream_claim c WHERE c.group_id = :group_id)
+            OR EXISTS (SELECT FROM weir.stream_group g JOIN weir.stream_lane l ON l.group_id = g.id
+                        WHERE g.id = :group_id AND l.done_chunk < weir.last_stream_chunk(g.stream_id))) AS more;
 
 -- name: stream_letters_due(group_id int4) -> (due_ms int8?)
--- In how long the next one is tried again; null: there is none.
-SELECT ceil(extract(epoch FROM min(l.next_at) - clock_timestamp()) * 1000)::int8 AS due_ms
-  FROM weir.stream_letter l JOIN weir.stream_group g ON g.id = l.group_id AND NOT g.paused
- WHERE l.group_id = :group_id AND l.next_at IS NOT NULL AND l.worker_id IS NULL;
+-- In how long the next one is tried again, or a lane that stays at an event; null: there is none.
+SELECT ceil(extract(epoch FROM least(l.at, n.at) - clock_timestamp()) * 1000)::int8 AS due_ms
+  FROM (SELECT min(o.next_at) AS at FROM weir.stream_letter o JOIN weir.stream_group g ON g.id = o.group_id AND NOT g.paused
+         WHERE o.group_id = :group_id AND o.next_at IS NOT NULL AND o.worker_id IS NULL) l,
+       (SELECT min(o.retry_at) AS at FROM weir.stream_lane o JOIN weir.stream_group g ON g.id = o.group_id AND NOT g.paused
+         WHERE o.group_id = :group_id AND o.retry_at IS NOT NULL AND o.worker_id IS NULL) n;
 
 -- name: stream_group_settings(group_id int4) -> (
---   name text, paused bool, max_attempts int2, backoff_ms int8, backoff_cap_ms int8)
-SELECT g.name, g.paused, g.max_attempts, g.backoff_ms, g.backoff_cap_ms FROM weir.stream_group g WHERE g.id = :group_id;
+--   name text, paused bool, max_attempts int2, backoff_ms int8, backoff_cap_ms int8, lanes int4)
+SELECT g.name, g.paused, g.max_attempts, g.backoff_ms, g.backoff_cap_ms, g.lanes FROM weir.stream_group g WHERE g.id = :group_id;
 
 -- name: lead_stream_cuts(stream int4) -> (leads bool)
 -- For as long as the session lasts.
