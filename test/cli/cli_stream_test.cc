@@ -327,8 +327,8 @@ TEST_F(CliStream, InOrderByKeyWithSqlAndWithACommand) {
   int lines = 0;
   for (std::string line; std::getline(seen, line); ++lines) {
     const json event = json::parse(line);
-    const int n = event.at("payload").at("n");
-    const std::string key = event.at("kind");
+    const auto n = event.at("payload").at("n").get<int>();
+    const auto key = event.at("kind").get<std::string>();
     EXPECT_GT(n, last[key]) << key;
     last[key] = n;
   }
