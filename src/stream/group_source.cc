@@ -212,6 +212,7 @@ void GroupSource::rescue(pg::Session& session) {
 }
 
 Duration GroupSource::keep(pg::Session& session, const work::Life& /*life*/) {
+  if (counts_.look_again.exchange(false)) session.run<sql::WakeTopic>(group_.topic(), 2);
   const auto due = session.run<sql::StreamLettersDue>(group_.id);
   const auto ms = due.one().due_ms;
   if (!ms) return kKeepInterval;

@@ -47,7 +47,12 @@ bool GroupTaker::take_and_run(pg::Session& session, pg::Transaction& transaction
 
 bool GroupTaker::run_lane(pg::Session& session, pg::Transaction& transaction,
                           const std::function<void()>& taken, const std::stop_token& stop) {
-  if (!lanes_.take_and_run(session, transaction, *doer_, options_.events, taken, stop)) return false;
+  try {
+    if (!lanes_.take_and_run(session, transaction, *doer_, options_.events, taken, stop)) return false;
+  } catch (...) {
+    counts_.look_again = true;
+    throw;
+  }
   done_ = lanes_.counts().done;
   again_ = lanes_.counts().again;
   dead_ = lanes_.counts().dead;

@@ -20,6 +20,8 @@ struct GroupCounts {
   std::atomic<std::int64_t> done{0};
   std::atomic<std::int64_t> again{0};  ///< failed, and will be tried again
   std::atomic<std::int64_t> dead{0};   ///< failed for good
+  /// A lane is left alone for a moment, for what went wrong as a whole: somebody has to look again.
+  std::atomic<bool> look_again{false};
 };
 
 /// Takes chunks of a group, or a lane of one that is kept in order, and events that failed before and are

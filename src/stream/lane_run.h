@@ -33,7 +33,6 @@ class LaneRun {
   /// Writes how far it has come, and lets go of the lane.
   void write(pg::Session& session) const;
 
-  [[nodiscard]] bool stays() const noexcept { return stays_; }
   /// It went through chunks that had nothing for it.
   [[nodiscard]] bool only_passed() const noexcept {
     return !stays_ && done_ == 0 && dead_letters_.dead() == 0;
@@ -41,14 +40,13 @@ class LaneRun {
   [[nodiscard]] std::int64_t done() const noexcept { return done_; }
   [[nodiscard]] std::int64_t dead() const noexcept { return static_cast<std::int64_t>(dead_letters_.dead()); }
   [[nodiscard]] std::int64_t again() const noexcept { return failed_ ? 1 : 0; }
-  [[nodiscard]] const LanePosition& position() const noexcept { return position_; }
 
  private:
   /// Of the event that it stays at.
   struct Failed {
-    int attempts = 0;
-    Duration delay{};
-    std::string error{};
+    int attempts;
+    Duration delay;
+    std::string error;
   };
 
   const GroupDefinition& group_;

@@ -19,8 +19,8 @@ bool LaneWorker::take_and_run(pg::Session& session, pg::Transaction& transaction
   try {
     run(session, transaction, *lane, doer, events, stop);
   } catch (const pg::Error& error) {
-    // A deadlock and its like say nothing of the lane.
-    if (!stop.stop_requested() && error.kind() != pg::ErrorKind::retryable) {
+    // A deadlock and its like say nothing of the lane, nor does a session that is lost.
+    if (!stop.stop_requested() && session.is_open() && error.kind() != pg::ErrorKind::retryable) {
       size_.failed();
       if (troubled_.failed(lane->lane, std::chrono::steady_clock::now())) {
         log::warn("a lane cannot go on; it is tried again, and others are worked on meanwhile",
