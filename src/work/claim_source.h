@@ -29,8 +29,8 @@ class Claim {
   [[nodiscard]] virtual std::span<const Item> items() const noexcept = 0;
   /// The longest that one item may take.
   [[nodiscard]] virtual std::optional<Duration> timeout() const noexcept { return std::nullopt; }
-  /// Whether its items are done one after the other, by one slot, each by itself: the first one that is not done,
-  /// or given up for good, ends it, and the rest is handed back.
+  /// Whether its items are done one after the other, by one slot, each by itself: the first one that is not
+  /// done, or given up for good, ends it, and the rest is handed back.
   [[nodiscard]] virtual bool in_order() const noexcept { return false; }
   /// Items whose payload is too large to be carried along; it is read when their turn comes, and dropped
   /// after it.
