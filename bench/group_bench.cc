@@ -11,6 +11,7 @@ std::vector<Measurement> bench_group(Scene& scene) {
   };
   if (scene.wants("work")) add(bench_group_work(groups));
   if (scene.wants("handover")) add(bench_group_handover(groups));
+  if (scene.wants("wake")) add(bench_group_wake(groups));
   if (scene.wants("fairness")) add(bench_group_fairness(groups));
   if (scene.wants("recovery")) add(bench_group_recovery(groups));
   if (scene.wants_by_name("long")) {

@@ -56,6 +56,7 @@ group::SinkFactory outside_sink(Duration pause = {});
 /// Parts of suite group.
 std::vector<Measurement> bench_group_work(GroupScene& scene);
 std::vector<Measurement> bench_group_handover(GroupScene& scene);
+std::vector<Measurement> bench_group_wake(GroupScene& scene);
 std::vector<Measurement> bench_group_fairness(GroupScene& scene);
 std::vector<Measurement> bench_group_recovery(GroupScene& scene);
 std::vector<Measurement> bench_group_poll(GroupScene& scene, std::int64_t history);

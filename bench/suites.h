@@ -33,7 +33,8 @@ inline constexpr std::array kSuites{
           &bench_pipeline},
     Suite{"stream", "events: produce beside a bare table, consume beside a row per event; long streams",
           &bench_stream},
-    Suite{"group", "ordered batches beside bare SQL; hand-over; fairness; a killed consumer; a long history",
+    Suite{"group",
+          "ordered batches beside bare SQL; hand-over; wake-up; fairness; a killed consumer; a long history",
           &bench_group},
 };
 

@@ -483,7 +483,7 @@ ended:
     fi
   }
 
-give_up: /* in order: the row first, then the lock */
+give_up: /* in order: the row, and the lock with it: in between the row is locked */
   atomic {
     hold[s].lock == 0;
     answer = 0;

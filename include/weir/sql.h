@@ -70,7 +70,7 @@ class Sql {
   Sql& operator=(const Sql&) = delete;
   ~Sql();
 
-  /// One statement, with parameters $1, $2, .. It must not end the transaction.
+  /// One statement, with parameters $1, $2, .. One that would end the transaction is refused.
   template <class... T>
   Rows execute(const std::string& sql, const T&... arguments) {
     const std::array<Value, sizeof...(T)> values{Value(arguments)...};

@@ -30,6 +30,12 @@ OwnedGroup::Begun to_begun(const GroupKey& group, const auto& row) {
   return {row.state == "none" ? State::none : State::lost, std::nullopt, failed};
 }
 
+/// Of the lock that a group is owned by; of a lease nothing.
+struct LockKey {
+  std::optional<std::int32_t> space{};
+  std::optional<std::int32_t> key{};
+};
+
 /// Who asks whether the group is still his has the answer before the lease can have ended, or no connection.
 class WithinLease {
  public:
@@ -58,22 +64,26 @@ tl::expected<OwnedGroup, GroupConnection> GroupConnection::try_lock(GroupConnect
                                                                     const GroupKey& group,
                                                                     Ownership ownership,
                                                                     const std::string& owner) {
-  const auto take = [&](pg::Session& session, std::optional<std::int32_t> key) {
-    const auto rows =
-        session.run<sql::TakeGroup>(sink.id, group.tenant, group.key, owner, key, sink.lease_ms());
-    return rows.one().taken;
+  bool taken = false;
+  const auto take = [&](pg::Session& session, const LockKey& key) {
+    const auto rows = session.run<sql::TakeGroup>(sink.id, group.tenant, group.key, owner, key.space, key.key,
+                                                  sink.lease_ms());
+    const auto row = rows.one();
+    taken = row.taken;
+    return row.locked.value_or(false);
   };
   if (ownership == Ownership::lease) {
-    if (!connection.session_.use([&](pg::Session& session) { return take(session, std::nullopt); }))
-      return tl::unexpected(std::move(connection));
+    connection.session_.use([&](pg::Session& session) { static_cast<void>(take(session, {})); });
+    if (!taken) return tl::unexpected(std::move(connection));
     return OwnedGroup(std::move(connection.session_), sink, group, owner);
   }
   const pg::AdvisoryKey key = lock_key(sink.id, group);
-  auto lock = pg::GroupLock::try_acquire(std::move(connection.session_), key);
+  auto lock = pg::GroupLock::try_acquire_by(std::move(connection.session_), key, [&](pg::Session& session) {
+    return take(session, {key.space, key.key});
+  });
   if (!lock) return tl::unexpected(GroupConnection(std::move(lock.error())));
   // It may be somebody's by lease, or by a lock whose owner died and was not cleared away yet.
-  if (!lock->use([&](pg::Session& session) { return take(session, key.key); }))
-    return tl::unexpected(GroupConnection(std::move(*lock).release()));
+  if (!taken) return tl::unexpected(GroupConnection(std::move(*lock).release()));
   return OwnedGroup(*std::move(lock), sink, group, owner);
 }
 
@@ -138,15 +148,30 @@ bool OwnedGroup::end(const Ending& ending) {
 }
 
 GroupConnection OwnedGroup::release() && {
-  const bool wanted = use([&](pg::Session& session) {
-    const auto rows = session.run<sql::ReleaseGroup>(sink_.id, group_.tenant, group_.key, owner_);
-    return rows.one().wanted;
-  });
-  auto* const lock = std::get_if<pg::GroupLock>(&hold_);
-  GroupConnection free(lock != nullptr ? std::move(*lock).release()
-                                       : std::get<pg::PinnedSession>(std::move(hold_)));
-  // Only now that the lock is gone, too: whoever is quicker than that would not get the group.
-  if (wanted) free.session_.use([&](pg::Session& session) { hint<sql::WakeSink>(session, sink_.id); });
+  bool asleep = false;
+  const auto let_go = [&](pg::Session& session, const LockKey& key) {
+    const auto rows =
+        session.run<sql::ReleaseGroup>(sink_.id, group_.tenant, group_.key, owner_, key.space, key.key);
+    const auto row = rows.one();
+    asleep = row.asleep;
+    return row.unlocked.value_or(false);
+  };
+  const auto session_back = [&]() -> pg::PinnedSession {
+    if (auto* const lock = std::get_if<pg::GroupLock>(&hold_)) {
+      const pg::AdvisoryKey key = lock->key();
+      return std::move(*lock).release_by([&](pg::Session& session) {
+        return let_go(session, {key.space, key.key});
+      });
+    }
+    use([&](pg::Session& session) { static_cast<void>(let_go(session, {})); });
+    return std::get<pg::PinnedSession>(std::move(hold_));
+  };
+  GroupConnection free(session_back());
+  // Only now that others see it: who was told earlier, by whoever had submitted to it, has looked in vain.
+  if (asleep) {
+    free.session_.use(
+        [&](pg::Session& session) { hint<sql::WakeForGroup>(session, sink_.id, group_.tenant, group_.key); });
+  }
   return free;
 }
 

@@ -5,7 +5,6 @@
 
 #include "base/log.h"
 #include "schema/queries/groups.h"
-#include "schema/queries/work.h"
 
 namespace weir::group {
 namespace {
@@ -82,13 +81,14 @@ bool PollConnection::work_left(const SinkDefinition& sink) {
 void PollConnection::lie_down(const SinkDefinition& sink) {
   try {
     session_.use([&](pg::Session& session) {
-      if (!listens_) session.execute("LISTEN weir_group_" + std::to_string(sink.id));
+      if (!listens_) {
+        session.run<sql::ListenAtSink>(sink.id);
+        session.execute("LISTEN weir_group_" + std::to_string(sink.id));
+      }
       listens_ = true;
       was_told(session);  // of what the next look sees
       session.run<sql::SleepAtSink>(sink.id);
-      // A statement of its own: the id has to be younger than the lock.
-      const auto answer = session.run<sql::UndecidedFrom>();
-      undecided_from_ = std::string(answer.one().xid);
+      undecided_.begin(session);
     });
   } catch (...) {
     session_.close();  // with the lock, if it is there
@@ -98,12 +98,7 @@ void PollConnection::lie_down(const SinkDefinition& sink) {
 }
 
 bool PollConnection::decided() {
-  if (!undecided_from_) return true;
-  return session_.use([&](pg::Session& session) {
-    const auto answer = session.run<sql::AllDecided>(*undecided_from_);
-    if (answer.one().decided) undecided_from_.reset();
-    return !undecided_from_;
-  });
+  return session_.use([&](pg::Session& session) { return undecided_.decided(session); });
 }
 
 bool PollConnection::wait(Deadline deadline, const std::stop_token& stop, Wakeup& other) {

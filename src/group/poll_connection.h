@@ -13,6 +13,7 @@
 #include "group/group_key.h"
 #include "group/sink_definition.h"
 #include "pg/pinned_session.h"
+#include "work/undecided.h"
 
 namespace weir::group {
 
@@ -58,8 +59,8 @@ class PollConnection {
   bool saw_all_ = false;
 
   bool listens_ = false;
-  std::optional<std::int32_t> lies_at_;        // the sink
-  std::optional<std::string> undecided_from_;  // by the id of a transaction, until that is decided
+  std::optional<std::int32_t> lies_at_;  // the sink
+  work::Undecided undecided_;
 };
 
 }  // namespace weir::group

@@ -20,14 +20,14 @@ RecoveryConnection RecoveryConnection::open(const pg::Connector& connector, std:
   return RecoveryConnection(std::move(session));
 }
 
-RecoveryConnection::Swept RecoveryConnection::recover(const SinkDefinition& sink, Duration frozen_sleeper) {
+RecoveryConnection::Swept RecoveryConnection::recover(const SinkDefinition& sink, Duration frozen_listener) {
   return session_.use([&](pg::Session& session) {
     const std::int32_t space = lock_space(sink.id);
     session.run<sql::MakeBatchDay>();
     const int frozen = session.run<sql::HangUpFrozenOwners>(sink.id, space, sink.lease_ms()).size();
     if (frozen > 0)
       log::warn("owners of groups said nothing for a lease: hung up on", {{"sessions", frozen}});
-    const int asleep = session.run<sql::HangUpFrozenSleepers>(ms(frozen_sleeper)).size();
+    const int asleep = session.run<sql::HangUpFrozenListeners>(ms(frozen_listener)).size();
     if (asleep > 0) log::warn("sleeping consumers did not look for long: hung up on", {{"sessions", asleep}});
     const auto rows = session.run<sql::RecoverGroups>(sink.id, space, sink.max_attempts, ms(sink.backoff));
     Swept swept;

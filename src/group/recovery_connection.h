@@ -19,8 +19,8 @@ class RecoveryConnection {
     std::int64_t failed = 0;  ///< runs
   };
   /// Takes groups from owners that are gone, and hangs up on those that are frozen; also on consumers of any
-  /// sink that are frozen in their sleep, and have not looked for `frozen_sleeper`.
-  Swept recover(const SinkDefinition& sink, Duration frozen_sleeper = kFrozenSleeper);
+  /// sink that are frozen in their sleep, and have not looked for `frozen_listener`.
+  Swept recover(const SinkDefinition& sink, Duration frozen_listener = kFrozenListener);
   /// Runs whose next batch never came; days to come, days that are past.
   Swept keep(const SinkDefinition& sink);
 

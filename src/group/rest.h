@@ -9,9 +9,9 @@ namespace weir::group {
 
 /// Without a look, whatever --poll says, where one can be woken: so that who sleeps is seen to be alive.
 constexpr Duration kLongestSleep = std::chrono::seconds(30);
-/// Who sleeps and has not looked for so long is frozen: sweeps hang up on him.
-constexpr Duration kFrozenSleeper = std::chrono::minutes(2);
-static_assert(kFrozenSleeper >= 4 * kLongestSleep, "who lives looks far more often");
+/// Who listens and has not looked for so long is frozen: sweeps hang up on him.
+constexpr Duration kFrozenListener = std::chrono::minutes(2);
+static_assert(kFrozenListener >= 4 * kLongestSleep, "who lives looks far more often");
 
 /// What a consumer's poll loop does after a look that has begun nothing. Pure.
 ///

@@ -5,6 +5,7 @@
 #include <weir/sql.h>
 
 #include "base/error.h"
+#include "library/ends_transaction.h"
 #include "library/sql_state.h"
 #include "pg/params.h"
 
@@ -86,12 +87,12 @@ Rows Sql::execute_with(const std::string& sql, std::span<const Value> arguments)
     }
   }
   try {
-    auto data = std::make_shared<Rows::Data>(state_->session->execute_with(sql, params));
-    if (!state_->session->in_transaction()) {
-      throw Error(ExitCode::usage, "a statement ended the transaction that it was given",
-                  "leave COMMIT and ROLLBACK to whoever began it");
+    if (ends_transaction(sql)) {
+      throw Error(
+          ExitCode::usage, "a statement would end the transaction that it is given; it was not run",
+          "Leave COMMIT and ROLLBACK to whoever began it. ROLLBACK TO a savepoint of your own is fine.");
     }
-    return Rows(std::move(data));
+    return Rows(std::make_shared<Rows::Data>(state_->session->execute_with(sql, params)));
   } catch (const Error& error) {
     if (state_->failure.empty()) state_->failure = error.what();
     throw;

@@ -13,6 +13,7 @@
 #include "load/write/apply_meter.h"
 #include "load/write/doubt.h"
 #include "load/write/patience.h"
+#include "load/write/run.h"
 #include "load/write/target_lock.h"
 #include "pg/copy.h"
 #include "pg/error.h"
@@ -113,8 +114,7 @@ std::optional<Applied> DirectAppend::try_once(SampledReader& reader, Evolution& 
   if (state) advance_state(session, *state, run, applied.inserted);
   applied.waiting = look_who_waits(session);
   meter.read(session, applied);
-  const std::string summary = applied.to_json(evolution.losses().counts());
-  session.run<sql::LoadFinishRun>(run, std::int64_t{0}, pg::JsonView{summary});
+  finish_run(session, run, 0, applied.to_json(evolution.losses().counts()));
   if (options_.apply.before_commit) options_.apply.before_commit(session);
   try {
     transaction.commit();

@@ -3,17 +3,18 @@
 namespace weir::pg {
 
 tl::expected<GroupLock, PinnedSession> GroupLock::try_acquire(PinnedSession session, AdvisoryKey key) {
-  const bool acquired = session.use([&](Session& on) {
+  return try_acquire_by(std::move(session), key, [&](Session& on) {
     return on.execute("SELECT pg_try_advisory_lock($1, $2)", key.space, key.key)[0].get<bool>(0);
   });
-  if (!acquired) return tl::unexpected(std::move(session));
-  return GroupLock(std::move(session), key);
 }
 
 PinnedSession GroupLock::release() && {
-  const bool was_held = session_.use([&](Session& on) {
+  return std::move(*this).release_by([&](Session& on) {
     return on.execute("SELECT pg_advisory_unlock($1, $2)", key_.space, key_.key)[0].get<bool>(0);
   });
+}
+
+PinnedSession GroupLock::end(bool was_held) && {
   if (!was_held) {
     session_.close();
     raise({.kind = ErrorKind::misuse,

@@ -33,6 +33,16 @@ class GroupLock {
   /// with it.
   static tl::expected<GroupLock, PinnedSession> try_acquire(PinnedSession session, AdvisoryKey key);
 
+  /// The same by a statement of the caller's that does more than that: `lock(session)` tries to take the lock
+  /// of `key`, and answers whether it did.
+  template <class Lock>
+  static tl::expected<GroupLock, PinnedSession> try_acquire_by(PinnedSession session, AdvisoryKey key,
+                                                               Lock&& lock) {
+    const bool acquired = session.use(std::forward<Lock>(lock));
+    if (!acquired) return tl::unexpected(std::move(session));
+    return GroupLock(std::move(session), key);
+  }
+
   GroupLock(GroupLock&&) noexcept = default;
   GroupLock& operator=(GroupLock&&) noexcept = default;
   GroupLock(const GroupLock&) = delete;
@@ -55,8 +65,16 @@ class GroupLock {
   /// server did not know of the lock: then something between us and the server, such as a transaction pooler,
   /// has handed the statement to another server process.
   PinnedSession release() &&;
+  /// The same by a statement of the owner's that does more than that: `unlock(session)` lets go of key(), and
+  /// answers whether the server had it.
+  template <class Unlock>
+  PinnedSession release_by(Unlock&& unlock) && {
+    const bool was_held = session_.use(std::forward<Unlock>(unlock));
+    return std::move(*this).end(was_held);
+  }
 
  private:
+  PinnedSession end(bool was_held) &&;
   GroupLock(PinnedSession session, AdvisoryKey key) noexcept : session_(std::move(session)), key_(key) {}
 
   PinnedSession session_;

@@ -217,7 +217,10 @@ void Wire::set_query(std::string_view name) noexcept {
 
 PGconn* Wire::handle() const {
   if (!connection_)
-    raise({.kind = ErrorKind::lost, .message = "the session is closed", .query = std::string(query_)});
+    raise({.kind = ErrorKind::lost,
+           .message = "the session is closed",
+           .sqlstate = said_->ending,  // for who caught the error that said so first
+           .query = std::string(query_)});
   return connection_.get();
 }
 
@@ -314,6 +317,7 @@ std::optional<Result> Wire::next_result(const Limit& limit) {
     if (PQstatus(handle()) == CONNECTION_BAD) info.kind = ErrorKind::lost;
     if (info.kind == ErrorKind::lost) {
       if (info.sqlstate.empty()) info.sqlstate = said_->ending;
+      said_->ending = info.sqlstate;
       close();
       raise(std::move(info));
     }

@@ -34,7 +34,6 @@ class JobClaim final : public work::Claim {
   [[nodiscard]] std::int64_t number() const noexcept { return number_; }
   [[nodiscard]] const QueueSettings& settings() const noexcept { return *settings_; }
   [[nodiscard]] std::span<const Job> jobs() const noexcept { return jobs_; }
-  /// By the server's clock.
   /// The most urgent one.
   [[nodiscard]] const Job& first() const noexcept { return jobs_.front(); }
   /// From its enqueueing to `began`; nothing of a job that was delayed or tried before.

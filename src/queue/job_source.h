@@ -53,8 +53,9 @@ class JobSource final : public work::TransactionSource {
   };
   /// Takes jobs out of their queue within the session's transaction; null when there are none. Any thread.
   std::shared_ptr<JobClaim> take(pg::Session& session, Turns& turns, std::size_t wanted, bool thorough);
-  /// Writes what is to be written of them within the same transaction. Any thread.
-  void finish_taken(pg::Session& session, JobClaim& claim, const work::Settlement& all);
+  /// Writes what is to be written of them within the same transaction. Answers whether any is to be tried
+  /// again; the others have ended. Any thread.
+  bool finish_taken(pg::Session& session, JobClaim& claim, const work::Settlement& all);
   /// After its transaction, where a job is to be tried again: what is due soon is looked for.
   void promote_soon() const { keep_soon(); }
   /// The queues that have a limit, by name.
@@ -98,8 +99,12 @@ class JobSource final : public work::TransactionSource {
 
   std::size_t finish_whole(pg::Session& session, const work::Life& life,
                            std::vector<work::Settlement>& pending, const std::set<const JobClaim*>& whole);
-  std::size_t settle_parts(pg::Session& session, std::int64_t worker, JobClaim& claim,
-                           const std::vector<const work::Settlement*>& parts);
+  struct Settled {
+    std::size_t refused = 0;  ///< the lease was lost
+    bool again = false;       ///< some of it was to be tried again
+  };
+  Settled settle_parts(pg::Session& session, std::int64_t worker, JobClaim& claim,
+                       const std::vector<const work::Settlement*>& parts);
   static std::size_t write(pg::Session& session, std::int64_t worker, std::int64_t claim,
                            const std::vector<std::int64_t>& seqs,
                            const std::vector<std::string_view>& actions,

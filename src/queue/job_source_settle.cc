@@ -70,7 +70,7 @@ std::size_t JobSource::settle(pg::Session& session, const work::Life& life,
     for (const work::Settlement& settlement : pending) {
       if (settlement.claim.get() == claim) mine.push_back(&settlement);
     }
-    refused += settle_parts(session, life.id(), *claim, mine);
+    refused += settle_parts(session, life.id(), *claim, mine).refused;
     std::erase_if(pending, [&](const work::Settlement& settlement) {
       if (settlement.claim.get() != claim) return false;
       claim->settled += settlement.outcomes.size();
@@ -102,8 +102,8 @@ std::size_t JobSource::finish_whole(pg::Session& session, const work::Life& life
   return refused;
 }
 
-std::size_t JobSource::settle_parts(pg::Session& session, std::int64_t worker, JobClaim& claim,
-                                    const std::vector<const work::Settlement*>& parts) {
+JobSource::Settled JobSource::settle_parts(pg::Session& session, std::int64_t worker, JobClaim& claim,
+                                           const std::vector<const work::Settlement*>& parts) {
   std::vector<std::int64_t> seqs;
   std::vector<std::string_view> actions;
   std::vector<std::int64_t> delays;
@@ -111,6 +111,7 @@ std::size_t JobSource::settle_parts(pg::Session& session, std::int64_t worker, J
   std::deque<std::string> reasons;
   QueueCounts::Counts counts;
   QueueCounts::Times times;
+  bool again = false;
   const WallTime now = std::chrono::time_point_cast<WallTime::duration>(std::chrono::system_clock::now());
   for (const work::Settlement* part : parts) {
     times.add(times_of(claim, *part));
@@ -123,6 +124,7 @@ std::size_t JobSource::settle_parts(pg::Session& session, std::int64_t worker, J
                        claim.settings().backoff, random_unit());
       seqs.push_back(claim.jobs()[part->first + i].seq);
       actions.push_back(work::to_string(decision.action));
+      again = again || work::is_tried_again(decision.action);
       delays.push_back(decision.delay / std::chrono::milliseconds(1));
       texts.push_back(outcome.text().empty()
                           ? std::nullopt
@@ -145,7 +147,7 @@ std::size_t JobSource::settle_parts(pg::Session& session, std::int64_t worker, J
   if (soon && !session.in_transaction()) keep_soon();
   forget_cancels(claim, parts);
   counts_.add(claim.settings().id, counts, times);
-  return seqs.size() - accepted;
+  return {.refused = seqs.size() - accepted, .again = again};
 }
 
 std::size_t JobSource::write(pg::Session& session, std::int64_t worker, std::int64_t claim,
@@ -178,12 +180,12 @@ std::size_t JobSource::write(pg::Session& session, std::int64_t worker, std::int
   return accepted;
 }
 
-void JobSource::finish_taken(pg::Session& session, JobClaim& claim, const work::Settlement& all) {
+bool JobSource::finish_taken(pg::Session& session, JobClaim& claim, const work::Settlement& all) {
   const auto items = claim.items();
   const auto done = [](const work::Outcome& outcome) { return outcome.is_done(); };
   if (claim.is_plain() && std::all_of(all.outcomes.begin(), all.outcomes.end(), done)) {
     counts_.add(claim.settings().id, {.done = static_cast<std::int64_t>(items.size())}, times_of(claim, all));
-    return;
+    return false;
   }
   // A claim of nobody: it is gone before anybody else could see it. No process has a number below zero.
   const std::int64_t nobody = -std::abs(std::int64_t{session.backend_pid()});  // a pooler says any number
@@ -193,7 +195,7 @@ void JobSource::finish_taken(pg::Session& session, JobClaim& claim, const work::
                                    columns.created_at, columns.deadlines, columns.kinds, columns.payloads,
                                    columns.unique_keys, columns.limit_keys, columns.errors);
   counts_.add(claim.settings().id, {.running = static_cast<std::int64_t>(items.size())});
-  settle_parts(session, nobody, claim, {&all});
+  return settle_parts(session, nobody, claim, {&all}).again;
 }
 
 void JobSource::be_durable(pg::Session& session, bool durable) {

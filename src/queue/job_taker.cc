@@ -39,15 +39,16 @@ bool JobTaker::take_and_run(pg::Session& session, pg::Transaction& transaction, 
   work::Settlement all{.began = steady_now()};
   try {
     all.outcomes = run_unless_guilty(session, stop);
+  } catch (const work::RanOver& run) {
+    note_ran_over(run);
+    throw;
   } catch (const pg::Error& error) {
     note_loss(session, error);
     throw;
   }
   all.ended = steady_now();
   if (end_ != End::run) all.began = {};  // of no interest to those who ask how long jobs wait and run
-  source_.finish_taken(session, *claim_, all);
-  again_ = std::any_of(all.outcomes.begin(), all.outcomes.end(),
-                       [](const auto& outcome) { return !outcome.is_done(); });
+  again_ = source_.finish_taken(session, *claim_, all);
   return true;
 }
 
@@ -65,14 +66,17 @@ std::vector<work::Outcome> JobTaker::run_unless_guilty(pg::Session& session, con
   if (standing(items.front()) == Suspects::Standing::suspect)
     return run_taken(session, *handler_, *claim_, stop);
   end_ = End::charged;
+  if (standing(items.front()) == Suspects::Standing::overdue)
+    return {work::Outcome::failed(std::string(work::kRanOver) + ", and its session had to be ended")};
   return {work::Outcome::failed(
       "the session was lost whenever this job alone was worked on in it, and the server ran on: it may be "
       "its SQL that ends the server's process")};
 }
 
 void JobTaker::note_loss(const pg::Session& session, const pg::Error& error) {
-  // Misuse: a statement that cannot be answered, such as COPY, was what our own side ended the session for.
-  const bool lost = error.kind() == pg::ErrorKind::lost || error.kind() == pg::ErrorKind::misuse;
+  // Our own side ends a session, too: for a statement that cannot be answered, such as COPY, or is not.
+  const bool lost = error.kind() == pg::ErrorKind::lost || error.kind() == pg::ErrorKind::misuse ||
+                    error.kind() == pg::ErrorKind::deadline;
   if (session.is_open() || !lost) return;
   const auto items = claim_->items();
   one_by_one_ = std::max(one_by_one_, items.size());
@@ -80,12 +84,18 @@ void JobTaker::note_loss(const pg::Session& session, const pg::Error& error) {
     lost_ = Loss{.job = items.front().id, .sqlstate = std::string(error.sqlstate())};
 }
 
+void JobTaker::note_ran_over(const work::RanOver& run) {
+  one_by_one_ = std::max(one_by_one_, claim_->items().size());
+  // Of several nobody knows which it was: taken one by one, it will be seen.
+  if (run.items().size() == 1) source_.suspects().ran_over(run.items().front());
+}
+
 void JobTaker::tell_suspects() {
   Suspects& suspects = source_.suspects();
   if (end_ == End::handed_back || !suspects.any()) return;
   for (const work::Item& item : claim_->items()) {
     if (end_ == End::charged) {
-      suspects.charged(item.id, item.attempt >= item.max_attempts);
+      suspects.charged(item.id, !again_);
     } else {
       suspects.cleared(item.id);
     }

@@ -6,6 +6,7 @@
 
 #include "queue/job_source.h"
 #include "queue/suspects.h"
+#include "work/run_watch.h"
 #include "work/take_size.h"
 #include "work/transaction_source.h"
 
@@ -27,7 +28,7 @@ class JobTaker final : public work::Taker {
   /// What became of the jobs at hand.
   enum class End {
     run,
-    charged,      ///< the only one is guilty, and was not begun
+    charged,      ///< the only one is guilty or overdue, and was not begun
     handed_back,  ///< a suspect among others: it is to be taken alone
   };
   /// Of a session with a single job.
@@ -38,6 +39,7 @@ class JobTaker final : public work::Taker {
 
   std::vector<work::Outcome> run_unless_guilty(pg::Session& session, const std::stop_token& stop);
   void note_loss(const pg::Session& session, const pg::Error& error);
+  void note_ran_over(const work::RanOver& run);
   void tell_suspects();
 
   JobSource& source_;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string_view>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/mutex.h"
@@ -40,9 +41,10 @@ constexpr bool ended_by_itself(std::string_view sqlstate, const SessionOrigin& b
 }
 
 /// Jobs of transactional mode whose SQL may end the server's process: each time a session was lost while one
-/// of them alone was worked on in it, and the server ran on. A transaction that is undone with its session
-/// leaves no trace in the tables, so this is the memory of one process, shared by its slots; another process
-/// counts for itself. Pure but for its lock.
+/// of them alone was worked on in it, and the server ran on. And those whose session we had to end ourselves,
+/// because they ran over their queue's timeout and were not to be stopped otherwise. A transaction that is
+/// undone with its session leaves no trace in the tables, so this is the memory of one process, shared by its
+/// slots; another process counts for itself. Pure but for its lock.
 class Suspects {
  public:
   /// So often in a row, before an attempt is used up: a network that is cut hits a job by chance once. After
@@ -55,46 +57,60 @@ class Suspects {
     clear,
     suspect,  ///< to be worked on alone
     guilty,   ///< its attempt has failed; it is not to be begun
+    overdue,  ///< the same, because it ran over
   };
   [[nodiscard]] Standing of(std::int64_t job) const {
     const MutexLock lock(mutex_);
-    const auto found = losses_.find(job);
-    if (found == losses_.end()) return Standing::clear;
-    return found->second >= kLosses ? Standing::guilty : Standing::suspect;
+    const auto found = known_.find(job);
+    if (found == known_.end()) return Standing::clear;
+    if (found->second.ran_over) return Standing::overdue;
+    return found->second.losses >= kLosses ? Standing::guilty : Standing::suspect;
   }
   /// Costs next to nothing while there are none.
   [[nodiscard]] bool any() const {
     const MutexLock lock(mutex_);
-    return !losses_.empty();
+    return !known_.empty();
   }
 
   /// A session was lost with it alone, and the server ran on.
   void lost_with(std::int64_t job) {
     const MutexLock lock(mutex_);
-    if (losses_.size() >= kMost && !losses_.contains(job)) losses_.clear();
-    ++losses_[job];
+    ++known(job).losses;
   }
-  /// An attempt of it was counted as failed, and committed. After the last one it is dead, and whoever
-  /// replays it has mended something.
+  /// Its session was ended because it alone ran over.
+  void ran_over(std::int64_t job) {
+    const MutexLock lock(mutex_);
+    known(job).ran_over = true;
+  }
+  /// An attempt of it was counted as failed, and committed. Where it was the last one, for whatever reason,
+  /// the job has ended, and whoever replays it has mended something.
   void charged(std::int64_t job, bool last) {
     const MutexLock lock(mutex_);
-    const auto found = losses_.find(job);
-    if (found == losses_.end()) return;
-    if (last) {
-      losses_.erase(found);
-    } else {
-      found->second = kLosses - 1;
-    }
+    const auto found = known_.find(job);
+    if (found == known_.end()) return;
+    Known& of_it = found->second;
+    // Who ran over pays for that, and stays as suspect as he was.
+    if (!std::exchange(of_it.ran_over, false)) of_it.losses = kLosses - 1;
+    if (last || of_it.losses == 0) known_.erase(found);
   }
   /// It came to any other end with its session alive.
   void cleared(std::int64_t job) {
     const MutexLock lock(mutex_);
-    losses_.erase(job);
+    known_.erase(job);
   }
 
  private:
+  struct Known {
+    int losses = 0;  ///< in a row
+    bool ran_over = false;
+  };
+  Known& known(std::int64_t job) WEIR_REQUIRES(mutex_) {
+    if (known_.size() >= kMost && !known_.contains(job)) known_.clear();
+    return known_[job];
+  }
+
   mutable Mutex mutex_;
-  std::map<std::int64_t, int> losses_ WEIR_GUARDED_BY(mutex_);
+  std::map<std::int64_t, Known> known_ WEIR_GUARDED_BY(mutex_);
 };
 
 }  // namespace weir::queue

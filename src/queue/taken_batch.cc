@@ -11,14 +11,20 @@ using work::Outcome;
 
 /// Of large payloads at a time, save one that is larger by itself.
 constexpr std::size_t kMostLoaded = std::size_t{16} << 20U;
+/// The server counts milliseconds of a timeout in 31 bits.
+constexpr Duration kLongestRun = std::chrono::hours(24 * 20);
 
 }  // namespace
 
 std::vector<Outcome> run_taken(pg::Session& session, work::Handler& handler, JobClaim& claim,
                                const std::stop_token& stop) {
   const auto items = claim.items();
+  std::optional<Duration> timeout = claim.timeout();
+  if (timeout) timeout = std::min(*timeout, kLongestRun);
   work::TransactionParts parts(session, handler, stop,
-                               {.stores_results = claim.settings().keeps_history, .blames_widely = true});
+                               {.stores_results = claim.settings().keeps_history,
+                                .blames_widely = true,
+                                .timeout = timeout});
   std::vector<Outcome> outcomes(items.size(), Outcome::returned());
   const auto wall = std::chrono::time_point_cast<WallTime::duration>(std::chrono::system_clock::now());
   const auto late = [&](std::size_t i) { return items[i].deadline && *items[i].deadline <= wall; };

@@ -44,6 +44,7 @@ void Worker::start() {
                                .can_be_woken = at.can_be_woken,
                                .once = options_.once,
                                .most_in_batch = options_.most_in_batch,
+                               .patience = options_.patience,
                                .asleep = &asleep_};
   if (!at.can_be_woken)
     options.longest_sleep = std::min<Duration>(options.longest_sleep, std::chrono::seconds(1));

@@ -28,6 +28,7 @@ struct WorkerOptions {
   bool once = false;
   std::size_t most_in_batch = 1000;  ///< jobs that a handler gets at once
   Delivery delivery = Delivery::leased;
+  Duration patience = std::chrono::hours(24);  ///< work::RuntimeOptions
 };
 
 /// A process that works on jobs, leased: at least once, and what comes after a lost lease is refused. start()

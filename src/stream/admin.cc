@@ -1,5 +1,7 @@
 #include "stream/admin.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -26,6 +28,23 @@ constexpr std::int32_t kMostReplayed = 10'000;
 constexpr std::int32_t kWoken = 16;
 constexpr const char* kLockTimeout = "5s";
 constexpr std::string_view kObjectInUse = "55006";
+/// A row is written for each chunk, and there may be millions.
+constexpr Duration kMostForAllChunks = std::chrono::hours(1);
+
+/// For as long as it lives, an answer is awaited for longer than the session would.
+class Patience {
+ public:
+  explicit Patience(pg::Session& session) : session_(session), before_(session.options().timeout) {
+    session_.set_timeout(std::max(before_, kMostForAllChunks));
+  }
+  ~Patience() { session_.set_timeout(before_); }
+  Patience(const Patience&) = delete;
+  Patience& operator=(const Patience&) = delete;
+
+ private:
+  pg::Session& session_;
+  const Duration before_;
+};
 
 std::optional<std::int64_t> to_ms(const std::optional<Duration>& span) {
   if (!span) return std::nullopt;
@@ -108,6 +127,7 @@ std::int32_t find_group(pg::Session& session, const StreamDefinition& stream, co
 }
 
 std::int64_t seek_group(pg::Session& session, std::int32_t group, WallTime from) {
+  const Patience patience(session);
   try {
     const auto rows = session.run<sql::SeekStreamGroup>(group, from);
     return rows.one().chunks;
@@ -130,8 +150,9 @@ std::int64_t replay_events(pg::Session& session, const StreamDefinition& stream,
         "another group.");
   }
   const StreamSql sql(stream);
+  const Patience patience(session);
   pg::Transaction transaction(session);
-  static_cast<void>(session.run<sql::LockStream>(stream.id));
+  static_cast<void>(session.run<sql::LockStreamPast>(stream.id));
   static_cast<void>(session.run<sql::RefuseWhileDropping>(stream.id, from));
   const auto whole = session.run<sql::ReplayStreamChunks>(stream.id, group, from, to);
   std::int64_t events = whole.one().events;
@@ -216,8 +237,13 @@ void change_group(pg::Session& session, const StreamDefinition& stream, std::int
 }
 
 void drop_group(pg::Session& session, const StreamDefinition& stream, std::int32_t group) {
+  const Patience patience(session);
   pg::Transaction transaction(session);
   require_idle(session, stream, group);
+  static_cast<void>(session.run<sql::LockStreamPast>(stream.id));
+  session.run<sql::EmptyStreamGroup>(group);
+  // A cut that puts chunks before it would find it gone, and fail.
+  static_cast<void>(session.run<sql::LockStream>(stream.id));
   session.run<sql::DropStreamGroup>(group);
   transaction.commit();
 }
@@ -229,6 +255,7 @@ void drop_stream(pg::Session& session, const StreamDefinition& stream, bool keep
                             printable(stream.schema + "." + stream.table), printable(stream.name)),
                 "--keep-table gives it back as it was. Then you may drop it yourself.");
   }
+  const Patience patience(session);
   pg::Transaction transaction(session);
   require_idle(session, stream, {});
   transaction.set_local("lock_timeout", kLockTimeout);

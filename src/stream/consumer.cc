@@ -45,6 +45,8 @@ void require_lanes(const StreamDefinition& stream, const GroupDefinition& group,
 
 GroupDefinition make_group(pg::Session& session, const StreamDefinition& stream,
                            const ConsumerOptions& options) {
+  // One that begins in the past may be given a row for each chunk there is.
+  session.set_timeout(std::chrono::hours(1));
   GroupDefinition group{.id = group_id(session, stream, options), .name = options.group};
   const auto settings = session.run<sql::StreamGroupSettings>(group.id);
   const auto row = settings.one();
@@ -68,7 +70,9 @@ void Consumer::start() {
   const work::WorkConnector at = work::connector_for_work(connector_);
   pg::Session session = at.connector->connect(pg::Role::api, "start");
   work::require_read_committed(session);
-  if (at.can_be_woken) work::require_connections(session, work_.leased ? 0 : options_.workers);
+  // The cutter has one, too.
+  if (at.can_be_woken)
+    work::require_connections(session, work_.leased ? 0 : options_.workers, work::kPollSessions + 1);
   const StreamDefinition stream = find_stream(session, options_.stream);
   source_ = std::make_unique<GroupSource>(stream, make_group(session, stream, options_));
   session.close();
@@ -77,7 +81,8 @@ void Consumer::start() {
                                .drain = options_.drain,
                                .can_be_woken = at.can_be_woken,
                                .once = options_.once,
-                               .most_in_batch = static_cast<std::size_t>(options_.batch)};
+                               .most_in_batch = static_cast<std::size_t>(options_.batch),
+                               .patience = options_.patience};
   if (!at.can_be_woken) options.longest_sleep = std::chrono::seconds(1);
   process_ = std::make_unique<work::Process>(
       at.connector, work::Process::Options{.name = work::process_name(), .lease = options_.lease});

@@ -24,6 +24,7 @@ struct ConsumerOptions {
   Duration lease = std::chrono::seconds(15);
   Duration drain = std::chrono::seconds(30);
   bool once = false;
+  Duration patience = std::chrono::hours(24);  ///< work::RuntimeOptions
   /// A group that is new is kept in order by key; one that is there has to be kept so already.
   bool ordered = false;
   std::optional<std::int32_t> lanes{};  ///< of an ordered group; one that is there has to have so many

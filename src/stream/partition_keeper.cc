@@ -115,6 +115,7 @@ class PartitionKeeper {
       pg::Transaction transaction(session_);
       // Who has a chunk in a transaction of his own holds its row: nobody could cut while we wait for him.
       transaction.set_local("lock_timeout", kLockTimeout);
+      static_cast<void>(session_.run<sql::LockStreamPast>(stream_.id));
       static_cast<void>(session_.run<sql::LockStream>(stream_.id));
       if (!may_go(old, false)) return;
       const auto lost = session_.run<sql::ForgetStreamPartition>(stream_.id, name, span.from, span.to);
@@ -214,6 +215,9 @@ class PartitionKeeper {
     if (!oldest) return;
     for (bool more = true; more;) {
       pg::Transaction transaction(session_);
+      // A group is given chunks just now, some of these perhaps: they go together with the next partition.
+      const auto past = session_.run<sql::TryLockStreamPast>(stream_.id);
+      if (!past.one().locked) return;
       static_cast<void>(session_.run<sql::LockStream>(stream_.id));
       const auto forgotten = session_.run<sql::ForgetStreamChunks>(stream_.id, *oldest, kMostForgotten);
       more = forgotten.size() == kMostForgotten;

@@ -26,8 +26,7 @@ void Bed::make(const Life& life, const std::stop_token& stop) {
 
 void Bed::lie_down() {
   session_->run<sql::LieDown>(process_, topic_views_);
-  const auto answer = session_->run<sql::UndecidedFrom>();
-  undecided_from_ = std::string(answer.one().xid);
+  undecided_.begin(*session_);
   lying_ = true;
 }
 
@@ -40,13 +39,6 @@ void Bed::get_up() noexcept {
     log::debug("the listening session is made anew", {{"process", process_}, {"error", error.what()}});
     leave();
   }
-}
-
-bool Bed::decided() {
-  if (!undecided_from_) return true;
-  const auto answer = session_->run<sql::AllDecided>(*undecided_from_);
-  if (answer.one().decided) undecided_from_.reset();
-  return !undecided_from_;
 }
 
 void Bed::hand_over() noexcept {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "pg/connector.h"
+#include "work/undecided.h"
 
 namespace weir::work {
 
@@ -33,7 +34,7 @@ class Bed {
   [[nodiscard]] bool lying() const noexcept { return lying_ && is_made(); }
   /// While lying: whether every transaction has ended that may have enqueued without seeing us. Once true it
   /// stays.
-  [[nodiscard]] bool decided();
+  [[nodiscard]] bool decided() { return undecided_.decided(*session_); }
 
   struct Heard {
     bool wake = false;
@@ -55,7 +56,7 @@ class Bed {
   std::optional<pg::Session> session_;
   std::int64_t process_ = 0;
   bool lying_ = false;
-  std::optional<std::string> undecided_from_;
+  Undecided undecided_;
 };
 
 }  // namespace weir::work

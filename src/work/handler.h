@@ -35,8 +35,13 @@ struct Item {
 class Batch {
  public:
   /// `session` is inside of the transaction that the outcomes commit with; null where there is none.
-  Batch(std::span<const Item> items, std::stop_token stop, pg::Session* session = nullptr)
-      : items_(items), outcomes_(items.size()), stop_(std::move(stop)), session_(session) {}
+  Batch(std::span<const Item> items, std::stop_token stop, pg::Session* session = nullptr,
+        std::optional<Duration> timeout = std::nullopt)
+      : items_(items),
+        outcomes_(items.size()),
+        stop_(std::move(stop)),
+        session_(session),
+        timeout_(timeout) {}
 
   [[nodiscard]] std::span<const Item> items() const noexcept { return items_; }
   /// Requested when the process has to end, when its lease is lost, or when every open item was cancelled:
@@ -45,6 +50,9 @@ class Batch {
   /// For SQL that is to happen exactly once, together with the outcomes. Never committed or rolled back by a
   /// handler.
   [[nodiscard]] pg::Session* session() const noexcept { return session_; }
+  /// The longest that a try may take. Kept by a handler that undoes failures, for each of its own; of any
+  /// other by whoever runs it, who requests stop().
+  [[nodiscard]] std::optional<Duration> timeout() const noexcept { return timeout_; }
 
   /// The first outcome of an item stands; false when it had one.
   bool settle(std::size_t index, Outcome outcome);
@@ -60,6 +68,7 @@ class Batch {
   std::size_t settled_ = 0;
   std::stop_token stop_;
   pg::Session* session_;
+  std::optional<Duration> timeout_;
 };
 
 /// Does the work. One object belongs to one slot, and so to one thread at a time. What it throws fails every

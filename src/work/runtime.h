@@ -25,8 +25,11 @@ struct RuntimeOptions {
   bool can_be_woken = true;                           ///< false behind a transaction pooler
   bool once = false;                                  ///< end when nothing is left
   std::size_t most_in_batch = 1000;                   ///< items that a handler gets at once
-  bool prefetch = true;                               ///< false: claims for slots that are free, and no more
-  TestSignal<int>* asleep = nullptr;                  ///< for tests: it lies down, nobody can have missed it
+  /// Of a session of transactional mode with a statement of a handler. What is to end sooner has a limit of
+  /// the server's; a server that answers nothing at all the network's keepalive finds.
+  Duration patience = std::chrono::hours(24);
+  bool prefetch = true;               ///< false: claims for slots that are free, and no more
+  TestSignal<int>* asleep = nullptr;  ///< for tests: it lies down, nobody can have missed it
 };
 
 /// Claims from one source, runs handlers, settles, keeps house. This thread is the one that claims; stop()

@@ -22,6 +22,11 @@ constexpr std::string_view to_string(Action action) noexcept {
   return "dead";
 }
 
+/// Whether the item goes on; else it has ended, well or badly.
+constexpr bool is_tried_again(Action action) noexcept {
+  return action == Action::later || action == Action::later_uncounted || action == Action::back;
+}
+
 struct Decision {
   Action action = Action::dead;
   Duration delay = Duration::zero();

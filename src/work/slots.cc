@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "work/process.h"
+#include "work/run_watch.h"
 
 namespace weir::work {
 namespace {
@@ -91,7 +92,7 @@ void run_guarded(Handler& handler, Batch& batch, const Inbox::Running* running) 
 void settle_open(Batch& batch, const Inbox::Running* running) {
   if (batch.open() == 0) return;
   if (running != nullptr && running->timed_out()) {
-    batch.settle_rest(Outcome::failed("it took longer than its queue allows"));
+    batch.settle_rest(Outcome::failed(std::string(kRanOver)));
   } else if (batch.stop().stop_requested()) {
     batch.settle_rest(Outcome::returned());
   } else {

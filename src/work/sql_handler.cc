@@ -13,6 +13,7 @@
 #include "pg/transaction.h"
 #include "work/bisection.h"
 #include "work/fault.h"
+#include "work/run_watch.h"
 #include "work/user_script.h"
 
 namespace weir::work {
@@ -43,7 +44,8 @@ SqlHandler::SqlHandler(const SqlOptions& options)
     : sql_(options.sql),
       relation_name_(options.relation),
       relation_("pg_temp." + pg::quote_identifier(options.relation)),
-      script_(bounded_script(user_script(options.sql, options.search_path), options.timeout)) {}
+      script_(user_script(options.sql, options.search_path)),
+      timeout_(options.timeout) {}
 
 void SqlHandler::run(Batch& batch) {
   if (batch.session() == nullptr) {
@@ -56,6 +58,10 @@ void SqlHandler::run(Batch& batch) {
   }
   if (open.empty()) return;
 
+  const bool by_the_batch = batch.timeout() && (!timeout_ || *batch.timeout() < *timeout_);
+  const std::optional<Duration> timeout = by_the_batch ? batch.timeout() : timeout_;
+  const std::string script = bounded_script(script_, timeout);
+  SteadyTime began = steady_now();
   std::optional<bool> works_without;
   int times = 1;  // in a row, of a single item
   Bisection bisection(open.size());
@@ -66,8 +72,11 @@ void SqlHandler::run(Batch& batch) {
     make_relation(session);
     session.execute_script("SAVEPOINT weir_items; DELETE FROM " + relation_);
     try {
-      try_items(session, items);
+      fill(session, items);
+      began = steady_now();
+      session.execute_script(script);
     } catch (const pg::Error& error) {
+      const bool ran_over = by_the_batch && is_of_limit(error, steady_now() - began, timeout);
       const Blame blame = blame_for({.kind = error.kind(),
                                      .sqlstate = error.sqlstate(),
                                      .session_lives = session.is_open(),
@@ -77,14 +86,14 @@ void SqlHandler::run(Batch& batch) {
       if (blame == Blame::nobody) throw;
       session.execute_script("ROLLBACK TO SAVEPOINT weir_items; RELEASE SAVEPOINT weir_items");
       if (!may_be_fault_of_an_item(error.sqlstate())) {
-        if (!works_without) works_without = works_without_items(session);
+        if (!works_without) works_without = works_without_items(session, script);
         if (!*works_without) throw;
       }
       times = blame == Blame::again ? times + 1 : 1;
       if (blame == Blame::again) continue;
       if (bisection.failed()) {
-        batch.settle(open[range->begin],
-                     Outcome::failed(fmt::format("{} ({})", error.what(), error.sqlstate())));
+        const std::string_view reason = ran_over ? kRanOver : std::string_view(error.what());
+        batch.settle(open[range->begin], Outcome::failed(fmt::format("{} ({})", reason, error.sqlstate())));
       }
       continue;
     }
@@ -120,11 +129,11 @@ void SqlHandler::make_relation(pg::Session& session) const {
 
 /// Of a missing table, say: SQL that names it itself fails without any item, too, and none is to pay for
 /// that.
-bool SqlHandler::works_without_items(pg::Session& session) const {
+bool SqlHandler::works_without_items(pg::Session& session, const std::string& script) const {
   session.execute_script("SAVEPOINT weir_items; DELETE FROM " + relation_);
   bool works = true;
   try {
-    session.execute_script(script_);
+    session.execute_script(script);
   } catch (const pg::Error& error) {
     if (!session.is_open() || fault_of(error.kind(), error.sqlstate()) == Fault::nobody) throw;
     // It may be for want of something to work on, such as the sum of nothing.
@@ -134,16 +143,11 @@ bool SqlHandler::works_without_items(pg::Session& session) const {
   return works;
 }
 
-void SqlHandler::try_items(pg::Session& session, const std::vector<const Item*>& items) const {
-  fill(session, items);
-  session.execute_script(script_);
-}
-
 void SqlHandler::check(pg::Session& session) const {
   pg::Transaction transaction(session);
   make_relation(session);
   try {
-    session.execute_script(script_);
+    session.execute_script(bounded_script(script_, timeout_));
   } catch (const pg::Error& error) {
     refuse_broken_script(
         session, sql_, error,

@@ -1,12 +1,14 @@
 #include "work/transaction_parts.h"
 
 #include <algorithm>
+#include <string>
 #include <string_view>
 #include <utility>
 
 #include "pg/error.h"
 #include "work/bisection.h"
 #include "work/slots.h"
+#include "work/user_script.h"
 
 namespace weir::work {
 namespace {
@@ -34,6 +36,20 @@ bool check_results(pg::Session& session, std::vector<Outcome>& outcomes) {
     std::fill(outcomes.begin(), outcomes.end(), bad);
     return false;
   }
+}
+
+/// What failed after the limit failed by it; its own words are of the statement that was cancelled, say.
+void tell_of_limit(std::vector<Outcome>& outcomes) {
+  for (Outcome& outcome : outcomes) {
+    if (outcome.kind() != Outcome::Kind::failed || outcome.text().starts_with(kRanOver)) continue;
+    outcome = Outcome::failed(std::string(kRanOver) + ": " + outcome.text());
+  }
+}
+
+std::vector<std::int64_t> ids_of(std::span<const Item> items) {
+  std::vector<std::int64_t> ids;
+  for (const Item& item : items) ids.push_back(item.id);
+  return ids;
 }
 
 }  // namespace
@@ -86,47 +102,92 @@ bool TransactionParts::try_fairly(std::span<const Item> items, std::vector<Outco
 }
 
 bool TransactionParts::try_part(std::span<const Item> items, std::vector<Outcome>& outcomes) {
-  // A part before has made the constraints immediate.
-  session_.execute_script(immediate_ ? "SAVEPOINT weir_part; SET CONSTRAINTS ALL DEFERRED"
-                                     : "SAVEPOINT weir_part");
-  Batch batch(items, stop_, &session_);
-  try {
-    handler_.run(batch);
-    settle_open(batch, nullptr);
-  } catch (const pg::Error& error) {
-    // Who has undone what failed has also found out whose it is.
-    const Blame found =
-        handler_.undoes_failures() ? blame_narrowly(error, items.size()) : blame(error, items.size());
-    if (found == Blame::nobody) throw;
-    again_ = found == Blame::again;
-    batch.settle_rest(Outcome::failed(error.what()));
-  } catch (const std::exception& error) {
-    batch.settle_rest(Outcome::failed(error.what()));
-  } catch (...) {
-    batch.settle_rest(Outcome::failed("the handler threw something that is no exception"));
-  }
+  begin_part();
+  // Who divides by himself keeps the limit for each of his tries.
+  RunWatch watch(session_, stop_, handler_.undoes_failures() ? std::nullopt : options_.timeout);
+  Batch batch(items, watch.stop(), &session_, options_.timeout);
+  const bool ran_over = run_handler(batch, watch);
   outcomes = std::move(batch).outcomes();
+  if (ran_over) tell_of_limit(outcomes);
   const bool all_done =
       std::all_of(outcomes.begin(), outcomes.end(), [](const Outcome& outcome) { return outcome.is_done(); });
-  if (all_done || (handler_.undoes_failures() && !options_.in_order)) {
-    try {
-      if (options_.stores_results && !check_results(session_, outcomes)) return undo(session_);
-      // What would fail at COMMIT is to fail here, where it can be told whose it is.
-      session_.execute_script("SET CONSTRAINTS ALL IMMEDIATE; RELEASE SAVEPOINT weir_part");
-      return immediate_ = true;
-    } catch (const pg::Error& error) {
-      if (error.sqlstate() == kFailedBefore) {
-        // The handler caught the error of a statement and called the job done; nothing of it can be kept.
-        outcomes.assign(items.size(), Outcome::failed("a statement of the handler failed, and it went on"));
-      } else if (const Blame found = blame(error, items.size()); found != Blame::nobody) {
-        again_ = found == Blame::again;
-        outcomes.assign(items.size(), Outcome::failed(error.what()));
-      } else {
-        throw;
-      }
-    }
-  }
+  const bool may_stand = all_done || (handler_.undoes_failures() && !options_.in_order);
+  if (may_stand && keep_part(items.size(), ran_over, outcomes)) return true;
   return undo(session_);
+}
+
+void TransactionParts::begin_part() {
+  std::string script = "SAVEPOINT weir_part";
+  // A part before has made the constraints immediate.
+  if (immediate_) script += "; SET CONSTRAINTS ALL DEFERRED";
+  if (options_.timeout && !handler_.undoes_failures()) {
+    // Of a handler that neither heeds its stop nor asks for anything there is nothing to cancel: the server
+    // itself ends a transaction that has been left alone for so long.
+    const Duration idle = *options_.timeout + RunWatch::grace(*options_.timeout);
+    script += "; SET LOCAL idle_in_transaction_session_timeout = " +
+              std::to_string(std::chrono::ceil<std::chrono::milliseconds>(idle).count());
+  }
+  session_.execute_script(script);
+}
+
+bool TransactionParts::run_handler(Batch& batch, RunWatch& watch) {
+  try {
+    handler_.run(batch);
+    watch.end();
+  } catch (const pg::Error& error) {
+    watch.end();
+    // The limit ends a session without the server's saying so; who was declared dead is hung up on.
+    const bool hung_up = !session_.is_open() && error.sqlstate().starts_with("57P");
+    if ((!watch.ran_over() || hung_up) && !fail_by(error, batch)) throw;
+  } catch (const std::exception& error) {
+    watch.end();
+    if (!watch.ran_over()) batch.settle_rest(Outcome::failed(error.what()));
+  } catch (...) {
+    watch.end();
+    if (!watch.ran_over())
+      batch.settle_rest(Outcome::failed("the handler threw something that is no exception"));
+  }
+  if (watch.ran_over()) {
+    if (!session_.still_alive()) throw RanOver(ids_of(batch.items()));
+    batch.settle_rest(Outcome::failed(std::string(kRanOver)));
+  }
+  settle_open(batch, nullptr);
+  return watch.ran_over();
+}
+
+bool TransactionParts::fail_by(const pg::Error& error, Batch& batch) {
+  // Who has undone what failed has also found out whose it is.
+  const std::size_t items = batch.items().size();
+  const Blame found = handler_.undoes_failures() ? blame_narrowly(error, items) : blame(error, items);
+  if (found == Blame::nobody) return false;
+  again_ = found == Blame::again;
+  batch.settle_rest(Outcome::failed(error.what()));
+  return true;
+}
+
+bool TransactionParts::keep_part(std::size_t items, bool ran_over, std::vector<Outcome>& outcomes) {
+  SteadyTime began = steady_now();
+  try {
+    if (options_.stores_results && !check_results(session_, outcomes)) return false;
+    // What would fail at COMMIT is to fail here, where it can be told whose it is.
+    began = steady_now();
+    session_.execute_script(bounded_script("SET CONSTRAINTS ALL IMMEDIATE", options_.timeout) +
+                            "; RELEASE SAVEPOINT weir_part");
+    return immediate_ = true;
+  } catch (const pg::Error& error) {
+    if (error.sqlstate() == kFailedBefore) {
+      // The handler caught the error of a statement and called the job done; nothing of it can be kept.
+      outcomes.assign(items, Outcome::failed(ran_over ? std::string(kRanOver)
+                                                      : "a statement of the handler failed, and it went on"));
+    } else if (const Blame found = blame(error, items); found != Blame::nobody) {
+      again_ = found == Blame::again;
+      outcomes.assign(items, Outcome::failed(error.what()));
+      if (is_of_limit(error, steady_now() - began, options_.timeout)) tell_of_limit(outcomes);
+    } else {
+      throw;
+    }
+    return false;
+  }
 }
 
 }  // namespace weir::work

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <vector>
@@ -7,6 +8,7 @@
 #include "pg/session.h"
 #include "work/fault.h"
 #include "work/handler.h"
+#include "work/run_watch.h"
 
 namespace weir::work {
 
@@ -26,6 +28,9 @@ class TransactionParts {
     bool blames_widely = false;
     /// Behind the first item that fails, none stands: they are handed back.
     bool in_order = false;
+    /// Of a run of the handler, and of what its constraints take then. Who outlasts it is treated as any
+    /// other failure, but that an item is tried once; see RanOver.
+    std::optional<Duration> timeout{};
   };
   TransactionParts(pg::Session& session, Handler& handler, std::stop_token stop, Options options)
       : session_(session),
@@ -35,7 +40,8 @@ class TransactionParts {
         immediate_(options.follows) {}
 
   /// After a stop, what was not done is handed back. Throws when the whole transaction has to be given up:
-  /// the session is lost, or the fault is nobody's own.
+  /// the session is lost, by a run that was not to be stopped otherwise (RanOver) or by itself, or the fault
+  /// is nobody's own.
   std::vector<Outcome> run(std::span<const Item> items);
 
  private:
@@ -45,6 +51,13 @@ class TransactionParts {
   bool try_fairly(std::span<const Item> items, std::vector<Outcome>& outcomes);
   /// Whether the part went well: then it stands, else it was undone.
   bool try_part(std::span<const Item> items, std::vector<Outcome>& outcomes);
+  void begin_part();
+  /// Settles all of the batch; true when it ran over its time.
+  bool run_handler(Batch& batch, RunWatch& watch);
+  /// False where the error is the fault of none of its items.
+  bool fail_by(const pg::Error& error, Batch& batch);
+  /// Whether what COMMIT would find is in order, too; then the part stands.
+  bool keep_part(std::size_t items, bool ran_over, std::vector<Outcome>& outcomes);
 
   pg::Session& session_;
   Handler& handler_;

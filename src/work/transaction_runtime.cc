@@ -29,7 +29,7 @@ TransactionRuntime::TransactionRuntime(std::shared_ptr<const pg::Connector> conn
 }
 
 void TransactionRuntime::run(const std::stop_token& stop, const std::function<void()>& ready) {
-  TransactionSlots slots(*connector_, process_, room_);
+  TransactionSlots slots(*connector_, process_, options_.patience, room_);
   slots.start(options_.slots, factory_);
   keeper_.start();
   ready();

@@ -16,8 +16,8 @@ constexpr BackoffPolicy kSlotRetry{.base = std::chrono::milliseconds(20), .cap =
 /// One slot's session, transaction after transaction.
 class Slot {
  public:
-  Slot(const pg::Connector& connector, Taker& taker, std::stop_token hard)
-      : connector_(connector), taker_(taker), hard_(std::move(hard)) {}
+  Slot(const pg::Connector& connector, Taker& taker, Duration patience, std::stop_token hard)
+      : connector_(connector), taker_(taker), patience_(patience), hard_(std::move(hard)) {}
 
   /// `taken` is called when it has found work, before it is done.
   bool take_and_run(const Life& life, bool thorough, const std::function<void()>& taken) {
@@ -42,6 +42,7 @@ class Slot {
       session_.emplace(connector_.connect(pg::Role::task, life.session_id(), {.stop = hard_}));
       session_->set_stop(hard_);
       taker_.connected(*session_, life.id());
+      session_->set_timeout(patience_);
       life_ = life.id();
     }
     return *session_;
@@ -49,6 +50,7 @@ class Slot {
 
   const pg::Connector& connector_;
   Taker& taker_;
+  const Duration patience_;
   std::stop_token hard_;
   std::optional<pg::Session> session_;
   std::int64_t life_ = 0;
@@ -64,7 +66,7 @@ void TransactionSlots::start(std::size_t count, const TakerFactory& factory) {
 }
 
 void TransactionSlots::work(Taker& taker, const std::stop_token& stop) {
-  Slot slot(connector_, taker, stop_.get_token());
+  Slot slot(connector_, taker, patience_, stop_.get_token());
   int failures = 0;
   bool thorough = false;
   while (wait_for_round(thorough, stop)) {

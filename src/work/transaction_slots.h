@@ -21,9 +21,9 @@ namespace weir::work {
 /// is.
 class TransactionSlots {
  public:
-  /// `idle` is notified when no slot has anything to do.
-  TransactionSlots(const pg::Connector& connector, const Process& process, Wakeup& idle)
-      : connector_(connector), process_(process), idle_(idle) {}
+  /// `patience`: RuntimeOptions. `idle` is notified when no slot has anything to do.
+  TransactionSlots(const pg::Connector& connector, const Process& process, Duration patience, Wakeup& idle)
+      : connector_(connector), process_(process), patience_(patience), idle_(idle) {}
   TransactionSlots(const TransactionSlots&) = delete;
   TransactionSlots& operator=(const TransactionSlots&) = delete;
   ~TransactionSlots() { join(); }
@@ -53,6 +53,7 @@ class TransactionSlots {
 
   const pg::Connector& connector_;
   const Process& process_;
+  const Duration patience_;
   Wakeup& idle_;
   std::vector<std::unique_ptr<Taker>> takers_;
   std::stop_source stop_;

@@ -18,8 +18,8 @@ WorkConnector connector_for_work(std::shared_ptr<const pg::Connector> connector,
   return {std::make_shared<pg::Connector>(connector->unprepared()), false, pooling};
 }
 
-void require_connections(pg::Session& session, std::size_t task_sessions) {
-  const pg::Budget budget{.lines = {{pg::Role::poll, 2},
+void require_connections(pg::Session& session, std::size_t task_sessions, int poll_sessions) {
+  const pg::Budget budget{.lines = {{pg::Role::poll, poll_sessions},
                                     {pg::Role::recovery, 2},
                                     {pg::Role::listen, 1},
                                     {pg::Role::task, static_cast<int>(task_sessions)}}};

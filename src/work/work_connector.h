@@ -17,9 +17,13 @@ struct WorkConnector {
 };
 WorkConnector connector_for_work(std::shared_ptr<const pg::Connector> connector, const pg::Limit& limit = {});
 
+/// Sessions of a runtime that look for work and settle it.
+inline constexpr int kPollSessions = 2;
+
 /// Refuses, with the arithmetic, what the server could never grant: a runtime's own sessions, and one for
-/// each of its slots that works within a transaction. Not asked behind a pooler, which has limits of its own.
-void require_connections(pg::Session& session, std::size_t task_sessions);
+/// each of its slots that works within a transaction. Whoever looks for work beside the runtime says how many
+/// do in all. Not asked behind a pooler, which has limits of its own.
+void require_connections(pg::Session& session, std::size_t task_sessions, int poll_sessions = kPollSessions);
 
 /// Limits are counted by a statement after the lock: under another isolation it would count the past. The
 /// connector asks for it; a pooler may not pass it on.

@@ -87,6 +87,18 @@ TEST_F(CliPipelines, AShorterHistoryDropsRunsOnlyWhenToldTo) {
   EXPECT_EQ(value("SELECT keep_days FROM weir.run_history"), "1");
 }
 
+TEST_F(CliPipelines, SlotsThatTheServerCouldNeverGrantAreRefusedWithTheArithmetic) {
+  for (const Words& words : {Words{"up", "--slots", "1000"}, Words{"worker", "--once", "--slots", "1000"}}) {
+    const WeirResult result = weir(words);
+    EXPECT_EQ(result.status, 5) << words.front() << ": " << result.err;
+    EXPECT_THAT(result.err, HasSubstr("the connection budget does not fit: poll 2 + recovery 2 + listen 1 + "
+                                      "task 1000 = 1005 sessions x 1 process = 1005, but the server leaves "
+                                      "97 (max_connections 100 - reserved 3 = 97)"))
+        << words.front();
+  }
+  EXPECT_EQ(value("SELECT count(*) FROM weir.process"), "0") << "nobody registered";
+}
+
 TEST_F(CliPipelines, ARunByHandHasTheIntervalUpToItself) {
   put("pipelines/shop/models/seen.sql",
       "/* weir\nmaterialized: incremental\nstrategy: window\nwindow: at\n*/\n"

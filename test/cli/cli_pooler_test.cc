@@ -212,5 +212,56 @@ TEST_F(CliConnections, WhatTheServerCouldNeverGrantIsRefusedWithTheArithmetic) {
   expect_refused(consume("4", "--install-trigger"), "listen 1 + task 4 = 5 ");
 }
 
+TEST_F(CliConnections, AConsumerOfAStreamCountsWhoCutsIt) {
+  const ScratchFolder folder("budget");
+  const auto run = [&](const Words& words) {
+    return run_weir(words, {.env = {{"DATABASE_URL", url()}}, .folder = folder.path(), .input = {}});
+  };
+  ASSERT_EQ(run({"stream", "create", "events"}).status, 0);
+  const auto consume = [&](const Words& more) {
+    Words words{"stream", "consume", "events", "--group", "g", "--once", "--workers"};
+    words.insert(words.end(), more.begin(), more.end());
+    return run(words);
+  };
+  const WeirResult refused = consume({"256", "--sql", "SELECT FROM weir_chunk"});
+  EXPECT_EQ(refused.status, 5) << refused.err;
+  EXPECT_THAT(refused.err,
+              HasSubstr("the connection budget does not fit: poll 3 + recovery 2 + listen 1 + task 256 = 262 "
+                        "sessions x 1 process = 262, but the server leaves 97 (max_connections 100 - "
+                        "reserved 3 = 97)"));
+  EXPECT_EQ(session().execute("SELECT count(*) FROM weir.stream_group")[0].get<std::int64_t>(0), 0);
+
+  // A command gets no session, however many there are of it.
+  session().execute("ALTER DATABASE " + database() + " CONNECTION LIMIT 6");
+  const WeirResult command = consume({"8", "--", "cat"});
+  EXPECT_EQ(command.status, 0) << command.err;
+  const WeirResult one_more = consume({"1", "--sql", "SELECT FROM weir_chunk"});
+  EXPECT_EQ(one_more.status, 5) << one_more.err;
+  EXPECT_THAT(one_more.err, HasSubstr("task 1 = 7 sessions x 1 process = 7, but the server leaves 6 ("));
+  EXPECT_THAT(one_more.err, HasSubstr("the database's own limit is 6)"));
+}
+
+TEST_F(CliConnections, AConsumerOfGroupsCountsAConnectionForEach) {
+  const ScratchFolder folder("budget");
+  const auto run = [&](const Words& words) {
+    return run_weir(words, {.env = {{"DATABASE_URL", url()}}, .folder = folder.path(), .input = {}});
+  };
+  ASSERT_EQ(run({"feed", "sink", "default", "silver"}).status, 0);
+  const auto consume = [&](const char* concurrency) {
+    return run({"group", "consume", "--sink", "silver", "--once", "--concurrency", concurrency, "--sql",
+                "SELECT FROM weir_batch"});
+  };
+  const WeirResult refused = consume("1000");
+  EXPECT_EQ(refused.status, 5) << refused.err;
+  EXPECT_THAT(refused.err, HasSubstr("the connection budget does not fit: poll 1 + recovery 1 + group 1000 = "
+                                     "1002 sessions x 1 process = 1002, but the server leaves 97 "
+                                     "(max_connections 100 - reserved 3 = 97)"));
+  session().execute("ALTER DATABASE " + database() + " CONNECTION LIMIT 6");
+  EXPECT_EQ(consume("4").status, 0);
+  const WeirResult one_more = consume("5");
+  EXPECT_EQ(one_more.status, 5) << one_more.err;
+  EXPECT_THAT(one_more.err, HasSubstr("group 5 = 7 sessions x 1 process = 7, but the server leaves 6 ("));
+}
+
 }  // namespace
 }  // namespace weir::test

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "group/overview.h"
 #include "support/errors.h"
 #include "support/group_test.h"
 #include "support/waiting.h"
@@ -137,6 +138,16 @@ TEST_F(GroupOrderTest, ARunThatIsCommittedAfterTheOneThatSupersedesItIsSupersede
   EXPECT_EQ(text("SELECT string_agg(r.run || ' ' || a.outcome, ', ' ORDER BY r.id) FROM weir.batch_attempt a "
                  "JOIN weir.batch_run r ON r.id = a.run_id"),
             "old failed, new succeeded");
+}
+
+// Found in review: the figure left out what was taken all the same, to be failed.
+TEST_F(GroupOrderTest, AGroupWhoseGapWasSupersededCountsAsClaimable) {
+  submit(kGroup, {.run = "old", .idx = 1});
+  EXPECT_EQ(sink_lag(*one_).at(0).claimable, 0) << "its batch 0 is missing";
+  submit(kGroup, {.run = "new", .final = true, .supersede = true});
+  EXPECT_EQ(sink_lag(*one_).at(0).claimable, 1);
+  work_off_all();
+  EXPECT_EQ(sink_lag(*one_).at(0).claimable, 0);
 }
 
 // Found in review: the answer to a producer that asked again was that its batch cannot be.

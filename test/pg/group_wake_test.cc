@@ -1,17 +1,21 @@
 // Who wakes idle consumers, and that nobody is told who need not be. Where something is waited for here, only
 // a notification can bring it in time: who has had no work yet looks again after half a minute.
 
+#include <future>
 #include <memory>
 #include <optional>
 #include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <fmt/format.h>
 
 #include "group/admin.h"
 #include "pg/transaction.h"
+#include "schema/queries/doctor_work.h"
 #include "schema/queries/groups.h"
 #include "support/group_test.h"
+#include "support/tcp_gate.h"
 #include "support/waiting.h"
 
 namespace weir::group {
@@ -262,6 +266,51 @@ TEST_F(GroupWakeTest, AGroupThatIsGivenBackWakesOthersOnlyWhereItCouldGoOn) {
   EXPECT_EQ(told(), 1) << "by another connection";
 }
 
+TEST_F(GroupWakeTest, WhoSeesThatAGroupWasGivenBackFindsNoLockOfIt) {
+  one_->execute_script(
+      "CREATE TABLE public.lock_left (locks int8); "
+      "CREATE FUNCTION public.look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO "
+      "public.lock_left SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory' "
+      "AND objsubid = 2; RETURN NULL; END $$; "
+      "CREATE CONSTRAINT TRIGGER look AFTER DELETE ON weir.group_hold DEFERRABLE INITIALLY DEFERRED FOR EACH "
+      "ROW EXECUTE FUNCTION public.look()");
+  static_cast<void>(own(sink_, Ownership::advisory).release());
+  EXPECT_EQ(text("SELECT string_agg(locks::text, ' ') FROM public.lock_left"), "0");
+}
+
+// Found in review: it was asked before the commit whether anybody need be told.
+TEST_F(GroupWakeTest, WhatIsSubmittedWhileAGroupIsGivenBackIsToldOfWhenTheGroupIsFree) {
+  one_->execute_script(
+      "CREATE FUNCTION public.pass() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM "
+      "pg_advisory_xact_lock_shared(4711); RETURN NULL; END $$; "
+      "CREATE CONSTRAINT TRIGGER pass AFTER DELETE ON weir.group_hold DEFERRABLE INITIALLY DEFERRED FOR EACH "
+      "ROW EXECUTE FUNCTION public.pass()");
+  sleep_at(sink_);
+  for (const Ownership ownership : {Ownership::advisory, Ownership::lease}) {
+    OwnedGroup owned = own(sink_, ownership);
+    std::jthread release;
+    pg::Session gate = session();
+    gate.execute("SELECT pg_advisory_lock(4711)");
+    release = std::jthread([&] {
+      owned.hand_over();
+      EXPECT_NO_THROW(static_cast<void>(std::move(owned).release()));
+    });
+    test::wait_until(
+        [&] {
+          return number(
+                     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT "
+                     "granted") == 1;
+        },
+        "the release to be about to commit");
+    submit(kGroup);
+    EXPECT_EQ(told(), 1) << "somebody else has it as yet";
+    gate.execute("SELECT pg_advisory_unlock(4711)");
+    release.join();
+    EXPECT_EQ(told(), 1);
+    one_->execute("DELETE FROM weir.batch_step");
+  }
+}
+
 TEST_F(GroupWakeTest, WhatASweepFindsAndWhatIsDoneByHandWakesOthers) {
   submit_run(kGroup, "r", 2);
   const int pid = [&] {
@@ -289,11 +338,14 @@ TEST_F(GroupWakeTest, WhatASweepFindsAndWhatIsDoneByHandWakesOthers) {
   EXPECT_EQ(told(), 1);
 }
 
-TEST_F(GroupWakeTest, WhoIsFrozenInItsSleepIsHungUpOnAndNobodyElse) {
+TEST_F(GroupWakeTest, WhoIsFrozenAndListensIsHungUpOnAndNobodyElse) {
   auto frozen = PollConnection::open(connector(), "frozen", {});
+  auto busy = PollConnection::open(connector(), "busy", {});
   auto awake = PollConnection::open(connector(), "awake", {});
   auto elsewhere = PollConnection::open(connector(), "elsewhere", {});
   frozen.lie_down(sink_);
+  busy.lie_down(sink_);
+  busy.get_up();
   elsewhere.lie_down(add_sink("other"));
   auto sweep = RecoveryConnection::open(connector(), "sweep", {});
   (void)sweep.recover(sink_);
@@ -301,8 +353,32 @@ TEST_F(GroupWakeTest, WhoIsFrozenInItsSleepIsHungUpOnAndNobodyElse) {
   (void)sweep.recover(sink_, 0s);
   EXPECT_ANY_THROW((void)frozen.work_left(sink_));
   EXPECT_FALSE(frozen.is_open());
+  EXPECT_ANY_THROW((void)busy.work_left(sink_)) << "it listens, though nobody is told for its sake";
   EXPECT_ANY_THROW((void)elsewhere.work_left(sink_)) << "its sink may have no other consumer";
   EXPECT_NO_THROW((void)awake.work_left(sink_));
+}
+
+TEST_F(GroupWakeTest, DoctorTellsWhoSleepsAndWhoIsFrozenInIt) {
+  auto asleep = PollConnection::open(connector(), "asleep", {});
+  auto awake = PollConnection::open(connector(), "awake", {});
+  const auto look = [&](std::int64_t silent_ms) {
+    const auto rows = one_->run<sql::DoctorSleepers>(silent_ms);
+    const auto row = rows.one();
+    EXPECT_LT(row.queue_usage, 0.1);
+    return fmt::format("{} asleep, {} frozen: {} {}", row.sleeping, row.frozen,
+                       row.frozen_pid.value_or(0) == asleep.backend_pid(), row.frozen_at.value_or("-"));
+  };
+  EXPECT_EQ(look(0), "0 asleep, 0 frozen: false -");
+  asleep.lie_down(sink_);
+  EXPECT_EQ(look(60'000), "1 asleep, 0 frozen: false -");
+  // Its last answer is on its way here before its session counts as idle.
+  test::wait_until([&] { return look(0) == "1 asleep, 1 frozen: true default/s"; }, "the session to be idle");
+  one_->execute("SET ROLE weir_viewer");
+  EXPECT_EQ(look(0), "1 asleep, 0 frozen: false -") << "it may not see how others stand";
+  one_->execute("RESET ROLE");
+  asleep.get_up();
+  EXPECT_EQ(look(60'000), "0 asleep, 0 frozen: false -");
+  test::wait_until([&] { return look(0) == "0 asleep, 1 frozen: true default/s"; }, "the session to be idle");
 }
 
 TEST_F(GroupWakeTest, AHintThatFailsLeavesWhatWasDoneDone) {
@@ -342,6 +418,36 @@ TEST_F(GroupWakeTest, AConsumerThatLosesItsConnectionInItsSleepSleepsAgain) {
   expect_done();
   EXPECT_GE(consumer->counts().woken, 1);
   consumer->stop();
+}
+
+TEST_F(GroupWakeTest, AConsumerThatIsCutOffInItsSleepFindsWhatItDidNotHear) {
+  test::TcpGate gate(test::TestServer::shared().port());
+  Consumer consumer(std::make_shared<const pg::Connector>(gate.through(tcp_conninfo())), inside_effect("s"),
+                    {.sink = "s", .poll = kSleep});
+  consumer.sleeps.enable();
+  consumer.start();
+  ASSERT_EQ(consumer.sleeps.wait(Deadline::after(20s)), kSleep);
+  const std::vector<int> before = backends("weir:poll:");
+  ASSERT_EQ(before.size(), 1U);
+  gate.refuse();
+  gate.cut_all();
+  test::wait_until_gone(connector(), before[0]);
+  submit(kGroup);
+  EXPECT_TRUE(backends("weir:poll:").empty()) << "nobody is there to be told";
+  gate.open();
+  expect_done();
+  consumer.stop();
+  EXPECT_EQ(consumer.counts().succeeded, 1);
+  EXPECT_EQ(consumer.counts().woken, 0);
+}
+
+// Who waits out his sleep ends as well, half a minute later.
+TEST_F(GroupWakeTest, AConsumerThatIsStoppedInItsSleepEndsAtOnce) {
+  const auto consumer = sleeper(inside_effect("s"));
+  auto ended = std::async(std::launch::async, [&] { consumer->stop(); });
+  EXPECT_EQ(ended.wait_for(kLongestSleep / 2), std::future_status::ready);
+  ended.get();
+  EXPECT_EQ(consumer->counts().woken, 0);
 }
 
 }  // namespace

@@ -165,6 +165,25 @@ TEST_F(LibraryTest, InATransactionAHandlerThatHidesAFailureHasFailed) {
   EXPECT_TRUE(has(deaths(), "threw something that is no exception")) << deaths();
 }
 
+TEST_F(LibraryTest, AHandlerThatWouldEndItsTransactionEndsOnlyItself) {
+  session().execute("CREATE TABLE public.effect (n int)");
+  for (const char* kind : {"good", "commits", "chains", "good"})
+    client_->enqueue({.queue = "q", .kind = kind, .max_attempts = 1});
+  Worker worker = this->worker(Delivery::transactional);
+  const auto end_with = [](const char* statement) {
+    return [statement](Job& job) {
+      job.transaction().execute("INSERT INTO effect VALUES (2)");
+      job.transaction().execute(statement);
+    };
+  };
+  worker.on("good", [](Job& job) { job.transaction().execute("INSERT INTO effect VALUES (1)"); })
+      .on("commits", end_with("/* as it used to */ COMMIT"))
+      .on("chains", end_with("commit and chain"));
+  worker.run();
+  EXPECT_EQ(text("SELECT string_agg(n::text, ' ') FROM public.effect"), "1 1");
+  EXPECT_EQ(text("SELECT count(*) FROM weir.job_dead WHERE error LIKE '%would end the transaction%'"), "2");
+}
+
 TEST_F(LibraryTest, AWorkerStartsAndStopsLikeAnyService) {
   std::atomic<int> calls{0};
   Worker worker(url(), {.queues = {"q"}});

@@ -75,6 +75,21 @@ TEST_F(GroupLockTest, AServerThatDoesNotKnowTheLockIsAnErrorThatNamesThePooler) 
   }
 }
 
+TEST_F(GroupLockTest, AStatementThatDoesMoreMayTakeItAndLetGoOfIt) {
+  const auto by = [](const std::string& function) {
+    return [function](Session& on) {
+      return on.execute("SELECT " + function + "($1, $2)", kKey.space, kKey.key)[0].get<bool>(0);
+    };
+  };
+  auto mine = GroupLock::try_acquire_by(pinned(), kKey, by("pg_try_advisory_lock"));
+  ASSERT_TRUE(mine);
+  EXPECT_FALSE(GroupLock::try_acquire_by(pinned(), kKey, by("pg_try_advisory_lock")));
+  EXPECT_TRUE(std::move(*mine).release_by(by("pg_advisory_unlock")).is_open());
+  auto again = GroupLock::try_acquire(pinned(), kKey);
+  ASSERT_TRUE(again);
+  EXPECT_THROW((void)std::move(*again).release_by([](Session&) { return false; }), Error);
+}
+
 TEST_F(GroupLockTest, KeysOfTwoNamespacesDoNotMeet) {
   EXPECT_NE(AdvisoryKey::of(1, "a"), AdvisoryKey::of(2, "a"));
   auto one = GroupLock::try_acquire(pinned(), AdvisoryKey::of(1, "a"));

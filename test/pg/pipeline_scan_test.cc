@@ -25,7 +25,7 @@ DECLARE
 BEGIN
   FOREACH parent IN ARRAY ARRAY['run_done', 'task_done', 'task_attempt', 'task_log'] LOOP
     FOR day IN SELECT (now() AT TIME ZONE 'UTC')::date - n FROM generate_series(2, 30) n LOOP
-      EXECUTE format('CREATE TABLE weir.%I PARTITION OF weir.%I FOR VALUES FROM (%L) TO (%L)',
+      EXECUTE format('CREATE TABLE IF NOT EXISTS weir.%I PARTITION OF weir.%I FOR VALUES FROM (%L) TO (%L)',
                      parent || '_' || to_char(day, 'YYYYMMDD'), parent, day::timestamp AT TIME ZONE 'UTC',
                      (day + 1)::timestamp AT TIME ZONE 'UTC');
     END LOOP;

@@ -312,7 +312,9 @@ TEST_F(PipelineSqlTask, RowsThatNobodyWantsTakeNoMemory) {
   };
   const long before = peak();
   const auto done = run(session, "SELECT i, repeat('x', 1000) FROM generate_series(1, 200000) i; TABLE note");
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they have memory of their own
   EXPECT_LT(peak() - before, 50);
+#endif
   ASSERT_EQ(done.size(), 2U);
   EXPECT_EQ(done[0].rows, 200'000);
   EXPECT_EQ(done[0].command, "SELECT 200000");

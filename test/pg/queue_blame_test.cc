@@ -2,10 +2,15 @@
 // SQL.
 
 #include <atomic>
+#include <memory>
+#include <optional>
 
 #include <gtest/gtest.h>
 
+#include "pg/transaction.h"
 #include "queue/admin.h"
+#include "queue/job_source.h"
+#include "queue/job_taker.h"
 #include "support/queue_test.h"
 #include "support/waiting.h"
 #include "work/sql_handler.h"
@@ -210,6 +215,80 @@ TEST_F(BlameTest, WhoDiedOfLostSessionsStartsFromNothingWhenReplayed) {
   EXPECT_EQ(count("weir.job_dead"), 0);
 }
 
+TEST_F(BlameTest, WhoDiedOfItsDeadlineStartsFromNothingWhenReplayedToo) {
+  std::atomic<int> calls{0};
+  functions_[""] = [&](const JobContext& context) -> Outcome {
+    EXPECT_EQ(context.job.attempt, 1) << "one loss after the replay is no proof";
+    const int call = ++calls;
+    if (call == Suspects::kLosses) {
+      EXPECT_TRUE(context.job.deadline);
+      test::wait_until([&] { return std::chrono::system_clock::now() > *context.job.deadline; },
+                       "the deadline of the job", 60s);
+    }
+    if (call <= Suspects::kLosses + 1)
+      context.session->execute("SELECT pg_terminate_backend(pg_backend_pid())");
+    context.session->execute("INSERT INTO public.effect VALUES (1)");
+    return Outcome::done();
+  };
+  const std::int64_t id =
+      enqueue("'q', '{}', max_attempts => 5, deadline => clock_timestamp() + interval '4 s'");
+  session().execute("UPDATE weir.queue SET backoff_ms = 1, backoff_cap_ms = 1");
+  const auto worker = this->worker({.queues = {"q"}, .slots = 1, .delivery = Delivery::transactional});
+  worker->start();
+  test::wait_until([&] { return count("weir.job_dead WHERE error LIKE 'the session was lost%'") == 1; },
+                   "the job to be given up", 60s);
+  EXPECT_EQ(calls, Suspects::kLosses);
+  pg::Session operators = session();
+  EXPECT_EQ(replay_jobs(operators, std::vector<std::int64_t>{id}), 1);
+  test::wait_until([&] { return count("public.effect") == 1; }, "the job to be done", 60s);
+  worker->stop();
+  EXPECT_EQ(calls, Suspects::kLosses + 2);
+}
+
+TEST_F(BlameTest, ABatchWithASuspectInItIsHandedBackAndTakenOneByOne) {
+  int begun = 0;  // in the transaction at hand
+  functions_["suspect"] = [&](const JobContext& context) -> Outcome {
+    ++begun;
+    EXPECT_EQ(context.job.attempt, 1) << "to be handed back uses up nothing";
+    return Outcome::done();
+  };
+  functions_["count"] = [&](const JobContext& context) -> Outcome {
+    ++begun;
+    EXPECT_EQ(context.job.attempt, 1);
+    context.session->execute("INSERT INTO public.effect SELECT ($1::jsonb->>'n')::int",
+                             pg::JsonView{context.job.payload});
+    return Outcome::done();
+  };
+  enqueue_good(8);
+  const std::int64_t suspect = enqueue("'q', '{}', 'suspect', max_attempts => 1");
+  pg::Session own = connector().connect(pg::Role::task, "test");
+  JobSource source({"q"}, own);
+  JobTaker taker(source, std::make_unique<Kinds>(functions_), 1000);
+  taker.connected(own, 0);
+  source.suspects().lost_with(suspect);
+  const auto turn = [&] {
+    begun = 0;
+    pg::Transaction transaction(own);
+    if (!taker.take_and_run(own, transaction, true, [] {}, {})) return false;
+    transaction.commit();
+    taker.committed(1ms);
+    return true;
+  };
+  EXPECT_TRUE(turn());
+  EXPECT_EQ(begun, 0);
+  EXPECT_EQ(count("weir.job WHERE attempt = 0"), 9);
+  EXPECT_EQ(source.suspects().of(suspect), Suspects::Standing::suspect);
+  for (int left = 8; left >= 0; --left) {
+    EXPECT_TRUE(turn());
+    EXPECT_EQ(begun, 1);
+    EXPECT_EQ(count("weir.job"), left);
+  }
+  EXPECT_FALSE(source.suspects().any());
+  EXPECT_FALSE(turn());
+  expect_good_done(8);
+  EXPECT_EQ(count("weir.job_dead"), 0);
+}
+
 TEST_F(BlameTest, NobodyPaysForAWorkerThatWasDeclaredDeadAndHungUpOn) {
   std::atomic<int> calls{0};
   functions_[""] = [&](const JobContext& context) -> Outcome {
@@ -244,6 +323,36 @@ TEST_F(BlameTest, AStatementThatEndsOurOwnSideOfTheSessionUsesUpAttemptsToo) {
   work_off({.queues = {"q"}, .slots = 1, .delivery = Delivery::transactional});
   expect_good_done(10);
   EXPECT_EQ(count("weir.job_dead WHERE kind = 'copy'"), 1);
+}
+
+TEST_F(BlameTest, AStatementThatOurOwnSideDidNotWaitForUsesUpAttemptsToo) {
+  functions_["slow"] = [](const JobContext& context) -> Outcome {
+    context.session->set_timeout(50ms);
+    context.session->execute("SELECT pg_sleep(20)");
+    return Outcome::done();
+  };
+  functions_["count"] = [](const JobContext& context) -> Outcome {
+    context.session->execute("INSERT INTO public.effect SELECT ($1::jsonb->>'n')::int",
+                             pg::JsonView{context.job.payload});
+    return Outcome::done();
+  };
+  enqueue("'q', '{}', 'slow', max_attempts => 1");
+  enqueue_good(10);
+  work_off({.queues = {"q"}, .slots = 1, .delivery = Delivery::transactional});
+  expect_good_done(10);
+  EXPECT_EQ(count("weir.job_dead WHERE kind = 'slow'"), 1);
+}
+
+TEST_F(BlameTest, AStatementOfAHandlerIsWaitedForAsLongAsTheWorkerSays) {
+  std::optional<Duration> patience;
+  functions_[""] = [&](const JobContext& context) -> Outcome {
+    patience = context.session->options().timeout;
+    context.session->execute("INSERT INTO public.effect VALUES (1)");
+    return Outcome::done();
+  };
+  enqueue("'q', '{}'");
+  work_off({.queues = {"q"}, .slots = 1, .delivery = Delivery::transactional});
+  EXPECT_EQ(patience, Duration(24h));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "pg/error.h"
 #include "queue/kinds.h"
 #include "queue/worker.h"
 #include "schema/migrator.h"
@@ -74,6 +75,15 @@ TEST_F(CrashTest, NobodyPaysForTheCrashOfAnotherProcess) {
       [&](pg::Session& own) {
         const pg::Session other = session();
         kill_within(own, other.backend_pid());
+      },
+      "public.effect");
+}
+
+TEST_F(CrashTest, NorWhereAHandlerCatchesWhatToldOfIt) {
+  work(
+      [&](pg::Session& own) {
+        const pg::Session other = session();
+        EXPECT_THROW(kill_within(own, other.backend_pid()), pg::ConnectionLost);
       },
       "public.effect");
 }

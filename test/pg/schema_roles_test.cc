@@ -209,6 +209,31 @@ TEST_F(RolesTest, ApplyGrantsTakesBackWhatIsNotDeclaredAndThenHasNothingToDo) {
   EXPECT_THROW(session.run<sql::ApplyGrants>(), pg::Error);
 }
 
+TEST_F(RolesTest, ApplyGrantsTakesBackRightsOnSingleColumns) {
+  migrate_as(admin());
+  pg::Session session = admin();
+  session.execute_script(
+      "CREATE TABLE weir.odd (\"a b\" int, c int); GRANT SELECT (\"a b\", c) ON weir.odd TO PUBLIC;"
+      "GRANT UPDATE (id), SELECT (id) ON weir.instance TO weir_producer;"
+      "GRANT SELECT (id) ON weir.instance TO weir_viewer; GRANT SELECT (id) ON weir.instance TO \"o'Hara\"");
+  EXPECT_EQ(outcome("weir_producer", "SELECT id FROM weir.instance"), "ok");
+  std::string statements;
+  const auto changes = session.run<sql::ApplyGrants>();
+  for (const auto row : changes) statements.append(row.statement).append("\n");
+  EXPECT_EQ(statements,
+            "REVOKE SELECT (\"a b\") ON TABLE weir.odd FROM PUBLIC\n"
+            "REVOKE SELECT (c) ON TABLE weir.odd FROM PUBLIC\n"
+            "REVOKE SELECT (id) ON TABLE weir.instance FROM weir_producer\n"
+            "REVOKE SELECT (id) ON TABLE weir.instance FROM weir_viewer\n"
+            "REVOKE UPDATE (id) ON TABLE weir.instance FROM weir_producer\n");
+  EXPECT_TRUE(session.run<sql::ApplyGrants>().empty());
+  EXPECT_EQ(outcome("weir_producer", "SELECT id FROM weir.instance"), kInsufficientPrivilege);
+  EXPECT_EQ(outcome("weir_viewer", "SELECT id FROM weir.instance"), "ok") << "it may read the whole table";
+  EXPECT_EQ(text(admin(), "SELECT has_column_privilege('o''Hara', 'weir.instance', 'id', 'SELECT')::text"),
+            "true")
+      << "whoever is no group role of Weir's keeps what he was given";
+}
+
 TEST_F(RolesTest, WhoDoesNotOwnTheSchemaIsToldWhoDoes) {
   migrate_as(admin());
   admin().execute("GRANT weir_viewer TO \"o'Hara\"");

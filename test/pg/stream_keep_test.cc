@@ -1,5 +1,8 @@
 // Partitions of a stream: made ahead, and dropped when everybody has had them.
 
+#include <atomic>
+#include <future>
+
 #include <gtest/gtest.h>
 #include <gmock/gmock.h>
 
@@ -282,6 +285,105 @@ TEST_F(StreamKeepTest, WithADefaultPartitionEventsOfAnyTimeAreTakenAndOldOnesGoA
   one_->execute("SELECT weir.seek_stream_group(id, '-infinity') FROM weir.stream_group");
   work_off(*consumer);
   EXPECT_EQ(calls, 8);
+}
+
+TEST_F(StreamKeepTest, NoPartitionBeginsToGoWhileAGroupIsSetBackToIt) {
+  const auto stream = make(3);
+  insert(7, "now() - interval '3 days'");
+  cut_all();
+  const std::int32_t g = group("g", std::nullopt);
+  pg::Session seeking = session();
+  seeking.execute("BEGIN");
+  seeking.execute("SELECT weir.seek_stream_group($1, '-infinity')", g);
+  one_->set_timeout(10s);
+  const KeepReport report = keep_partitions(*one_, stream);
+  EXPECT_THAT(report.dropped, IsEmpty());
+  EXPECT_FALSE(report.busy.empty());
+  insert(2);
+  cut_all();
+  seeking.execute("COMMIT");
+  std::atomic<int> calls{0};
+  work_off(*leased({.group = "g", .once = true}, [&](const work::Item&) {
+    ++calls;
+    return work::Outcome::done();
+  }));
+  EXPECT_EQ(calls, 9);
+  EXPECT_EQ(number("SELECT lost_events FROM weir.stream_group"), 0);
+}
+
+TEST_F(StreamKeepTest, ATimeWithoutAPartitionIsRefusedUntilSomebodyMakesOne) {
+  const auto stream = make(0);
+  for (const std::string at : {"now() - interval '3 days'", "now() + interval '30 days'"}) {
+    try {
+      insert(1, at);
+      ADD_FAILURE() << at;
+    } catch (const pg::Error& error) {
+      EXPECT_EQ(error.sqlstate(), "23514") << at;
+      EXPECT_TRUE(test::has(error.what(), "no partition of relation")) << error.what();
+    }
+  }
+  group("g");
+  add(stream, span_at(now() - std::chrono::hours(72), 24h));
+  add(stream, span_at(now() + std::chrono::hours(24 * 30), 24h));
+  insert(1, "now() - interval '3 days'");
+  insert(1, "now() + interval '30 days'");
+  std::atomic<int> calls{0};
+  work_off(*leased({.group = "g", .once = true}, [&](const work::Item&) {
+    ++calls;
+    return work::Outcome::done();
+  }));
+  EXPECT_EQ(calls, 2);
+}
+
+// Whoever detached it was killed: while the server waited for those who read it, and before it was dropped.
+TEST_F(StreamKeepTest, ADetachThatWasInterruptedIsEndedByTheNextOne) {
+  const auto stream = make(3);
+  insert(2, "now() - interval '3 days'");
+  cut_all();
+  group("g", std::nullopt);
+  const Span three = span_at(now() - std::chrono::hours(72), 24h);
+  const Span two = span_at(now() - std::chrono::hours(48), 24h);
+  for (const Span& span : {three, two}) {
+    one_->run<sql::BeginStreamDetach>(stream.id, partition_name(stream.table, span), span.from, span.to,
+                                      false);
+  }
+  one_->execute("ALTER TABLE events DETACH PARTITION " + partition_name(stream.table, two));
+  pg::Session reader = session();
+  reader.execute_script("BEGIN; SELECT count(*) FROM events");
+  auto detaching = std::async(std::launch::async, [&] {
+    pg::Session session = this->session();
+    session.execute("ALTER TABLE events DETACH PARTITION " + partition_name(stream.table, three) +
+                    " CONCURRENTLY");
+  });
+  const std::string waiting =
+      "SELECT max(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' "
+      "AND query LIKE '%CONCURRENTLY'";
+  test::wait_until(
+      [&] { return number("SELECT count(*) FROM (" + waiting + ") w WHERE max IS NOT NULL") == 1; },
+      "the server to wait for the reader");
+  one_->execute("SELECT pg_terminate_backend((" + waiting + "))");
+  EXPECT_THROW(detaching.get(), pg::Error);
+  EXPECT_EQ(number("SELECT count(*) FROM pg_inherits WHERE inhdetachpending"), 1);
+
+  // Meanwhile all goes on.
+  insert(5);
+  std::atomic<int> calls{0};
+  work_off(*leased({.group = "g", .once = true}, [&](const work::Item&) {
+    ++calls;
+    return work::Outcome::done();
+  }));
+  EXPECT_EQ(calls, 5);
+  reader.execute("COMMIT");
+  test::wait_until(
+      [&] {
+        keep_partitions(*one_, stream);  // autovacuum may be at it: then it goes the next time
+        return number("SELECT count(*) FROM weir.stream_detached") == 0;
+      },
+      "both to go");
+  EXPECT_EQ(number("SELECT count(*) FROM pg_tables WHERE tablename IN ('" +
+                   partition_name(stream.table, two) + "', '" + partition_name(stream.table, three) + "')"),
+            0);
+  EXPECT_EQ(number("SELECT count(*) FROM events"), 5);
 }
 
 TEST_F(StreamKeepTest, LettersOutliveTheirPartition) {

@@ -96,14 +96,26 @@ class RuntimeTest : public test::SchemaTest {
     SchemaTest::TearDown();
   }
 
-  void start() {
+  /// Ends with its scope: to be made behind what the source and the handler refer to.
+  class Running {
+   public:
+    explicit Running(Runtime& runtime) : runtime_(runtime) { runtime_.start(); }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+    ~Running() { runtime_.stop(); }
+
+   private:
+    Runtime& runtime_;
+  };
+
+  [[nodiscard]] Running start() {
     process_.emplace(shared_connector(), Process::Options{.name = "test", .lease = 1h});
     process_->start();
     runtime_.emplace(
         shared_connector(), *process_, source_, [this] { return std::make_unique<Doing>(handler_); },
         RuntimeOptions{.slots = 2, .longest_sleep = 1h, .asleep = &asleep_});
     asleep_.enable();
-    runtime_->start();
+    return Running(*runtime_);
   }
   void wake() { session().execute("SELECT weir.wake('test')"); }
 
@@ -125,7 +137,7 @@ TEST_F(RuntimeTest, AClaimIsHandedOutAlsoWhenTheListeningSessionIsLostInThatMome
         "weir:listen:" + life.session_id());
     return std::make_shared<OneItem>();
   };
-  start();
+  const Running running = start();
   ASSERT_TRUE(asleep_.wait(Deadline::after(20s)));
   armed = true;
   wake();
@@ -152,7 +164,7 @@ TEST_F(RuntimeTest, WhatIsSettledWhileItDecidesToWaitIsNoticed) {
     }
     return 1h;
   };
-  start();
+  const Running running = start();
   test::wait_until([&] { return gate_passed.load(); }, "the gate");
   test::wait_until([&] { return source_.claims > 1000; }, "another look");
   EXPECT_EQ(runtime_->in_flight(), 0U);
@@ -165,7 +177,7 @@ TEST_F(RuntimeTest, WhoStopsWakesAnotherForWhatItMayHaveBeenWokenFor) {
       "'infinity');"
       "INSERT INTO weir.listener VALUES ('test', 4711);"
       "LISTEN weir_4711");
-  start();
+  const Running running = start();
   ASSERT_TRUE(asleep_.wait(Deadline::after(20s)));
   const std::vector<std::string_view> topics{"test"};
   sleeper.run<sql::LieDown>(std::int64_t{4711}, topics);
@@ -181,13 +193,13 @@ TEST_F(RuntimeTest, APayloadThatCannotBeReadIsNotAskedForAgainAtOnce) {
   source_.on_claim = [&](pg::Session&, const Life&) -> std::shared_ptr<Claim> {
     return source_.claims == 1 ? std::make_shared<OneItem>(true) : nullptr;
   };
-  start();
+  const Running running = start();
   test::wait_until([&] { return source_.settled == 1; }, "the outcome");
   EXPECT_EQ(source_.last, Outcome::Kind::snoozed);
 }
 
 TEST_F(RuntimeTest, ARoundOfHousekeepingThatFailsForgetsNoRequest) {
-  start();
+  const Running running = start();
   test::wait_until([&] { return source_.asked_for_cancels == 1; }, "the first round");
   source_.keep_fails = true;
   source_.poke();

@@ -57,6 +57,8 @@ class TestServer {
   [[nodiscard]] pg::Conninfo tcp_conninfo(const std::string& database = "weir") const;
   [[nodiscard]] int port() const noexcept { return port_; }
   [[nodiscard]] int pid() const;
+  /// As it was at the last start.
+  [[nodiscard]] const embedded::ServerStatus& status() const noexcept { return status_; }
 
  private:
   void signal_all(int number) const;

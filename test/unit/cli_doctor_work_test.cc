@@ -70,6 +70,29 @@ TEST(DoctorWork, DeadLettersThatNobodyDrops) {
               AllOf(HasSubstr("at least 150,000 jobs given up"), HasSubstr("at least 100,000 of queues")));
 }
 
+TEST(DoctorWork, IdleConsumersThatAreFrozenAndNotificationsThatNobodyTakes) {
+  WorkFacts facts = well();
+  facts.sleeping = 3;
+  facts.notify_queue = 0.004;
+  EXPECT_EQ(judge_sleepers(facts).verdict, Verdict::ok);
+  EXPECT_EQ(judge_sleepers(facts).message,
+            "3 idle consumers of groups; the server's queue of notifications is 0.4 % full");
+  facts.frozen = 1;
+  facts.silent = 10min;
+  facts.frozen_pid = 4711;
+  facts.frozen_at = "orders/warehouse";
+  EXPECT_EQ(judge_sleepers(facts).verdict, Verdict::warn);
+  EXPECT_THAT(judge_sleepers(facts).message,
+              HasSubstr("1 frozen, the session 4711 at orders/warehouse for 10 m 0 s"));
+  EXPECT_THAT(judge_sleepers(facts).remedy, HasSubstr("pg_terminate_backend(4711)"));
+  facts.notify_queue = 0.5;
+  EXPECT_THAT(judge_sleepers(facts).remedy,
+              AllOf(HasSubstr("pg_terminate_backend(4711)"), HasSubstr("Once the queue is full")));
+  facts.frozen = 0;
+  EXPECT_EQ(judge_sleepers(facts).verdict, Verdict::warn);
+  EXPECT_THAT(judge_sleepers(facts).remedy, Not(HasSubstr("4711")));
+}
+
 TEST(DoctorWork, DeadProcessesThatHoldSomething) {
   WorkFacts facts = well();
   facts.dead_with_claims = 1;

@@ -2,14 +2,17 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <latch>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -29,10 +32,12 @@
 #include "exec/spawn.h"
 #include "support/commands.h"
 #include "support/processes.h"
+#include "support/waiting.h"
 
 namespace weir::exec {
 namespace {
 
+using namespace std::chrono_literals;
 using test::shell;
 using test::soon;
 namespace fs = std::filesystem;
@@ -234,6 +239,57 @@ TEST(ExecGuardian, ThereIsOneWhichHoldsNothingAndEndsWithUs) {
   EXPECT_FALSE(guardian->ended());
   EXPECT_EQ(owner.let_go(), 0);
   expect_end(*guardian);
+}
+
+TEST(ExecGuardian, ThreadsThatStartTheirFirstProgramsAtOnceShareOne) {
+  constexpr int kThreads = 8;
+  // Whether several of them made one, of which one stays, is up to the scheduler.
+  std::size_t most_made = 0;
+  for (int round = 0; round < 50 && most_made < 2; ++round) {
+    Owner owner([](const Owner& self) {
+      ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+      std::array<int, kThreads> numbers{};
+      std::latch begin(kThreads);
+      std::latch begun(kThreads);
+      std::latch end(1);
+      std::vector<std::jthread> threads;
+      for (int& number : numbers) {
+        threads.emplace_back([&] {
+          begin.arrive_and_wait();
+          Conversation program(shell(kWithChild));
+          number = number_of(program);
+          begun.count_down();
+          end.wait();
+        });
+      }
+      begun.wait();
+      for (const int number : numbers) self.tell(number);
+      self.stay();
+      end.count_down();
+    });
+    std::vector<Process> children;
+    for (int i = 0; i < kThreads; ++i) {
+      auto child = Process::find(owner.hear());
+      ASSERT_TRUE(child);
+      children.push_back(std::move(*child));
+    }
+    // Those that came too late are not collected by anybody, but end.
+    const std::vector<pid_t> made = guardians_of(owner.pid());
+    most_made = std::max(most_made, made.size());
+    const auto living = [&] {
+      std::vector<Process> found;
+      for (const pid_t guardian : made)
+        if (auto process = Process::find(guardian)) found.push_back(std::move(*process));
+      return found;
+    };
+    test::wait_until([&] { return living().size() <= 1; }, "the guardians that came too late to end", 60s);
+    const std::vector<Process> guardians = living();
+    ASSERT_EQ(guardians.size(), 1U);
+    owner.kill();
+    for (const Process& child : children) expect_end(child);
+    expect_end(guardians.front());
+  }
+  EXPECT_GT(most_made, 1U) << "they were never at it at once";
 }
 
 TEST(ExecGuardian, ASignalToAllOfUsIsNoneForIt) {

@@ -158,6 +158,13 @@ TEST(Decide, EveryOutcomeInEveryState) {
   }
 }
 
+TEST(Decide, WhatIsNotTriedAgainHasEnded) {
+  for (const Action action : {Action::later, Action::later_uncounted, Action::back})
+    EXPECT_TRUE(work::is_tried_again(action)) << to_string(action);
+  for (const Action action : {Action::done, Action::cancelled, Action::dead})
+    EXPECT_FALSE(work::is_tried_again(action)) << to_string(action);
+}
+
 TEST(Decide, TheBackoffGrowsUpToItsCap) {
   for (const auto& [attempt, delay] : {std::pair{1, 1s}, {2, 2s}, {3, 4s}, {5, 10s}, {30000, 10s}}) {
     EXPECT_EQ(decide(Outcome::failed(""), attempt, 32767, false, false, kBackoff, 0.5).delay, delay);

@@ -59,6 +59,22 @@ TEST(Suspects, WhoDiedOfItIsNotSuspectWhenItIsReplayed) {
   EXPECT_EQ(suspects.of(7), Standing::suspect);
 }
 
+TEST(Suspects, WhoRanOverPaysAtOnceAndIsNoMoreSuspectForIt) {
+  Suspects suspects;
+  suspects.ran_over(7);
+  EXPECT_EQ(suspects.of(7), Standing::overdue);
+  suspects.charged(7, false);
+  EXPECT_FALSE(suspects.any());
+  suspects.lost_with(7);
+  suspects.ran_over(7);
+  EXPECT_EQ(suspects.of(7), Standing::overdue);
+  suspects.charged(7, false);
+  EXPECT_EQ(suspects.of(7), Standing::suspect);
+  suspects.ran_over(7);
+  suspects.charged(7, true);
+  EXPECT_FALSE(suspects.any());
+}
+
 TEST(Suspects, OnlyASessionThatEndedByItselfIsHeldAgainstAnybody) {
   const WallTime start{std::chrono::hours(1)};
   const auto at = [](WallTime started_at, std::int64_t life = 1, bool held = true) {

@@ -134,7 +134,7 @@ Command queue_set_command() {
           "  max_attempts=25      how often a job may be begun; of jobs that are enqueued from now on\n"
           "  backoff=1s           the pause after the first failure, which then doubles (with jitter)\n"
           "  backoff_cap=1h       the longest pause\n"
-          "  timeout=30s          the longest that one attempt may take, in leased mode\n"
+          "  timeout=30s          the longest that one attempt may take\n"
           "  keep=7               days for which jobs that ended are kept\n"
           "  keep_dead=30         days for which dead letters are kept; older ones are dropped (default: "
           "forever)\n"

@@ -81,7 +81,7 @@ class StreamConsuming {
   void connect() {
     const pg::Conninfo conninfo = running_database(context_.global, choose_database(context_.global));
     pg::Connector::Options options;
-    if (is_sql_) options.session.timeout = timeout_.value_or(kSqlTimeout);
+    if (is_sql_) options_.patience = options.session.timeout = timeout_.value_or(kSqlTimeout) + kAnswer;
     connector_ = std::make_shared<const pg::Connector>(conninfo, options);
     pg::Session session = connector_->unprepared().connect(pg::Role::api, "stream", {.stop = context_.stop});
     session.set_stop(context_.stop);

@@ -82,7 +82,8 @@ class Working {
   void connect() {
     const pg::Conninfo conninfo = running_database(context_.global, choose_database(context_.global));
     pg::Connector::Options options;
-    if (is_sql_) options.session.timeout = timeout_.value_or(kSqlTimeout) + kAnswer;
+    // With it the look at the SQL below, too, which is run once without a job.
+    if (is_sql_) options_.patience = options.session.timeout = timeout_.value_or(kSqlTimeout) + kAnswer;
     connector_ = std::make_shared<const pg::Connector>(conninfo, options);
     pg::Session session = connector_->unprepared().connect(pg::Role::api, "worker", {.stop = context_.stop});
     session.set_stop(context_.stop);

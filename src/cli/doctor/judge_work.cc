@@ -21,6 +21,7 @@ constexpr std::int64_t kRowsOfScan = 5'000;
 constexpr std::int64_t kManyScans = 100;
 constexpr std::int64_t kManyDead = 50'000;
 constexpr std::int64_t kManyLetters = 10'000;
+constexpr double kFullQueue = 0.1;
 constexpr std::int64_t kLargeIndex = std::int64_t{100} << 20U;
 
 std::string count(std::int64_t number, std::string_view one) {
@@ -147,6 +148,30 @@ Finding judge_letters(const WorkFacts& facts) {
   return finding;
 }
 
+Finding judge_sleepers(const WorkFacts& facts) {
+  Finding finding{.check = "sleepers"};
+  finding.message = fmt::format("{} of groups; the server's queue of notifications is {:.1f} % full",
+                                count(facts.sleeping, "idle consumer"), 100 * facts.notify_queue);
+  if (facts.frozen > 0) {
+    finding.verdict = Verdict::warn;
+    finding.message += fmt::format("; {} frozen, the session {} at {} for {}: each commit there notifies it",
+                                   human_count(facts.frozen), facts.frozen_pid.value_or(0),
+                                   printable(facts.frozen_at), span(facts.silent));
+    finding.remedy = fmt::format(
+        "Any other consumer of the same role ends it within seconds. Where there is none, end its process, "
+        "or SELECT pg_terminate_backend({});",
+        facts.frozen_pid.value_or(0));
+  }
+  if (facts.notify_queue < kFullQueue) return finding;
+  finding.verdict = Verdict::warn;
+  finding.message += "; somebody listens and does not take what comes";
+  if (!finding.remedy.empty()) finding.remedy += " ";
+  finding.remedy +=
+      "Once the queue is full, commits that notify fail. A session that listens, and is in a transaction for "
+      "long or frozen, keeps it: the server's log names it from half on; pg_terminate_backend ends it.";
+  return finding;
+}
+
 Finding judge_alerts(const WorkFacts& facts) {
   Finding finding{.check = "alerts"};
   const bool stuck = facts.alerts_waiting > 0 && facts.alerts_wait.value_or(Duration::zero()) > kLateAlert;
@@ -268,6 +293,7 @@ Findings judge_work(const WorkFacts& facts) {
   const auto add = [&](const Findings& some) { all.insert(all.end(), some.begin(), some.end()); };
   add(judge_pools(facts));
   all.push_back(judge_letters(facts));
+  all.push_back(judge_sleepers(facts));
   all.push_back(judge_alerts(facts));
   all.push_back(judge_history(facts));
   add(judge_tables(facts));

@@ -12,6 +12,9 @@ Finding judge_schedules(const WorkFacts& facts);
 Findings judge_pools(const WorkFacts& facts);
 /// Of jobs: nobody drops them unless asked to.
 Finding judge_letters(const WorkFacts& facts);
+/// Of groups: one that is frozen is notified by every commit of its sink, and notifications that nobody takes
+/// fill the server's queue.
+Finding judge_sleepers(const WorkFacts& facts);
 Finding judge_alerts(const WorkFacts& facts);
 Finding judge_history(const WorkFacts& facts);
 /// Rows that scans read instead of an index, and dead ones.

@@ -1,5 +1,6 @@
 #include "cli/doctor/work_facts.h"
 
+#include "group/rest.h"
 #include "pg/error.h"
 #include "schema/queries/doctor_work.h"
 
@@ -48,6 +49,18 @@ void gather_letters(pg::Session& session, WorkFacts& facts) {
   facts.letters_of = std::string(row.worst.value_or(""));
 }
 
+void gather_sleepers(pg::Session& session, WorkFacts& facts) {
+  const auto rows =
+      session.run<sql::DoctorSleepers>(std::int64_t{group::kFrozenListener / std::chrono::milliseconds(1)});
+  const auto row = rows.one();
+  facts.sleeping = row.sleeping;
+  facts.frozen = row.frozen;
+  facts.silent = seconds(row.silent_seconds);
+  facts.frozen_pid = row.frozen_pid;
+  facts.frozen_at = std::string(row.frozen_at.value_or(""));
+  facts.notify_queue = row.queue_usage;
+}
+
 void gather_tables(pg::Session& session, WorkFacts& facts) {
   for (const auto& row : session.run<sql::DoctorHistory>())
     facts.history.push_back(
@@ -70,6 +83,7 @@ std::optional<WorkFacts> gather_work(pg::Session& session) {
       facts.pools.push_back({std::string(row.pool), row.slots, row.taken, row.running, row.ready, row.wanted,
                              seconds(row.waits_seconds), row.users, row.widest});
     gather_letters(session, facts);
+    gather_sleepers(session, facts);
     gather_tables(session, facts);
   } catch (const pg::Error& error) {
     if (error.info().sqlstate == "42501") return std::nullopt;

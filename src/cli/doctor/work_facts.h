@@ -70,6 +70,13 @@ struct WorkFacts {
   std::int64_t letters_unbounded = 0;  ///< of them, of queues that keep them until somebody drops them
   std::optional<Duration> letters_since{};
   std::string letters_of{};  ///< the queue that has the most of those
+  // Idle consumers of groups
+  std::int64_t sleeping = 0;
+  std::int64_t frozen = 0;           ///< of them, that have not looked for far too long
+  std::optional<Duration> silent{};  ///< the one that did not for the longest
+  std::optional<int> frozen_pid{};   ///< its session
+  std::string frozen_at{};           ///< and its sink
+  double notify_queue = 0;           ///< 1: no room, and commits that notify fail
   // Alerts
   std::int64_t alerts_waiting = 0;
   std::optional<Duration> alerts_wait{};

@@ -127,7 +127,7 @@ class SharedConsumer {
       const Held held{*key, fmt::format("demo#{}", ++turns_)};
       const bool taken = connection_.use([&](pg::Session& session) {
         const auto rows = session.run<sql::TakeGroup>(sink_.id, kTenant, held.key, held.owner, std::nullopt,
-                                                      sink_.lease_ms());
+                                                      std::nullopt, sink_.lease_ms());
         return rows.one().taken;
       });
       if (taken) {
@@ -136,7 +136,7 @@ class SharedConsumer {
         }
         set(slot, std::nullopt);
         connection_.use([&](pg::Session& session) {
-          session.run<sql::ReleaseGroup>(sink_.id, kTenant, held.key, held.owner);
+          session.run<sql::ReleaseGroup>(sink_.id, kTenant, held.key, held.owner, std::nullopt, std::nullopt);
         });
       }
       const MutexLock lock(mutex_);

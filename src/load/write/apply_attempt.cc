@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "load/value/widen.h"
 #include "load/write/patience.h"
+#include "load/write/run.h"
 #include "load/write/target_lock.h"
 #include "pg/identifier.h"
 #include "schema/queries/load_stages.h"
@@ -444,11 +445,7 @@ void ApplyAttempt::record(const ApplyMeter& meter) {
   applied_.dead_rows = applied_.deleted + applied_.updated + applied_.closed;
   applied_.waiting.add(look_who_waits(session_));
   meter.read(session_, applied_);
-  const std::string summary = applied_.to_json(options_.losses);
-  if (session_.run<sql::LoadFinishRun>(stage_.run, applied_.rejected, pg::JsonView{summary}).empty()) {
-    throw Error(ExitCode::refused, fmt::format("load {} was applied or given up already", stage_.run),
-                "weir load show tells what became of it.");
-  }
+  finish_run(session_, stage_.run, applied_.rejected, applied_.to_json(options_.losses));
 }
 
 }  // namespace weir::load

@@ -12,6 +12,8 @@
 namespace weir::load {
 namespace {
 
+constexpr Duration kLeastWait = std::chrono::seconds(10);
+
 [[noreturn]] void still_in_doubt(const pg::InDoubt& doubt, std::int64_t run) {
   pg::ErrorInfo info = doubt.info();
   info.hint = fmt::format(
@@ -28,7 +30,8 @@ bool was_applied(const std::function<pg::Session()>& connect, const Target& targ
   for (int attempt = 1;; ++attempt) {
     try {
       pg::Session session = connect();
-      session.set_timeout(options.target_wait);
+      // However short a wait for others was wished: without an answer nobody knows what became of the load.
+      session.set_timeout(std::max<Duration>(options.target_wait, kLeastWait));
       pg::Transaction transaction(session);
       session.run<sql::LoadLockTarget>(std::int64_t{target.oid});
       const auto outcome = session.run<sql::LoadRunOutcome>(run);

@@ -67,6 +67,12 @@ std::optional<std::int64_t> find_resumable(pg::Session& session, std::string_vie
   return found[0].id;
 }
 
+void finish_run(pg::Session& session, std::int64_t run, std::int64_t rejects, std::string_view summary) {
+  if (!session.run<sql::LoadFinishRun>(run, rejects, pg::JsonView{summary}).empty()) return;
+  throw Error(ExitCode::refused, fmt::format("load {} was applied or given up already", run),
+              "weir load show tells what became of it.");
+}
+
 void fail_run(pg::Session& session, std::int64_t run, std::string_view error) {
   session.run<sql::LoadFailRun>(run, printable(error));
 }

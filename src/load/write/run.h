@@ -35,6 +35,8 @@ std::optional<std::int64_t> find_resumable(pg::Session& session, std::string_vie
 /// Goes on with it, once its stage is held. `target` may have come to be since it began. Throws refused when
 /// it has ended meanwhile.
 void resume_run(pg::Session& session, std::int64_t run, const Target& target);
+/// In the transaction that applies it. Throws refused when it has ended meanwhile: its rows may be there.
+void finish_run(pg::Session& session, std::int64_t run, std::int64_t rejects, std::string_view summary);
 void fail_run(pg::Session& session, std::int64_t run, std::string_view error);
 /// Ended early: failed, unless it may be resumed; then it stays `staging`, with the error.
 void break_run(pg::Session& session, std::int64_t run, std::string_view error);

@@ -10,6 +10,7 @@
 #include "load/write/doubt.h"
 #include "load/write/load_sql.h"
 #include "load/write/patience.h"
+#include "load/write/run.h"
 #include "load/write/target_lock.h"
 #include "pg/identifier.h"
 #include "schema/queries/load_swaps.h"
@@ -271,11 +272,7 @@ class Swap {
     applied_.waiting = Applied::behind(options_).waiting;  // not that of an attempt that was undone
     applied_.waiting.add(look_who_waits(session));
     meter.read(session, applied_);
-    const std::string summary = applied_.to_json(options_.losses);
-    if (session.run<sql::LoadFinishRun>(stage_.run, std::int64_t{0}, pg::JsonView{summary}).empty()) {
-      throw Error(ExitCode::refused, fmt::format("load {} was applied or given up already", stage_.run),
-                  "weir load show tells what became of it.");
-    }
+    finish_run(session, stage_.run, 0, applied_.to_json(options_.losses));
     if (options_.before_commit) options_.before_commit(session);
     transaction.commit();
   }

@@ -77,6 +77,28 @@ SELECT coalesce(sum(l.n), 0)::int8 AS letters, coalesce(sum(l.n) FILTER (WHERE l
        (array_agg(l.name ORDER BY l.n DESC, l.name) FILTER (WHERE l.for_ever))[1] AS worst
   FROM letters l;
 
+-- name: doctor_sleepers(silent_ms int8) -> (
+--   sleeping int8, frozen int8, silent_seconds float8?, frozen_pid int4?, frozen_at text?, queue_usage float8)
+-- Consumers of groups: `sleeping` in wait for batches; `frozen`: who is told of them and has not looked for so long. Of sessions that this
+-- user may not see nothing is said. The keys are those of weir.sleep_key(), written out: who only reads may not call it.
+WITH consumer AS MATERIALIZED (
+  SELECT a.pid, f.name || '/' || k.name AS place, m.is_asleep,
+         CASE WHEN a.state = 'idle' THEN clock_timestamp() - a.state_change END AS silent
+    FROM pg_catalog.pg_locks l
+    JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid AND a.datid = l.database
+   CROSS JOIN (VALUES ('group:', true), ('group-ear:', false)) m (mark, is_asleep)
+    JOIN weir.feed_sink k ON ((l.classid::int8 << 32) | l.objid::int8) = hashtextextended('weir.asleep:' || m.mark || k.id, 0)
+    JOIN weir.feed f ON f.id = k.feed_id
+   WHERE l.locktype = 'advisory' AND l.mode = 'ShareLock' AND l.granted AND l.objsubid = 1
+     AND a.datname = current_database() AND a.application_name LIKE 'weir:poll:%'
+), frozen AS (
+  SELECT c.pid, c.place, c.silent FROM consumer c WHERE NOT c.is_asleep AND c.silent > :silent_ms::int8 * interval '1 ms')
+SELECT (SELECT count(*) FROM consumer c WHERE c.is_asleep) AS sleeping, count(*) AS frozen,
+       extract(epoch FROM max(o.silent))::float8 AS silent_seconds,
+       (array_agg(o.pid ORDER BY o.silent DESC))[1] AS frozen_pid, (array_agg(o.place ORDER BY o.silent DESC))[1] AS frozen_at,
+       pg_notification_queue_usage() AS queue_usage
+  FROM frozen o;
+
 -- name: doctor_tables() -> (
 --   name text, live int8, dead int8, bytes int8, seq_scans int8, seq_rows int8, index_scans int8, vacuumed_seconds float8?)
 -- Since the statistics were reset. The partitions of a day count for their table.

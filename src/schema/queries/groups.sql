@@ -30,11 +30,17 @@ SELECT EXISTS (SELECT FROM weir.group_hold h WHERE h.sink_id = :sink)
                                         AND (e.run_id, e.idx) < (s.run_id, s.idx))
                      AND NOT (SELECT k.paused FROM weir.feed_sink k WHERE k.id = :sink)) AS "left";
 
--- name: take_group(sink int4, tenant text, key text, owner text, lock_key int4?, lease_ms int8) -> (taken bool)
+-- name: take_group(sink int4, tenant text, key text, owner text, space int4?, lock_key int4?, lease_ms int8) -> (
+--   locked bool?, taken bool)
+-- Who is to own it by lock tries that first, and keeps it where the group is somebody's all the same.
 -- Nobody waits for the disk with it: a server that forgets it in a crash has ended the owner's session, too. That a batch was begun,
 -- which counts its attempt, is never forgotten.
-SELECT weir.take_group(:sink, :tenant, :key, :owner, :lock_key, :lease_ms)
-       AND set_config('synchronous_commit', 'off', true) IS NOT NULL AS taken;
+WITH l AS MATERIALIZED (SELECT pg_try_advisory_lock(:space::int4, :lock_key::int4) AS locked)
+SELECT l.locked,
+       CASE WHEN l.locked IS FALSE THEN false
+            ELSE weir.take_group(:sink, :tenant, :key, :owner, :lock_key::int4, :lease_ms)
+                 AND set_config('synchronous_commit', 'off', true) IS NOT NULL END AS taken
+  FROM l;
 
 -- name: renew_group(sink int4, tenant text, key text, owner text, lease_ms int8) -> (renewed bool)
 SELECT weir.renew_group(:sink, :tenant, :key, :owner, :lease_ms)
@@ -73,15 +79,17 @@ SELECT b.accepted, b.state, b.run_id, b.run_at, b.idx, b.attempt, b.run, b.final
        CASE WHEN pg_column_size(b.payload) <= CASE WHEN pg_column_compression(b.payload) IS NULL THEN 65536 ELSE 8192 END THEN b.payload END AS payload
   FROM weir.end_and_begin_batch(:sink, :tenant, :key, :owner, :lease_ms, :max_attempts, :with_payload) b;
 
--- name: release_group(sink int4, tenant text, key text, owner text) -> (released bool, wanted bool)
--- Forgotten in a crash, it is left to the sweep. `wanted`: somebody sleeps who could go on with it; asked once it is released.
+-- name: release_group(sink int4, tenant text, key text, owner text, space int4?, lock_key int4?) -> (
+--   released bool, unlocked bool?, asleep bool)
+-- Forgotten in a crash, it is left to the sweep. The lock, where it is owned by one, goes before the row does, which it does at the end of this
+-- statement: whoever sees that nobody has the group can have it. Until then the row keeps others out, and its own lock the sweep.
+-- `asleep`: somebody may sleep at the sink; asked when both are gone. Whoever lies down later waits for the end of this.
 WITH r AS MATERIALIZED (
-  SELECT weir.release_group(:sink, :tenant, :key, :owner) AND set_config('synchronous_commit', 'off', true) IS NOT NULL AS released)
-SELECT r.released,
-       CASE WHEN NOT r.released THEN false
-            WHEN weir.is_held(weir.sleep_key('group:' || :sink::int4)) THEN weir.is_wanted_group(:sink, :tenant, :key)
-            ELSE false END AS wanted
-  FROM r;
+  SELECT weir.release_group(:sink, :tenant, :key, :owner) AND set_config('synchronous_commit', 'off', true) IS NOT NULL AS released),
+u AS MATERIALIZED (
+  SELECT r.released, pg_advisory_unlock(:space::int4, :lock_key::int4) AS unlocked FROM r)
+SELECT u.released, u.unlocked, CASE WHEN u.released THEN weir.is_held(weir.sleep_key('group:' || :sink::int4)) ELSE false END AS asleep
+  FROM u;
 
 -- name: wake_sink(sink int4) -> (woken bool)
 SELECT weir.wake_sink(:sink) AS woken;
@@ -97,18 +105,23 @@ SELECT CASE WHEN NOT weir.is_held(weir.sleep_key('group:' || :sink::int4)) THEN 
 -- meet a producer that looks. undecided_from() and all_decided(), of work.sql, say from when on nobody can have missed it.
 SELECT count(pg_advisory_lock_shared(weir.sleep_key('group:' || :sink::int4)) IS NULL) AS held;
 
+-- name: listen_at_sink(sink int4) -> (held int8)
+-- Who listens holds this for as long as his session lasts, asleep or not: see hang_up_frozen_listeners.
+SELECT count(pg_advisory_lock_shared(weir.sleep_key('group-ear:' || :sink::int4)) IS NULL) AS held;
+
 -- name: rise_at_sink(sink int4) -> (held bool)
 SELECT pg_advisory_unlock_shared(weir.sleep_key('group:' || :sink::int4)) AS held;
 
--- name: hang_up_frozen_sleepers(silent_ms int8) -> (ended bool)
--- A consumer that is frozen, or cut off, in its sleep is notified by every producer, for nothing: what all commits of the server wait for.
+-- name: hang_up_frozen_listeners(silent_ms int8) -> (ended bool)
+-- A consumer that is frozen, or cut off, in its sleep is notified by every producer, for nothing: what all commits of the server wait for. One
+-- that is awake then, and busy, is not; but what others are told stays in the server's queue until it is read, and a full one fails commits.
 -- One that lives looks far more often than this. Of all sinks: often a sink has one consumer. Only where we may.
 SELECT pg_terminate_backend(a.pid, 1000) AS ended
   FROM pg_catalog.pg_stat_activity a
  WHERE a.usename = current_user AND a.datname = current_database() AND a.application_name LIKE 'weir:poll:%' AND a.state = 'idle'
    AND a.pid <> pg_backend_pid() AND a.state_change < clock_timestamp() - :silent_ms::int8 * interval '1 ms'
    AND EXISTS (SELECT FROM pg_catalog.pg_locks l JOIN weir.feed_sink k
-                     ON ((l.classid::int8 << 32) | l.objid::int8) = weir.sleep_key('group:' || k.id)
+                     ON ((l.classid::int8 << 32) | l.objid::int8) = weir.sleep_key('group-ear:' || k.id)
                 WHERE l.pid = a.pid AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = a.datid);
 
 -- name: give_back_group(sink int4, tenant text, key text, owner text, lease_ms int8, run_id int8?, idx int4?, attempt int4?, outcome text,

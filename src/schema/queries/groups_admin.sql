@@ -206,7 +206,9 @@ SELECT f.name AS feed, k.name AS sink, a.name AS after, k.paused, w.waiting, w.r
    SELECT CASE WHEN k.paused THEN 0 ELSE count(*) END AS claimable
      FROM heads g LEFT JOIN weir.batch_turn t ON t.run_id = g.run_id AND t.sink_id = k.id
     WHERE (g.state = 'pending' OR g.state = 'waiting_retry' AND g.next_at <= clock_timestamp())
-      AND (coalesce(t.next_idx, 0) >= g.idx OR t.failed)
+      AND (coalesce(t.next_idx, 0) >= g.idx OR t.failed
+           OR EXISTS (SELECT FROM weir.batch_run r
+                       WHERE r.id = g.run_id AND weir.superseded_by(r.feed_id, r.tenant, r.key, r.id) IS NOT NULL))
       AND NOT EXISTS (SELECT FROM weir.group_hold o WHERE o.sink_id = k.id AND o.tenant = g.tenant AND o.key = g.key)) c
  CROSS JOIN LATERAL (
    SELECT count(*) AS in_flight, count(o.run_id) AS executing FROM weir.group_hold o WHERE o.sink_id = k.id) h

@@ -127,6 +127,13 @@ SELECT c.xmin::text::int8 AS by_xid, c.xmin::text::int8 = c.written::text::int8 
 -- name: lock_stream(stream int4) -> (locked bool)
 SELECT weir.lock_stream(:stream) IS NULL AS locked;
 
+-- name: lock_stream_past(stream int4) -> (locked bool)
+-- See migrations/038_streams_past.sql. Before lock_stream.
+SELECT weir.lock_stream_past(:stream) IS NULL AS locked;
+
+-- name: try_lock_stream_past(stream int4) -> (locked bool)
+SELECT weir.try_lock_stream_past(:stream) AS locked;
+
 -- name: merge_stream_chunks(stream int4, above int8, most int4) -> (merged int8, next int8?)
 SELECT m.merged, m.next FROM weir.merge_stream_chunks(:stream, :above, :most) m;
 

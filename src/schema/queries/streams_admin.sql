@@ -163,6 +163,13 @@ UPDATE weir.stream_group g
        backoff_cap_ms = coalesce(:backoff_cap_ms::int8, g.backoff_cap_ms)
  WHERE g.id = :group_id;
 
+-- name: empty_stream_group(group_id int4)
+-- Most of what goes with it, before the group itself does: nobody cuts beside that.
+WITH letters AS (
+  DELETE FROM weir.stream_letter l WHERE l.group_id = :group_id
+)
+DELETE FROM weir.stream_work w WHERE w.group_id = :group_id;
+
 -- name: drop_stream_group(group_id int4)
 WITH claims AS (
   DELETE FROM weir.stream_claim k WHERE k.group_id = :group_id

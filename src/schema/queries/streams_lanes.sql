@@ -1,4 +1,4 @@
--- Groups that are kept in order, by lanes. See migrations/037_stream_lanes.sql.
+-- Groups that are kept in order, by lanes. See migrations/039_stream_lanes.sql.
 
 -- name: make_ordered_stream_group(stream int4, name text, from_at timestamptz?, lanes int4) -> (id int4)
 SELECT weir.make_ordered_stream_group(:stream, :name, :from_at, :lanes) AS id;

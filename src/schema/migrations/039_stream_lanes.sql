@@ -62,7 +62,10 @@ BEGIN
   IF new_id IS NOT NULL THEN
     RETURN new_id;
   END IF;
-  PERFORM weir.lock_stream(stream);
+  PERFORM weir.lock_stream_past(stream);
+  IF from_at IS NULL THEN
+    PERFORM weir.lock_stream(stream);
+  END IF;
   INSERT INTO weir.stream_group (stream_id, name, lanes) VALUES (stream, make_ordered_stream_group.name, lane_count)
   ON CONFLICT ON CONSTRAINT stream_group_stream_id_name_key DO NOTHING RETURNING id INTO new_id;
   IF new_id IS NULL THEN
@@ -72,6 +75,8 @@ BEGIN
   SELECT new_id, n, weir.last_stream_chunk(stream) FROM generate_series(0, lane_count - 1) n;
   IF from_at IS NOT NULL THEN
     PERFORM weir.seek_stream_group(new_id, from_at);
+    -- What is cut meanwhile is before it as it is. From here on nobody cuts who does not see it, and would not wake it.
+    PERFORM weir.lock_stream(stream);
   END IF;
   RETURN new_id;
 END $$;
@@ -81,7 +86,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT c.last_chunk FROM weir.stream_cut c WHERE c.stream_id = stream ORDER BY c.number DESC LIMIT 1
 $$;
 
--- As weir.seek_stream_group, under its lock. A lane that somebody is at would go on where it was: then nothing is set.
+-- As weir.seek_stream_group, under its lock. A lane that somebody is at would go on where it was: then nothing is set. Others cut
+-- meanwhile: chunks above `newest` are before all lanes, whatever time they are of.
 CREATE FUNCTION weir.seek_stream_lanes(stream int4, of_group int4, from_at timestamptz) RETURNS int8
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -100,7 +106,7 @@ BEGIN
       USING ERRCODE = 'object_in_use', HINT = 'Pause it (weir stream pause), wait until its workers have done what they have at hand, and try again.';
   END IF;
   SELECT min(c.number), count(*) INTO oldest, chunks FROM weir.stream_chunk c
-   WHERE c.stream_id = stream AND c.last_at >= from_at AND from_at <> 'infinity';
+   WHERE c.stream_id = stream AND c.number <= newest AND c.last_at >= from_at AND from_at <> 'infinity';
   UPDATE weir.stream_lane l
      SET done_chunk = coalesce(oldest - 1, newest), part_chunk = NULL, part_xid = NULL, part_event = NULL,
          since = CASE WHEN isfinite(from_at) THEN from_at END, since_upto = CASE WHEN isfinite(from_at) THEN newest END,
@@ -112,14 +118,13 @@ BEGIN
   RETURN chunks;
 END $$;
 
--- As it was in 020_streams.sql, but for groups with lanes.
+-- As it was in 038_streams_past.sql, but for groups with lanes.
 CREATE OR REPLACE FUNCTION weir.seek_stream_group(group_id int4, from_at timestamptz) RETURNS int8
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   stream int4 := (SELECT g.stream_id FROM weir.stream_group g WHERE g.id = seek_stream_group.group_id);
-  count  int8;
 BEGIN
-  PERFORM weir.lock_stream(stream);
+  PERFORM weir.lock_stream_past(stream);
   PERFORM weir.refuse_while_dropping(stream, from_at);
   IF EXISTS (SELECT FROM weir.stream_group g WHERE g.id = seek_stream_group.group_id AND g.lanes > 0) THEN
     RETURN weir.seek_stream_lanes(stream, seek_stream_group.group_id, from_at);
@@ -127,22 +132,10 @@ BEGIN
   DELETE FROM weir.stream_work w
    WHERE w.ctid = ANY (ARRAY(SELECT k.ctid FROM weir.stream_work k WHERE k.group_id = seek_stream_group.group_id
                                 FOR UPDATE SKIP LOCKED));
-  INSERT INTO weir.stream_work (group_id, chunk, since)
-  SELECT seek_stream_group.group_id, c.number, CASE WHEN c.first_at < from_at THEN from_at END
-    FROM weir.stream_chunk c
-   WHERE c.stream_id = stream AND c.last_at >= from_at
-     AND NOT EXISTS (SELECT FROM weir.stream_work w WHERE w.group_id = seek_stream_group.group_id AND w.chunk = c.number)
-     AND NOT EXISTS (SELECT FROM weir.stream_claim k, unnest(k.work) w
-                      WHERE k.group_id = seek_stream_group.group_id AND w.chunk = c.number)
-  ON CONFLICT DO NOTHING;
-  GET DIAGNOSTICS count = ROW_COUNT;
-  IF count > 0 THEN
-    PERFORM weir.wake('stream:' || seek_stream_group.group_id, least(16, count)::int4);
-  END IF;
-  RETURN count;
+  RETURN weir.give_stream_chunks(seek_stream_group.group_id, from_at, 0);
 END $$;
 
--- As it was, but for groups with lanes: what is cut is before them without a row.
+-- As it was in 020_streams.sql, but for groups with lanes: what is cut is before them without a row.
 CREATE OR REPLACE FUNCTION weir.store_stream_cut(stream int4, number int8, ended int8, open int8[], chunks weir.stream_chunk[])
 RETURNS int8
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -271,7 +264,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                 CASE WHEN s.key_column IS NULL THEN 'NULL::text' ELSE format('e.%I::text', s.key_column) END, lane_count)
 $$;
 
--- As it was in 023_streams_mended.sql, but for lanes: what one of them has not had is left as it is.
+-- As it was in 038_streams_past.sql, but for lanes: what one of them has not had is left as it is.
 CREATE OR REPLACE FUNCTION weir.merge_stream_chunks(stream int4, above int8, most int4, OUT merged int8, OUT next int8)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
@@ -288,8 +281,13 @@ DECLARE
   grown bool := false;
   gone int8[] := '{}';
 BEGIN
+  merged := 0;
+  next := above;
+  IF NOT weir.try_lock_stream_past(stream) THEN
+    RETURN;
+  END IF;
   PERFORM weir.lock_stream(stream);
-  -- Lanes go back under this lock alone.
+  -- Lanes go back under lock_stream_past() alone.
   SELECT min(l.done_chunk) INTO done FROM weir.stream_group g JOIN weir.stream_lane l ON l.group_id = g.id WHERE g.stream_id = stream;
   all_ := ARRAY(SELECT k FROM weir.stream_chunk k
                  WHERE k.stream_id = stream AND k.number > above AND k.number <= coalesce(done, 9223372036854775807)
