@@ -23,6 +23,7 @@ class GroupSource final : public work::TransactionSource {
 
   [[nodiscard]] std::string_view name() const noexcept override { return "stream"; }
   [[nodiscard]] std::vector<std::string> topics() const override { return {group_.topic()}; }
+  [[nodiscard]] bool claims_for_one_slot() const noexcept override { return group_.is_ordered(); }
   std::shared_ptr<work::Claim> claim(pg::Session& session, const work::Life& life, std::size_t wanted,
                                      bool thorough) override;
   void resolve(pg::Session& session, const work::Life& life) override;

@@ -80,8 +80,11 @@ bool Runtime::look(const std::shared_ptr<Life>& life, const std::stop_token& sto
   if (options_.can_be_woken) bed_.make(*life, stop);
   claim_soon_ = false;  // what is told from here on, this look may miss
   const std::size_t held = inbox_.in_flight();
-  const std::size_t wanted = options_.prefetch ? appetite_.wanted(inbox_.pace(), held)
-                                               : options_.slots - std::min(options_.slots, held);
+  const auto pace = inbox_.pace();
+  const std::size_t room =
+      options_.prefetch ? appetite_.wanted(pace, held) : options_.slots - std::min(options_.slots, held);
+  const std::size_t wanted =
+      source_.claims_for_one_slot() ? std::min(room, appetite_.of_one_slot(pace)) : room;
   if (wanted == 0) {
     pass_on(*life, stop);
     wait_until(more_ ? pass_on_due_ : SteadyTime::max(), held, stop);

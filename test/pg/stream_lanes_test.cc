@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <semaphore>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -444,6 +445,22 @@ TEST_F(StreamLanesTest, AGroupThatIsPausedTakesNoLaneAndOneThatIsDroppedLeavesNo
   drop_group(*one_, stream, id);
   EXPECT_EQ(number("SELECT count(*) FROM weir.stream_lane"), 0);
   EXPECT_THAT(group_figures(*one_, stream), IsEmpty());
+}
+
+// One took as much as all of them were to have ahead, and the others had nothing to do.
+TEST_F(StreamLanesTest, LeasedLanesAreWorkedOnSideBySide) {
+  ordered_group("g");
+  insert(400);  // of seven keys: more in each lane than a process has ahead at first
+  std::counting_semaphore<10'000> met(0);
+  std::atomic<int> begun{0};
+  std::atomic<bool> alone{false};
+  work_off(*leased(options("g", 4), [&](const work::Item&) {
+    if (++begun == 3) met.release(1'000);
+    if (!met.try_acquire_for(10s)) alone = true;
+    return work::Outcome::done();
+  }));
+  EXPECT_EQ(begun, 400);
+  EXPECT_FALSE(alone) << "three workers were never at work at the same time";
 }
 
 TEST_F(StreamLanesTest, WhoSleepsIsWokenForWhatIsCut) {
