@@ -167,6 +167,8 @@ UPDATE weir.stream_group g
 -- Most of what goes with it, before the group itself does: nobody cuts beside that.
 WITH letters AS (
   DELETE FROM weir.stream_letter l WHERE l.group_id = :group_id
+), lanes AS (
+  DELETE FROM weir.stream_lane l WHERE l.group_id = :group_id
 )
 DELETE FROM weir.stream_work w WHERE w.group_id = :group_id;
 
