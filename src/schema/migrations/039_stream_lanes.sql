@@ -157,7 +157,7 @@ BEGIN
   INSERT INTO weir.stream_work (group_id, chunk)
   SELECT g.id, before + n FROM weir.stream_group g, generate_series(1, added) n WHERE g.stream_id = stream AND g.lanes = 0;
   DELETE FROM weir.stream_cut c WHERE c.stream_id = stream AND c.number = store_stream_cut.number - 2;
-  PERFORM weir.wake('stream:' || g.id, CASE WHEN g.lanes > 0 THEN least(4, g.lanes) ELSE least(16, added) END)
+  PERFORM weir.wake('stream:' || g.id, CASE WHEN g.lanes > 0 THEN least(16, g.lanes, 4 * added) ELSE least(16, added) END)
      FROM weir.stream_group g WHERE g.stream_id = stream AND added > 0;
   RETURN before + added;
 END $$;
