@@ -37,9 +37,10 @@ COMMENT ON COLUMN weir.stream_lane.failed_event IS 'It stays at this event, that
 COMMENT ON COLUMN weir.stream_lane.most IS 'Events at a time, while one of them may be the one that kills processes; `killed`: how often it did, alone.';
 
 -- What is before lanes, by chunk: how many of the group's lanes have not had it. Of those it is said whether a process has it at hand.
+-- Each chunk is looked at with each lane: who asks for those of a time says so by `first_at` and `last_at`.
 CREATE VIEW weir.stream_lane_work AS
 SELECT g.id AS group_id, g.lanes, k.number AS chunk, b.behind::int4 AS behind, b.since, b.claimed,
-       ceil(k.events::numeric * b.behind / g.lanes)::int8 AS events
+       ceil(k.events::numeric * b.behind / g.lanes)::int8 AS events, k.first_at, k.last_at
   FROM weir.stream_group g
  CROSS JOIN LATERAL (SELECT min(l.done_chunk) AS done FROM weir.stream_lane l WHERE l.group_id = g.id) m
   JOIN weir.stream_chunk k ON k.stream_id = g.stream_id AND k.number > m.done
@@ -162,7 +163,7 @@ BEGIN
   RETURN before + added;
 END $$;
 
--- As it was, and a claim's lane is free again. Who was lost with many events comes with few the next time, down to a single one: then it
+-- As it was in 020_streams.sql, and a claim's lane is free again. Who was lost with many events comes with few the next time, down to a single one: then it
 -- is known which event kills.
 CREATE OR REPLACE FUNCTION weir.unclaim_stream_work(c weir.stream_claim, lost bool) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -196,8 +197,9 @@ BEGIN
   PERFORM weir.wake('stream:' || c.group_id);
 END $$;
 
--- As it was, and lanes lose their part. Of chunks with events of other times too it is counted, of the others it is reckoned: the events
--- of a chunk are spread over the lanes.
+-- As it was in 020_streams.sql, and lanes lose their part. Of chunks with events of other times too it is counted, of the others it is
+-- reckoned: the events of a chunk are spread over the lanes. Nobody waits for who is at one in a transaction: what he still has of it is
+-- counted all the same.
 CREATE OR REPLACE FUNCTION weir.forget_stream_partition(stream int4, partition text, from_at timestamptz, to_at timestamptz) RETURNS int8
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -216,8 +218,7 @@ BEGIN
     SELECT o.group_id, o.events FROM gone o
     UNION ALL
     SELECT v.group_id, v.events FROM weir.stream_group g JOIN weir.stream_lane_work v ON v.group_id = g.id
-           JOIN weir.stream_chunk k ON k.stream_id = g.stream_id AND k.number = v.chunk
-     WHERE g.stream_id = stream AND k.first_at >= from_at AND k.last_at < to_at AND v.since IS NULL
+     WHERE g.stream_id = stream AND v.first_at >= from_at AND v.last_at < to_at AND v.since IS NULL
   ), lost AS (
     UPDATE weir.stream_group g SET lost_events = g.lost_events + t.events
       FROM (SELECT o.group_id, sum(o.events) AS events FROM missed o GROUP BY o.group_id) t WHERE g.id = t.group_id
@@ -242,8 +243,8 @@ BEGIN
   FOR pair IN
     SELECT v.group_id, v.lanes, v.since, k AS chunk FROM weir.stream_group g JOIN weir.stream_lane_work v ON v.group_id = g.id
            JOIN weir.stream_chunk k ON k.stream_id = g.stream_id AND k.number = v.chunk
-     WHERE g.stream_id = stream AND k.first_at < to_at AND k.last_at >= from_at AND coalesce(v.since < to_at, true)
-       AND (k.first_at < from_at OR k.last_at >= to_at OR v.since IS NOT NULL)
+     WHERE g.stream_id = stream AND v.first_at < to_at AND v.last_at >= from_at AND coalesce(v.since < to_at, true)
+       AND (v.first_at < from_at OR v.last_at >= to_at OR v.since IS NOT NULL)
   LOOP
     c := pair.chunk;
     c.first_at := greatest(c.first_at, pair.since);

@@ -102,7 +102,8 @@ SELECT g.name AS group_name, sum(c.events)::int8 AS events, bool_or(p.claimed) A
                       SELECT w.chunk, w.since, k.claimed_at > clock_timestamp() - interval '1 h'
                         FROM weir.stream_claim k CROSS JOIN LATERAL unnest(k.work) w WHERE k.group_id = g.id
                       UNION ALL
-                      SELECT v.chunk, v.since, v.claimed FROM weir.stream_lane_work v WHERE v.group_id = g.id) p
+                      SELECT v.chunk, v.since, v.claimed FROM weir.stream_lane_work v
+                       WHERE v.group_id = g.id AND v.first_at < :to_at AND v.last_at >= :from_at) p
   JOIN weir.stream_chunk c ON c.stream_id = g.stream_id AND c.number = p.chunk
  WHERE g.stream_id = :stream AND c.first_at < :to_at AND c.last_at >= :from_at AND coalesce(p.since < :to_at, true)
  GROUP BY g.name ORDER BY g.name;
