@@ -49,7 +49,7 @@ struct LaneUnit {
   Chunk whole;
 };
 
-/// That a lane is taken through at once; weir.stream_lane_work counts on it.
+/// That a lane is taken through at once; the query stream_blockers counts on it.
 inline constexpr std::size_t kMostLaneChunks = 64;
 
 /// Neighbours are put together up to about `events` events of a lane. A chunk with late transactions begins a

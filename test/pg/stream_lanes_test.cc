@@ -388,6 +388,36 @@ TEST_F(StreamLanesTest, RetentionAndMergesWaitForTheSlowestLane) {
   EXPECT_EQ(not_once(), 0);
 }
 
+// Where chunks were merged their numbers lie far apart.
+TEST_F(StreamLanesTest, RetentionWaitsForWhatAProcessHasAtHandOfALane) {
+  const std::int32_t id = ordered_group("g", 2);
+  for (int i = 0; i < 3; ++i) {
+    insert(1);
+    cut_all();
+  }
+  const auto stream = find_stream(*one_, "events");
+  one_->execute("UPDATE weir.stream_chunk SET number = number * 1000");
+  one_->execute("UPDATE weir.stream_cut SET last_chunk = 3000 WHERE last_chunk = 3");
+  one_->execute("UPDATE weir.stream_chunk SET first_at = '2020-01-01', last_at = '2020-01-01' WHERE number = 3000");
+  const pg::Result year = one_->execute("SELECT '2019-06-01'::timestamptz, '2020-06-01'::timestamptz");
+  const auto claimed = [&] {
+    const auto rows = one_->run<sql::StreamBlockers>(stream.id, year[0].get<WallTime>(0), year[0].get<WallTime>(1));
+    EXPECT_EQ(rows.one().events, 1);
+    return rows.one().claimed;
+  };
+  EXPECT_FALSE(claimed());
+  one_->execute(
+      "INSERT INTO weir.process (id, name, lease_until) OVERRIDING SYSTEM VALUE VALUES (4711, 'p', now() + "
+      "interval '1 h')");
+  EXPECT_EQ(one_->run<sql::ClaimStreamLane>(std::int64_t{4711}, std::int64_t{1}, id, stream.id, 100,
+                                            std::vector<std::int64_t>())
+                .size(),
+            1);
+  EXPECT_TRUE(claimed());
+  one_->execute("UPDATE weir.stream_claim SET claimed_at = now() - interval '2 h'");
+  EXPECT_FALSE(claimed()) << "hung";
+}
+
 TEST_F(StreamLanesTest, ALaneOfADeadProcessIsRescuedAndItsLateEndIsRefused) {
   const std::int32_t id = ordered_group("g", 1);
   const auto stream = find_stream(*one_, "events");

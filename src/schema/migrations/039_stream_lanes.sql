@@ -36,20 +36,16 @@ COMMENT ON COLUMN weir.stream_lane.since IS 'Of the chunks up to since_upto only
 COMMENT ON COLUMN weir.stream_lane.failed_event IS 'It stays at this event, that failed `attempt` times, until retry_at.';
 COMMENT ON COLUMN weir.stream_lane.most IS 'Events at a time, while one of them may be the one that kills processes; `killed`: how often it did, alone.';
 
--- What is before lanes, by chunk: how many of the group's lanes have not had it. Of those it is said whether a process has it at hand.
--- Each chunk is looked at with each lane: who asks for those of a time says so by `first_at` and `last_at`.
+-- What is before lanes, by chunk: how many of the group's lanes have not had it, whether or not somebody is at it. Each chunk is looked at
+-- with each lane: who asks for those of a time says so by `first_at` and `last_at`.
 CREATE VIEW weir.stream_lane_work AS
-SELECT g.id AS group_id, g.lanes, k.number AS chunk, b.behind::int4 AS behind, b.since, b.claimed,
+SELECT g.id AS group_id, g.lanes, k.number AS chunk, b.behind::int4 AS behind, b.since,
        ceil(k.events::numeric * b.behind / g.lanes)::int8 AS events, k.first_at, k.last_at
   FROM weir.stream_group g
  CROSS JOIN LATERAL (SELECT min(l.done_chunk) AS done FROM weir.stream_lane l WHERE l.group_id = g.id) m
   JOIN weir.stream_chunk k ON k.stream_id = g.stream_id AND k.number > m.done
  CROSS JOIN LATERAL (
-   SELECT count(*) AS behind, min(CASE WHEN k.number <= l.since_upto AND k.first_at < l.since THEN l.since END) AS since,
-          coalesce(bool_or(k.number <= l.done_chunk + 64
-                           AND EXISTS (SELECT FROM weir.stream_claim c
-                                        WHERE c.worker_id = l.worker_id AND c.number = l.claim
-                                          AND c.claimed_at > clock_timestamp() - interval '1 h')), false) AS claimed
+   SELECT count(*) AS behind, min(CASE WHEN k.number <= l.since_upto AND k.first_at < l.since THEN l.since END) AS since
      FROM weir.stream_lane l
     WHERE l.group_id = g.id AND l.done_chunk < k.number AND NOT coalesce(k.number <= l.since_upto AND k.last_at < l.since, false)) b
  WHERE g.lanes > 0 AND b.behind > 0;
