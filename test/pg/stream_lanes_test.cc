@@ -462,6 +462,38 @@ TEST_F(StreamLanesTest, ALaneOfADeadProcessIsRescuedAndItsLateEndIsRefused) {
   EXPECT_EQ(number("SELECT count(*) FROM weir.stream_lane WHERE most IS NULL OR most > 1"), 1);
 }
 
+// After a few times in a row its first event was taken for one that kills, and was dead.
+TEST_F(StreamLanesTest, NoEventIsSuspectedWhereTheServerDidNotAcceptTheEnd) {
+  const std::int32_t id = ordered_group("g", 1);
+  const auto stream = find_stream(*one_, "events");
+  insert_one("k", 1);
+  cut_all();
+  one_->execute(
+      "INSERT INTO weir.process (id, name, lease_until) OVERRIDING SYSTEM VALUE VALUES (4711, 'p', now() + "
+      "interval '1 h')");
+  constexpr std::int64_t kProcess = 4711;
+  for (std::int64_t claim = 1; claim <= 4; ++claim) {
+    const auto claimed =
+        one_->run<sql::ClaimStreamLane>(kProcess, claim, id, stream.id, 1, std::vector<std::int64_t>());
+    EXPECT_EQ(claimed.size(), 1);
+    const auto given_up = one_->run<sql::GiveUpStreamClaim>(kProcess, claim);
+    EXPECT_TRUE(given_up.one().found);
+    const auto again = one_->run<sql::GiveUpStreamClaim>(kProcess, claim);
+    EXPECT_FALSE(again.one().found);
+    EXPECT_EQ(number("SELECT count(*) FROM weir.stream_lane WHERE worker_id IS NULL AND killed = 0 AND most "
+                     "IS NULL AND retry_at > now()"),
+              1);
+    one_->execute("UPDATE weir.stream_lane SET retry_at = NULL");
+  }
+  std::atomic<int> calls{0};
+  work_off(*leased(options("g"), [&](const work::Item&) {
+    ++calls;
+    return work::Outcome::done();
+  }));
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(number("SELECT count(*) FROM weir.stream_letter"), 0);
+}
+
 TEST_F(StreamLanesTest, AGroupThatIsPausedTakesNoLaneAndOneThatIsDroppedLeavesNone) {
   const std::int32_t id = ordered_group("g");
   insert(10);

@@ -193,6 +193,23 @@ BEGIN
   PERFORM weir.wake('stream:' || c.group_id);
 END $$;
 
+-- As it was in 020_streams.sql; but no event of a lane is suspected of what the server did not accept, a full disk perhaps. The lane rests
+-- for a moment, for it would come again at once.
+CREATE OR REPLACE FUNCTION weir.give_up_stream_claim(process int8, claim int8) RETURNS bool
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  c weir.stream_claim;
+BEGIN
+  SELECT * INTO c FROM weir.stream_claim k WHERE k.worker_id = process AND k.number = give_up_stream_claim.claim FOR UPDATE;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  UPDATE weir.stream_lane l SET retry_at = clock_timestamp() + interval '10 s'
+   WHERE l.group_id = c.group_id AND l.worker_id = c.worker_id AND l.claim = c.number;
+  PERFORM weir.unclaim_stream_work(c, NOT FOUND);
+  RETURN true;
+END $$;
+
 -- As it was in 020_streams.sql, and lanes lose their part. Of chunks with events of other times too it is counted, of the others it is
 -- reckoned: the events of a chunk are spread over the lanes. Nobody waits for who is at one in a transaction: what he still has of it is
 -- counted all the same.
