@@ -15,8 +15,24 @@
 namespace weir::stream {
 namespace {
 
+/// The lane of an event comes from the text of its key. Two sessions that wrote it differently would each
+/// take the event for one of another's lane.
+void require_steady_key(pg::Session& session, const StreamDefinition& stream) {
+  if (!stream.columns.key) return;
+  const auto types = session.run<sql::StreamKeyType>(stream.schema, stream.table, *stream.columns.key);
+  if (types.empty() || types.one().is_steady) return;
+  throw Error(
+      ExitCode::refused,
+      fmt::format("the key of the stream {} is of the type {}, which is not written alike in every session: "
+                  "no group can be kept in order by it",
+                  printable(stream.name), printable(types.one().type)),
+      "Keys that can be are text, integers, numeric, boolean, uuid, enums and addresses. Or take a group "
+      "without --ordered.");
+}
+
 std::int32_t group_id(pg::Session& session, const StreamDefinition& stream, const ConsumerOptions& options) {
   if (options.ordered) {
+    require_steady_key(session, stream);
     const auto made = session.run<sql::MakeOrderedStreamGroup>(
         stream.id, options.group, options.from, options.lanes.value_or(ConsumerOptions::kLanes));
     return made.one().id;

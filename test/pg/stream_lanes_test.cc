@@ -279,6 +279,19 @@ TEST_F(StreamLanesTest, HowManyLanesThereAreIsSettledOnce) {
   EXPECT_TRUE(test::has(plain.what(), "is not kept in order")) << plain.what();
 }
 
+// A session in another time zone would take an event for one of another's lane, and so it would be nobody's.
+TEST_F(StreamLanesTest, AKeyThatIsWrittenAfterSettingsIsRefused) {
+  one_->execute("UPDATE weir.stream SET key_column = 'at'");
+  const Error refused = test::error_of([&] { by_sql(options("g"), kNote)->start(); });
+  EXPECT_EQ(refused.exit_code(), ExitCode::refused);
+  EXPECT_TRUE(test::has(refused.what(), "timestamp with time zone")) << refused.what();
+  EXPECT_EQ(number("SELECT count(*) FROM weir.stream_group"), 0);
+  one_->execute_script(
+      "CREATE DOMAIN customer AS text; ALTER TABLE events ADD COLUMN customer customer; UPDATE weir.stream "
+      "SET key_column = 'customer'");
+  work_off(*by_sql(options("g"), kNote));
+}
+
 TEST_F(StreamLanesTest, EventsWithoutAKeyAreOfOneLane) {
   ordered_group("g");
   one_->execute(
@@ -398,10 +411,12 @@ TEST_F(StreamLanesTest, RetentionWaitsForWhatAProcessHasAtHandOfALane) {
   const auto stream = find_stream(*one_, "events");
   one_->execute("UPDATE weir.stream_chunk SET number = number * 1000");
   one_->execute("UPDATE weir.stream_cut SET last_chunk = 3000 WHERE last_chunk = 3");
-  one_->execute("UPDATE weir.stream_chunk SET first_at = '2020-01-01', last_at = '2020-01-01' WHERE number = 3000");
+  one_->execute(
+      "UPDATE weir.stream_chunk SET first_at = '2020-01-01', last_at = '2020-01-01' WHERE number = 3000");
   const pg::Result year = one_->execute("SELECT '2019-06-01'::timestamptz, '2020-06-01'::timestamptz");
   const auto claimed = [&] {
-    const auto rows = one_->run<sql::StreamBlockers>(stream.id, year[0].get<WallTime>(0), year[0].get<WallTime>(1));
+    const auto rows =
+        one_->run<sql::StreamBlockers>(stream.id, year[0].get<WallTime>(0), year[0].get<WallTime>(1));
     EXPECT_EQ(rows.one().events, 1);
     return rows.one().claimed;
   };

@@ -3,6 +3,20 @@
 -- name: make_ordered_stream_group(stream int4, name text, from_at timestamptz?, lanes int4) -> (id int4)
 SELECT weir.make_ordered_stream_group(:stream, :name, :from_at, :lanes) AS id;
 
+-- name: stream_key_type(schema_name text, table_name text, column_name text) -> (type text, is_steady bool)
+-- Whether every session writes its values alike. Times, floats and bytes go by settings, and of types that are not known nobody can tell.
+SELECT pg_catalog.format_type(a.atttypid, NULL) AS type,
+       b.typtype = 'e'
+       OR b.typname IN ('text', 'varchar', 'bpchar', 'char', 'name', 'citext', 'bool', 'int2', 'int4', 'int8', 'oid', 'xid8', 'numeric',
+                        'uuid', 'inet', 'cidr', 'macaddr', 'macaddr8') AS is_steady
+  FROM pg_catalog.pg_attribute a
+  JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+  JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
+ WHERE n.nspname = :schema_name::text AND c.relname = :table_name::text AND a.attname = :column_name::text
+   AND a.attnum > 0 AND NOT a.attisdropped;
+
 -- name: take_stream_lane(group_id int4, stream int4, but int8[]) -> (
 --   lane int4, done_chunk int8, part_chunk int8?, part_xid int8?, part_event int8?, since timestamptz?, since_upto int8?,
 --   failed_event int8?, attempt int2, most int4?, killed int2, newest int8)
