@@ -159,8 +159,8 @@ BEGIN
   RETURN before + added;
 END $$;
 
--- As it was in 020_streams.sql, and a claim's lane is free again. Who was lost with many events comes with few the next time, down to a single one: then it
--- is known which event kills.
+-- As it was in 020_streams.sql, and a claim's lane is free again. Who was lost with many events comes with few the next time, down to a
+-- single one: then it is known which event kills.
 CREATE OR REPLACE FUNCTION weir.unclaim_stream_work(c weir.stream_claim, lost bool) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
