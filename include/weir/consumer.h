@@ -30,6 +30,10 @@ struct ConsumerOptions {
   /// How long stop() waits for handlers before it asks them to stop.
   std::chrono::milliseconds drain = std::chrono::seconds(30);
   bool once = false;  ///< run() returns when nothing is left
+  /// Events with the same key come one after the other, in the order of the transactions that wrote them. A
+  /// group is made so, or not, for good. Leased, a handler is then given one event at a time.
+  bool ordered = false;
+  std::size_t lanes = 0;  ///< of an ordered group that is new: what goes on side by side; 0: 16
 };
 
 /// One event of a stream; lives as long as the handler's call.
@@ -54,7 +58,8 @@ class Events {
   [[nodiscard]] Event operator[](std::size_t index) const noexcept;
 
   /// What became of one of them, if it is not done: it is tried again alone, or is a dead letter, and the
-  /// others are not held up. The first word counts.
+  /// others are not held up. In an ordered group those behind it with keys of the same lane wait for it. The
+  /// first word counts.
   void settle(std::size_t index, Outcome outcome);
 
   /// Requested when the consumer ends or its lease is lost: return soon. Events that were not settled are

@@ -108,8 +108,10 @@ std::string groups_text(const std::vector<GroupFigures>& groups, const Paint& pa
                {"lag", right},
                {"oldest event"}});
   for (const GroupFigures& group : groups) {
-    table.add({Table::Cell(group.paused ? group.name + " (paused)" : group.name,
-                           group.paused ? Color::yellow : Color::plain),
+    std::string name = group.name;
+    if (group.lanes > 0) name += fmt::format(" (in order, {} lanes)", group.lanes);
+    if (group.paused) name += " (paused)";
+    table.add({Table::Cell(std::move(name), group.paused ? Color::yellow : Color::plain),
                std::to_string(group.consumers), human_count(group.events), human_count(group.claimed),
                Table::Cell(human_count(group.again), group.again > 0 ? Color::yellow : Color::plain),
                Table::Cell(human_count(group.dead), group.dead > 0 ? Color::red : Color::plain),
@@ -124,6 +126,7 @@ ordered_json groups_json(const std::vector<GroupFigures>& groups) {
   for (const GroupFigures& group : groups) {
     all.push_back({{"group", group.name},
                    {"paused", group.paused},
+                   {"lanes", group.lanes},
                    {"consumers", group.consumers},
                    {"events", group.events + group.claimed + group.again},
                    {"waiting", group.events},
@@ -137,6 +140,42 @@ ordered_json groups_json(const std::vector<GroupFigures>& groups) {
                    {"max_attempts", group.max_attempts},
                    {"backoff_seconds", to_seconds(group.backoff)},
                    {"backoff_cap_seconds", to_seconds(group.backoff_cap)}});
+  }
+  return all;
+}
+
+std::string lanes_text(const std::vector<stream::LaneFigures>& lanes, const Paint& paint) {
+  const auto right = Table::Align::right;
+  Table table({{"lane"},
+               {"number", right},
+               {"chunks", right},
+               {"lag", right},
+               {"stays at event", right},
+               {"failed", right},
+               {"error"}});
+  for (const stream::LaneFigures& lane : lanes) {
+    table.add(
+        {lane.slowest ? lane.group + ", the slowest" : lane.group, std::to_string(lane.lane),
+         human_count(lane.chunks), lane.lag ? human_duration(*lane.lag) : "",
+         lane.failed_event ? Table::Cell(std::to_string(*lane.failed_event), Color::yellow) : Table::Cell(""),
+         lane.failed_event ? std::to_string(lane.attempts) : "", first_line(lane.error)});
+  }
+  return table.render(paint);
+}
+
+ordered_json lanes_json(const std::vector<stream::LaneFigures>& lanes) {
+  ordered_json all = ordered_json::array();
+  for (const stream::LaneFigures& lane : lanes) {
+    all.push_back(
+        {{"group", lane.group},
+         {"lane", lane.lane},
+         {"slowest", lane.slowest},
+         {"chunks", lane.chunks},
+         {"lag_seconds", lane.lag ? to_seconds(*lane.lag) : 0.0},
+         {"failed_event", lane.failed_event ? ordered_json(id_json(*lane.failed_event)) : ordered_json()},
+         {"attempts", lane.attempts},
+         {"retry_at", time_json(lane.retry_at)},
+         {"error", lane.error}});
   }
   return all;
 }
@@ -196,6 +235,7 @@ std::string overview_text(const stream::StreamDefinition& stream, const stream::
   std::string text = facts.render(paint);
   if (!overview.partitions.empty()) text += "\n" + partitions.render(paint);
   if (!overview.groups.empty()) text += "\n" + groups_text(overview.groups, paint);
+  if (!overview.lanes.empty()) text += "\n" + lanes_text(overview.lanes, paint);
   return text;
 }
 
@@ -244,7 +284,8 @@ ordered_json overview_json(const stream::StreamDefinition& stream, const stream:
           {"partitions", partitions},
           {"detached", overview.detached},
           {"leaving", leaving},
-          {"groups", groups_json(overview.groups)}};
+          {"groups", groups_json(overview.groups)},
+          {"lanes", lanes_json(overview.lanes)}};
 }
 
 ordered_json event_json(const stream::SeenEvent& event) {

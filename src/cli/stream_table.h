@@ -20,6 +20,9 @@ nlohmann::ordered_json streams_json(const std::vector<stream::StreamLine>& strea
 std::string groups_text(const std::vector<stream::GroupFigures>& groups, const Paint& paint);
 nlohmann::ordered_json groups_json(const std::vector<stream::GroupFigures>& groups);
 
+std::string lanes_text(const std::vector<stream::LaneFigures>& lanes, const Paint& paint);
+nlohmann::ordered_json lanes_json(const std::vector<stream::LaneFigures>& lanes);
+
 /// "1,234", "more than 100,000"
 std::string uncut_text(const stream::Uncut& uncut);
 nlohmann::ordered_json uncut_json(const std::optional<stream::Uncut>& uncut);

@@ -18,6 +18,8 @@ struct Events::State {
 
 namespace {
 
+constexpr std::size_t kMostLanes = 256;
+
 /// Calls the user's function for a batch.
 class FunctionHandler final : public work::Handler {
  public:
@@ -46,6 +48,8 @@ void check(const ConsumerOptions& options, const Consumer::Handler& handler) {
   if (options.workers == 0) refuse("a consumer needs at least one worker");
   if (options.batch == 0) refuse("a consumer's batch is at least one event");
   if (options.lease < std::chrono::seconds(1)) refuse("a consumer's lease must be at least a second");
+  if (options.lanes > kMostLanes) refuse("a group has at most 256 lanes");
+  if (options.lanes > 0 && !options.ordered) refuse("lanes are of a consumer that is ordered");
   if (!handler) refuse("a consumer needs a handler");
 }
 
@@ -56,7 +60,9 @@ stream::ConsumerOptions options_of(const ConsumerOptions& options) {
                                .batch = static_cast<std::int64_t>(options.batch),
                                .lease = options.lease,
                                .drain = options.drain,
-                               .once = options.once};
+                               .once = options.once,
+                               .ordered = options.ordered};
+  if (options.lanes > 0) ours.lanes = static_cast<std::int32_t>(options.lanes);
   if (options.from) ours.from = std::chrono::floor<std::chrono::microseconds>(*options.from);
   return ours;
 }

@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include "base/text.h"
+#include "pg/error.h"
 #include "pg/identifier.h"
 #include "pg/transaction.h"
 #include "schema/queries/streams.h"
@@ -26,6 +27,7 @@ namespace {
 constexpr std::int32_t kMostReplayed = 10'000;
 constexpr std::int32_t kWoken = 16;
 constexpr const char* kLockTimeout = "5s";
+constexpr std::string_view kObjectInUse = "55006";
 /// A row is written for each chunk, and there may be millions.
 constexpr Duration kMostForAllChunks = std::chrono::hours(1);
 
@@ -126,12 +128,27 @@ std::int32_t find_group(pg::Session& session, const StreamDefinition& stream, co
 
 std::int64_t seek_group(pg::Session& session, std::int32_t group, WallTime from) {
   const Patience patience(session);
-  const auto rows = session.run<sql::SeekStreamGroup>(group, from);
-  return rows.one().chunks;
+  try {
+    const auto rows = session.run<sql::SeekStreamGroup>(group, from);
+    return rows.one().chunks;
+  } catch (const pg::Error& error) {
+    if (error.sqlstate() != kObjectInUse) throw;
+    throw Error(ExitCode::refused, error.info().message, error.remedy());
+  }
 }
 
 std::int64_t replay_events(pg::Session& session, const StreamDefinition& stream, std::int32_t group,
                            WallTime from, WallTime to) {
+  const auto settings = session.run<sql::StreamGroupSettings>(group);
+  if (!settings.empty() && settings.one().lanes > 0) {
+    throw Error(
+        ExitCode::refused,
+        fmt::format("the group {} is kept in order: events of a time that is over would come behind later "
+                    "ones with the same key",
+                    printable(settings.one().name)),
+        "weir stream seek sets it back to a time, and it goes on from there in order. Or give the events to "
+        "another group.");
+  }
   const StreamSql sql(stream);
   const Patience patience(session);
   pg::Transaction transaction(session);

@@ -19,10 +19,11 @@ namespace weir::stream {
 std::int32_t find_group(pg::Session& session, const StreamDefinition& stream, const std::string& name);
 
 /// What is before the group from now on: the events from a time on; WallTime::min() all there are, max()
-/// none. Answers how many chunks that is.
+/// none. Answers how many chunks that is. Throws Error while a group is at work that is kept in order.
 std::int64_t seek_group(pg::Session& session, std::int32_t group, WallTime from);
 
 /// The events of [from, to) once more, beside what is before the group already. Answers about how many.
+/// Throws Error where the group is kept in order: they would come behind later ones.
 std::int64_t replay_events(pg::Session& session, const StreamDefinition& stream, std::int32_t group,
                            WallTime from, WallTime to);
 

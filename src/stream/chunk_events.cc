@@ -1,6 +1,7 @@
 #include "stream/chunk_events.h"
 
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <variant>
 
@@ -25,8 +26,11 @@ std::string in_order(const StreamSql& sql, const GroupWork& work) {
       "{4} AND pg_catalog.pg_column_compression({3}) IS NULL THEN coalesce({3}::text, 'null') END AS "
       "payload, {5}::bigint AS number, {6} AS written_by, {0} AS place",
       sql.id(), sql.at(), sql.key(), sql.payload(), kPlainBytes, sql.number_of(work), sql.xid());
-  return fmt::format("SELECT id, at, key, payload{} FROM ({}) e ORDER BY written_by, place",
-                     are_letters(work) ? ", number" : "", sql.select(work, columns));
+  const std::string_view more = are_letters(work) ? ", number"
+                                : work.lane       ? ", written_by::text::bigint"
+                                                  : "";
+  return fmt::format("SELECT id, at, key, payload{} FROM ({}) e ORDER BY written_by, place", more,
+                     sql.select(work, columns));
 }
 
 }  // namespace
@@ -50,6 +54,7 @@ ChunkEvents::ChunkEvents(pg::Session& session, const StreamDefinition& stream, c
                       .max_attempts = max_attempts,
                       .created_at = row.get<WallTime>(1)});
     numbers_.push_back(number);
+    if (work.lane) xids_.push_back(row.get<std::int64_t>(4));
     heavy_.push_back(!payload);
     if (!payload) loaded_.resize(items_.capacity());
   }

@@ -27,6 +27,8 @@ class ChunkEvents {
   [[nodiscard]] std::span<const work::Item> items() const noexcept { return items_; }
   /// See GroupWork.
   [[nodiscard]] std::int64_t number(std::size_t index) const noexcept { return numbers_[index]; }
+  /// Of the work of a lane.
+  [[nodiscard]] Place place(std::size_t index) const noexcept { return {xids_[index], numbers_[index]}; }
   [[nodiscard]] bool is_heavy(std::size_t index) const noexcept { return heavy_[index]; }
   void load(std::size_t index, pg::Session& session);
   void unload(std::size_t index) noexcept;
@@ -37,6 +39,7 @@ class ChunkEvents {
   pg::Result answer_;
   std::vector<work::Item> items_;
   std::vector<std::int64_t> numbers_;
+  std::vector<Xid> xids_;  ///< of the work of a lane
   std::vector<bool> heavy_;
   std::vector<std::string>
       loaded_;  ///< large payloads by index; each is touched by the slot that has the event

@@ -4,24 +4,74 @@
 
 #include <poll.h>
 
+#include <fmt/format.h>
+
+#include "base/text.h"
 #include "schema/queries/streams.h"
+#include "schema/queries/streams_lanes.h"
 #include "stream/stream.h"
 #include "work/work_connector.h"
 
 namespace weir::stream {
 namespace {
 
+/// The lane of an event comes from the text of its key. Two sessions that wrote it differently would each
+/// take the event for one of another's lane.
+void require_steady_key(pg::Session& session, const StreamDefinition& stream) {
+  if (!stream.columns.key) return;
+  const auto types = session.run<sql::StreamKeyType>(stream.schema, stream.table, *stream.columns.key);
+  if (types.empty() || types.one().is_steady) return;
+  throw Error(
+      ExitCode::refused,
+      fmt::format("the key of the stream {} is of the type {}, which is not written alike in every session: "
+                  "no group can be kept in order by it",
+                  printable(stream.name), printable(types.one().type)),
+      "Keys that can be are text, integers, numeric, boolean, uuid, enums and addresses. Or take a group "
+      "without --ordered.");
+}
+
+std::int32_t group_id(pg::Session& session, const StreamDefinition& stream, const ConsumerOptions& options) {
+  if (options.ordered) {
+    require_steady_key(session, stream);
+    const auto made = session.run<sql::MakeOrderedStreamGroup>(
+        stream.id, options.group, options.from, options.lanes.value_or(ConsumerOptions::kLanes));
+    return made.one().id;
+  }
+  const auto made = session.run<sql::MakeStreamGroup>(stream.id, options.group, options.from);
+  return made.one().id;
+}
+
+/// What was handed out cannot be put in order any more, nor dealt out to other lanes.
+void require_lanes(const StreamDefinition& stream, const GroupDefinition& group,
+                   const ConsumerOptions& options) {
+  if (!options.ordered) return;
+  const std::string of =
+      fmt::format("the group {} of the stream {}", printable(group.name), printable(stream.name));
+  if (!group.is_ordered()) {
+    throw Error(
+        ExitCode::refused, of + " is not kept in order, and cannot be from now on",
+        "Take another --group with --ordered, from the time on that it is to have; then drop this one.");
+  }
+  if (options.lanes && *options.lanes != group.lanes) {
+    throw Error(
+        ExitCode::refused, fmt::format("{} has {} lanes, and not {}", of, group.lanes, *options.lanes),
+        "How many there are is settled when a group is made: leave --lanes out, or take another group.");
+  }
+}
+
 GroupDefinition make_group(pg::Session& session, const StreamDefinition& stream,
                            const ConsumerOptions& options) {
-  // One that begins in the past is given a row for each chunk there is.
+  // One that begins in the past may be given a row for each chunk there is.
   session.set_timeout(std::chrono::hours(1));
-  const auto made = session.run<sql::MakeStreamGroup>(stream.id, options.group, options.from);
-  GroupDefinition group{.id = made.one().id, .name = options.group};
+  GroupDefinition group{.id = group_id(session, stream, options), .name = options.group};
   const auto settings = session.run<sql::StreamGroupSettings>(group.id);
   const auto row = settings.one();
   group.max_attempts = row.max_attempts;
   group.backoff = {.base = std::chrono::milliseconds(row.backoff_ms),
                    .cap = std::chrono::milliseconds(row.backoff_cap_ms)};
+  group.lanes = row.lanes;
+  group.stream_id = stream.id;
+  require_lanes(stream, group, options);
   return group;
 }
 

@@ -25,6 +25,11 @@ struct ConsumerOptions {
   Duration drain = std::chrono::seconds(30);
   bool once = false;
   Duration patience = std::chrono::hours(24);  ///< work::RuntimeOptions
+  /// A group that is new is kept in order by key; one that is there has to be kept so already.
+  bool ordered = false;
+  std::optional<std::int32_t> lanes{};  ///< of an ordered group; one that is there has to have so many
+
+  static constexpr std::int32_t kLanes = 16;  ///< where nobody says
 };
 
 /// A process that consumes a stream for a group, made where it is new, and that cuts the stream if nobody
@@ -51,6 +56,7 @@ class Consumer final : public Service {
   bool wait_until_finished(const std::stop_token& stop, Deadline deadline = Deadline::never());
 
   /// Once it was started.
+  [[nodiscard]] const GroupDefinition& group() const noexcept { return source_->group(); }
   [[nodiscard]] const GroupCounts& counts() const noexcept { return source_->counts(); }
 
  private:

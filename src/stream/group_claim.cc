@@ -12,6 +12,11 @@ void GroupClaim::add(std::unique_ptr<ChunkEvents> events, GroupWork work) {
   outcomes.resize(items_.size());
 }
 
+void GroupClaim::cut_off(std::size_t items) {
+  items_.resize(items);
+  outcomes.resize(items);
+}
+
 const GroupClaim::Part& GroupClaim::part_of(std::size_t index) const noexcept {
   const auto after = std::upper_bound(parts_.begin(), parts_.end(), index,
                                       [](std::size_t i, const Part& part) { return i < part.begin; });

@@ -13,7 +13,10 @@ struct GroupDefinition {
   std::string name;
   int max_attempts = 25;
   BackoffPolicy backoff{};
+  std::int32_t lanes = 0;  ///< that keep its events in order by key; 0: nothing does
+  std::int32_t stream_id = 0;
 
+  [[nodiscard]] bool is_ordered() const noexcept { return lanes > 0; }
   /// What to be woken for, see weir.wake().
   [[nodiscard]] std::string topic() const { return "stream:" + std::to_string(id); }
 };

@@ -47,6 +47,7 @@ GroupSource::Look GroupSource::claim_once(pg::Session& session, const work::Life
   const ClaimName name{life.id(), number};
   Taken taken;
   if (look_.letters_are_due(thorough)) taken = claim_letters(session, group_, name, letters_);
+  if (taken.work.empty() && group_.is_ordered()) return claim_lane_once(session, life, number, wanted);
   if (taken.work.empty() && look_.may_take_chunks(session, group_)) {
     const auto events = std::min<std::int64_t>(static_cast<std::int64_t>(wanted), kMostEvents);
     taken = claim_chunks(session, group_, name, look_.above(), look_.chunks_of(events),
@@ -105,6 +106,7 @@ bool GroupSource::pass_over(pg::Session& session, const work::Life& life, const 
 }
 
 void GroupSource::part_with_unreadable(pg::Session& session) {
+  if (group_.is_ordered()) return;  // who passes over an event is not in order
   while (const auto chunk = unreadable_.given_up(std::chrono::steady_clock::now())) {
     try {
       session.run<sql::ScatterStuckChunk>(group_.id, *chunk);
@@ -171,6 +173,7 @@ bool GroupSource::end(pg::Session& session, const work::Life& life, GroupClaim& 
 }
 
 bool GroupSource::finish(pg::Session& session, const work::Life& life, GroupClaim& claim) {
+  if (claim.lane) return finish_lane(session, life, claim);
   std::vector<std::int64_t> untouched;
   std::vector<const GroupClaim::Part*> touched;
   std::int64_t events = 0;
@@ -209,6 +212,7 @@ void GroupSource::rescue(pg::Session& session) {
 }
 
 Duration GroupSource::keep(pg::Session& session, const work::Life& /*life*/) {
+  if (counts_.look_again.exchange(false)) session.run<sql::WakeTopic>(group_.topic(), 2);
   const auto due = session.run<sql::StreamLettersDue>(group_.id);
   const auto ms = due.one().due_ms;
   if (!ms) return kKeepInterval;

@@ -23,6 +23,7 @@ class GroupSource final : public work::TransactionSource {
 
   [[nodiscard]] std::string_view name() const noexcept override { return "stream"; }
   [[nodiscard]] std::vector<std::string> topics() const override { return {group_.topic()}; }
+  [[nodiscard]] bool claims_for_one_slot() const noexcept override { return group_.is_ordered(); }
   std::shared_ptr<work::Claim> claim(pg::Session& session, const work::Life& life, std::size_t wanted,
                                      bool thorough) override;
   void resolve(pg::Session& session, const work::Life& life) override;
@@ -51,6 +52,10 @@ class GroupSource final : public work::TransactionSource {
     std::shared_ptr<GroupClaim> claim;  ///< null: what was found could not be read, and was put back
   };
   Look claim_once(pg::Session& session, const work::Life& life, std::size_t wanted, bool thorough);
+  /// The same of a lane; `number`: of the claim.
+  Look claim_lane_once(pg::Session& session, const work::Life& life, std::int64_t number, std::size_t wanted);
+  std::shared_ptr<GroupClaim> read_lane(pg::Session& session, std::int64_t number, const Lane& lane,
+                                        std::size_t most);
   void read(pg::Session& session, GroupWork work, GroupClaim& claim);
   /// After an error while reading: whether to go on without it.
   bool pass_over(pg::Session& session, const work::Life& life, const GroupWork& work, const pg::Error& error);
@@ -58,6 +63,7 @@ class GroupSource final : public work::TransactionSource {
   bool end(pg::Session& session, const work::Life& life, GroupClaim& claim);
   /// Whether the claim was still ours.
   bool finish(pg::Session& session, const work::Life& life, GroupClaim& claim);
+  bool finish_lane(pg::Session& session, const work::Life& life, GroupClaim& claim);
 
   const StreamDefinition stream_;
   const GroupDefinition group_;
@@ -67,8 +73,8 @@ class GroupSource final : public work::TransactionSource {
   // Of the claiming thread.
   std::int64_t claims_ = 0;
   GroupLook look_;
-  Unreadable unreadable_;
-  std::size_t letters_;  ///< that are claimed together
+  Unreadable unreadable_;  ///< of chunks; of lanes, where the group has them
+  std::size_t letters_;    ///< that are claimed together
 };
 
 }  // namespace weir::stream

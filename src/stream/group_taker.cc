@@ -18,20 +18,21 @@ constexpr int kStuck = 5;
 Taken GroupTaker::take(pg::Session& session, bool thorough) {
   Taken taken;
   if (look_.letters_are_due(thorough)) taken = take_letters(session, group_, letters_);
-  if (taken.work.empty() && look_.may_take_chunks(session, group_))
+  if (taken.work.empty() && !group_.is_ordered() && look_.may_take_chunks(session, group_))
     taken = take_chunks(session, group_, look_.above(), size_.next(), options_.events);
   look_.took(taken);
   return taken;
 }
 
-bool GroupTaker::take_and_run(pg::Session& session, pg::Transaction& /*transaction*/, bool thorough,
+bool GroupTaker::take_and_run(pg::Session& session, pg::Transaction& transaction, bool thorough,
                               const std::function<void()>& taken, const std::stop_token& stop) {
   done_ = again_ = dead_ = 0;
   chunks_ = 0;
+  of_lane_ = false;
   if (stuck_.times >= kStuck && std::chrono::steady_clock::now() - stuck_.since >= options_.stuck_for)
     return part_with_stuck(session);
   const Taken at_hand = take(session, thorough);
-  if (at_hand.work.empty()) return false;
+  if (at_hand.work.empty()) return group_.is_ordered() && run_lane(session, transaction, taken, stop);
   taken();
   chunks_ = at_hand.chunks;
   try {
@@ -42,6 +43,21 @@ bool GroupTaker::take_and_run(pg::Session& session, pg::Transaction& /*transacti
     if (!stop.stop_requested() && error.kind() != pg::ErrorKind::retryable) note_stuck(at_hand, error.what());
     throw;
   }
+}
+
+bool GroupTaker::run_lane(pg::Session& session, pg::Transaction& transaction,
+                          const std::function<void()>& taken, const std::stop_token& stop) {
+  try {
+    if (!lanes_.take_and_run(session, transaction, *doer_, options_.events, taken, stop)) return false;
+  } catch (...) {
+    counts_.look_again = true;
+    throw;
+  }
+  done_ = lanes_.counts().done;
+  again_ = lanes_.counts().again;
+  dead_ = lanes_.counts().dead;
+  of_lane_ = true;
+  return true;
 }
 
 void GroupTaker::run(pg::Session& session, const Taken& at_hand, const std::stop_token& stop) {
@@ -97,6 +113,7 @@ bool GroupTaker::part_with_stuck(pg::Session& session) {
 
 void GroupTaker::committed(Duration took) {
   if (chunks_ > 0) size_.took(chunks_, took);
+  if (of_lane_) lanes_.committed(took);
   letters_ = std::min(kMostLetters, letters_ * 2);
   stuck_ = {};
   counts_.done += done_;

@@ -2,39 +2,31 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "stream/failures.h"
 #include "stream/group_take.h"
+#include "stream/lane_worker.h"
 #include "stream/stream_definition.h"
+#include "stream/work_doer.h"
 #include "work/take_size.h"
 #include "work/transaction_source.h"
 
 namespace weir::stream {
 
-/// Does what a group has before it; of one slot.
-class WorkDoer {
- public:
-  WorkDoer() = default;
-  WorkDoer(const WorkDoer&) = delete;
-  WorkDoer& operator=(const WorkDoer&) = delete;
-  virtual ~WorkDoer() = default;
-
-  /// In the transaction of `session`. Answers how many events there were; those that failed are added to
-  /// `failures`, and what they wrote is undone.
-  virtual std::size_t work(pg::Session& session, const GroupWork& work, Failures& failures,
-                           const std::stop_token& stop) = 0;
-};
-
 struct GroupCounts {
   std::atomic<std::int64_t> done{0};
   std::atomic<std::int64_t> again{0};  ///< failed, and will be tried again
   std::atomic<std::int64_t> dead{0};   ///< failed for good
+  /// A lane is left alone for a moment, for what went wrong as a whole: somebody has to look again.
+  std::atomic<bool> look_again{false};
 };
 
-/// Takes chunks of a group, and events that failed before and are due: taken, done and struck off in one
-/// transaction, so that effects in the same database happen exactly once.
+/// Takes chunks of a group, or a lane of one that is kept in order, and events that failed before and are
+/// due: taken, done and struck off in one transaction, so that effects in the same database happen exactly
+/// once.
 class GroupTaker final : public work::Taker {
  public:
   struct Options {
@@ -44,7 +36,12 @@ class GroupTaker final : public work::Taker {
   };
   GroupTaker(const StreamSql& sql, const GroupDefinition& group, std::unique_ptr<WorkDoer> doer,
              GroupCounts& counts, Options options)
-      : sql_(sql), group_(group), doer_(std::move(doer)), counts_(counts), options_(options) {}
+      : sql_(sql),
+        group_(group),
+        doer_(std::move(doer)),
+        counts_(counts),
+        options_(options),
+        lanes_(sql, group) {}
 
   bool take_and_run(pg::Session& session, pg::Transaction& transaction, bool thorough,
                     const std::function<void()>& taken, const std::stop_token& stop) override;
@@ -62,6 +59,8 @@ class GroupTaker final : public work::Taker {
 
   Taken take(pg::Session& session, bool thorough);
   void run(pg::Session& session, const Taken& at_hand, const std::stop_token& stop);
+  bool run_lane(pg::Session& session, pg::Transaction& transaction, const std::function<void()>& taken,
+                const std::stop_token& stop);
   void note_stuck(const Taken& at_hand, const char* error);
   bool part_with_stuck(pg::Session& session);
 
@@ -72,10 +71,12 @@ class GroupTaker final : public work::Taker {
   const Options options_;
   work::TakeSize size_{kMostChunks};
   GroupLook look_;
+  LaneWorker lanes_;
   Stuck stuck_;
   // Of the transaction at hand.
   std::size_t chunks_ = 0;
   std::int64_t done_ = 0, again_ = 0, dead_ = 0;
+  bool of_lane_ = false;
 
   static constexpr std::size_t kMostChunks = 64;
   static constexpr std::size_t kMostLetters = 100;

@@ -10,6 +10,7 @@ std::int64_t GroupWork::size() const noexcept {
 }
 
 int GroupWork::failed(std::int64_t number) const noexcept {
+  if (lane && lane->failed_event == number) return lane->failed;
   const auto* letters = std::get_if<Letters>(&events);
   if (letters == nullptr) return 0;
   const auto found = std::find_if(letters->begin(), letters->end(),

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <variant>
 #include <vector>
 
 #include "stream/chunk.h"
+#include "stream/lane_part.h"
 
 namespace weir::stream {
 
@@ -19,8 +21,9 @@ using Letters = std::vector<Letter>;
 /// others: a chunk's events their own, letters theirs, for a group may have failed on one event twice.
 struct GroupWork {
   std::variant<Chunk, Letters> events;
+  std::optional<LanePart> lane{};  ///< of a chunk: only what is before this lane, in order
 
-  /// As many as were counted: some may have been deleted since.
+  /// As many as were counted: some may have been deleted since, and others be of other lanes.
   [[nodiscard]] std::int64_t size() const noexcept;
   /// How often the event of that number failed before.
   [[nodiscard]] int failed(std::int64_t number) const noexcept;

@@ -16,6 +16,8 @@ class HandlerDoer final : public WorkDoer {
 
   std::size_t work(pg::Session& session, const GroupWork& work, Failures& failures,
                    const std::stop_token& stop) override;
+  void work_in_order(pg::Session& session, const GroupWork& work, LaneRun& run,
+                     const std::stop_token& stop) override;
 
  private:
   const StreamDefinition& stream_;

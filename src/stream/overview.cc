@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "schema/queries/streams.h"
 #include "schema/queries/streams_admin.h"
+#include "schema/queries/streams_lanes.h"
 #include "stream/cut.h"
 #include "stream/stream_sql.h"
 #include "stream/table_rights.h"
@@ -73,11 +74,30 @@ std::vector<GroupFigures> group_figures(pg::Session& session, const StreamDefini
                        .dead = row.dead,
                        .lost = row.lost,
                        .lag = {},
-                       .oldest_at = row.oldest_at};
+                       .oldest_at = row.oldest_at,
+                       .lanes = row.lanes};
     if (row.oldest_cut_at) group.lag = std::max<Duration>(now - *row.oldest_cut_at, Duration::zero());
     groups.push_back(std::move(group));
   }
   return groups;
+}
+
+std::vector<LaneFigures> lane_figures(pg::Session& session, const StreamDefinition& stream, WallTime now) {
+  std::vector<LaneFigures> lanes;
+  for (const auto& row : session.run<sql::StreamLanes>(stream.id)) {
+    LaneFigures lane{.group = std::string(row.group_name),
+                     .lane = row.lane,
+                     .slowest = row.is_slowest,
+                     .chunks = row.chunks,
+                     .lag = {},
+                     .failed_event = row.failed_event,
+                     .attempts = row.attempt,
+                     .retry_at = row.retry_at,
+                     .error = std::string(row.error.value_or(std::string_view()))};
+    if (row.cut_at) lane.lag = std::max<Duration>(now - *row.cut_at, Duration::zero());
+    lanes.push_back(std::move(lane));
+  }
+  return lanes;
 }
 
 std::optional<Uncut> count_uncut(pg::Session& session, const StreamDefinition& stream) {
@@ -124,7 +144,8 @@ StreamOverview overview_of(pg::Session& session, const StreamDefinition& stream)
                           .partitions = partitions_of(session, stream),
                           .detached = {},
                           .leaving = {},
-                          .groups = group_figures(session, stream)};
+                          .groups = group_figures(session, stream),
+                          .lanes = lane_figures(session, stream, fact.now)};
   for (const auto& row : session.run<sql::StreamDetached>(stream.id))
     overview.detached.emplace_back(row.table_name);
   if (overview.span) overview.leaving = leaving_of(session, stream, overview);

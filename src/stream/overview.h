@@ -44,9 +44,24 @@ struct GroupFigures {
   std::int64_t lost = 0;        ///< that retention took away before
   std::optional<Duration> lag;  ///< since the oldest of its chunks was cut; nothing when it has none
   std::optional<WallTime> oldest_at;
+  int lanes = 0;  ///< that keep it in order; then its lag is that of the slowest, and `events` is reckoned
 };
 std::vector<GroupFigures> group_figures(pg::Session& session, const StreamDefinition& stream,
                                         std::optional<std::int32_t> only = {});
+
+/// A lane of a group that is kept in order: the slowest one, or one that stays at an event that failed.
+struct LaneFigures {
+  std::string group;
+  int lane = 0;
+  bool slowest = false;
+  std::int64_t chunks = 0;  ///< that it has not had
+  std::optional<Duration> lag;
+  std::optional<std::int64_t> failed_event;
+  int attempts = 0;
+  std::optional<WallTime> retry_at;
+  std::string error;
+};
+std::vector<LaneFigures> lane_figures(pg::Session& session, const StreamDefinition& stream, WallTime now);
 
 /// Committed events that no cut has had, counted to a limit.
 struct Uncut {
@@ -79,6 +94,7 @@ struct StreamOverview {
   std::vector<std::string> detached;  ///< partitions on their way out
   std::vector<Leaving> leaving;
   std::vector<GroupFigures> groups;
+  std::vector<LaneFigures> lanes;
 };
 /// Throws Error when the table is gone.
 StreamOverview overview_of(pg::Session& session, const StreamDefinition& stream);

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "pg/error.h"
 #include "pg/identifier.h"
+#include "stream/lane_run.h"
 #include "stream/sql_time.h"
 #include "work/bisection.h"
 #include "work/transaction_parts.h"
@@ -55,28 +56,47 @@ void set_part(pg::Session& session, std::int64_t first, std::int64_t last) {
       first, last);
 }
 
+void set_lane(pg::Session& session, const LanePart& lane) {
+  session.execute(
+      "SELECT pg_catalog.set_config('weir.chunk_lane', $1::bigint::text, true), "
+      "pg_catalog.set_config('weir.chunk_lanes', $2::bigint::text, true)",
+      std::int64_t{lane.lane}, std::int64_t{lane.lanes});
+}
+
+void set_span(pg::Session& session, const Place& past, const Place& until) {
+  session.execute(
+      "SELECT pg_catalog.set_config('weir.chunk_past_xid', $1::bigint::text, true), "
+      "pg_catalog.set_config('weir.chunk_past_id', $2::bigint::text, true), "
+      "pg_catalog.set_config('weir.chunk_until_xid', $3::bigint::text, true), "
+      "pg_catalog.set_config('weir.chunk_until_id', $4::bigint::text, true)",
+      past.xid, past.event, until.xid, until.event);
+}
+
 }  // namespace
 
 SqlDoer::SqlDoer(const StreamSql& sql, Options options)
     : sql_(sql),
       script_(work::user_script(options.sql, options.search_path)),
-      mark_(fmt::format("weir:{:016x}", fnv1a(sql.view()))) {}
+      mark_(fmt::format("weir:{:016x}", fnv1a(sql.view()))),
+      lane_mark_(fmt::format("weir:{:016x}", fnv1a(sql.lane_view()))) {}
 
 /// Once for a session. Asked for each time, because the transaction that made it may have been rolled back,
 /// and because a pooler's session may have that of another stream.
-void SqlDoer::make_view(pg::Session& session) const {
+void SqlDoer::make_view(pg::Session& session, bool of_lane) const {
+  const std::string& mark = of_lane ? lane_mark_ : mark_;
   const pg::Result found = session.execute(
       "SELECT pg_catalog.obj_description(pg_catalog.to_regclass('pg_temp.weir_chunk'), 'pg_class') = "
       "$1::text",
-      mark_);
+      mark);
   if (found[0].get<std::optional<bool>>(0).value_or(false)) return;
-  session.execute_script("DROP VIEW IF EXISTS pg_temp.weir_chunk; " + sql_.view() +
-                         "; COMMENT ON VIEW pg_temp.weir_chunk IS " + pg::quote_literal(mark_));
+  session.execute_script("DROP VIEW IF EXISTS pg_temp.weir_chunk; " +
+                         (of_lane ? sql_.lane_view() : sql_.view()) +
+                         "; COMMENT ON VIEW pg_temp.weir_chunk IS " + pg::quote_literal(mark));
 }
 
 std::size_t SqlDoer::work(pg::Session& session, const GroupWork& work, Failures& failures,
                           const std::stop_token& stop) {
-  make_view(session);
+  make_view(session, false);
   set_bounds(session, work);
   std::string error;
   if (!try_part(session, kFirst, kLast, error))
@@ -85,11 +105,70 @@ std::size_t SqlDoer::work(pg::Session& session, const GroupWork& work, Failures&
   return static_cast<std::size_t>(work.size());
 }
 
+void SqlDoer::work_in_order(pg::Session& session, const GroupWork& work, LaneRun& run,
+                            const std::stop_token& stop) {
+  const pg::Result counted =
+      session.execute(fmt::format("SELECT pg_catalog.count(*) FROM ({}) e", sql_.select(work, "1 AS one")));
+  const auto events = counted[0].get<std::int64_t>(0);
+  if (events == 0) return;
+  make_view(session, true);
+  set_bounds(session, work);
+  set_part(session, kFirst, kLast);
+  set_lane(session, *work.lane);
+  std::string error;
+  if (try_span(session, work.lane->after.value_or(Place{0, kFirst}), {kLast, kLast}, error)) {
+    run.all_done(events);
+  } else {
+    find_first_failure(session, work, run, std::move(error), stop);
+  }
+  if (!session.keeps_state()) session.execute("DROP VIEW pg_temp.weir_chunk");
+}
+
+std::vector<Place> SqlDoer::places_of(pg::Session& session, const GroupWork& work) const {
+  std::vector<Place> places;
+  for (const pg::Row row : session.execute(
+           fmt::format("SELECT xid::text::bigint, id::bigint FROM ({}) e ORDER BY xid, id",
+                       sql_.select(work, fmt::format("{} AS xid, {} AS id", sql_.xid(), sql_.id())))))
+    places.push_back({row.get<std::int64_t>(0), row.get<std::int64_t>(1)});
+  return places;
+}
+
+/// All of them together have failed: parts come in their order, so that what stands is what is before the
+/// first one that is to blame. Behind one that is dead it goes on.
+void SqlDoer::find_first_failure(pg::Session& session, const GroupWork& work, LaneRun& run, std::string error,
+                                 const std::stop_token& stop) {
+  const std::vector<Place> places = places_of(session, work);
+  const auto before = [&](std::size_t index) {
+    return index == 0 ? work.lane->after.value_or(Place{0, kFirst}) : places[index - 1];
+  };
+  work::Bisection bisection(places.size(), places.size());
+  for (bool first = true; const auto part = bisection.next(); first = false) {
+    if (stop.stop_requested()) return;
+    const bool good = !first && try_span(session, before(part->begin), places[part->end - 1], error);
+    if (good) {
+      bisection.succeeded();
+      for (std::size_t i = part->begin; i < part->end; ++i) run.settle(places[i], work::Outcome::done());
+    } else if (bisection.failed() && !run.settle(places[part->begin], work::Outcome::failed(error))) {
+      return;
+    }
+  }
+}
+
 bool SqlDoer::try_part(pg::Session& session, std::int64_t first, std::int64_t last, std::string& error) {
+  return try_it(
+      session, [&] { set_part(session, first, last); }, error);
+}
+
+bool SqlDoer::try_span(pg::Session& session, const Place& past, const Place& until, std::string& error) {
+  return try_it(
+      session, [&] { set_span(session, past, until); }, error);
+}
+
+bool SqlDoer::try_it(pg::Session& session, const std::function<void()>& set, std::string& error) {
   // The part before has made them immediate.
   session.execute_script("SAVEPOINT weir_part; SET CONSTRAINTS ALL DEFERRED");
   try {
-    set_part(session, first, last);
+    set();
     session.execute_script(script_);
     // What would fail at COMMIT is to fail here, where it can be told whose it is.
     session.execute_script("SET CONSTRAINTS ALL IMMEDIATE; RELEASE SAVEPOINT weir_part");

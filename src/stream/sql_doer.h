@@ -1,7 +1,9 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "stream/group_taker.h"
 
@@ -20,17 +22,27 @@ class SqlDoer final : public WorkDoer {
 
   std::size_t work(pg::Session& session, const GroupWork& work, Failures& failures,
                    const std::stop_token& stop) override;
+  void work_in_order(pg::Session& session, const GroupWork& work, LaneRun& run,
+                     const std::stop_token& stop) override;
 
  private:
   /// False: it failed, by the fault of an event, and was undone; `error` is what the server said.
   bool try_part(pg::Session& session, std::int64_t first, std::int64_t last, std::string& error);
+  /// The same of the events behind a place, up to another.
+  bool try_span(pg::Session& session, const Place& past, const Place& until, std::string& error);
+  bool try_it(pg::Session& session, const std::function<void()>& set, std::string& error);
   void find_failures(pg::Session& session, const GroupWork& work, Failures& failures, std::string error,
                      const std::stop_token& stop);
-  void make_view(pg::Session& session) const;
+  void find_first_failure(pg::Session& session, const GroupWork& work, LaneRun& run, std::string error,
+                          const std::stop_token& stop);
+  [[nodiscard]] std::vector<Place> places_of(pg::Session& session, const GroupWork& work) const;
+  void make_view(pg::Session& session, bool of_lane) const;
 
   const StreamSql& sql_;
   std::string script_;
-  std::string mark_;  ///< tells this view from another stream's
+  // They tell these views from another stream's.
+  std::string mark_;
+  std::string lane_mark_;
 };
 
 }  // namespace weir::stream

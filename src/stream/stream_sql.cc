@@ -59,6 +59,25 @@ StreamSql::StreamSql(const StreamDefinition& stream)
       "FROM {2} e WHERE {3} = ($1::bigint)::text::xid8) p GROUP BY piece ORDER BY piece",
       id_, at_, table_, xid_);
 
+  view_ = view_of_chunk("");
+  // Each setting once, and not for each event.
+  const auto once = [](const char* name, const char* type) {
+    return fmt::format("(SELECT {})", setting(name, type));
+  };
+  lane_view_ = view_of_chunk(fmt::format(
+      " AND {0} = {1} AND ({2} > {3} OR {2} = {3} AND {4} > {5}) AND ({2} < {6} OR {2} = {6} AND {4} <= {7})",
+      lane_of(key_, once("lanes", "bigint")), once("lane", "bigint"), xid_, once("past_xid", "xid8"), id_,
+      once("past_id", "bigint"), once("until_xid", "xid8"), once("until_id", "bigint")));
+}
+
+std::string StreamSql::lane_of(std::string_view key, std::string_view lanes) {
+  return fmt::format(
+      "pg_catalog.abs(pg_catalog.hashtextextended(coalesce({}, '') COLLATE pg_catalog.\"C\", 0) % {})", key,
+      lanes);
+}
+
+/// `more`: said of a chunk's events, not of letters.
+std::string StreamSql::view_of_chunk(const std::string& more) const {
   // The bounds are settings of the transaction: a view, or a table, for each chunk would bloat the catalogue.
   // An arm whose kind is not that of the work is not begun.
   const auto arm = [&](const char* kind, const std::string& from, const std::string& which,
@@ -69,25 +88,26 @@ StreamSql::StreamSql(const StreamDefinition& stream)
   };
   const std::string in_time =
       fmt::format(" AND {} BETWEEN {} AND {}", at_, setting("first_at", "timestamptz"),
-                  setting("last_at", "timestamptz"));
+                  setting("last_at", "timestamptz")) +
+      more;
   const std::string from = table_ + " e";
-  view_ = "CREATE TEMPORARY VIEW weir_chunk AS " +
-          arm("range", from,
-              fmt::format("{0} >= {1} AND {0} < {2} AND {0} <> ALL ({3})", xid_, setting("from", "xid8"),
-                          setting("to", "xid8"), setting("open", "xid8[]")) +
-                  in_time,
-              id_) +
-          " UNION ALL " +
-          arm("range", from, fmt::format("{} = ANY ({})", xid_, setting("late", "xid8[]")) + in_time, id_) +
-          " UNION ALL " +
-          arm("slice", from,
-              fmt::format("{} = {} AND {} > {} AND {} <= {}", xid_, setting("from", "xid8"), id_,
-                          setting("after", "bigint"), id_, setting("upto", "bigint")) +
-                  in_time,
-              id_) +
-          " UNION ALL " +
-          arm("letters", letters_as_events(), fmt::format("l.id = ANY ({})", setting("letters", "bigint[]")),
-              letter_);
+  return "CREATE TEMPORARY VIEW weir_chunk AS " +
+         arm("range", from,
+             fmt::format("{0} >= {1} AND {0} < {2} AND {0} <> ALL ({3})", xid_, setting("from", "xid8"),
+                         setting("to", "xid8"), setting("open", "xid8[]")) +
+                 in_time,
+             id_) +
+         " UNION ALL " +
+         arm("range", from, fmt::format("{} = ANY ({})", xid_, setting("late", "xid8[]")) + in_time, id_) +
+         " UNION ALL " +
+         arm("slice", from,
+             fmt::format("{} = {} AND {} > {} AND {} <= {}", xid_, setting("from", "xid8"), id_,
+                         setting("after", "bigint"), id_, setting("upto", "bigint")) +
+                 in_time,
+             id_) +
+         " UNION ALL " +
+         arm("letters", letters_as_events(), fmt::format("l.id = ANY ({})", setting("letters", "bigint[]")),
+             letter_);
 }
 
 std::string StreamSql::has_uncut(std::string_view table) const {
@@ -106,6 +126,18 @@ std::string StreamSql::letters_as_events() const {
       table_);
 }
 
+/// A condition more, or nothing. Written out: as a comparison of rows it would be what the index is searched
+/// by.
+std::string StreamSql::lane_part(const GroupWork& work) const {
+  if (!work.lane) return {};
+  std::string part =
+      fmt::format(" AND {} = {}", lane_of(key_, std::to_string(work.lane->lanes)), work.lane->lane);
+  if (const auto& after = work.lane->after)
+    part +=
+        fmt::format(" AND ({0} > '{1}' OR {0} = '{1}' AND {2} > {3})", xid_, after->xid, id_, after->event);
+  return part;
+}
+
 std::string StreamSql::select(const GroupWork& work, std::string_view expressions) const {
   if (const auto* letters = std::get_if<Letters>(&work.events)) {
     return fmt::format("SELECT {} FROM {} WHERE l.id = ANY ('{{{}}}'::bigint[])", expressions,
@@ -113,7 +145,8 @@ std::string StreamSql::select(const GroupWork& work, std::string_view expression
   }
   const auto& chunk = std::get<Chunk>(work.events);
   const std::string some = fmt::format("SELECT {} FROM {} e WHERE {} BETWEEN {} AND {}", expressions, table_,
-                                       at_, timestamp(chunk.first_at), timestamp(chunk.last_at));
+                                       at_, timestamp(chunk.first_at), timestamp(chunk.last_at)) +
+                           lane_part(work);
   if (chunk.slice) {
     return fmt::format("{0} AND {1} = '{2}' AND {3} > {4} AND {3} <= {5}", some, xid_, chunk.from, id_,
                        chunk.slice->after, chunk.slice->last);

@@ -34,6 +34,12 @@ class StreamSql {
   [[nodiscard]] std::string add_letters(const Chunk& chunk) const;
   /// The temporary view weir_chunk: the events of the work that the settings of the transaction say.
   [[nodiscard]] const std::string& view() const noexcept { return view_; }
+  /// The same for lanes: of a chunk, only the events of a lane between two places.
+  [[nodiscard]] const std::string& lane_view() const noexcept { return lane_view_; }
+
+  /// The lane of an event with this key, of so many: by the bytes of the key, whatever its collation. One
+  /// without a key is of the lane of the empty one. weir.stream_lane_text() says the same.
+  [[nodiscard]] static std::string lane_of(std::string_view key, std::string_view lanes);
 
   // Columns of an event `e`; NULL::text where there is no key.
   [[nodiscard]] const std::string& id() const noexcept { return id_; }
@@ -46,10 +52,12 @@ class StreamSql {
  private:
   /// Letters as rows `e` of the table.
   [[nodiscard]] std::string letters_as_events() const;
+  [[nodiscard]] std::string lane_part(const GroupWork& work) const;
+  [[nodiscard]] std::string view_of_chunk(const std::string& more) const;
 
   std::string table_, xid_, id_, at_, key_, payload_;
   std::string letter_ = "l.id";
-  std::string written_, written_late_, pieces_, view_;
+  std::string written_, written_late_, pieces_, view_, lane_view_;
 };
 
 }  // namespace weir::stream

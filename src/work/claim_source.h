@@ -29,6 +29,9 @@ class Claim {
   [[nodiscard]] virtual std::span<const Item> items() const noexcept = 0;
   /// The longest that one item may take.
   [[nodiscard]] virtual std::optional<Duration> timeout() const noexcept { return std::nullopt; }
+  /// Whether its items are done one after the other, by one slot, each by itself: the first one that is not
+  /// done, or given up for good, ends it, and the rest is handed back.
+  [[nodiscard]] virtual bool in_order() const noexcept { return false; }
   /// Items whose payload is too large to be carried along; it is read when their turn comes, and dropped
   /// after it.
   [[nodiscard]] virtual bool is_heavy(std::size_t /*index*/) const noexcept { return false; }
@@ -61,6 +64,8 @@ class ClaimSource {
 
   /// Somebody was woken for this topic: a hint where claim() may look first.
   virtual void hear(std::string_view /*topic*/) {}
+  /// Whether all that claim() gives at once is one slot's, see Claim::in_order(): then it is asked for less.
+  [[nodiscard]] virtual bool claims_for_one_slot() const noexcept { return false; }
   /// Up to `wanted` items, alone in their transaction; null when there is nothing now. A look that is not
   /// thorough may miss what is hard to find; one that is comes before a sleep.
   virtual std::shared_ptr<Claim> claim(pg::Session& session, const Life& life, std::size_t wanted,

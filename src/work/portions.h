@@ -30,6 +30,11 @@ struct Appetite {
     const std::size_t free = target - held;
     return held == 0 || free >= std::max<std::size_t>(target / 4, 1) ? free : 0;
   }
+  /// Items of a claim that one slot does alone, one after the other: no more than it would have ahead, so
+  /// that the others get claims of their own.
+  [[nodiscard]] std::size_t of_one_slot(std::optional<Duration> pace) const noexcept {
+    return std::max<std::size_t>(in_flight(pace) / slots, 1);
+  }
   /// Items of one portion, of a claim with `items`: all slots get some, in turns, so that none ends long
   /// after the rest.
   [[nodiscard]] std::size_t portion(std::size_t items) const noexcept {

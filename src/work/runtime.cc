@@ -80,8 +80,11 @@ bool Runtime::look(const std::shared_ptr<Life>& life, const std::stop_token& sto
   if (options_.can_be_woken) bed_.make(*life, stop);
   claim_soon_ = false;  // what is told from here on, this look may miss
   const std::size_t held = inbox_.in_flight();
-  const std::size_t wanted = options_.prefetch ? appetite_.wanted(inbox_.pace(), held)
-                                               : options_.slots - std::min(options_.slots, held);
+  const auto pace = inbox_.pace();
+  const std::size_t room =
+      options_.prefetch ? appetite_.wanted(pace, held) : options_.slots - std::min(options_.slots, held);
+  const std::size_t wanted =
+      source_.claims_for_one_slot() ? std::min(room, appetite_.of_one_slot(pace)) : room;
   if (wanted == 0) {
     pass_on(*life, stop);
     wait_until(more_ ? pass_on_due_ : SteadyTime::max(), held, stop);
@@ -146,8 +149,8 @@ void Runtime::hand_out(const std::shared_ptr<Life>& life, const std::shared_ptr<
   const auto alone = [&](std::size_t i) { return claim->is_heavy(i) || items[i].deadline; };
   std::vector<Portion> portions;
   for (std::size_t first = 0; first < items.size();) {
-    std::size_t end = first + 1;
-    if (!alone(first)) {
+    std::size_t end = claim->in_order() ? items.size() : first + 1;
+    if (!claim->in_order() && !alone(first)) {
       while (end < items.size() && end - first < size && !alone(end)) ++end;
     }
     portions.push_back({life, claim, first, end - first});

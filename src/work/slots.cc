@@ -1,6 +1,7 @@
 #include "work/slots.h"
 
 #include <exception>
+#include <utility>
 
 #include "base/log.h"
 #include "work/process.h"
@@ -34,28 +35,47 @@ void Slots::work(Handler& handler, const Portion& portion) {
   std::vector<Outcome> outcomes;
   {
     const Inbox::Running running(inbox_, portion);
-    Batch batch(portion.items(), running.stop());
-    try {
-      load(portion, running.stop());
-      run_guarded(handler, batch, &running);
-    } catch (const std::exception& error) {
-      log::warn("a payload could not be read: its job is tried again", {{"error", error.what()}});
-      if (!running.stop().stop_requested()) batch.settle_rest(Outcome::snoozed(kLoadAgain));
-      settle_open(batch, &running);
-    }
-    portion.claim->unload(portion.first);
-    outcomes = std::move(batch).outcomes();
+    outcomes = portion.claim->in_order() ? run_in_order(handler, portion, running)
+                                         : run(handler, portion, 0, portion.count, running);
   }
   const SteadyTime ended = std::chrono::steady_clock::now();
-  inbox_.measured(portion.count, ended - began);
+  inbox_.measured(outcomes.size(), ended - began);
+  outcomes.resize(portion.count, Outcome::returned());
   completer_.push({portion.life, portion.claim, portion.first, std::move(outcomes), began, ended});
 }
 
-void Slots::load(const Portion& portion, const std::stop_token& stop) const {
-  if (!portion.claim->is_heavy(portion.first)) return;
+std::vector<Outcome> Slots::run(Handler& handler, const Portion& portion, std::size_t first,
+                                std::size_t count, const Inbox::Running& running) const {
+  Batch batch(portion.items().subspan(first, count), running.stop());
+  try {
+    load(portion, portion.first + first, running.stop());
+    run_guarded(handler, batch, &running);
+  } catch (const std::exception& error) {
+    log::warn("a payload could not be read: its job is tried again", {{"error", error.what()}});
+    if (!running.stop().stop_requested()) batch.settle_rest(Outcome::snoozed(kLoadAgain));
+    settle_open(batch, &running);
+  }
+  portion.claim->unload(portion.first + first);
+  return std::move(batch).outcomes();
+}
+
+std::vector<Outcome> Slots::run_in_order(Handler& handler, const Portion& portion,
+                                         const Inbox::Running& running) const {
+  std::vector<Outcome> outcomes;
+  outcomes.reserve(portion.count);
+  while (outcomes.size() < portion.count) {
+    outcomes.push_back(std::move(run(handler, portion, outcomes.size(), 1, running).front()));
+    const Outcome::Kind kind = outcomes.back().kind();
+    if (kind != Outcome::Kind::done && kind != Outcome::Kind::discarded) break;
+  }
+  return outcomes;
+}
+
+void Slots::load(const Portion& portion, std::size_t index, const std::stop_token& stop) const {
+  if (!portion.claim->is_heavy(index)) return;
   pg::Session session = connector_.connect(pg::Role::task, portion.life->session_id(), {.stop = stop});
   session.set_stop(stop);
-  portion.claim->load(portion.first, session);
+  portion.claim->load(index, session);
 }
 
 void run_guarded(Handler& handler, Batch& batch, const Inbox::Running* running) {

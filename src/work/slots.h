@@ -27,8 +27,14 @@ class Slots {
 
  private:
   void work(Handler& handler, const Portion& portion);
+  /// `count` items of the portion, from `first` of it on.
+  std::vector<Outcome> run(Handler& handler, const Portion& portion, std::size_t first, std::size_t count,
+                           const Inbox::Running& running) const;
+  /// One by one, see Claim::in_order().
+  std::vector<Outcome> run_in_order(Handler& handler, const Portion& portion,
+                                    const Inbox::Running& running) const;
   /// With a session for the purpose: large payloads are rare.
-  void load(const Portion& portion, const std::stop_token& stop) const;
+  void load(const Portion& portion, std::size_t index, const std::stop_token& stop) const;
 
   const pg::Connector& connector_;
   Inbox& inbox_;

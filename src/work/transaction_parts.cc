@@ -85,8 +85,8 @@ std::vector<Outcome> TransactionParts::run(std::span<const Item> items) {
       std::move(outcomes.begin(), outcomes.end(), all.begin() + static_cast<std::ptrdiff_t>(part->begin));
     if (good) {
       bisection.succeeded();
-    } else {
-      bisection.failed();
+    } else if (bisection.failed() && options_.in_order) {
+      break;
     }
   }
   return all;
@@ -111,7 +111,7 @@ bool TransactionParts::try_part(std::span<const Item> items, std::vector<Outcome
   if (ran_over) tell_of_limit(outcomes);
   const bool all_done =
       std::all_of(outcomes.begin(), outcomes.end(), [](const Outcome& outcome) { return outcome.is_done(); });
-  const bool may_stand = all_done || handler_.undoes_failures();
+  const bool may_stand = all_done || (handler_.undoes_failures() && !options_.in_order);
   if (may_stand && keep_part(items.size(), ran_over, outcomes)) return true;
   return undo(session_);
 }

@@ -26,6 +26,8 @@ class TransactionParts {
     /// Whatever would come again with the item is its failure (blame_for), for a source that can only count
     /// an item's attempts. Others tell what is broken as a whole, or part with it, by themselves.
     bool blames_widely = false;
+    /// Behind the first item that fails, none stands: they are handed back.
+    bool in_order = false;
     /// Of a run of the handler, and of what its constraints take then. Who outlasts it is treated as any
     /// other failure, but that an item is tried once; see RanOver.
     std::optional<Duration> timeout{};

@@ -2,6 +2,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <sstream>
 
 #include <gtest/gtest.h>
@@ -302,6 +303,50 @@ TEST_F(CliStream, TheExampleIsExactAlsoWhenAConsumerIsKilled) {
   const std::int64_t events = number("SELECT count(*) FROM orders");
   EXPECT_GT(events, 2000);
   EXPECT_EQ(psql("check.sql").out, "0|" + std::to_string(events) + "|" + std::to_string(events) + "\n");
+}
+
+TEST_F(CliStream, InOrderByKeyWithSqlAndWithACommand) {
+  make();
+  insert(70);
+  const WeirResult by_sql =
+      consume("sql", {"--from", "beginning", "--ordered", "--lanes", "4", "--sql", kEffect});
+  EXPECT_EQ(by_sql.status, 0) << by_sql.err;
+  EXPECT_THAT(by_sql.err, HasSubstr("the group sql is kept in order by key, in 4 lanes"));
+  EXPECT_THAT(by_sql.out, HasSubstr("sql: 70 events done, 0 tried again, 0 dead"));
+  EXPECT_EQ(number("SELECT count(*) FROM effect"), 70);
+  EXPECT_EQ(group("sql").at("lanes"), 4);
+  EXPECT_EQ(group("sql").at("events"), 0);
+
+  const WeirResult by_command = consume(
+      "command",
+      {"--from", "beginning", "--ordered", "-w", "3", "--", "sh", "-c",
+       R"(while read -r line; do case $line in '{"end":'*) echo '{"ack":"all"}';; *) echo "$line" >>seen;; esac; done)"});
+  EXPECT_EQ(by_command.status, 0) << by_command.err;
+  std::ifstream seen(folder_.path() / "seen");
+  std::map<std::string, int> last;
+  int lines = 0;
+  for (std::string line; std::getline(seen, line); ++lines) {
+    const json event = json::parse(line);
+    const auto n = event.at("payload").at("n").get<int>();
+    const auto key = event.at("kind").get<std::string>();
+    EXPECT_GT(n, last[key]) << key;
+    last[key] = n;
+  }
+  EXPECT_EQ(lines, 70);
+
+  const WeirResult other = consume("sql", {"--ordered", "--lanes", "5", "--sql", kEffect});
+  EXPECT_EQ(other.status, 5);
+  EXPECT_THAT(other.err, AllOf(HasSubstr("the group sql of the stream events has 4 lanes, and not 5"),
+                               HasSubstr("leave --lanes out")));
+  EXPECT_EQ(consume("sql", {"--lanes", "4", "--sql", kEffect}).status, 2);
+  make_group("plain");
+  EXPECT_EQ(consume("plain", {"--ordered", "--sql", kEffect}).status, 5);
+  EXPECT_EQ(run({"replay", "events", "--group", "sql", "--from", "beginning"}).status, 5);
+  EXPECT_THAT(run({"show", "events"}).out,
+              AllOf(HasSubstr("sql (in order, 4 lanes)"), HasSubstr("sql, the slowest")));
+  const json lanes = document({"show", "events"}).at("lanes");
+  EXPECT_EQ(lanes.size(), 2U);
+  EXPECT_EQ(lanes.at(0).at("chunks"), 0);
 }
 
 }  // namespace

@@ -72,6 +72,40 @@ TEST_F(LibraryConsumerTest, WhatFailsIsFoundAndTheOthersAreDone) {
       1);
 }
 
+TEST_F(LibraryConsumerTest, InAnOrderedGroupEachKeyIsInOrder) {
+  one_->execute_script(
+      "ALTER TABLE effect DROP CONSTRAINT effect_n_check; ALTER TABLE effect ADD COLUMN place bigint "
+      "GENERATED "
+      "ALWAYS AS IDENTITY");
+  const auto consume = [&](std::size_t lanes, bool ordered) {
+    Consumer consumer(
+        url(),
+        {.stream = "events",
+         .group = "g",
+         .from = std::chrono::system_clock::time_point{},
+         .once = true,
+         .ordered = ordered,
+         .lanes = lanes},
+        [](Events& events) {
+          for (std::size_t i = 0; i < events.size(); ++i) {
+            events.transaction().execute(
+                "INSERT INTO effect (id, key, n) SELECT $1::int8, $2::text, ($3::jsonb->>'n')::int",
+                events[i].id, events[i].key, events[i].payload);
+          }
+        });
+    consumer.run();
+  };
+  consume(5, true);
+  EXPECT_EQ(number("SELECT count(*) FROM weir.stream_lane"), 5);
+  EXPECT_EQ(number("SELECT count(*) FROM effect"), 30);
+  EXPECT_EQ(
+      number("SELECT count(*) FROM (SELECT n, lag(n) OVER (PARTITION BY key ORDER BY place) AS before FROM "
+             "effect) e WHERE n <= before"),
+      0);
+  EXPECT_TRUE(has(error_of([&] { consume(6, true); }).what(), "has 5 lanes, and not 6"));
+  EXPECT_TRUE(has(error_of([&] { consume(5, false); }).what(), "lanes are of a consumer that is ordered"));
+}
+
 TEST_F(LibraryConsumerTest, LeasedEventsHaveNoTransaction) {
   std::atomic<int> seen{0};
   std::atomic<bool> refused{false};

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "schema/queries/streams.h"
+#include "schema/queries/streams_lanes.h"
 #include "stream/admin.h"
 #include "stream/cut.h"
 #include "support/stream_test.h"
@@ -63,6 +64,11 @@ class StreamPastTest : public test::StreamTest {
         },
         "who waits for a lock");
   }
+  std::int32_t ordered_group(const std::string& name) {
+    const auto made = one_->run<sql::MakeOrderedStreamGroup>(find_stream(*one_, "events").id, name,
+                                                             std::optional(WallTime{}), 4);
+    return made.one().id;
+  }
   /// The ids of the events that the group is given.
   std::vector<std::int64_t> consume(const std::string& name) {
     std::vector<std::int64_t> ids;
@@ -105,6 +111,52 @@ TEST_F(StreamPastTest, WhileAGroupIsSetBackOthersGoOnAndItsChunksStay) {
   up_to = 0;
   merge_chunks(*one_, stream, up_to);
   EXPECT_EQ(number("SELECT count(*) FROM weir.stream_chunk"), 2);
+}
+
+TEST_F(StreamPastTest, WhileAGroupInOrderIsSetBackOthersGoOnAndItsChunksStay) {
+  const std::int32_t back = ordered_group("back");
+  insert_chunks(5);
+  EXPECT_EQ(consume("back").size(), 5U);
+  pg::Session seeking = session();
+  seeking.execute("BEGIN");
+  seeking.execute("SELECT weir.seek_stream_group($1, '-infinity')", back);
+
+  insert(20);
+  cut_all();
+  one_->execute("UPDATE weir.stream_chunk SET cut_at = cut_at - interval '1 h'");
+  const auto stream = find_stream(*one_, "events");
+  std::int64_t up_to = 3;
+  merge_chunks(*one_, stream, up_to);
+  EXPECT_EQ(up_to, 3) << "it goes on there the next time";
+  EXPECT_EQ(number("SELECT count(*) FROM weir.stream_chunk"), 6);
+
+  seeking.execute("COMMIT");
+  up_to = 0;
+  merge_chunks(*one_, stream, up_to);
+  EXPECT_EQ(number("SELECT count(*) FROM weir.stream_chunk"), 6) << "they are before its lanes";
+  expect_all_once(consume("back"));
+  up_to = 0;
+  merge_chunks(*one_, stream, up_to);
+  EXPECT_EQ(number("SELECT count(*) FROM weir.stream_chunk"), 2);
+}
+
+TEST_F(StreamPastTest, AGroupInOrderThatBeginsInThePastHasWhatIsCutWhileItIsMade) {
+  insert_chunks(5);
+  const std::int32_t stream = find_stream(*one_, "events").id;
+  shut("BEFORE UPDATE ON weir.stream_lane FOR EACH ROW WHEN (NEW.lane = 0)");
+  auto made = std::async(std::launch::async, [&] {
+    pg::Session session = this->session();
+    session.run<sql::MakeOrderedStreamGroup>(stream, std::string("late"), std::optional(WallTime{}), 4);
+  });
+  const Opener in_the_end(*this);
+  wait_until_waiting(1);
+  insert(7);
+  cut_all();
+  insert(8);
+  open();
+  made.get();
+  insert(9);
+  expect_all_once(consume("late"));
 }
 
 TEST_F(StreamPastTest, AGroupThatBeginsInThePastHasWhatIsCutWhileItIsMade) {
@@ -163,6 +215,28 @@ TEST_F(StreamPastTest, WhileAGroupGoesOthersGoOn) {
   open();
   dropped.get();
   EXPECT_EQ(number("SELECT count(*) FROM weir.stream_work"), 2);
+  expect_all_once(consume("stays"));
+}
+
+// Its lanes went with its row: who cut waited for whoever had one.
+TEST_F(StreamPastTest, WhileAGroupInOrderGoesOthersGoOn) {
+  const std::int32_t gone = ordered_group("gone");
+  group("stays");
+  insert(5);
+  cut_all();
+  const auto stream = find_stream(*one_, "events");
+  shut("BEFORE DELETE ON weir.stream_lane FOR EACH ROW WHEN (OLD.lane = 0)");
+  auto dropped = std::async(std::launch::async, [&] {
+    pg::Session session = this->session();
+    drop_group(session, stream, gone);
+  });
+  const Opener in_the_end(*this);
+  wait_until_waiting(1);
+  insert(3);
+  cut_all();
+  open();
+  dropped.get();
+  EXPECT_EQ(number("SELECT count(*) FROM weir.stream_lane"), 0);
   expect_all_once(consume("stays"));
 }
 

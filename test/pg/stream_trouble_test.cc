@@ -305,6 +305,7 @@ TEST_F(StreamTroubleTest, AChunkThatFailsAsAWholeForMinutesIsDivided) {
         session.execute("DO $$ BEGIN RAISE SQLSTATE '57014'; END $$");
       return 1;
     }
+    void work_in_order(pg::Session&, const GroupWork&, LaneRun&, const std::stop_token&) override {}
   };
   GroupCounts counts;
   GroupTaker taker(sql, definition, std::make_unique<Failing>(), counts, {.stuck_for = 0s});

@@ -137,6 +137,15 @@ TEST(Appetite, AsksForAQuarterOrWaits) {
   EXPECT_EQ((Appetite{.slots = 1}).wanted(1h, 0), 1U);
 }
 
+TEST(Appetite, LeavesOtherSlotsTheirPartOfWhatOneDoesAlone) {
+  const Appetite appetite{.slots = 4, .most = 2000};
+  EXPECT_EQ(appetite.of_one_slot(std::nullopt), 8U);
+  EXPECT_EQ(appetite.of_one_slot(1ms), 200U);
+  EXPECT_EQ(appetite.of_one_slot(1ns), 500U);
+  EXPECT_EQ(appetite.of_one_slot(1h), 1U);
+  EXPECT_EQ((Appetite{.slots = 5000, .most = 2000}).of_one_slot(1ns), 1U);
+}
+
 TEST(Appetite, CutsClaimsSoThatEverySlotGetsSome) {
   const Appetite appetite{.slots = 4};
   EXPECT_EQ(appetite.portion(1), 1U);

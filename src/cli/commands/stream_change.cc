@@ -207,7 +207,8 @@ Command stream_seek_command() {
       .summary = "set a group to a time: what is before it from now on",
       .description =
           "Everything from that time on is before the group then, and nothing else: what it has done comes\n"
-          "again, what it has not had is left out. What processes have at hand, and letters, stay.",
+          "again, what it has not had is left out. What processes have at hand, and letters, stay.\n"
+          "A group that is kept in order has to be paused before, and to be done with what it has at hand.",
       .options = {kGroup, {"to", 0, "TIME", "a time, how long ago (2h), 'beginning' or 'end'"}},
       .words = "NAME",
       .examples = {{"weir stream seek events --group daily --to beginning", "all that is still there"},

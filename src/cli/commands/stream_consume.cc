@@ -26,6 +26,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr int kMostLanes = 256;
+
 constexpr std::string_view kUsage =
     "weir stream consume NAME --group GROUP --sql 'SQL', or weir stream consume NAME --group GROUP -- "
     "COMMAND..";
@@ -47,6 +49,12 @@ class StreamConsuming {
     options_.drain = given_.duration("drain", 0s, 24h).value_or(30s);
     options_.lease = given_.duration("lease", 1s, 1h).value_or(15s);
     options_.once = given_.has("once");
+    options_.ordered = given_.has("ordered");
+    options_.lanes = given_.number("lanes", 1, kMostLanes);
+    if (options_.lanes && !options_.ordered) {
+      throw Error(ExitCode::usage, "--lanes says how a group is kept in order, and --ordered that it is",
+                  "Write both: --ordered --lanes N");
+    }
     timeout_ = given_.duration("timeout", 1ms, 24h);
     if (is_sql_) {
       sql_ = read_sql_argument(*given_.value("sql"));
@@ -161,10 +169,16 @@ class StreamConsuming {
                                     : "it begins with the events since " + time_text(*options_.from);
       context_.progress.note(fmt::format("made the group {}: {}", printable(options_.group), begin));
     }
+    const std::int32_t lanes = consumer_->group().lanes;
+    if (lanes > 0) {
+      context_.progress.note(fmt::format("the group {} is kept in order by key, in {} lane{}",
+                                         printable(options_.group), lanes, lanes == 1 ? "" : "s"));
+    }
     telling_.started(
         {{"stream", options_.stream},
          {"group", options_.group},
          {"workers", options_.workers},
+         {"lanes", lanes},
          {"delivery", is_sql_ ? "transactional" : "leased"}},
         fmt::format("consuming {} for {} with {} worker{} ({}); Ctrl-C ends it", printable(options_.stream),
                     printable(options_.group), options_.workers, options_.workers == 1 ? "" : "s",
@@ -219,6 +233,11 @@ Command stream_consume_command() {
           "happen exactly once. A command is started once for each worker and gets events as lines of JSON\n"
           "(docs/command-protocol.md), at least once. Events that fail are tried again by themselves.\n"
           "\n"
+          "With --ordered events with the same key come one after the other, in the order of the\n"
+          "transactions that wrote them: each key belongs to one of the group's lanes, and a lane is\n"
+          "worked on by one worker at a time. It stays at an event that fails until that is done or dead.\n"
+          "A command is then given one event at a time.\n"
+          "\n"
           "SQL that cannot work at all is refused before it begins (exit code 3). Ctrl-C or SIGTERM drains;\n"
           "once more ends it at once. Exit code 0; with --once 0 when nothing is left, 1 when events were\n"
           "given up, 130 when it was interrupted.",
@@ -228,6 +247,8 @@ Command stream_consume_command() {
            {"sql", 0, "FILE|TEXT", "SQL that does the work of a chunk, in its transaction"},
            {"workers", 'w', "N", "sessions, or processes of the command, at work (default: 4)"},
            {"batch", 0, "N", "events that are read together, at most (default: 1000)"},
+           {"ordered", 0, "", "a new group is kept in order by key; one that is there has to be so already"},
+           {"lanes", 0, "N", "of a new ordered group: what can be worked on side by side (default: 16)"},
            {"once", 0, "", "end when nothing is left"},
            {"drain", 0, "TIME", "how long to wait for what runs, at the end (default: 30s)"},
            {"lease", 0, "TIME", "how long others wait before they take over from a dead one (default: 15s)"},
@@ -238,7 +259,8 @@ Command stream_consume_command() {
                    {"weir stream consume events --group daily --from beginning --once --sql "
                     "'INSERT INTO seen SELECT event_id FROM weir_chunk'",
                     ""},
-                   {"weir stream consume events --group mail -w 2 -- ./send-mail", "at least once"}},
+                   {"weir stream consume events --group mail -w 2 -- ./send-mail", "at least once"},
+                   {"weir stream consume events --group accounts --ordered -- ./apply", "in order by key"}},
       .run = run_stream_consume};
 }
 

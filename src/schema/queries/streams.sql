@@ -94,13 +94,26 @@ SELECT s.span_ms, s.ahead, s.retain_ms, s.retain_bytes, s.hold_ms, clock_timesta
   FROM weir.stream s WHERE s.id = :stream;
 
 -- name: stream_blockers(stream int4, from_at timestamptz, to_at timestamptz) -> (group_name text, events int8, claimed bool)
--- Groups that have chunks before them with events of that time. Who has claimed one for hours is hung, and not awaited.
-SELECT g.name AS group_name, sum(c.events)::int8 AS events, bool_or(p.claimed) AS claimed
+-- Groups that have chunks before them with events of that time. Who has claimed one for hours is hung, and not awaited. A process that
+-- has a lane has at most the next 64 chunks of it at hand (kMostLaneChunks): they do not count twice.
+SELECT g.name AS group_name, coalesce(sum(c.events) FILTER (WHERE p.counts), 0)::int8 AS events, bool_or(p.claimed) AS claimed
   FROM weir.stream_group g
-  CROSS JOIN LATERAL (SELECT w.chunk, w.since, false AS claimed FROM weir.stream_work w WHERE w.group_id = g.id
+  CROSS JOIN LATERAL (SELECT w.chunk, w.since, false AS claimed, true AS counts FROM weir.stream_work w WHERE w.group_id = g.id
                       UNION ALL
-                      SELECT w.chunk, w.since, k.claimed_at > clock_timestamp() - interval '1 h'
-                        FROM weir.stream_claim k CROSS JOIN LATERAL unnest(k.work) w WHERE k.group_id = g.id) p
+                      SELECT w.chunk, w.since, k.claimed_at > clock_timestamp() - interval '1 h', true
+                        FROM weir.stream_claim k CROSS JOIN LATERAL unnest(k.work) w WHERE k.group_id = g.id
+                      UNION ALL
+                      SELECT v.chunk, v.since, false, true FROM weir.stream_lane_work v
+                       WHERE v.group_id = g.id AND v.first_at < :to_at AND v.last_at >= :from_at
+                      UNION ALL
+                      SELECT h.number, NULL, k.claimed_at > clock_timestamp() - interval '1 h', false
+                        FROM weir.stream_lane l JOIN weir.stream_claim k ON k.worker_id = l.worker_id AND k.number = l.claim
+                       CROSS JOIN LATERAL (
+                         SELECT o.number FROM weir.stream_chunk o
+                          WHERE o.stream_id = g.stream_id AND o.number > l.done_chunk
+                            AND NOT coalesce(o.number <= l.since_upto AND o.last_at < l.since, false)
+                          ORDER BY o.number LIMIT 64) h
+                       WHERE l.group_id = g.id) p
   JOIN weir.stream_chunk c ON c.stream_id = g.stream_id AND c.number = p.chunk
  WHERE g.stream_id = :stream AND c.first_at < :to_at AND c.last_at >= :from_at AND coalesce(p.since < :to_at, true)
  GROUP BY g.name ORDER BY g.name;
@@ -300,17 +313,21 @@ SELECT weir.rescue_stream_claims() AS rescued;
 SELECT EXISTS (SELECT FROM weir.stream_group g WHERE g.id = :group_id AND NOT g.paused)
        AND (EXISTS (SELECT FROM weir.stream_work w WHERE w.group_id = :group_id)
             OR EXISTS (SELECT FROM weir.stream_letter l WHERE l.group_id = :group_id AND l.next_at IS NOT NULL)
-            OR EXISTS (SELECT FROM weir.stream_claim c WHERE c.group_id = :group_id)) AS more;
+            OR EXISTS (SELECT FROM weir.stream_claim c WHERE c.group_id = :group_id)
+            OR EXISTS (SELECT FROM weir.stream_group g JOIN weir.stream_lane l ON l.group_id = g.id
+                        WHERE g.id = :group_id AND l.done_chunk < weir.last_stream_chunk(g.stream_id))) AS more;
 
 -- name: stream_letters_due(group_id int4) -> (due_ms int8?)
--- In how long the next one is tried again; null: there is none.
-SELECT ceil(extract(epoch FROM min(l.next_at) - clock_timestamp()) * 1000)::int8 AS due_ms
-  FROM weir.stream_letter l JOIN weir.stream_group g ON g.id = l.group_id AND NOT g.paused
- WHERE l.group_id = :group_id AND l.next_at IS NOT NULL AND l.worker_id IS NULL;
+-- In how long the next one is tried again, or a lane that stays at an event; null: there is none.
+SELECT ceil(extract(epoch FROM least(l.at, n.at) - clock_timestamp()) * 1000)::int8 AS due_ms
+  FROM (SELECT min(o.next_at) AS at FROM weir.stream_letter o JOIN weir.stream_group g ON g.id = o.group_id AND NOT g.paused
+         WHERE o.group_id = :group_id AND o.next_at IS NOT NULL AND o.worker_id IS NULL) l,
+       (SELECT min(o.retry_at) AS at FROM weir.stream_lane o JOIN weir.stream_group g ON g.id = o.group_id AND NOT g.paused
+         WHERE o.group_id = :group_id AND o.retry_at IS NOT NULL AND o.worker_id IS NULL) n;
 
 -- name: stream_group_settings(group_id int4) -> (
---   name text, paused bool, max_attempts int2, backoff_ms int8, backoff_cap_ms int8)
-SELECT g.name, g.paused, g.max_attempts, g.backoff_ms, g.backoff_cap_ms FROM weir.stream_group g WHERE g.id = :group_id;
+--   name text, paused bool, max_attempts int2, backoff_ms int8, backoff_cap_ms int8, lanes int4)
+SELECT g.name, g.paused, g.max_attempts, g.backoff_ms, g.backoff_cap_ms, g.lanes FROM weir.stream_group g WHERE g.id = :group_id;
 
 -- name: lead_stream_cuts(stream int4) -> (leads bool)
 -- For as long as the session lasts.

@@ -10,9 +10,10 @@ SELECT s.name, s.schema_name, s.table_name,
        (SELECT k.first_at FROM weir.stream_chunk k WHERE k.stream_id = s.id ORDER BY k.number LIMIT 1) AS oldest_at,
        (SELECT k.last_at FROM weir.stream_chunk k WHERE k.stream_id = s.id ORDER BY k.number DESC LIMIT 1) AS newest_at,
        (SELECT max(w.events) FROM weir.stream_group g CROSS JOIN LATERAL (
-          SELECT coalesce(sum(k.events), 0)::int8 AS events
-            FROM weir.stream_work u JOIN weir.stream_chunk k ON k.stream_id = s.id AND k.number = u.chunk
-           WHERE u.group_id = g.id) w
+          SELECT ((SELECT coalesce(sum(k.events), 0)
+                     FROM weir.stream_work u JOIN weir.stream_chunk k ON k.stream_id = s.id AND k.number = u.chunk
+                    WHERE u.group_id = g.id)
+                  + (SELECT coalesce(sum(v.events), 0) FROM weir.stream_lane_work v WHERE v.group_id = g.id))::int8 AS events) w
          WHERE g.stream_id = s.id) AS waiting
   FROM weir.stream s
   LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = s.schema_name
@@ -46,21 +47,26 @@ SELECT s.created_at, clock_timestamp() AS now, k.number AS cut_number, k.cut_at,
 -- name: stream_groups(stream int4, only int4?) -> (
 --   id int4, name text, paused bool, max_attempts int2, backoff_ms int8, backoff_cap_ms int8, consumers int4,
 --   chunks int8, events int8, claimed int8, again int8, dead int8, lost int8, oldest_cut_at timestamptz?,
---   oldest_at timestamptz?)
--- How far each group is; `only`: this one. Consumers are processes that can be woken.
+--   oldest_at timestamptz?, lanes int4)
+-- How far each group is; `only`: this one. Consumers are processes that can be woken. Where it is kept in order what lanes have not had is
+-- reckoned, as if a chunk's events were spread over them; a lane that stays at an event counts in `again`.
 SELECT g.id, g.name, g.paused, g.max_attempts, g.backoff_ms, g.backoff_cap_ms,
        (SELECT count(*) FROM weir.listener l JOIN weir.process p ON p.id = l.process_id
          WHERE l.topic = 'stream:' || g.id AND NOT p.dead AND p.lease_until > clock_timestamp())::int4 AS consumers,
        w.chunks, w.events, k.events AS claimed,
        (SELECT count(*) FROM weir.stream_letter l WHERE l.group_id = g.id AND l.next_at IS NOT NULL AND l.worker_id IS NULL)
-       + (SELECT count(*) FROM weir.stream_letter l WHERE l.group_id = g.id AND l.worker_id IS NOT NULL) AS again,
+       + (SELECT count(*) FROM weir.stream_letter l WHERE l.group_id = g.id AND l.worker_id IS NOT NULL)
+       + (SELECT count(*) FROM weir.stream_lane l WHERE l.group_id = g.id AND l.failed_event IS NOT NULL) AS again,
        (SELECT count(*) FROM weir.stream_letter l WHERE l.group_id = g.id AND l.next_at IS NULL) AS dead,
-       g.lost_events AS lost, least(w.cut_at, k.cut_at) AS oldest_cut_at, least(w.first_at, k.first_at) AS oldest_at
+       g.lost_events AS lost, least(w.cut_at, k.cut_at) AS oldest_cut_at, least(w.first_at, k.first_at) AS oldest_at, g.lanes
   FROM weir.stream_group g
   CROSS JOIN LATERAL (
-    SELECT count(*) AS chunks, coalesce(sum(c.events), 0)::int8 AS events, min(c.cut_at) AS cut_at, min(greatest(c.first_at, u.since)) AS first_at
-      FROM weir.stream_work u JOIN weir.stream_chunk c ON c.stream_id = g.stream_id AND c.number = u.chunk
-     WHERE u.group_id = g.id) w
+    SELECT count(*) AS chunks, coalesce(sum(coalesce(u.events, c.events)), 0)::int8 AS events, min(c.cut_at) AS cut_at,
+           min(greatest(c.first_at, u.since)) AS first_at
+      FROM (SELECT o.chunk, o.since, NULL::int8 AS events FROM weir.stream_work o WHERE o.group_id = g.id
+            UNION ALL
+            SELECT v.chunk, v.since, v.events FROM weir.stream_lane_work v WHERE v.group_id = g.id) u
+           JOIN weir.stream_chunk c ON c.stream_id = g.stream_id AND c.number = u.chunk) w
   CROSS JOIN LATERAL (
     SELECT coalesce(sum(c.events), 0)::int8 AS events, min(c.cut_at) AS cut_at, min(greatest(c.first_at, u.since)) AS first_at
       FROM weir.stream_claim q CROSS JOIN LATERAL unnest(q.work) u
@@ -75,11 +81,13 @@ SELECT g.id, g.name FROM weir.stream_group g WHERE g.stream_id = :stream ORDER B
 -- name: stream_chunks_before(group_id int4, most int4) -> (
 --   number int8, since timestamptz?, from_xid int8, to_xid int8, after_event int8?, last_event int8?,
 --   events int8, first_at timestamptz, last_at timestamptz, open int8[], late int8[])
--- What the group takes next, untouched.
+-- What the group takes next, untouched; of one that is kept in order, what any of its lanes has not had.
 SELECT c.number, w.since, c.from_xid, c.to_xid, c.after_event, c.last_event, c.events, c.first_at, c.last_at, c.open, c.late
-  FROM weir.stream_work w JOIN weir.stream_group g ON g.id = w.group_id
+  FROM (SELECT o.group_id, o.chunk, o.since FROM weir.stream_work o WHERE o.group_id = :group_id
+        UNION ALL
+        SELECT v.group_id, v.chunk, v.since FROM weir.stream_lane_work v WHERE v.group_id = :group_id) w
+       JOIN weir.stream_group g ON g.id = w.group_id
        JOIN weir.stream_chunk c ON c.stream_id = g.stream_id AND c.number = w.chunk
- WHERE w.group_id = :group_id
  ORDER BY w.chunk LIMIT :most::int4;
 
 -- name: seek_stream_group(group_id int4, from_at timestamptz) -> (chunks int8)
@@ -159,6 +167,8 @@ UPDATE weir.stream_group g
 -- Most of what goes with it, before the group itself does: nobody cuts beside that.
 WITH letters AS (
   DELETE FROM weir.stream_letter l WHERE l.group_id = :group_id
+), lanes AS (
+  DELETE FROM weir.stream_lane l WHERE l.group_id = :group_id
 )
 DELETE FROM weir.stream_work w WHERE w.group_id = :group_id;
 
