@@ -27,6 +27,7 @@ void ThreadService::start() {
   {
     const MutexLock lock(mutex_);
     state_ = State::starting;
+    was_ready_ = false;
     failure_ = nullptr;
     stop_ = stop;
   }
@@ -36,8 +37,10 @@ void ThreadService::start() {
   {
     MutexLock lock(mutex_);
     while (state_ == State::starting) changed_.wait(lock);
-    if (state_ == State::ended) failed = failure_;
-    if (state_ == State::ended && !failed && !stop.stop_requested()) {
+    // Who was ready has started, also when it came to its end before we looked.
+    const bool in_vain = state_ == State::ended && !was_ready_;
+    if (in_vain) failed = failure_;
+    if (in_vain && !failed && !stop.stop_requested()) {
       failed = std::make_exception_ptr(
           Error(ExitCode::failed, "service " + std::string(name()) + " ended before it was ready"));
     }
@@ -94,6 +97,7 @@ void ThreadService::settle(State state, std::exception_ptr failure) noexcept {
   {
     const MutexLock lock(mutex_);
     state_ = state;
+    was_ready_ = was_ready_ || state == State::ready;
     failure_ = std::move(failure);
   }
   changed_.notify_all();

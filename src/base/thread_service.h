@@ -40,6 +40,7 @@ class ThreadService : public Service {
   mutable Mutex mutex_;
   std::condition_variable_any changed_;
   State state_ WEIR_GUARDED_BY(mutex_) = State::idle;
+  bool was_ready_ WEIR_GUARDED_BY(mutex_) = false;  ///< in the present life
   std::stop_source stop_
       WEIR_GUARDED_BY(mutex_);  // of the present life; a stop uses it before lifecycle_ is free
   std::exception_ptr failure_ WEIR_GUARDED_BY(mutex_);

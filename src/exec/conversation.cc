@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "exec/pidfd.h"
 #include "exec/spawn.h"
 
@@ -198,8 +199,13 @@ int Conversation::end() noexcept {
   rusage used{};
   pid_t answer = 0;
   while ((answer = ::wait4(pid_, &status, 0, &used)) < 0 && errno == EINTR) continue;
-  // Somebody else has collected it, as a waitpid(-1) does: how it ended nobody knows, and that is no success.
-  if (answer != pid_) status = SIGKILL;
+  if (answer != pid_) {
+    log::warn(
+        "how a program ended is not known: another part of this process has waited for it (a waitpid of any "
+        "child?)",
+        {{"pid", std::int64_t{pid_}}});
+    status = SIGKILL;  // no success, whatever it was
+  }
   status_ = status;
   usage_ = Usage{span_of(used.ru_utime), span_of(used.ru_stime), used.ru_maxrss * std::int64_t{1024}};
   // Of no more use, and always readable.

@@ -189,6 +189,34 @@ TEST(ThreadService, ARunThatEndsBeforeItIsReadyFailsItsStart) {
   EXPECT_EQ(quitter.failure(), nullptr);
 }
 
+class Brief final : public ThreadService {
+ public:
+  explicit Brief(bool fails) : fails_(fails) {}
+  ~Brief() override { stop(); }
+  std::string_view name() const noexcept override { return "brief"; }
+
+ protected:
+  void run(const std::stop_token&, const std::function<void()>& ready) override {
+    ready();
+    if (fails_) throw std::runtime_error("soon");
+  }
+
+ private:
+  const bool fails_;
+};
+
+// Found by a consumer with `once` that had nothing to do: its thread was over before its starter looked.
+TEST(ThreadService, WhoWasReadyHasStartedHoweverSoonItEnds) {
+  for (const bool fails : {false, true}) {
+    for (int i = 0; i < 50; ++i) {
+      Brief brief(fails);
+      EXPECT_NO_THROW(brief.start());
+      brief.stop();
+      EXPECT_EQ(brief.failure() != nullptr, fails);
+    }
+  }
+}
+
 class Forgetful final : public ThreadService {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "forgetful"; }
