@@ -47,9 +47,10 @@ class Job {
   [[nodiscard]] int attempt() const noexcept;               ///< counted from 1
   [[nodiscard]] int max_attempts() const noexcept;
   [[nodiscard]] std::string_view last_error() const noexcept;  ///< of the attempt before
-  /// Requested when the worker ends, when its queue's timeout passed, and in leased delivery when its lease is
-  /// lost or the job was cancelled: return soon. What a handler returns then counts; Outcome::returned() hands
-  /// the job back untouched. In a transaction the statements of who ran over are cancelled, again and again.
+  /// Requested when the worker ends, when its queue's timeout passed, and in leased delivery when its lease
+  /// is lost or the job was cancelled: return soon. What a handler returns then counts; Outcome::returned()
+  /// hands the job back untouched. In a transaction the statements of who ran over are cancelled, again and
+  /// again.
   [[nodiscard]] const std::stop_token& stop() const noexcept;
 
   /// What weir shows of it while it runs: a share from 0 to 1, and a word. Cheap: written at most once a

@@ -21,10 +21,9 @@ std::vector<Outcome> run_taken(pg::Session& session, work::Handler& handler, Job
   const auto items = claim.items();
   std::optional<Duration> timeout = claim.timeout();
   if (timeout) timeout = std::min(*timeout, kLongestRun);
-  work::TransactionParts parts(session, handler, stop,
-                               {.stores_results = claim.settings().keeps_history,
-                                .blames_widely = true,
-                                .timeout = timeout});
+  work::TransactionParts parts(
+      session, handler, stop,
+      {.stores_results = claim.settings().keeps_history, .blames_widely = true, .timeout = timeout});
   std::vector<Outcome> outcomes(items.size(), Outcome::returned());
   const auto wall = std::chrono::time_point_cast<WallTime::duration>(std::chrono::system_clock::now());
   const auto late = [&](std::size_t i) { return items[i].deadline && *items[i].deadline <= wall; };

@@ -107,11 +107,10 @@ class StreamMemoryTest : public test::StreamTest {
     const auto bounded = [](std::int64_t peak) { return peak > 0 && peak < kMostKibibytes; };
     // Neither of the two waits for a full buffer of input, and what they say goes out at once.
     const std::int64_t of_command = peak_of_weir(
-        "command",
-        {"--", "sh", "-c", R"(grep --line-buffered '^{"end":' | sed -u 's/.*/{"ack":"all"}/')"});
+        "command", {"--", "sh", "-c", R"(grep --line-buffered '^{"end":' | sed -u 's/.*/{"ack":"all"}/')"});
     EXPECT_PRED1(bounded, of_command);
-    const std::int64_t of_sql = peak_of_weir(
-        "sql", {"--sql", "INSERT INTO public.effect SELECT 'sql', event_id FROM weir_chunk"});
+    const std::int64_t of_sql =
+        peak_of_weir("sql", {"--sql", "INSERT INTO public.effect SELECT 'sql', event_id FROM weir_chunk"});
     EXPECT_PRED1(bounded, of_sql);
     EXPECT_EQ(effects_of("sql"), events);
     const std::int64_t of_handler = peak_of_handler();

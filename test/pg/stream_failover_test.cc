@@ -72,9 +72,8 @@ class StreamFailoverTest : public ::testing::Test {
     Consumer::Work work;
     work.transactional = [](const GroupSource& source) {
       return std::make_unique<SqlDoer>(
-          source.sql(),
-          SqlDoer::Options{.sql = "INSERT INTO effect SELECT event_id FROM weir_chunk",
-                           .search_path = "public"});
+          source.sql(), SqlDoer::Options{.sql = "INSERT INTO effect SELECT event_id FROM weir_chunk",
+                                         .search_path = "public"});
     };
     return std::make_unique<Consumer>(
         std::make_shared<const pg::Connector>(where), work,
@@ -153,7 +152,8 @@ TEST_F(StreamFailoverTest, OfWhatTheStandbyHadNothingIsLostOrDoubled) {
   ASSERT_GE(number("SELECT cardinality(open) FROM weir.stream_cut ORDER BY number DESC LIMIT 1"), 2);
   // One has some of it under a lease, and is never heard of again.
   one_->execute(
-      "INSERT INTO weir.process (id, name, lease_until) OVERRIDING SYSTEM VALUE VALUES (4711, 'dead', now() + "
+      "INSERT INTO weir.process (id, name, lease_until) OVERRIDING SYSTEM VALUE VALUES (4711, 'dead', now() "
+      "+ "
       "interval '1 s')");
   ASSERT_EQ(one_->run<sql::ClaimStreamWork>(std::int64_t{4711}, std::int64_t{1}, groups_.at(1),
                                             std::int64_t{-1}, 2, std::vector<std::int64_t>())

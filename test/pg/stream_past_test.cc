@@ -59,8 +59,9 @@ class StreamPastTest : public test::StreamTest {
   void wait_until_waiting(int sessions) {
     test::wait_until(
         [&] {
-          return number("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
-                        "wait_event_type = 'Lock'") == sessions;
+          return number(
+                     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
+                     "wait_event_type = 'Lock'") == sessions;
         },
         "who waits for a lock");
   }

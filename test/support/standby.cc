@@ -72,7 +72,8 @@ void Standby::copy(const TestServer& primary, const fs::path& programs) {
                  "--checkpoint=fast", "--write-recovery-conf", "--no-sync"}),
       Deadline::after(kPatience), {});
   if (!made.ok()) throw std::runtime_error("pg_basebackup: " + made.describe() + ": " + made.err);
-  // Its configuration, which the copied one includes, is beside the data: as the primary's, but for its place.
+  // Its configuration, which the copied one includes, is beside the data: as the primary's, but for its
+  // place.
   const exec::FileIdentity as_owner(user_of(primary));
   const fs::path other = primary.status().data.parent_path();
   std::string settings;
@@ -122,8 +123,9 @@ void Standby::cut_off() {
   wait_until(
       [&] {
         return here
-            .execute("SELECT current_setting('primary_conninfo') = '' AND NOT EXISTS (SELECT FROM "
-                     "pg_stat_wal_receiver)")[0]
+            .execute(
+                "SELECT current_setting('primary_conninfo') = '' AND NOT EXISTS (SELECT FROM "
+                "pg_stat_wal_receiver)")[0]
             .get<bool>(0);
       },
       "the standby to be cut off", kPatience);
