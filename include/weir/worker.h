@@ -51,6 +51,7 @@ class Job {
   /// is lost or the job was cancelled: return soon. What a handler returns then counts; Outcome::returned()
   /// hands the job back untouched. In a transaction the statements of who ran over are cancelled, again and
   /// again.
+  /// A callback on it must not wait for the handler: it is called by who ends it.
   [[nodiscard]] const std::stop_token& stop() const noexcept;
 
   /// What weir shows of it while it runs: a share from 0 to 1, and a word. Cheap: written at most once a

@@ -28,7 +28,8 @@ RecoveryConnection::Swept RecoveryConnection::recover(const SinkDefinition& sink
     if (frozen > 0)
       log::warn("owners of groups said nothing for a lease: hung up on", {{"sessions", frozen}});
     const int asleep = session.run<sql::HangUpFrozenListeners>(ms(frozen_listener)).size();
-    if (asleep > 0) log::warn("sleeping consumers did not look for long: hung up on", {{"sessions", asleep}});
+    if (asleep > 0)
+      log::warn("consumers that listen did not look for long: hung up on", {{"sessions", asleep}});
     const auto rows = session.run<sql::RecoverGroups>(sink.id, space, sink.max_attempts, ms(sink.backoff));
     Swept swept;
     for (const auto& row : rows) {

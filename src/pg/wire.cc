@@ -219,7 +219,7 @@ PGconn* Wire::handle() const {
   if (!connection_)
     raise({.kind = ErrorKind::lost,
            .message = "the session is closed",
-           .sqlstate = said_->ending,  // for who caught the error that said so first
+           .sqlstate = said_ ? said_->ending : "",  // for who caught the error that said so first
            .query = std::string(query_)});
   return connection_.get();
 }

@@ -39,8 +39,8 @@ bool JobTaker::take_and_run(pg::Session& session, pg::Transaction& transaction, 
   work::Settlement all{.began = steady_now()};
   try {
     all.outcomes = run_unless_guilty(session, stop);
-  } catch (const work::RanOver& run) {
-    note_ran_over(run);
+  } catch (const work::RanOver&) {
+    one_by_one_ = std::max(one_by_one_, claim_->items().size());
     throw;
   } catch (const pg::Error& error) {
     note_loss(session, error);
@@ -54,23 +54,27 @@ bool JobTaker::take_and_run(pg::Session& session, pg::Transaction& transaction, 
 
 std::vector<work::Outcome> JobTaker::run_unless_guilty(pg::Session& session, const std::stop_token& stop) {
   const auto items = claim_->items();
-  const auto standing = [&](const work::Item& item) { return source_.suspects().of(item.id); };
+  const auto standing = [&](const work::Item& item) { return source_.suspects().of(item.id, item.attempt); };
   const auto is_known = [&](const work::Item& item) { return standing(item) != Suspects::Standing::clear; };
   end_ = End::run;
   if (!source_.suspects().any() || std::none_of(items.begin(), items.end(), is_known))
-    return run_taken(session, *handler_, *claim_, stop);
+    return run_claim(session, stop);
   if (items.size() > 1) {
     end_ = End::handed_back;
     return {items.size(), work::Outcome::returned()};
   }
-  if (standing(items.front()) == Suspects::Standing::suspect)
-    return run_taken(session, *handler_, *claim_, stop);
+  if (standing(items.front()) == Suspects::Standing::suspect) return run_claim(session, stop);
   end_ = End::charged;
   if (standing(items.front()) == Suspects::Standing::overdue)
     return {work::Outcome::failed(std::string(work::kRanOver) + ", and its session had to be ended")};
   return {work::Outcome::failed(
       "the session was lost whenever this job alone was worked on in it, and the server ran on: it may be "
       "its SQL that ends the server's process")};
+}
+
+std::vector<work::Outcome> JobTaker::run_claim(pg::Session& session, const std::stop_token& stop) {
+  return run_taken(session, *handler_, *claim_, stop,
+                   [this](std::span<const work::Item> items) { note_ran_over(items); });
 }
 
 void JobTaker::note_loss(const pg::Session& session, const pg::Error& error) {
@@ -84,10 +88,11 @@ void JobTaker::note_loss(const pg::Session& session, const pg::Error& error) {
     lost_ = Loss{.job = items.front().id, .sqlstate = std::string(error.sqlstate())};
 }
 
-void JobTaker::note_ran_over(const work::RanOver& run) {
-  one_by_one_ = std::max(one_by_one_, claim_->items().size());
+void JobTaker::note_ran_over(std::span<const work::Item> items) {
+  Suspects& suspects = source_.suspects();
+  if (items.size() == 1) return suspects.ran_over(items.front().id, items.front().attempt);
   // Of several nobody knows which it was: taken one by one, it will be seen.
-  if (run.items().size() == 1) source_.suspects().ran_over(run.items().front());
+  for (const work::Item& item : items) suspects.ran_over_among_others(item.id);
 }
 
 void JobTaker::tell_suspects() {

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "queue/job_source.h"
@@ -38,8 +39,10 @@ class JobTaker final : public work::Taker {
   };
 
   std::vector<work::Outcome> run_unless_guilty(pg::Session& session, const std::stop_token& stop);
+  std::vector<work::Outcome> run_claim(pg::Session& session, const std::stop_token& stop);
   void note_loss(const pg::Session& session, const pg::Error& error);
-  void note_ran_over(const work::RanOver& run);
+  /// In whichever thread: RunWatch's `given_up`.
+  void note_ran_over(std::span<const work::Item> items);
   void tell_suspects();
 
   JobSource& source_;

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -59,11 +60,12 @@ class Suspects {
     guilty,   ///< its attempt has failed; it is not to be begun
     overdue,  ///< the same, because it ran over
   };
-  [[nodiscard]] Standing of(std::int64_t job) const {
+  [[nodiscard]] Standing of(std::int64_t job, int attempt) const {
     const MutexLock lock(mutex_);
     const auto found = known_.find(job);
     if (found == known_.end()) return Standing::clear;
-    if (found->second.ran_over) return Standing::overdue;
+    if (found->second.overdue == attempt) return Standing::overdue;
+    if (found->second.losses == 0) return found->second.overdue ? Standing::clear : Standing::suspect;
     return found->second.losses >= kLosses ? Standing::guilty : Standing::suspect;
   }
   /// Costs next to nothing while there are none.
@@ -77,10 +79,16 @@ class Suspects {
     const MutexLock lock(mutex_);
     ++known(job).losses;
   }
-  /// Its session was ended because it alone ran over.
-  void ran_over(std::int64_t job) {
+  /// The session of this attempt was ended because it alone ran over. Another process may have that written
+  /// before us: of another attempt it says nothing.
+  void ran_over(std::int64_t job, int attempt) {
     const MutexLock lock(mutex_);
-    known(job).ran_over = true;
+    known(job).overdue = attempt;
+  }
+  /// It was among several that ran over together: from now on it is worked on alone.
+  void ran_over_among_others(std::int64_t job) {
+    const MutexLock lock(mutex_);
+    known(job);
   }
   /// An attempt of it was counted as failed, and committed. Where it was the last one, for whatever reason,
   /// the job has ended, and whoever replays it has mended something.
@@ -90,7 +98,7 @@ class Suspects {
     if (found == known_.end()) return;
     Known& of_it = found->second;
     // Who ran over pays for that, and stays as suspect as he was.
-    if (!std::exchange(of_it.ran_over, false)) of_it.losses = kLosses - 1;
+    if (!std::exchange(of_it.overdue, std::nullopt)) of_it.losses = kLosses - 1;
     if (last || of_it.losses == 0) known_.erase(found);
   }
   /// It came to any other end with its session alive.
@@ -101,8 +109,8 @@ class Suspects {
 
  private:
   struct Known {
-    int losses = 0;  ///< in a row
-    bool ran_over = false;
+    int losses = 0;                ///< in a row
+    std::optional<int> overdue{};  ///< that attempt
   };
   Known& known(std::int64_t job) WEIR_REQUIRES(mutex_) {
     if (known_.size() >= kMost && !known_.contains(job)) known_.clear();

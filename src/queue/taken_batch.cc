@@ -1,6 +1,7 @@
 #include "queue/taken_batch.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "work/transaction_parts.h"
 
@@ -17,13 +18,16 @@ constexpr Duration kLongestRun = std::chrono::hours(24 * 20);
 }  // namespace
 
 std::vector<Outcome> run_taken(pg::Session& session, work::Handler& handler, JobClaim& claim,
-                               const std::stop_token& stop) {
+                               const std::stop_token& stop,
+                               std::function<void(std::span<const work::Item>)> given_up) {
   const auto items = claim.items();
   std::optional<Duration> timeout = claim.timeout();
   if (timeout) timeout = std::min(*timeout, kLongestRun);
-  work::TransactionParts parts(
-      session, handler, stop,
-      {.stores_results = claim.settings().keeps_history, .blames_widely = true, .timeout = timeout});
+  work::TransactionParts parts(session, handler, stop,
+                               {.stores_results = claim.settings().keeps_history,
+                                .blames_widely = true,
+                                .timeout = timeout,
+                                .given_up = std::move(given_up)});
   std::vector<Outcome> outcomes(items.size(), Outcome::returned());
   const auto wall = std::chrono::time_point_cast<WallTime::duration>(std::chrono::system_clock::now());
   const auto late = [&](std::size_t i) { return items[i].deadline && *items[i].deadline <= wall; };

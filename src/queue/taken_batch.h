@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+#include <span>
 #include <vector>
 
 #include "pg/transaction.h"
@@ -13,7 +15,9 @@ namespace weir::queue {
 /// parts; large payloads are in
 /// memory a bounded number of bytes at a time. Throws when the whole transaction has to be given up: the
 /// session is lost, or the fault is nobody's own.
+/// `given_up`: work::TransactionParts::Options.
 std::vector<work::Outcome> run_taken(pg::Session& session, work::Handler& handler, JobClaim& claim,
-                                     const std::stop_token& stop);
+                                     const std::stop_token& stop,
+                                     std::function<void(std::span<const work::Item>)> given_up);
 
 }  // namespace weir::queue

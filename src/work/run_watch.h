@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -24,8 +25,11 @@ inline constexpr std::string_view kRanOver = "it took longer than its queue allo
 /// so whoever sets a limit pays for a thread a run.
 class RunWatch {
  public:
-  /// Without a limit it does nothing, and stop() is the worker's.
-  RunWatch(pg::Session& session, std::stop_token stop, std::optional<Duration> limit);
+  /// Without a limit it does nothing, and stop() is the worker's. `given_up` is called, in whichever thread,
+  /// before the session goes for it, and so before anybody else can have its work: also of a handler that
+  /// never comes back.
+  RunWatch(pg::Session& session, std::stop_token stop, std::optional<Duration> limit,
+           std::function<void()> given_up);
   RunWatch(const RunWatch&) = delete;
   RunWatch& operator=(const RunWatch&) = delete;
   ~RunWatch();
@@ -37,6 +41,8 @@ class RunWatch {
   void end() noexcept;
   /// Fixed from end() on.
   [[nodiscard]] bool ran_over() const noexcept;
+  /// The session is gone after all. Once `given_up` was called this does nothing.
+  void give_up() noexcept;
 
   /// What is left to who was asked to stop, until his session goes.
   static Duration grace(Duration limit) noexcept;
@@ -54,12 +60,7 @@ class RunWatch {
 /// written in another one.
 class RanOver : public Error {
  public:
-  explicit RanOver(std::vector<std::int64_t> items);
-  /// That were run together.
-  [[nodiscard]] const std::vector<std::int64_t>& items() const noexcept { return items_; }
-
- private:
-  std::vector<std::int64_t> items_;
+  RanOver();
 };
 
 /// Whether a statement was cancelled by the server because of this limit (statement_timeout), and not before

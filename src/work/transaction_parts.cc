@@ -38,18 +38,28 @@ bool check_results(pg::Session& session, std::vector<Outcome>& outcomes) {
   }
 }
 
+/// The limit ends a session without the server's saying so; who was declared dead is hung up on.
+bool is_hang_up(const pg::Session& session, const pg::Error& error) noexcept {
+  return !session.is_open() && error.sqlstate().starts_with("57P");
+}
+
+/// Of a session that is gone: it says why to whoever asks for anything.
+void throw_if_hung_up(pg::Session& session) {
+  try {
+    session.execute_script("");
+  } catch (const pg::Error& error) {
+    if (is_hang_up(session, error)) throw;
+  }
+}
+
+constexpr Duration kServersLater = std::chrono::seconds(1);
+
 /// What failed after the limit failed by it; its own words are of the statement that was cancelled, say.
 void tell_of_limit(std::vector<Outcome>& outcomes) {
   for (Outcome& outcome : outcomes) {
     if (outcome.kind() != Outcome::Kind::failed || outcome.text().starts_with(kRanOver)) continue;
     outcome = Outcome::failed(std::string(kRanOver) + ": " + outcome.text());
   }
-}
-
-std::vector<std::int64_t> ids_of(std::span<const Item> items) {
-  std::vector<std::int64_t> ids;
-  for (const Item& item : items) ids.push_back(item.id);
-  return ids;
 }
 
 }  // namespace
@@ -104,7 +114,9 @@ bool TransactionParts::try_fairly(std::span<const Item> items, std::vector<Outco
 bool TransactionParts::try_part(std::span<const Item> items, std::vector<Outcome>& outcomes) {
   begin_part();
   // Who divides by himself keeps the limit for each of his tries.
-  RunWatch watch(session_, stop_, handler_.undoes_failures() ? std::nullopt : options_.timeout);
+  RunWatch watch(session_, stop_, handler_.undoes_failures() ? std::nullopt : options_.timeout, [&] {
+    if (options_.given_up) options_.given_up(items);
+  });
   Batch batch(items, watch.stop(), &session_, options_.timeout);
   const bool ran_over = run_handler(batch, watch);
   outcomes = std::move(batch).outcomes();
@@ -123,7 +135,8 @@ void TransactionParts::begin_part() {
   if (options_.timeout && !handler_.undoes_failures()) {
     // Of a handler that neither heeds its stop nor asks for anything there is nothing to cancel: the server
     // itself ends a transaction that has been left alone for so long.
-    const Duration idle = *options_.timeout + RunWatch::grace(*options_.timeout);
+    // Later than the watch would: until it has told of that, nobody else is to have the work.
+    const Duration idle = *options_.timeout + RunWatch::grace(*options_.timeout) + kServersLater;
     script += "; SET LOCAL idle_in_transaction_session_timeout = " +
               std::to_string(std::chrono::ceil<std::chrono::milliseconds>(idle).count());
   }
@@ -136,9 +149,7 @@ bool TransactionParts::run_handler(Batch& batch, RunWatch& watch) {
     watch.end();
   } catch (const pg::Error& error) {
     watch.end();
-    // The limit ends a session without the server's saying so; who was declared dead is hung up on.
-    const bool hung_up = !session_.is_open() && error.sqlstate().starts_with("57P");
-    if ((!watch.ran_over() || hung_up) && !fail_by(error, batch)) throw;
+    if ((!watch.ran_over() || is_hang_up(session_, error)) && !fail_by(error, batch)) throw;
   } catch (const std::exception& error) {
     watch.end();
     if (!watch.ran_over()) batch.settle_rest(Outcome::failed(error.what()));
@@ -148,7 +159,11 @@ bool TransactionParts::run_handler(Batch& batch, RunWatch& watch) {
       batch.settle_rest(Outcome::failed("the handler threw something that is no exception"));
   }
   if (watch.ran_over()) {
-    if (!session_.still_alive()) throw RanOver(ids_of(batch.items()));
+    if (!session_.still_alive()) {
+      throw_if_hung_up(session_);
+      watch.give_up();
+      throw RanOver();
+    }
     batch.settle_rest(Outcome::failed(std::string(kRanOver)));
   }
   settle_open(batch, nullptr);

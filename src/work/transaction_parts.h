@@ -1,8 +1,10 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <stop_token>
+#include <utility>
 #include <vector>
 
 #include "pg/session.h"
@@ -31,13 +33,15 @@ class TransactionParts {
     /// Of a run of the handler, and of what its constraints take then. Who outlasts it is treated as any
     /// other failure, but that an item is tried once; see RanOver.
     std::optional<Duration> timeout{};
+    /// Of items whose run together outlasted it and whose session goes for that: RunWatch's `given_up`.
+    std::function<void(std::span<const Item>)> given_up{};
   };
   TransactionParts(pg::Session& session, Handler& handler, std::stop_token stop, Options options)
       : session_(session),
         handler_(handler),
         stop_(std::move(stop)),
-        options_(options),
-        immediate_(options.follows) {}
+        options_(std::move(options)),
+        immediate_(options_.follows) {}
 
   /// After a stop, what was not done is handed back. Throws when the whole transaction has to be given up:
   /// the session is lost, by a run that was not to be stopped otherwise (RanOver) or by itself, or the fault

@@ -22,9 +22,16 @@ class Slot {
   /// `taken` is called when it has found work, before it is done.
   bool take_and_run(const Life& life, bool thorough, const std::function<void()>& taken) {
     pg::Session& session = this->session(life);
+    // What is ours is answered at once, or the session is given up: a round waits for all that look.
+    session.set_timeout(usual_);
     pg::Transaction transaction(session);
     const SteadyTime began = std::chrono::steady_clock::now();
-    if (!taker_.take_and_run(session, transaction, thorough, taken, hard_)) return false;
+    const auto begun = [&] {
+      taken();
+      session.set_timeout(patience_);
+    };
+    if (!taker_.take_and_run(session, transaction, thorough, begun, hard_)) return false;
+    session.set_timeout(usual_);
     transaction.commit();
     taker_.committed(std::chrono::steady_clock::now() - began);
     return true;
@@ -42,7 +49,7 @@ class Slot {
       session_.emplace(connector_.connect(pg::Role::task, life.session_id(), {.stop = hard_}));
       session_->set_stop(hard_);
       taker_.connected(*session_, life.id());
-      session_->set_timeout(patience_);
+      usual_ = session_->options().timeout;
       life_ = life.id();
     }
     return *session_;
@@ -53,6 +60,7 @@ class Slot {
   const Duration patience_;
   std::stop_token hard_;
   std::optional<pg::Session> session_;
+  Duration usual_{};
   std::int64_t life_ = 0;
 };
 

@@ -221,11 +221,11 @@ TEST_F(RolesTest, ApplyGrantsTakesBackRightsOnSingleColumns) {
   const auto changes = session.run<sql::ApplyGrants>();
   for (const auto row : changes) statements.append(row.statement).append("\n");
   EXPECT_EQ(statements,
-            "REVOKE SELECT (\"a b\") ON TABLE weir.odd FROM PUBLIC\n"
-            "REVOKE SELECT (c) ON TABLE weir.odd FROM PUBLIC\n"
-            "REVOKE SELECT (id) ON TABLE weir.instance FROM weir_producer\n"
-            "REVOKE SELECT (id) ON TABLE weir.instance FROM weir_viewer\n"
-            "REVOKE UPDATE (id) ON TABLE weir.instance FROM weir_producer\n");
+            "REVOKE SELECT (\"a b\") ON TABLE weir.odd FROM PUBLIC CASCADE\n"
+            "REVOKE SELECT (c) ON TABLE weir.odd FROM PUBLIC CASCADE\n"
+            "REVOKE SELECT (id) ON TABLE weir.instance FROM weir_producer CASCADE\n"
+            "REVOKE SELECT (id) ON TABLE weir.instance FROM weir_viewer CASCADE\n"
+            "REVOKE UPDATE (id) ON TABLE weir.instance FROM weir_producer CASCADE\n");
   EXPECT_TRUE(session.run<sql::ApplyGrants>().empty());
   EXPECT_EQ(outcome("weir_producer", "SELECT id FROM weir.instance"), kInsufficientPrivilege);
   EXPECT_EQ(outcome("weir_viewer", "SELECT id FROM weir.instance"), "ok") << "it may read the whole table";

@@ -22,11 +22,11 @@ TEST(Suspects, AJobIsGuiltyAfterThreeLossesInARow) {
   EXPECT_FALSE(suspects.any());
   for (int loss = 1; loss < Suspects::kLosses; ++loss) {
     suspects.lost_with(7);
-    EXPECT_EQ(suspects.of(7), Standing::suspect) << loss;
+    EXPECT_EQ(suspects.of(7, 1), Standing::suspect) << loss;
   }
   suspects.lost_with(7);
-  EXPECT_EQ(suspects.of(7), Standing::guilty);
-  EXPECT_EQ(suspects.of(8), Standing::clear);
+  EXPECT_EQ(suspects.of(7, 1), Standing::guilty);
+  EXPECT_EQ(suspects.of(8, 1), Standing::clear);
 }
 
 TEST(Suspects, AnyOtherEndClearsAJob) {
@@ -36,18 +36,18 @@ TEST(Suspects, AnyOtherEndClearsAJob) {
   suspects.cleared(7);
   EXPECT_FALSE(suspects.any());
   suspects.lost_with(7);
-  EXPECT_EQ(suspects.of(7), Standing::suspect);
+  EXPECT_EQ(suspects.of(7, 1), Standing::suspect);
 }
 
 TEST(Suspects, WhoWasChargedIsTriedAgainAndNeedsOneLossMore) {
   Suspects suspects;
   for (int loss = 0; loss < Suspects::kLosses; ++loss) suspects.lost_with(7);
   suspects.charged(7, false);
-  EXPECT_EQ(suspects.of(7), Standing::suspect);
+  EXPECT_EQ(suspects.of(7, 1), Standing::suspect);
   suspects.lost_with(7);
-  EXPECT_EQ(suspects.of(7), Standing::guilty);
+  EXPECT_EQ(suspects.of(7, 1), Standing::guilty);
   suspects.charged(8, false);
-  EXPECT_EQ(suspects.of(8), Standing::clear);
+  EXPECT_EQ(suspects.of(8, 1), Standing::clear);
 }
 
 TEST(Suspects, WhoDiedOfItIsNotSuspectWhenItIsReplayed) {
@@ -56,22 +56,33 @@ TEST(Suspects, WhoDiedOfItIsNotSuspectWhenItIsReplayed) {
   suspects.charged(7, true);
   EXPECT_FALSE(suspects.any());
   suspects.lost_with(7);
-  EXPECT_EQ(suspects.of(7), Standing::suspect);
+  EXPECT_EQ(suspects.of(7, 1), Standing::suspect);
 }
 
 TEST(Suspects, WhoRanOverPaysAtOnceAndIsNoMoreSuspectForIt) {
   Suspects suspects;
-  suspects.ran_over(7);
-  EXPECT_EQ(suspects.of(7), Standing::overdue);
+  suspects.ran_over(7, 1);
+  EXPECT_EQ(suspects.of(7, 1), Standing::overdue);
   suspects.charged(7, false);
   EXPECT_FALSE(suspects.any());
   suspects.lost_with(7);
-  suspects.ran_over(7);
-  EXPECT_EQ(suspects.of(7), Standing::overdue);
+  suspects.ran_over(7, 1);
+  EXPECT_EQ(suspects.of(7, 1), Standing::overdue);
   suspects.charged(7, false);
-  EXPECT_EQ(suspects.of(7), Standing::suspect);
-  suspects.ran_over(7);
+  EXPECT_EQ(suspects.of(7, 1), Standing::suspect);
+  suspects.ran_over(7, 1);
   suspects.charged(7, true);
+  EXPECT_FALSE(suspects.any());
+}
+
+TEST(Suspects, WhatRanOverSaysNothingOfAnotherAttempt) {
+  Suspects suspects;
+  suspects.ran_over(7, 1);
+  EXPECT_EQ(suspects.of(7, 2), Standing::clear) << "another process has written the first one";
+  suspects.ran_over_among_others(8);
+  EXPECT_EQ(suspects.of(8, 1), Standing::suspect);
+  suspects.cleared(7);
+  suspects.cleared(8);
   EXPECT_FALSE(suspects.any());
 }
 
@@ -96,7 +107,7 @@ TEST(Suspects, WhereAllAreSuspectNobodyIs) {
     suspects.lost_with(job);
     suspects.lost_with(job);
   }
-  EXPECT_EQ(suspects.of(0), Standing::clear);
+  EXPECT_EQ(suspects.of(0, 1), Standing::clear);
 }
 
 }  // namespace

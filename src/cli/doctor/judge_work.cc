@@ -154,9 +154,10 @@ Finding judge_sleepers(const WorkFacts& facts) {
                                 count(facts.sleeping, "idle consumer"), 100 * facts.notify_queue);
   if (facts.frozen > 0) {
     finding.verdict = Verdict::warn;
-    finding.message += fmt::format("; {} frozen, the session {} at {} for {}: each commit there notifies it",
-                                   human_count(facts.frozen), facts.frozen_pid.value_or(0),
-                                   printable(facts.frozen_at), span(facts.silent));
+    finding.message +=
+        fmt::format("; {} frozen, the session {} at {} for {}: what is notified there waits for it",
+                    human_count(facts.frozen), facts.frozen_pid.value_or(0), printable(facts.frozen_at),
+                    span(facts.silent));
     finding.remedy = fmt::format(
         "Any other consumer of the same role ends it within seconds. Where there is none, end its process, "
         "or SELECT pg_terminate_backend({});",

@@ -49,6 +49,7 @@ BEGIN
       SELECT x.grantee, c.oid AS object, a.attname AS name, x.privilege_type AS privilege
         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid, LATERAL aclexplode(a.attacl) x
        WHERE c.relnamespace = to_regnamespace('weir') AND a.attacl IS NOT NULL AND NOT a.attisdropped
+         AND x.grantor = c.relowner  -- others' we cannot take back
          AND (x.grantee = 0 OR x.grantee IN (SELECT r.oid FROM weir.group_role r WHERE r.is_group))
     )
     SELECT format('%s %s ON %s %s %s %s',
@@ -60,7 +61,7 @@ BEGIN
                   CASE c.grantee WHEN 0 THEN 'PUBLIC' ELSE c.grantee::regrole::text END)
       FROM change c
     UNION
-    SELECT format('REVOKE %s (%I) ON TABLE %s FROM %s', o.privilege, o.name, o.object::regclass::text,
+    SELECT format('REVOKE %s (%I) ON TABLE %s FROM %s CASCADE', o.privilege, o.name, o.object::regclass::text,
                   CASE o.grantee WHEN 0 THEN 'PUBLIC' ELSE o.grantee::regrole::text END)
       FROM of_column o
      ORDER BY 1
