@@ -18,7 +18,7 @@ namespace {
 
 /// Of events in memory at a time.
 constexpr std::int64_t kMostLaneEvents = 10'000;
-/// Processes that died with one event, and nothing else, at hand.
+/// Processes that died with one event, and nothing else, at hand: claim_stream_lane sees to that.
 constexpr int kKills = 3;
 
 }  // namespace
