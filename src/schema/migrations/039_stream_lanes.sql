@@ -223,6 +223,12 @@ DECLARE
   here  int8;
   total int8;
 BEGIN
+  -- It was counted when its detach was begun, which has not come to an end; nobody was given any of it since.
+  IF EXISTS (SELECT FROM weir.stream_detached d
+              WHERE d.stream_id = stream AND d.table_name = partition
+                AND d.table_id = to_regclass(format('%I.%I', s.schema_name, partition))) THEN
+    RETURN 0;
+  END IF;
   WITH gone AS (
     DELETE FROM weir.stream_work w USING weir.stream_group g, weir.stream_chunk k
      WHERE g.id = w.group_id AND g.stream_id = stream AND k.stream_id = stream AND k.number = w.chunk
