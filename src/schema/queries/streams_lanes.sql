@@ -4,11 +4,16 @@
 SELECT weir.make_ordered_stream_group(:stream, :name, :from_at, :lanes) AS id;
 
 -- name: stream_key_type(schema_name text, table_name text, column_name text) -> (type text, is_steady bool)
--- Whether every session writes its values alike. Times, floats and bytes go by settings, and of types that are not known nobody can tell.
-SELECT pg_catalog.format_type(a.atttypid, NULL) AS type,
-       b.typtype = 'e'
-       OR b.typname IN ('text', 'varchar', 'bpchar', 'char', 'name', 'citext', 'bool', 'int2', 'int4', 'int8', 'oid', 'xid8', 'numeric',
-                        'uuid', 'inet', 'cidr', 'macaddr', 'macaddr8') AS is_steady
+-- Whether every session writes its values alike, at all times, and those that are equal alike and no others. Times, floats and bytes go by
+-- settings; the labels of an enum can be renamed; 1.0 and 1.00 are equal, and so are texts of a collation that says so. Of types that are
+-- not known nobody can tell.
+SELECT pg_catalog.format_type(a.atttypid, NULL)
+       || coalesce((SELECT ' COLLATE ' || o.collname::text FROM pg_catalog.pg_collation o
+                     WHERE o.oid = a.attcollation AND NOT o.collisdeterministic), '') AS type,
+       b.typnamespace = 'pg_catalog'::regnamespace
+       AND b.typname IN ('text', 'varchar', 'bpchar', 'name', 'bool', 'int2', 'int4', 'int8', 'oid', 'xid8', 'uuid', 'inet', 'cidr',
+                         'macaddr', 'macaddr8')
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_collation o WHERE o.oid = a.attcollation AND NOT o.collisdeterministic) AS is_steady
   FROM pg_catalog.pg_attribute a
   JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
