@@ -1,4 +1,4 @@
-// Which event of a group that is kept in order is taken for one that kills processes.
+// Lanes under the lease of processes: what is claimed beside what, and what is lost with whom.
 
 #include <atomic>
 #include <optional>
@@ -15,7 +15,7 @@
 namespace weir::stream {
 namespace {
 
-class StreamLaneSuspectsTest : public test::StreamTest {
+class StreamLaneClaimsTest : public test::StreamTest {
  protected:
   void SetUp() override {
     StreamTest::SetUp();
@@ -59,7 +59,7 @@ class StreamLaneSuspectsTest : public test::StreamTest {
 };
 
 // All that a process had claimed one event each of was dead after a few of its deaths, begun or not.
-TEST_F(StreamLaneSuspectsTest, OnlyWhatAProcessHadAloneIsCountedAgainstAnEvent) {
+TEST_F(StreamLaneClaimsTest, OnlyWhatAProcessHadAloneIsCountedAgainstAnEvent) {
   ordered_group(2);
   const std::int64_t first = process();
   EXPECT_EQ(claim(first, 1), 0);
@@ -85,7 +85,7 @@ TEST_F(StreamLaneSuspectsTest, OnlyWhatAProcessHadAloneIsCountedAgainstAnEvent) 
   EXPECT_EQ(number("SELECT count(*) FROM weir.stream_lane WHERE killed > 0"), 0);
 }
 
-TEST_F(StreamLaneSuspectsTest, WhoHasSomethingElseEndsThatFirstAndOthersGoOn) {
+TEST_F(StreamLaneClaimsTest, WhoHasSomethingElseEndsThatFirstAndOthersGoOn) {
   ordered_group(3);
   const std::int64_t busy = process();
   EXPECT_EQ(claim(busy, 1), 0);
@@ -101,8 +101,8 @@ TEST_F(StreamLaneSuspectsTest, WhoHasSomethingElseEndsThatFirstAndOthersGoOn) {
   EXPECT_EQ(claim(busy, 6), std::nullopt);
   // Of letters neither.
   one_->execute(
-      "INSERT INTO weir.stream_letter (group_id, attempt, next_at, event_id, at, event, error) SELECT group_id, "
-      "1, now(), 1, now(), '{}', 'e' FROM weir.stream_lane WHERE lane = 0");
+      "INSERT INTO weir.stream_letter (group_id, attempt, next_at, event_id, at, event, error) SELECT "
+      "group_id, 1, now(), 1, now(), '{}', 'e' FROM weir.stream_lane WHERE lane = 0");
   const auto letters = [&](std::int64_t who, std::int64_t nth) {
     return one_->run<sql::ClaimStreamLetters>(who, nth, group_, 10).size();
   };
@@ -111,6 +111,25 @@ TEST_F(StreamLaneSuspectsTest, WhoHasSomethingElseEndsThatFirstAndOthersGoOn) {
   EXPECT_EQ(claim(other, 1), 0);
   EXPECT_EQ(claim(other, 2), 1);
   EXPECT_EQ(letters(other, 3), 1);
+}
+
+// After a crash of the server somebody else would begin with what this process goes on with.
+TEST_F(StreamLaneClaimsTest, ACrashOfTheServerTakesNoClaimOfALaneBack) {
+  one_->execute_script(
+      "CREATE TABLE public.claimed (group_id int, by_setting text, by_default text);"
+      "CREATE FUNCTION public.note_claim() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+      "INSERT INTO public.claimed SELECT NEW.group_id, s.setting, s.reset_val FROM pg_catalog.pg_settings s "
+      "WHERE s.name = 'synchronous_commit'; RETURN NEW; END $$;"
+      "CREATE TRIGGER note_claim BEFORE INSERT ON weir.stream_claim FOR EACH ROW EXECUTE FUNCTION "
+      "public.note_claim()");
+  const auto done = [](const work::Item&) { return work::Outcome::done(); };
+  ordered_group(4);
+  work_off(*leased({.group = "g", .from = WallTime{}, .workers = 4, .once = true, .ordered = true}, done));
+  EXPECT_GE(number("SELECT count(*) FROM public.claimed"), 4);
+  EXPECT_EQ(number("SELECT count(*) FROM public.claimed WHERE by_setting <> by_default"), 0);
+  one_->execute("TRUNCATE public.claimed");
+  work_off(*leased({.group = "plain", .from = WallTime{}, .once = true}, done));
+  EXPECT_GE(number("SELECT count(*) FROM public.claimed WHERE by_setting = 'off'"), 1) << "a repeat, no more";
 }
 
 }  // namespace
