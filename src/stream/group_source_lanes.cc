@@ -64,7 +64,9 @@ std::shared_ptr<GroupClaim> GroupSource::read_lane(pg::Session& session, std::in
       break;
     }
     GroupWork work = lane_work(unit, lane, group_.lanes);
-    auto read = std::make_unique<ChunkEvents>(session, stream_, sql_, work, group_.max_attempts);
+    // All of a unit may be this lane's. One more than it is to have tells that there is more.
+    const std::size_t room = most - claim->items().size() + 1;
+    auto read = std::make_unique<ChunkEvents>(session, stream_, sql_, work, group_.max_attempts, room);
     claim->add(std::move(read), std::move(work));
     claim->lane->units.push_back(std::move(unit));
   }
