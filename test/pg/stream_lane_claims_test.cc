@@ -1,5 +1,6 @@
 // Lanes under the lease of processes: what is claimed beside what, and what is lost with whom.
 
+#include <algorithm>
 #include <atomic>
 #include <optional>
 #include <string>
@@ -130,6 +131,30 @@ TEST_F(StreamLaneClaimsTest, ACrashOfTheServerTakesNoClaimOfALaneBack) {
   one_->execute("TRUNCATE public.claimed");
   work_off(*leased({.group = "plain", .from = WallTime{}, .once = true}, done));
   EXPECT_GE(number("SELECT count(*) FROM public.claimed WHERE by_setting = 'off'"), 1) << "a repeat, no more";
+}
+
+// All of what is put together for sixteen lanes is before one of them: it is read bit by bit.
+TEST_F(StreamLaneClaimsTest, AKeyThatHasAllTheEventsIsReadInPartsAndInOrder) {
+  one_->execute("UPDATE weir.stream SET chunk_events = 1000");
+  for (int i = 0; i < 4; ++i) {
+    one_->execute("INSERT INTO events (key, payload) SELECT 'hot', '1' FROM generate_series(1, 900) n");
+    cut_all();
+  }
+  for (const bool by_lease : {true, false}) {
+    const std::string name = by_lease ? "leased" : "tx";
+    std::vector<std::int64_t> ids;  // those of one lane come one after the other
+    const auto handle = [&](const work::Item& item) {
+      if (item.kind == "hot") ids.push_back(item.id);
+      return work::Outcome::done();
+    };
+    const ConsumerOptions options{
+        .group = name, .from = WallTime{}, .workers = 1, .once = true, .ordered = true};
+    work_off(by_lease ? *leased(options, handle) : *transactional(options, handle));
+    EXPECT_EQ(ids.size(), 3600U) << name;
+    EXPECT_TRUE(std::is_sorted(ids.begin(), ids.end())) << name;
+    EXPECT_EQ(std::adjacent_find(ids.begin(), ids.end()), ids.end()) << name;
+  }
+  EXPECT_EQ(number("SELECT count(*) FROM weir.stream_letter"), 0);
 }
 
 }  // namespace
