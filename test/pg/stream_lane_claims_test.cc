@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "pg/error.h"
 #include "schema/queries/streams.h"
 #include "schema/queries/streams_lanes.h"
 #include "stream/admin.h"
@@ -58,6 +59,12 @@ class StreamLaneClaimsTest : public test::StreamTest {
   std::int32_t group_ = 0;
   std::int64_t processes_ = 4710;
 };
+
+// It would be one that is not kept in order, and was never given its past.
+TEST_F(StreamLaneClaimsTest, AGroupWithoutLanesIsNotMadeAsAnOrderedOne) {
+  EXPECT_THROW(ordered_group(0), pg::Error);
+  EXPECT_EQ(number("SELECT count(*) FROM weir.stream_group"), 0);
+}
 
 // All that a process had claimed one event each of was dead after a few of its deaths, begun or not.
 TEST_F(StreamLaneClaimsTest, OnlyWhatAProcessHadAloneIsCountedAgainstAnEvent) {

@@ -59,6 +59,9 @@ BEGIN
   IF new_id IS NOT NULL THEN
     RETURN new_id;
   END IF;
+  IF lane_count < 1 THEN
+    RAISE EXCEPTION 'a group is kept in order in 1 to 256 lanes, not in %', lane_count USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   PERFORM weir.lock_stream_past(stream);
   IF from_at IS NULL THEN
     PERFORM weir.lock_stream(stream);
