@@ -20,7 +20,7 @@ bool are_letters(const GroupWork& work) { return std::holds_alternative<Letters>
 
 /// A large payload is left out; that of a compressed one is not known before it is unpacked. Mostly the index
 /// gives that order; where a transaction's events lie in several partitions, the server merges them.
-std::string in_order(const StreamSql& sql, const GroupWork& work) {
+std::string in_order(const StreamSql& sql, const GroupWork& work, std::optional<std::size_t> most) {
   const std::string columns = fmt::format(
       "{0}::bigint AS id, {1} AS at, {2} AS key, CASE WHEN {3} IS NULL OR pg_catalog.pg_column_size({3}) <= "
       "{4} AND pg_catalog.pg_column_compression({3}) IS NULL THEN coalesce({3}::text, 'null') END AS "
@@ -29,15 +29,16 @@ std::string in_order(const StreamSql& sql, const GroupWork& work) {
   const std::string_view more = are_letters(work) ? ", number"
                                 : work.lane       ? ", written_by::text::bigint"
                                                   : "";
-  return fmt::format("SELECT id, at, key, payload{} FROM ({}) e ORDER BY written_by, place", more,
-                     sql.select(work, columns));
+  const std::string limit = most ? fmt::format(" LIMIT {}", *most) : std::string();
+  return fmt::format("SELECT id, at, key, payload{} FROM ({}) e ORDER BY written_by, place{}", more,
+                     sql.select(work, columns), limit);
 }
 
 }  // namespace
 
 ChunkEvents::ChunkEvents(pg::Session& session, const StreamDefinition& stream, const StreamSql& sql,
-                         const GroupWork& work, int max_attempts)
-    : sql_(sql), work_(work), answer_(session.execute(in_order(sql, work))) {
+                         const GroupWork& work, int max_attempts, std::optional<std::size_t> most)
+    : sql_(sql), work_(work), answer_(session.execute(in_order(sql, work, most))) {
   items_.reserve(static_cast<std::size_t>(answer_.rows()));
   heavy_.reserve(items_.capacity());
   numbers_.reserve(items_.capacity());

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,8 +20,9 @@ namespace weir::stream {
 /// number of events and not by what is in them.
 class ChunkEvents {
  public:
+  /// With `most` the first ones only.
   ChunkEvents(pg::Session& session, const StreamDefinition& stream, const StreamSql& sql,
-              const GroupWork& work, int max_attempts);
+              const GroupWork& work, int max_attempts, std::optional<std::size_t> most = std::nullopt);
   ChunkEvents(const ChunkEvents&) = delete;
   ChunkEvents& operator=(const ChunkEvents&) = delete;
   ~ChunkEvents() = default;

@@ -16,18 +16,18 @@ namespace weir::stream {
 namespace {
 
 /// The lane of an event comes from the text of its key. Two sessions that wrote it differently would each
-/// take the event for one of another's lane.
+/// take the event for one of another's lane; and keys that are equal are to be of one.
 void require_steady_key(pg::Session& session, const StreamDefinition& stream) {
   if (!stream.columns.key) return;
   const auto types = session.run<sql::StreamKeyType>(stream.schema, stream.table, *stream.columns.key);
   if (types.empty() || types.one().is_steady) return;
   throw Error(
       ExitCode::refused,
-      fmt::format("the key of the stream {} is of the type {}, which is not written alike in every session: "
-                  "no group can be kept in order by it",
+      fmt::format("the key of the stream {} is of the type {}, whose values are not each written in one way "
+                  "only, for good: no group can be kept in order by it",
                   printable(stream.name), printable(types.one().type)),
-      "Keys that can be are text, integers, numeric, boolean, uuid, enums and addresses. Or take a group "
-      "without --ordered.");
+      "Keys that can be are text, integers, boolean, uuid and addresses. Or take a group without "
+      "--ordered.");
 }
 
 std::int32_t group_id(pg::Session& session, const StreamDefinition& stream, const ConsumerOptions& options) {

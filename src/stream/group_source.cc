@@ -201,6 +201,8 @@ bool GroupSource::finish(pg::Session& session, const work::Life& life, GroupClai
   counts_.dead += dead;
   counts_.again += again;
   if (again > 0 || !untouched.empty()) keep_soon();
+  // A lane that must be alone may have waited for these letters to end.
+  if (group_.is_ordered()) claim_soon();
   return true;
 }
 

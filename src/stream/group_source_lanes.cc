@@ -18,7 +18,7 @@ namespace {
 
 /// Of events in memory at a time.
 constexpr std::int64_t kMostLaneEvents = 10'000;
-/// Processes that died with one event, and nothing else, at hand.
+/// Processes that died with one event, and nothing else, at hand: claim_stream_lane sees to that.
 constexpr int kKills = 3;
 
 }  // namespace
@@ -64,7 +64,9 @@ std::shared_ptr<GroupClaim> GroupSource::read_lane(pg::Session& session, std::in
       break;
     }
     GroupWork work = lane_work(unit, lane, group_.lanes);
-    auto read = std::make_unique<ChunkEvents>(session, stream_, sql_, work, group_.max_attempts);
+    // All of a unit may be this lane's. One more than it is to have tells that there is more.
+    const std::size_t room = most - claim->items().size() + 1;
+    auto read = std::make_unique<ChunkEvents>(session, stream_, sql_, work, group_.max_attempts, room);
     claim->add(std::move(read), std::move(work));
     claim->lane->units.push_back(std::move(unit));
   }

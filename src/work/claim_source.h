@@ -64,7 +64,8 @@ class ClaimSource {
 
   /// Somebody was woken for this topic: a hint where claim() may look first.
   virtual void hear(std::string_view /*topic*/) {}
-  /// Whether all that claim() gives at once is one slot's, see Claim::in_order(): then it is asked for less.
+  /// Whether all that claim() gives at once is one slot's, see Claim::in_order(): then it is asked for less,
+  /// and a claim outlives a crash of the server.
   [[nodiscard]] virtual bool claims_for_one_slot() const noexcept { return false; }
   /// Up to `wanted` items, alone in their transaction; null when there is nothing now. A look that is not
   /// thorough may miss what is hard to find; one that is comes before a sleep.

@@ -229,8 +229,9 @@ pg::Session& Runtime::session(const Life& life, const std::stop_token& stop) {
   if (!session_ || !session_->is_open() || session_life_ != life.id()) {
     session_.reset();
     session_.emplace(connector_->connect(pg::Role::poll, life.session_id(), {.stop = stop}));
-    // A claim that is lost in a crash of the server is a repeat, and what was done under it is refused.
-    if (session_->keeps_state()) session_->set("synchronous_commit", "off");
+    // A claim that is lost in a crash of the server is a repeat, and what was done under it is refused. Not
+    // where order is kept: this process goes on with it, and somebody else would begin beside it.
+    if (session_->keeps_state() && !source_.claims_for_one_slot()) session_->set("synchronous_commit", "off");
     session_life_ = life.id();
   }
   session_->set_stop(stop);

@@ -292,6 +292,30 @@ TEST_F(StreamLanesTest, AKeyThatIsWrittenAfterSettingsIsRefused) {
   work_off(*by_sql(options("g"), kNote));
 }
 
+// A label that is renamed would take its events to a lane that has gone by; and 1.0 and 1.00 are one key.
+TEST_F(StreamLanesTest, AKeyWhoseTextIsNotTheKeyIsRefused) {
+  one_->execute_script(
+      "CREATE TYPE color AS ENUM ('red', 'blue'); CREATE TYPE public.text AS ENUM ('a'); "
+      "CREATE DOMAIN tone AS color; "
+      "CREATE COLLATION either (provider = icu, locale = 'und-u-ks-level2', deterministic = false); "
+      "ALTER TABLE events ADD COLUMN a color, ADD COLUMN b tone, ADD COLUMN c public.text, "
+      "ADD COLUMN d numeric, ADD COLUMN e pg_catalog.text COLLATE either");
+  for (const std::string column : {"a", "b", "c", "d", "e"}) {
+    one_->execute("UPDATE weir.stream SET key_column = $1", column);
+    const Error refused = test::error_of([&] { by_sql(options("g"), kNote)->start(); });
+    EXPECT_EQ(refused.exit_code(), ExitCode::refused) << column;
+    EXPECT_TRUE(test::has(refused.what(), "no group can be kept in order by it")) << refused.what();
+  }
+  EXPECT_EQ(number("SELECT count(*) FROM weir.stream_group"), 0);
+  one_->execute_script(
+      "ALTER TABLE events ADD COLUMN f uuid, ADD COLUMN g int8, ADD COLUMN h varchar(9), ADD COLUMN i "
+      "char(9)");
+  for (const std::string column : {"f", "g", "h", "i"}) {
+    one_->execute("UPDATE weir.stream SET key_column = $1", column);
+    work_off(*by_sql(options("g"), kNote));
+  }
+}
+
 TEST_F(StreamLanesTest, EventsWithoutAKeyAreOfOneLane) {
   ordered_group("g");
   one_->execute(

@@ -34,7 +34,7 @@ COMMENT ON COLUMN weir.stream_lane.done_chunk IS 'Its events of all chunks up to
 COMMENT ON COLUMN weir.stream_lane.part_chunk IS 'Of this chunk, the next one, its events up to (part_xid, part_event) are done.';
 COMMENT ON COLUMN weir.stream_lane.since IS 'Of the chunks up to since_upto only the events from this time on: the group was set to it.';
 COMMENT ON COLUMN weir.stream_lane.failed_event IS 'It stays at this event, that failed `attempt` times, until retry_at.';
-COMMENT ON COLUMN weir.stream_lane.most IS 'Events at a time, while one of them may be the one that kills processes; `killed`: how often it did, alone.';
+COMMENT ON COLUMN weir.stream_lane.most IS 'Events at a time, while one of them may be the one that kills processes; at 1 its process has nothing else; `killed`: how often it did then.';
 
 -- What is before lanes, by chunk: how many of the group's lanes have not had it, whether or not somebody is at it. Each chunk is looked at
 -- with each lane: who asks for those of a time says so by `first_at` and `last_at`.
@@ -58,6 +58,9 @@ DECLARE
 BEGIN
   IF new_id IS NOT NULL THEN
     RETURN new_id;
+  END IF;
+  IF lane_count < 1 THEN
+    RAISE EXCEPTION 'a group is kept in order in 1 to 256 lanes, not in %', lane_count USING ERRCODE = 'invalid_parameter_value';
   END IF;
   PERFORM weir.lock_stream_past(stream);
   IF from_at IS NULL THEN
@@ -160,7 +163,8 @@ BEGIN
 END $$;
 
 -- As it was in 020_streams.sql, and a claim's lane is free again. Who was lost with many events comes with few the next time, down to a
--- single one: then it is known which event kills.
+-- single one, and then alone (claim_stream_lane): a process that dies with that has nothing else that could have killed it. Who was lost
+-- with a single event before that was perhaps one of many at hand, or had not been begun.
 CREATE OR REPLACE FUNCTION weir.unclaim_stream_work(c weir.stream_claim, lost bool) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -180,7 +184,7 @@ BEGIN
     INSERT INTO weir.stream_work SELECT (w).* ON CONFLICT DO NOTHING;  -- set back meanwhile, it is there already
   END LOOP;
   UPDATE weir.stream_lane l
-     SET worker_id = NULL, claim = NULL, killed = l.killed + (lost AND l.taken IS NOT DISTINCT FROM 1)::int4,
+     SET worker_id = NULL, claim = NULL, killed = l.killed + (lost AND l.most IS NOT DISTINCT FROM 1)::int4,
          most = CASE WHEN lost THEN greatest(1, l.taken / 8) ELSE l.most END
    WHERE l.group_id = c.group_id AND l.worker_id = c.worker_id AND l.claim = c.number;
   UPDATE weir.stream_letter l
@@ -222,6 +226,12 @@ DECLARE
   here  int8;
   total int8;
 BEGIN
+  -- It was counted when its detach was begun, which has not come to an end; nobody was given any of it since.
+  IF EXISTS (SELECT FROM weir.stream_detached d
+              WHERE d.stream_id = stream AND d.table_name = partition
+                AND d.table_id = to_regclass(format('%I.%I', s.schema_name, partition))) THEN
+    RETURN 0;
+  END IF;
   WITH gone AS (
     DELETE FROM weir.stream_work w USING weir.stream_group g, weir.stream_chunk k
      WHERE g.id = w.group_id AND g.stream_id = stream AND k.stream_id = stream AND k.number = w.chunk

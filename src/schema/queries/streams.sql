@@ -245,9 +245,12 @@ SELECT c.number, t.attempt, t.since, c.from_xid, c.to_xid, c.after_event, c.last
  ORDER BY c.number;
 
 -- name: claim_stream_letters(process int8, claim int8, group_id int4, wanted int4) -> (id int8, attempt int2)
--- As take_stream_letters, but under the lease of a process.
+-- As take_stream_letters, but under the lease of a process; nothing while it has a lane that must be alone (see claim_stream_lane).
 WITH me AS MATERIALIZED (
-  SELECT p.id FROM weir.process p WHERE p.id = :process AND NOT p.dead AND p.first_claim <= :claim FOR KEY SHARE
+  SELECT p.id FROM weir.process p
+   WHERE p.id = :process AND NOT p.dead AND p.first_claim <= :claim
+     AND NOT EXISTS (SELECT FROM weir.stream_lane s WHERE s.group_id = :group_id AND s.worker_id = :process AND s.most = 1)
+     FOR KEY SHARE
 ), due AS MATERIALIZED (
   SELECT l.id, l.alone, l.next_at FROM weir.stream_letter l
    WHERE EXISTS (SELECT FROM me) AND EXISTS (SELECT FROM weir.stream_group g WHERE g.id = :group_id AND NOT g.paused)

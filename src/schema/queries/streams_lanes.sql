@@ -4,11 +4,16 @@
 SELECT weir.make_ordered_stream_group(:stream, :name, :from_at, :lanes) AS id;
 
 -- name: stream_key_type(schema_name text, table_name text, column_name text) -> (type text, is_steady bool)
--- Whether every session writes its values alike. Times, floats and bytes go by settings, and of types that are not known nobody can tell.
-SELECT pg_catalog.format_type(a.atttypid, NULL) AS type,
-       b.typtype = 'e'
-       OR b.typname IN ('text', 'varchar', 'bpchar', 'char', 'name', 'citext', 'bool', 'int2', 'int4', 'int8', 'oid', 'xid8', 'numeric',
-                        'uuid', 'inet', 'cidr', 'macaddr', 'macaddr8') AS is_steady
+-- Whether every session writes its values alike, at all times, and those that are equal alike and no others. Times, floats and bytes go by
+-- settings; the labels of an enum can be renamed; 1.0 and 1.00 are equal, and so are texts of a collation that says so. Of types that are
+-- not known nobody can tell.
+SELECT pg_catalog.format_type(a.atttypid, NULL)
+       || coalesce((SELECT ' COLLATE ' || o.collname::text FROM pg_catalog.pg_collation o
+                     WHERE o.oid = a.attcollation AND NOT o.collisdeterministic), '') AS type,
+       b.typnamespace = 'pg_catalog'::regnamespace
+       AND b.typname IN ('text', 'varchar', 'bpchar', 'name', 'bool', 'int2', 'int4', 'int8', 'oid', 'xid8', 'uuid', 'inet', 'cidr',
+                         'macaddr', 'macaddr8')
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_collation o WHERE o.oid = a.attcollation AND NOT o.collisdeterministic) AS is_steady
   FROM pg_catalog.pg_attribute a
   JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -37,16 +42,29 @@ SELECT l.lane, l.done_chunk, l.part_chunk, l.part_xid, l.part_event, l.since, l.
 --   lane int4, done_chunk int8, part_chunk int8?, part_xid int8?, part_event int8?, since timestamptz?, since_upto int8?,
 --   failed_event int8?, attempt int2, most int4?, killed int2, newest int8)
 -- As take_stream_lane, but under the lease of a process (see claim_stream_letters). `wanted`: so many events at most.
-WITH me AS MATERIALIZED (
-  SELECT p.id FROM weir.process p WHERE p.id = :process AND NOT p.dead AND p.first_claim <= :claim FOR KEY SHARE
-), cut AS MATERIALIZED (
+-- A lane whose next event may be one that kills (most = 1) is its process's only claim: what is counted against that event must not be
+-- another's doing. So such a lane is claimed first, by who has nothing else; and who has something else claims nothing more while one is
+-- free, or he would never be without.
+WITH cut AS MATERIALIZED (
   SELECT c.last_chunk FROM weir.stream_cut c WHERE c.stream_id = :stream ORDER BY c.number DESC LIMIT 1
+), me AS MATERIALIZED (
+  SELECT p.id FROM weir.process p
+   WHERE p.id = :process AND NOT p.dead AND p.first_claim <= :claim
+     AND (NOT EXISTS (SELECT FROM weir.stream_claim k WHERE k.worker_id = :process)
+          OR NOT EXISTS (SELECT FROM weir.stream_lane s
+                          WHERE s.group_id = :group_id AND s.most = 1
+                            AND (s.worker_id = :process
+                                 OR s.worker_id IS NULL AND s.lane <> ALL (:but::int8[])
+                                    AND s.done_chunk < (SELECT c.last_chunk FROM cut c)
+                                    AND coalesce(s.retry_at <= clock_timestamp(), true))))
+     FOR KEY SHARE
 ), picked AS MATERIALIZED (
   SELECT l.lane FROM weir.stream_lane l
    WHERE EXISTS (SELECT FROM me) AND EXISTS (SELECT FROM weir.stream_group g WHERE g.id = :group_id AND NOT g.paused)
      AND l.group_id = :group_id AND l.worker_id IS NULL AND l.lane <> ALL (:but::int8[])
      AND l.done_chunk < (SELECT c.last_chunk FROM cut c) AND coalesce(l.retry_at <= clock_timestamp(), true)
-   ORDER BY l.done_chunk, l.lane LIMIT 1 FOR UPDATE OF l SKIP LOCKED
+     AND (l.most IS DISTINCT FROM 1 OR NOT EXISTS (SELECT FROM weir.stream_claim k WHERE k.worker_id = :process))
+   ORDER BY l.most IS DISTINCT FROM 1, l.done_chunk, l.lane LIMIT 1 FOR UPDATE OF l SKIP LOCKED
 ), claim AS (
   INSERT INTO weir.stream_claim (worker_id, number, group_id, work)
   SELECT :process, :claim, :group_id, '{}' WHERE EXISTS (SELECT FROM picked)
