@@ -29,8 +29,7 @@ class StreamLaneClaimsTest : public test::StreamTest {
     cut_all();
   }
   void ordered_group(std::int32_t lanes) {
-    const auto made =
-        one_->run<sql::MakeOrderedStreamGroup>(stream_, "g", std::optional(WallTime{}), lanes);
+    const auto made = one_->run<sql::MakeOrderedStreamGroup>(stream_, "g", std::optional(WallTime{}), lanes);
     group_ = made.one().id;
   }
   std::int64_t process() {
@@ -41,8 +40,8 @@ class StreamLaneClaimsTest : public test::StreamTest {
     return processes_;
   }
   std::optional<std::int32_t> claim(std::int64_t who, std::int64_t nth) {
-    const auto claimed = one_->run<sql::ClaimStreamLane>(who, nth, group_, stream_, 1,
-                                                         std::vector<std::int64_t>());
+    const auto claimed =
+        one_->run<sql::ClaimStreamLane>(who, nth, group_, stream_, 1, std::vector<std::int64_t>());
     if (claimed.empty()) return std::nullopt;
     return claimed.one().lane;
   }
