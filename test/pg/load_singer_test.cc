@@ -224,7 +224,7 @@ TEST_F(LoadSingerTest, KeysThatTheSchemaHasNotAreToldOnce) {
 
 TEST_F(LoadSingerTest, WhatIsDueIsAppliedWhileTheTapIsSilent) {
   SingerLoadOptions often = into("*");
-  often.apply_every = std::chrono::milliseconds(100);
+  often.apply_every = std::chrono::milliseconds(400);
   often.each.spec.guard.allow_mass_delete = true;
   const std::string log = tap_schema("log", R"("id":{"type":"integer"})", "");
   const auto entry = [](int id) { return tap_record("log", fmt::format(R"("id":{})", id)); };

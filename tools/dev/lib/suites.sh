@@ -179,7 +179,7 @@ run_gtest() {
     why="the program ended with status $status before its end"
   fi
   case $status in
-    124 | 137) why="killed after ${WEIR_TEST_TIMEOUT:-600} s" ;;
+    124 | 137) why="killed after ${WEIR_TEST_TIMEOUT:-1000} s" ;;
     13[0-9] | 14[0-9]) why="killed by signal SIG$(kill -l $((status - 128)))" ;;
   esac
 
@@ -218,7 +218,7 @@ failed_output() {
 bounded() {
   local pid status watcher
   # The shell makes background commands ignore the keyboard's signals, and their children would inherit that.
-  env --default-signal=INT,QUIT -u WEIR_TEST_TIMEOUT timeout --kill-after=15 "${WEIR_TEST_TIMEOUT:-600}" "$@" </dev/null \
+  env --default-signal=INT,QUIT -u WEIR_TEST_TIMEOUT timeout --kill-after=15 "${WEIR_TEST_TIMEOUT:-1000}" "$@" </dev/null \
     {results_lock}>&- &
   pid=$!
   show_stacks_if_stuck "$pid" {results_lock}>&- &
@@ -234,7 +234,7 @@ bounded() {
 
 # show_stacks_if_stuck TIMEOUT_PID: shortly before the time is up, prints where each thread of the program stands.
 show_stacks_if_stuck() {
-  local limit=${WEIR_TEST_TIMEOUT:-600} program
+  local limit=${WEIR_TEST_TIMEOUT:-1000} program
   trap 'kill "$!" 2>/dev/null || true; exit 0' TERM
   sleep "$((limit > 20 ? limit - 10 : 10))" &
   wait "$!"

